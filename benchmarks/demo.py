@@ -1,0 +1,102 @@
+"""One noisy image from nothing to a picture: simulate, restore, score, draw.
+
+    python benchmarks/demo.py FOLDER [--minutes 3]
+
+The steps are the commands that a user would type, printed as they run. FOLDER/restoration.png shows the result beside the truth and
+beside Richardson-Lucy, which is stopped at its best iteration by looking at the truth. FOLDER/scores.json has the numbers.
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import picture
+from zsdeconv.io import read, write
+from zsdeconv.metrics import psnr
+from zsdeconv.physics.deconvolve import richardson_lucy
+from zsdeconv.physics.operators import Blur, Downsample
+
+OPTICS = {"--na": "1.4", "--wavelength-nm": "525", "--immersion-ri": "1.515"}
+SCENE = {"--structure": "filaments", "--photons": "20", "--size": "256", "--pixel-um": "0.065", "--seed": "4"}
+OFFSET = 100.0
+RL_COUNTS = (1, 2, 3, 4, 6, 8, 10, 12, 15, 20, 30)
+
+Scores = dict[str, dict[str, Any]]
+
+
+def zsdeconv(*words: object, show: bool = True) -> str:
+    """Run one command line, shown as a user would type it; its standard output."""
+    line = [str(word) for word in words]
+    print(f"\n$ zsdeconv {shlex.join(line)}", flush=True)
+    done = subprocess.run([sys.executable, "-m", "zsdeconv", *line], stdout=None if show else subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+    return done.stdout or ""
+
+
+def flat(options: dict[str, str]) -> list[str]:
+    return [word for pair in options.items() for word in pair]
+
+
+def restore(folder: Path, minutes: float) -> dict[str, Path]:
+    """Simulate an image and restore it; the files by name."""
+    simulated, restored = folder / "simulated", folder / "restored"
+    zsdeconv("simulate", "2d", "-o", simulated, *flat(SCENE | OPTICS), "--overwrite")
+    zsdeconv("run", simulated / "noisy.tif", "-o", restored, *flat(OPTICS), "--minutes", f"{minutes:g}", "--overwrite")
+    made = {name: restored / f"noisy_{name}.ome.tif" for name in ("denoised", "deconvolved")}
+    return made | {name: simulated / f"{name}.tif" for name in ("noisy", "clean", "truth", "psf")}
+
+
+def best_richardson_lucy(raw: np.ndarray, psf: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Plain Richardson-Lucy with the true PSF and offset, at the iteration count that comes closest to the truth."""
+    y = torch.from_numpy(raw)[None, None]
+    estimates = richardson_lucy(y, Downsample(2, 2) @ Blur(psf), RL_COUNTS, accelerate=False)
+    return max((x[0, 0].numpy() for x in estimates), key=lambda x: psnr(x, truth))
+
+
+def write_like(path: Path, data: np.ndarray, like: Path) -> Path:
+    """Write an image with the axes and the pixel size of another file."""
+    provenance = {"method": "Richardson-Lucy, iteration count chosen by the truth"}
+    return write(path, replace(read(like), data=data), provenance=provenance, overwrite=True)
+
+
+def evaluate(files: dict[str, Path]) -> Scores:
+    """Raw and denoised against the noise-free frame; both deconvolved images against the object."""
+    pairs = {"noisy": "clean", "denoised": "clean", "richardson_lucy": "truth", "deconvolved": "truth"}
+    psf = {"clean": (), "truth": ("--psf", files["psf"])}
+    return {name: json.loads(zsdeconv("evaluate", files[name], files[to], *psf[to], "--json", show=False)) for name, to in pairs.items()}
+
+
+def report(scores: Scores) -> None:
+    print(f"\n{'':16}{'psnr dB':>9}{'ssim':>8}{'resolution nm':>15}{'flux slope':>12}")
+    for name, s in scores.items():
+        print(f"{name.replace('_', '-'):16}{s['psnr']:9.2f}{s['ssim']:8.3f}{s['frc_nm']:15.0f}{s['flux_slope']:12.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--minutes", type=float, default=3.0)
+    args = parser.parse_args()
+    files = restore(args.folder, args.minutes)
+    images = {name: read(path).data for name, path in files.items()}
+    images["noisy"] = images["noisy"].astype(np.float32) - OFFSET
+    images["richardson_lucy"] = best_richardson_lucy(images["noisy"], images["psf"], images["truth"])
+    files["richardson_lucy"] = write_like(args.folder / "richardson_lucy.ome.tif", images["richardson_lucy"], files["truth"])
+    scores = evaluate(files)
+    (args.folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
+    picture.draw(images, scores, float(SCENE["--pixel-um"]), args.folder / "restoration.png")
+    report(scores)
+    print(f"\n{args.folder / 'restoration.png'}")
+
+
+if __name__ == "__main__":
+    main()

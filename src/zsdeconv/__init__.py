@@ -1,0 +1,68 @@
+"""Denoise and super-resolve a fluorescence micrograph with a network trained on that micrograph alone.
+
+>>> import numpy as np, zsdeconv as zs
+>>> image = zs.Image(np.random.default_rng(0).poisson(20.0, (48, 56)).astype("float32"), "YX", {"Y": 0.065, "X": 0.065})
+>>> result = zs.restore(image, zs.Optics(na=1.3, wavelength_nm=525), steps=2)
+>>> result.deconvolved.data.shape, result.deconvolved.spacing_um["X"]
+((96, 112), 0.0325)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from zsdeconv._version import __version__
+from zsdeconv.errors import UserError
+from zsdeconv.image import Image
+from zsdeconv.physics.optics import Optics
+
+if TYPE_CHECKING:
+    from zsdeconv.io import read, write
+    from zsdeconv.model import Model, Restored, load
+    from zsdeconv.noise.calibrate import calibrate
+    from zsdeconv.physics.psf import Psf, read_psf, theoretical_psf
+    from zsdeconv.pipeline import restore, train
+
+_LAZY = {
+    "read": "zsdeconv.io",
+    "write": "zsdeconv.io",
+    "restore": "zsdeconv.pipeline",
+    "train": "zsdeconv.pipeline",
+    "load": "zsdeconv.model",
+    "Model": "zsdeconv.model",
+    "Restored": "zsdeconv.model",
+    "Psf": "zsdeconv.physics.psf",
+    "read_psf": "zsdeconv.physics.psf",
+    "theoretical_psf": "zsdeconv.physics.psf",
+    "calibrate": "zsdeconv.noise.calibrate",
+}
+"""Names whose modules import torch or other heavy packages, and so are only imported when they are first used."""
+
+__all__ = [
+    "Image",
+    "Model",
+    "Optics",
+    "Psf",
+    "Restored",
+    "UserError",
+    "__version__",
+    "calibrate",
+    "load",
+    "read",
+    "read_psf",
+    "restore",
+    "theoretical_psf",
+    "train",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'zsdeconv' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

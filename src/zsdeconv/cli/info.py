@@ -1,0 +1,90 @@
+"""`info`: what a file says about itself, and what a restoration would still have to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zsdeconv.cli import options
+from zsdeconv.cli.console import show_json, show_rows
+
+if TYPE_CHECKING:
+    from zsdeconv.image import Image
+
+OPTIONS = {"pixel_um": "--pixel-um", "na": "--na", "wavelength_nm": "--wavelength-nm"}
+"""Numbers that a restoration cannot do without, and the option that gives each."""
+
+
+def info(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="image or model (.zsd)", show_default=False)],
+    axes: options.Axes = None,
+    json: options.Json = False,
+) -> None:
+    """Show axes, sizes, pixel size and optics of an image and what is missing; or the contents of a model file."""
+    facts = _of_model(file) if _is_model(file) else _of_image(file, axes)
+    if json:
+        show_json(facts)
+    else:
+        show_rows((name.replace("_", " "), text) for name, value in facts.items() if (text := _text(value)))
+
+
+def _is_model(file: Path) -> bool:
+    """By its name, or by its first bytes: a length, then the brace of a JSON object."""
+    if file.suffix.lower() == ".zsd":
+        return True
+    try:
+        with file.open("rb") as opened:
+            return opened.read(9)[8:] == b"{"
+    except OSError:
+        return False
+
+
+def _of_model(file: Path) -> dict[str, Any]:
+    from zsdeconv.io.model_file import read_header
+
+    header, shapes = read_header(file)
+    count = sum(_product(shape) for shape in shapes.values())
+    return {"file": str(file), "kind": "model", "parameters": count, "bytes": file.stat().st_size, **header}
+
+
+def _of_image(file: Path, axes: str | None) -> dict[str, Any]:
+    from zsdeconv.io import read
+
+    image = read(file, axes=axes)
+    optics = dict(image.metadata.get("optics", {}))
+    found = optics | ({"pixel_um": image.spacing_um["X"]} if "X" in image.spacing_um else {})
+    return {
+        "file": str(file),
+        "kind": "image",
+        "axes": image.axes,
+        "sizes": image.sizes,
+        "dtype": str(image.data.dtype),
+        "range": [image.data.min().item(), image.data.max().item()],
+        "spacing_um": dict(image.spacing_um),
+        "offset": image.offset,
+        "channels": list(image.metadata.get("channels", [])),
+        "optics": optics,
+        "missing": {name: option for name, option in OPTIONS.items() if name not in found},
+        "provenance": image.metadata.get("provenance", {}),
+    }
+
+
+def _product(shape: list[int]) -> int:
+    count = 1
+    for n in shape:
+        count *= n
+    return count
+
+
+def _text(value: Any) -> str:
+    """A value for people; nothing for what is empty."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items() if item not in (None, {}, []))
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)

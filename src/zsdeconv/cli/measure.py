@@ -1,0 +1,148 @@
+"""`calibrate`, `evaluate` and `info`: questions about files that change nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zsdeconv.cli import options
+from zsdeconv.cli.console import show_json, show_rows
+from zsdeconv.errors import ConfigError, DataWarning, ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from zsdeconv.noise import Calibration
+
+PLOT_FORMATS = (".png", ".pdf", ".svg")
+
+
+def calibrate(
+    inputs: options.Inputs,
+    dark: Annotated[Path | None, typer.Option(metavar="FILE", help="frames without light")] = None,
+    flat: Annotated[Path | None, typer.Option(metavar="FILE", help="frames of even light")] = None,
+    background: Annotated[str, typer.Option(help="camera offset, ADU, when it is known; or auto")] = "auto",
+    axes: options.Axes = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="picture of the fit (png, pdf, svg)")] = None,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+) -> None:
+    """Measure offset, gain and read noise of the camera, with uncertainties, from images or from dark and flat frames."""
+    from zsdeconv import noise
+
+    offset = _background(background)
+    if output is not None and output.suffix.lower() not in PLOT_FORMATS:
+        raise ConfigError(f"plot {output}: {output.suffix or 'no ending'}, it must be one of {', '.join(PLOT_FORMATS)}; rename it with -o")
+    frames = _frames(inputs, axes)
+    calibration = noise.calibrate(frames, dark=_extra(dark, axes), flat=_extra(flat, axes), offset=offset)
+    if output is not None:
+        from zsdeconv.io import atomic_path
+
+        with atomic_path(output, overwrite) as temporary:
+            noise.plot_calibration(calibration, temporary)
+    if json:
+        show_json({"files": [str(path) for path in inputs]} | calibration.to_dict())
+    else:
+        show_rows(_calibration_rows(calibration))
+        _warn(calibration.messages)
+
+
+def evaluate(
+    prediction: Annotated[Path, typer.Argument(metavar="PRED", help="restored image", show_default=False)],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="what it should be", show_default=False)],
+    psf: Annotated[Path | None, typer.Option(metavar="FILE", help="measure the flux through this PSF (of a deconvolved image)")] = None,
+    psf_pixel_um: options.PsfPixelUm = None,
+    resolution_um: Annotated[
+        float | None, typer.Option(help="also compare with the truth blurred to this width, micrometres: soft_psnr, soft_ssim")
+    ] = None,
+    pixel_um: Annotated[float | None, typer.Option(help="pixel size of TRUTH, micrometres [default: from the files]")] = None,
+    axes: options.Axes = None,
+    json: options.Json = False,
+) -> None:
+    """Score an image against its truth: psnr and ssim after an affine fit, resolution by FRC, photometry without any fit."""
+    from zsdeconv.io import read
+    from zsdeconv.metrics import evaluate as scores_of
+    from zsdeconv.physics.psf import read_psf
+
+    first, second = read(prediction, axes=axes), read(truth, axes=axes, pixel_um=pixel_um)
+    kernel = None if psf is None else read_psf(psf, pixel_um=psf_pixel_um)
+    scores = scores_of(first, second, psf=kernel, resolution_um=resolution_um)
+    if json:
+        show_json({"prediction": str(prediction), "truth": str(truth)} | scores)
+    else:
+        show_rows((name, f"{value:.4f}" if isinstance(value, float) else _words(value)) for name, value in scores.items())
+
+
+def _background(text: str) -> float | None:
+    """None for "auto", else the number."""
+    if text.lower() == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--background {text!r} is neither a number of ADU nor auto; give one of them") from None
+
+
+def _frames(paths: list[Path], axes: str | None) -> np.ndarray:
+    """All planes of all files (t y x): one camera took them."""
+    import numpy as np
+
+    from zsdeconv.io import check_restorable, read
+
+    stacks = []
+    for path in paths:
+        image = read(path, axes=axes)
+        check_restorable(image)
+        stacks.append(_stack(image, path))
+        if stacks[-1].shape[1:] != stacks[0].shape[1:]:
+            sizes = f"{path.name} has {stacks[-1].shape[1:]} pixels, {paths[0].name} {stacks[0].shape[1:]}"
+            raise ImageError(f"{sizes}: frames calibrated together must be of one size; calibrate them one by one")
+    return np.concatenate(stacks)
+
+
+def _extra(path: Path | None, axes: str | None) -> np.ndarray | None:
+    """Dark or flat frames (t y x); a stack without names is one of times."""
+    from zsdeconv.io import read
+
+    if path is None:
+        return None
+    try:
+        return _stack(read(path, axes=axes), path)
+    except ImageError:
+        if axes is not None:
+            raise
+        return _stack(read(path, axes="TYX"), path)
+
+
+def _stack(image: Any, path: Path) -> np.ndarray:
+    """Planes (t y x) of an image of one channel."""
+    if image.sizes.get("C", 1) > 1:
+        raise ImageError(
+            f"{path.name}: {image.sizes['C']} channels, one camera setting is calibrated at a time; save one channel as a file of its own"
+        )
+    planes = image.transposed("TCZYX").data
+    return planes.reshape(-1, *planes.shape[-2:])
+
+
+def _calibration_rows(calibration: Calibration) -> list[tuple[str, str]]:
+    camera = calibration.camera
+    return [
+        ("offset", f"{camera.offset:.2f} +- {calibration.offset_sigma:.2f} ADU"),
+        ("gain", f"{camera.gain:.3f} +- {calibration.gain_sigma:.3f} ADU per photo-electron"),
+        ("read noise", f"{camera.read_noise:.2f} +- {calibration.read_noise_sigma:.2f} ADU"),
+        ("saturated", f"{100 * calibration.saturated_fraction:.3g} % of the pixels"),
+        ("noise correlation", f"{calibration.noise_correlation:+.3f} between neighbours"),
+    ]
+
+
+def _warn(messages: tuple[str, ...]) -> None:
+    import warnings
+
+    for message in messages:
+        warnings.warn(message, DataWarning, stacklevel=3)
+
+
+def _words(value: Any) -> str:
+    return {None: "unknown", True: "yes", False: "no"}.get(value, str(value)) if not isinstance(value, str) else value

@@ -1,0 +1,139 @@
+"""What a command ends with: an exit code, and on standard error one line that says what to do.
+
+0 done; 2 the user can mend it (`error: VALUE, LIMIT, NEXT ACTION`, no traceback); 1 a fault of ours (traceback); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from zsdeconv.errors import DataWarning, OutputError, UserError
+
+DONE, FAULT, MENDABLE, INTERRUPTED = 0, 1, 2, 130
+
+_USAGE_ERROR = typer.BadParameter.__base__ or typer.BadParameter
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def exit_code_of(action: Callable[[], Any], words: Sequence[str]) -> int:
+    """Run `action`, which the command line `words` asked for; the exit code, having said on standard error why it is not 0."""
+    try:
+        with warnings_as_lines():
+            result = action()
+        return result if isinstance(result, int) else DONE
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted(words)
+    except BrokenPipeError:
+        return _reader_left()
+    except Exception as fault:
+        line = mendable(fault, words)
+        if line is None:
+            _report(fault)
+            return FAULT
+        sys.stderr.write(f"error: {line}\n")
+        return MENDABLE
+
+
+def mendable(fault: Exception, words: Sequence[str] = ()) -> str | None:
+    """One line for the user when they can do something about `fault`, None when it is ours."""
+    if isinstance(fault, OSError):
+        known = _of_system(fault)
+        return None if known is None else _one_line(known)
+    if isinstance(fault, UserError):
+        return _one_line(fault)
+    if isinstance(fault, _USAGE_ERROR):
+        return _one_line(_of_usage(fault, words))
+    if type(fault).__name__ == "ValidationError" and hasattr(fault, "errors"):
+        return _one_line(_of_settings(fault))
+    if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
+        detail = f" ({fault})" if str(fault) else ""
+        return _one_line(f"out of memory{detail}; give a smaller --tile or --batch, or --device cpu")
+    return None
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Show each `DataWarning` once, as `warning: ...` on standard error; other libraries' warnings only if Python is asked (-W)."""
+    shown: set[str] = set()
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None
+    ) -> None:
+        if not issubclass(category, DataWarning):
+            if sys.warnoptions:
+                python_shows(message, category, filename, lineno, file, line)
+        elif (text := _one_line(message)) not in shown:
+            shown.add(text)
+            sys.stderr.write(f"warning: {text}\n")
+
+    with warnings.catch_warnings():
+        python_shows = warnings.showwarning
+        warnings.showwarning = show
+        warnings.simplefilter("always", DataWarning)
+        yield
+
+
+def _of_system(fault: OSError) -> UserError | None:
+    """Full disks and forbidden paths, wherever they were met."""
+    where = fault.filename or "the output"
+    if fault.errno in _FULL:
+        return OutputError(f"{where}: disk full ({fault.strerror}), no space is left; free some, or choose another output with -o")
+    if fault.errno in _FORBIDDEN:
+        return OutputError(f"{where}: {fault.strerror}; check the permissions, or choose another output with -o")
+    return None
+
+
+def _of_settings(fault: Any) -> str:
+    """The first thing that the configuration's types refuse."""
+    problems = fault.errors()
+    first = problems[0]
+    place = ".".join(map(str, first["loc"])) or "configuration"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{place} = {first['input']!r}: {first['msg']}{more}; correct it in --config or with its option"
+
+
+def _of_usage(fault: Any, words: Sequence[str]) -> str:
+    """What is wrong with an option, with the value that was given, and the help page of its command."""
+    met = " ".join(_given(getattr(getattr(fault, "param", None), "opts", ()), words))
+    context = getattr(fault, "ctx", None)
+    page = context.command_path if context else "zsdeconv"
+    return f"{met + ': ' if met else ''}{fault.format_message().rstrip('.')}; see `{page} --help`"
+
+
+def _given(names: Sequence[str], words: Sequence[str]) -> Iterator[str]:
+    """The words that gave the option `names`."""
+    for place, word in enumerate(words):
+        if word in names:
+            yield from words[place : place + 2]
+        elif word.split("=")[0] in names:
+            yield word
+
+
+def _interrupted(words: Sequence[str]) -> int:
+    resume = "; give the same command with --resume to continue" if {"run", "train"} & set(words[:1]) else ""
+    sys.stderr.write(f"interrupted: nothing unfinished was left under a final name{resume}\n")
+    return INTERRUPTED
+
+
+def _reader_left() -> int:
+    """The program that read our output has ended (`| head`): nothing to complain about, and nobody to say it to."""
+    sys.stdout = None  # type: ignore[assignment]  # keeps Python from flushing into the closed pipe at exit
+    return DONE
+
+
+def _report(fault: Exception) -> None:
+    traceback.print_exception(fault)
+    sys.stderr.write("fault: this should not happen; please report it with the lines above and the command that you gave\n")
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())

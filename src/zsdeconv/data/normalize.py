@@ -1,0 +1,45 @@
+"""The one affine map between camera counts and what a network sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from zsdeconv.noise.model import Camera
+
+Pixels = TypeVar("Pixels", np.ndarray, Tensor)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """`u = (y - offset) / scale`: camera counts `y` in ADU to the network's unit `u`, the same for training and prediction.
+
+    >>> unit = Affine(offset=100.0, scale=50.0)
+    >>> unit.to_unit(np.array([100.0, 150.0])), unit.to_adu(np.array([0.0, 1.0]))
+    (array([0., 1.]), array([ 0., 50.]))
+    """
+
+    offset: float
+    scale: float
+
+    @classmethod
+    def fitted(cls, frames: Sequence[np.ndarray], offset: float) -> Affine:
+        """The map that takes the offset to 0 and the 99.9th percentile of all frames to 1."""
+        peak = max(float(np.percentile(frame, 99.9)) for frame in frames) - offset
+        return cls(offset, max(peak, 1e-6 * max(abs(offset), 1.0)))
+
+    def to_unit(self, adu: Pixels) -> Pixels:
+        """Camera counts to the network's unit."""
+        return (adu - self.offset) / self.scale
+
+    def to_adu(self, unit: Pixels) -> Pixels:
+        """The network's unit to ADU above the offset."""
+        return unit * self.scale
+
+    def camera_in_unit(self, camera: Camera) -> Camera:
+        """The variance law of the camera for images in the network's unit."""
+        return Camera(offset=0.0, gain=camera.gain / self.scale, read_variance=camera.read_variance / self.scale**2)

@@ -1,0 +1,65 @@
+"""`Image`: pixels together with everything needed to measure on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from zsdeconv.errors import ImageError
+
+KNOWN_AXES = "TCZYXP"
+SPATIAL_AXES = "ZYX"
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Pixels with axes and physical spacing.
+
+    `data` has one dimension per letter of `axes` (T time, C channel, Z, Y, X, and P for SIM frames; any order, each at
+    most once). `spacing_um` maps the spatial axes that have a known pixel size to micrometres. `offset` is the camera
+    offset still contained in the data, in ADU: None when unknown, 0 for a restored image. `metadata` is free
+    (channel names, provenance, where each value was read from).
+
+    Raises `ImageError` when axes and data disagree or a spacing is not a positive length.
+
+    >>> image = Image(np.zeros((3, 64, 48), np.uint16), "TYX", {"Y": 0.065, "X": 0.065})
+    >>> image.sizes
+    {'T': 3, 'Y': 64, 'X': 48}
+    """
+
+    data: np.ndarray
+    axes: str
+    spacing_um: Mapping[str, float] = field(default_factory=dict)
+    offset: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        strange = sorted(set(self.axes) - set(KNOWN_AXES))
+        if strange or len(set(self.axes)) != len(self.axes):
+            raise ImageError(f"axes {self.axes!r}: each of {', '.join(KNOWN_AXES)} at most once; give --axes, for example --axes TYX")
+        if len(self.axes) != self.data.ndim:
+            raise ImageError(f"axes {self.axes!r} name {len(self.axes)} dimensions, the data have {self.data.ndim} {self.data.shape}; give --axes with one letter for each")
+        for axis, um in self.spacing_um.items():
+            if axis not in SPATIAL_AXES or not np.isfinite(um) or um <= 0:
+                raise ImageError(f"spacing {um} um along {axis}: it must be a positive length along Z, Y or X; give --pixel-um (and --z-um)")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length of each axis, in the order of the data."""
+        return dict(zip(self.axes, self.data.shape, strict=True))
+
+    def transposed(self, axes: str) -> Image:
+        """The same image with its dimensions in the order `axes`; axes it lacks become length 1.
+
+        Raises `ImageError` when `axes` would drop a dimension longer than 1.
+        """
+        lost = [a for a in self.axes if a not in axes and self.sizes[a] > 1]
+        if lost:
+            raise ImageError(f"axes {self.axes!r} cannot become {axes!r}: {lost[0]} has {self.sizes[lost[0]]} planes; split the file first, or give --axes")
+        kept = [a for a in axes if a in self.axes]
+        data = np.moveaxis(self.data, [self.axes.index(a) for a in kept], range(len(kept)))
+        data = data.reshape([self.sizes.get(a, 1) for a in axes])
+        return replace(self, data=data, axes=axes, spacing_um={a: v for a, v in self.spacing_um.items() if a in axes})

@@ -1,0 +1,94 @@
+"""Files that are either whole or absent: a result appears under its name only once it is complete on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from zsdeconv.errors import OutputError
+
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FAILED = {errno.EIO, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOTDIR}
+_LONGEST_NAME = 200  # a file name may have 255 bytes on common file systems; the prefix needs some of them
+
+
+@contextlib.contextmanager
+def atomic_path(final: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+    """A temporary path beside `final` to write to; it becomes `final` when the block ends without an error.
+
+    The temporary file lies in the same folder (made when missing) and keeps the ending of the name; it is flushed to the
+    disk (fsync) before it is renamed (`os.replace`, atomic), and removed on any failure or interruption, so that
+    nothing incomplete is ever found under `final`.
+
+    Raises `OutputError` when `final` exists and `overwrite` is false, when the folder cannot be written, and when the disk
+    is full.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_path(Path(folder, "note.txt")) as temporary:
+    ...         written = temporary.write_text("whole")
+    ...     Path(folder, "note.txt").read_text()
+    'whole'
+    """
+    path = Path(final)
+    _refuse_existing(path, overwrite)
+    temporary = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name[-_LONGEST_NAME:]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)
+        yield temporary
+        _flush(temporary)
+        _refuse_existing(path, overwrite)  # it may have appeared while the data were written
+        os.replace(temporary, path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise _explained(error, path, temporary) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder, a file name is needed; choose another output with -o")
+    if not overwrite and os.path.lexists(path):
+        raise OutputError(f"{path}: exists, and existing results are kept; give --overwrite, or another output with -o")
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system lets a folder be opened (Windows does not)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _explained(error: OSError, path: Path, temporary: Path) -> Exception:
+    """The error in the user's terms when it concerns this output, else the error itself."""
+    ours = error.filename is None or Path(error.filename) in {temporary, path, *path.parents}
+    if error.errno in _FULL:
+        return OutputError(f"{path}: disk full{_space_left(path)}; free some space, or choose another output with -o")
+    if ours and error.errno in _FORBIDDEN:
+        return OutputError(f"{path}: the folder {path.parent} cannot be written ({error.strerror}); choose another output with -o")
+    if ours and (error.errno in _FAILED or isinstance(error, FileExistsError)):
+        return OutputError(f"{path}: cannot be written ({error.strerror}); choose another output with -o")
+    return error
+
+
+def _space_left(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return f", {shutil.disk_usage(path.parent).free / 1e6:.0f} MB left"
+    return ""

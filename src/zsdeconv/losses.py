@@ -1,0 +1,88 @@
+"""The training loss of the method, Eq. 4 to 6, on physical operators.
+
+Nothing here crops, blurs or resamples: a caller hands over images on one grid, and the optics as one callable from the fine
+grid to the grid of the target. Every term is a mean over pixels, so that its weight does not depend on the size of a patch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+
+from zsdeconv.symbols import Batch
+
+ErrorKind = Literal["squared", "absolute"]
+
+
+def fidelity(prediction: Batch, y_tilde: Batch, error: ErrorKind = "squared") -> torch.Tensor:
+    """Mean squared error, or mean absolute error, of a prediction against the noisy target `y_tilde` on the same grid.
+
+    The squared error is the one whose minimiser is the clean image (Eq. 2): the mean of the noise is zero. The absolute error
+    aims at the median instead, which is not zero for Poisson noise; the published code uses it.
+
+    >>> float(fidelity(torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 3.0)))
+    9.0
+    """
+    assert prediction.shape == y_tilde.shape, f"prediction {tuple(prediction.shape)}, target {tuple(y_tilde.shape)}"
+    difference = prediction - y_tilde
+    return difference.square().mean() if error == "squared" else difference.abs().mean()
+
+
+def denoising_loss(denoised: Batch, y_tilde: Batch, *, error: ErrorKind = "squared") -> torch.Tensor:
+    """Denoising term `L_den = || f'(y_hat) - y_tilde ||^2` (Eq. 5), both images `b c *zyx` on the raw grid.
+
+    >>> float(denoising_loss(torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)))
+    1.0
+    """
+    return fidelity(denoised, y_tilde, error)
+
+
+def deconvolution_loss(
+    deconvolved: Batch,
+    y_tilde: Batch,
+    forward_operator: Callable[[Batch], Batch],
+    *,
+    lambda_hessian: float,
+    error: ErrorKind = "squared",
+) -> torch.Tensor:
+    """Deconvolution term `L_dec = || D(f(y_hat) * PSF) - y_tilde ||^2 + lambda R_Hessian(f(y_hat))` (Eq. 6).
+
+    `deconvolved` is `b c *zyx` on the fine grid; `forward_operator` takes it to the grid of `y_tilde` (blur, lateral mean,
+    crop).
+
+    >>> float(deconvolution_loss(torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 2, 2), lambda x: x[..., ::2, ::2], lambda_hessian=0.02))
+    1.0
+    """
+    loss = fidelity(forward_operator(deconvolved), y_tilde, error)
+    return loss + lambda_hessian * hessian(deconvolved) if lambda_hessian else loss
+
+
+def two_stage_loss(loss_den: torch.Tensor, loss_dec: torch.Tensor, mu: float = 0.5) -> torch.Tensor:
+    """`L = mu L_den + (1 - mu) L_dec` (Eq. 4).
+
+    >>> float(two_stage_loss(torch.tensor(1.0), torch.tensor(3.0)))
+    2.0
+    """
+    return mu * loss_den + (1 - mu) * loss_dec
+
+
+def hessian(x: Batch) -> torch.Tensor:
+    """Roughness `R_Hessian`: mean squared second differences of `b c *zyx`, pure ones once, mixed ones twice (Eq. 6).
+
+    2-D: xx + yy + 2 xy; 3-D: also zz + 2 xz + 2 yz. Units: those of `x` squared (differences are per pixel, not per
+    micrometre). Zero for any plane. Axes too short for a difference add nothing.
+
+    The published 2-D code takes half of this sum (its lambda 0.02 is 0.01 here), its 3-D code all of it.
+
+    >>> float(hessian(torch.arange(5.0).square().expand(1, 1, 4, 5)))  # x^2: second difference 2 along x, none else
+    4.0
+    """
+    total = x.new_zeros(())
+    for first, second in itertools.combinations_with_replacement(range(2, x.ndim), 2):
+        difference = x.diff(dim=first).diff(dim=second)
+        if difference.numel():
+            total = total + (1 if first == second else 2) * difference.square().mean()
+    return total

@@ -1,0 +1,58 @@
+"""The variance law of a camera (Eq. 3): the one place that says how noisy a pixel is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from zsdeconv.errors import ConfigError
+
+Array = TypeVar("Array", bound=Any)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Offset `b` (ADU), gain `beta1` (ADU per photo-electron), read variance `beta2` (ADU^2, quantisation included).
+
+    Raises `ConfigError` for values that no camera has.
+
+    >>> Camera(offset=100.0, gain=2.0, read_variance=9.0).variance(np.array([-5.0, 0.0, 50.0])).tolist()
+    [9.0, 9.0, 109.0]
+    """
+
+    offset: float
+    gain: float
+    read_variance: float
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.offset):
+            raise ConfigError(f"camera offset {self.offset} ADU is not a number; give --background")
+        if not (np.isfinite(self.gain) and self.gain >= 0):
+            raise ConfigError(f"camera gain {self.gain} ADU per electron: it must be 0 or more; calibrate with --dark and --flat")
+        if not (np.isfinite(self.read_variance) and self.read_variance >= 0):
+            raise ConfigError(f"read variance {self.read_variance} ADU^2: it must be 0 or more; calibrate with --dark and --flat")
+
+    @property
+    def read_noise(self) -> float:
+        """Standard deviation of the signal-independent noise, `sqrt(beta2)`, ADU."""
+        return float(np.sqrt(self.read_variance))
+
+    def variance(self, signal_above_offset: Array) -> Array:
+        """`sigma^2 = beta1 max(signal, 0) + beta2` (Eq. 3), ADU^2, for an array or tensor of any shape (ADU above offset)."""
+        return self.gain * signal_above_offset.clip(0) + self.read_variance
+
+
+def signal_estimate(y: np.ndarray, offset: float) -> np.ndarray:
+    """Rough signal `max(A(y - b), 0)` of Eq. 3 (ADU above offset), where A averages a pixel and its four neighbours.
+
+    `y`: `... y x`, ADU; borders repeat the edge pixel. Returns the shape of `y` in floating point.
+
+    >>> signal_estimate(np.array([[100.0, 100.0, 100.0], [100.0, 110.0, 100.0], [100.0, 100.0, 100.0]]), 100.0)[1].tolist()
+    [2.0, 2.0, 2.0]
+    """
+    above = np.asarray(y, np.result_type(y, np.float32)) - offset
+    padded = np.pad(above, [(0, 0)] * (above.ndim - 2) + [(1, 1), (1, 1)], mode="edge")
+    total = above + padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+    return np.maximum(total / 5, 0)

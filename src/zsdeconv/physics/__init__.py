@@ -1,0 +1,1 @@
+"""The microscope: optics, point spread functions and the operators made from them."""

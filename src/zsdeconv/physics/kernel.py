@@ -1,0 +1,166 @@
+"""`Psf`: one point spread function, however it came."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from zsdeconv.errors import OpticsError
+from zsdeconv.physics.resample import core_offset, cropped, half_widths_for_energy, recentred
+
+CENTRING_LIMIT_PX = 0.1
+COARSEST_STEP = 2.05
+"""A PSF may be sampled at the raw pixel while the image lies on the twice finer grid, not coarser (5 % for rounded sizes)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Psf:
+    """A point spread function: `values` (y x or z y x, float64, sum 1), `spacing_um` per axis, `source` in words.
+
+    Every axis is odd and the bright core (`core_offset`) lies on the middle sample to 0.1 pixel. Use it by convolution,
+    `H x = x * values`: values[middle + d] is the light that a point sends by +d. Values may be slightly negative where a
+    measured background was subtracted; clipping them would add light.
+
+    Raises `OpticsError` for anything else; `Psf.from_array` centres and normalises.
+
+    >>> Psf(np.full((1, 3), 1 / 3), (0.05, 0.05), "a row").rank
+    2
+    """
+
+    values: np.ndarray
+    spacing_um: tuple[float, ...]
+    source: str
+
+    def __post_init__(self) -> None:
+        values = np.array(self.values, np.float64)
+        values.setflags(write=False)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "spacing_um", tuple(float(s) for s in self.spacing_um))
+        check_values(values, self.source)
+        check_spacing(self.spacing_um, values.ndim, self.source)
+        if not all(n % 2 for n in values.shape):
+            raise OpticsError(f"PSF {self.source}: shape {values.shape} has no middle sample; use Psf.from_array, which centres it")
+        if abs(values.sum() - 1) > 1e-6:
+            raise OpticsError(f"PSF {self.source}: sum {values.sum():.6g} instead of 1; use Psf.from_array, which normalises it")
+        offset = np.abs(core_offset(values)).max()
+        if offset > CENTRING_LIMIT_PX:
+            raise OpticsError(
+                f"PSF {self.source}: core {offset:.2g} pixels off centre (limit {CENTRING_LIMIT_PX}); use Psf.from_array, which centres it"
+            )
+
+    @classmethod
+    def from_array(cls, values: np.ndarray, spacing_um: tuple[float, ...], source: str) -> Psf:
+        """Centre (sub-pixel), make odd and normalise any samples; no background is subtracted.
+
+        >>> Psf.from_array(np.outer(np.hanning(12), np.hanning(9)), (0.1, 0.1), "window").values.shape
+        (11, 9)
+        """
+        values = np.asarray(values, np.float64)
+        check_values(values, source)
+        centred, _ = recentred(values, (1.0,) * values.ndim)
+        return cls(_normalised(centred, source), spacing_um, source)
+
+    @property
+    def rank(self) -> int:
+        """Number of spatial dimensions."""
+        return self.values.ndim
+
+    @property
+    def radius_um(self) -> tuple[float, ...]:
+        """Half the extent along each axis, from the middle sample to the last."""
+        return tuple(s * (n // 2) for s, n in zip(self.spacing_um, self.values.shape, strict=True))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Short SHA-256 of values and spacing, rounded to float32 so that it survives another machine's last bit."""
+        digest = hashlib.sha256(repr((self.values.shape, [f"{s:.6g}" for s in self.spacing_um])).encode())
+        digest.update(np.round(self.values / self.values.max(), 6).astype("<f4").tobytes())
+        return digest.hexdigest()[:16]
+
+    def require_rank(self, rank: int) -> Psf:
+        """The PSF itself if it has `rank` dimensions; `OpticsError` otherwise."""
+        if self.rank != rank:
+            raise OpticsError(f"PSF {self.source}: {self.rank}-D, the image is {rank}-D; give a {rank}-D PSF with --psf")
+        return self
+
+    def resampled(self, spacing_um: tuple[float, ...], energy: float = 0.999) -> Psf:
+        """The same PSF on a grid of `spacing_um`: interpolated by a quintic spline, centred again, cropped, sum 1.
+
+        The box kept is the smallest that holds the fraction `energy` of the light; 1 keeps everything.
+        Raises `OpticsError` when this PSF is sampled more than twice as coarsely as the grid: it could not fill it.
+
+        >>> Psf.from_array(np.outer(np.hanning(21), np.hanning(21)), (0.1, 0.1), "window").resampled((0.05, 0.05)).spacing_um
+        (0.05, 0.05)
+        """
+        check_spacing(spacing_um, self.rank, self.source)
+        step = [to / mine for to, mine in zip(spacing_um, self.spacing_um, strict=True)]
+        if min(step) * COARSEST_STEP < 1:
+            raise OpticsError(
+                f"PSF {self.source}: pixel {max(self.spacing_um):g} um, at most twice the image's {min(spacing_um):g} um grid is usable; "
+                "give a finer PSF, correct --psf-pixel-um, or use --na and --wavelength-nm instead"
+            )
+        values, _ = recentred(self.values, step)
+        if energy < 1:
+            values = cropped(values, half_widths_for_energy(values, energy))
+        return Psf(_normalised(values, self.source), spacing_um, self.source)
+
+
+def fit_to_image(psf: Psf, yx_shape: tuple[int, ...], limit: float = 0.02) -> Psf:
+    """`psf`, cropped where it is larger than an image of `yx_shape` on the same grid.
+
+    Raises `OpticsError` when more than the fraction `limit` of its light would be lost (an Airy pattern always loses some).
+
+    >>> fit_to_image(Psf.from_array(np.outer(np.hanning(9), np.hanning(9)), (0.1, 0.1), "window"), (100, 8)).values.shape
+    (9, 7)
+    """
+    psf.require_rank(len(yx_shape))
+    kept = cropped(psf.values, [(n - 1) // 2 for n in yx_shape])
+    if kept.shape == psf.values.shape:
+        return psf
+    lost = 1 - kept.sum()
+    if lost > limit:
+        raise OpticsError(
+            f"PSF {psf.source}: {_size(psf.values.shape)} pixels are more than the image's {_size(yx_shape)} and cropping would lose "
+            f"{100 * lost:.1f} % of its light (limit {100 * limit:g} %); give a larger image or a smaller PSF with --psf"
+        )
+    return Psf(_normalised(kept, psf.source), psf.spacing_um, psf.source)
+
+
+def check_values(values: np.ndarray, source: str) -> None:
+    """Raise `OpticsError` for samples that can be no PSF at all."""
+    finite = np.isfinite(values)
+    if values.size == 0 or not finite.any():
+        raise OpticsError(
+            f"PSF {source}: not one finite value among {values.size}; give another file with --psf, or --na and --wavelength-nm"
+        )
+    if not finite.all():
+        raise OpticsError(f"PSF {source}: {(~finite).sum()} of {values.size} values are NaN or infinite; give a repaired file with --psf")
+    if not values.any():
+        raise OpticsError(f"PSF {source}: all {values.size} values are zero; give another file with --psf, or --na and --wavelength-nm")
+    negative, positive = -values[values < 0].sum(), values[values > 0].sum()
+    if negative > 0.5 * positive:
+        raise OpticsError(
+            f"PSF {source}: negative values sum to {-negative:.4g} against {positive:.4g} positive (limit: half); "
+            "give a PSF that is brighter than its surroundings with --psf"
+        )
+
+
+def check_spacing(spacing_um: tuple[float, ...], rank: int, source: str) -> None:
+    """Raise `OpticsError` unless `spacing_um` has `rank` plausible pixel sizes."""
+    if len(spacing_um) != rank:
+        raise OpticsError(f"PSF {source}: {len(spacing_um)} pixel sizes for {rank} dimensions; give an image and a PSF of the same rank")
+    for um in spacing_um:
+        if not np.isfinite(um) or not 1e-3 <= um <= 10:
+            raise OpticsError(f"PSF {source}: pixel size {um:g} um is outside 0.001 to 10 um; give --psf-pixel-um (in micrometres)")
+
+
+def _normalised(values: np.ndarray, source: str) -> np.ndarray:
+    check_values(values, source)
+    return values / values.sum()
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

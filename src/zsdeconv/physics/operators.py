@@ -1,0 +1,173 @@
+"""The physics of image formation as linear operators with exact adjoints.
+
+Every operator maps `b c *zyx` tensors, obeys `<A x, y> == <x, A.adjoint(y)>` for every `x` and `y` (tests/laws.py), and is
+differentiable. Composed, they are the forward model of Eq. 1 and 6: `D(H x)`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zsdeconv.nn import blocks
+from zsdeconv.symbols import Batch
+
+
+class Operator(ABC):
+    """A linear map between images, callable, with its adjoint; `A @ B` applies `B` first."""
+
+    @abstractmethod
+    def __call__(self, x: Batch) -> Batch:
+        """Apply the operator."""
+
+    @abstractmethod
+    def adjoint(self, y: Batch) -> Batch:
+        """Apply the transpose."""
+
+    def __matmul__(self, first: Operator) -> Operator:
+        return Composed(self, first)
+
+
+class Composed(Operator):
+    """`second` after `first`."""
+
+    def __init__(self, second: Operator, first: Operator) -> None:
+        self.second, self.first = second, first
+
+    def __call__(self, x: Batch) -> Batch:
+        return self.second(self.first(x))
+
+    def adjoint(self, y: Batch) -> Batch:
+        return self.first.adjoint(self.second.adjoint(y))
+
+
+class Downsample(Operator):
+    """`D`: lateral mean over `scale` x `scale` fine pixels (Eq. 1); the identity at scale 1. Flux per area is kept.
+
+    >>> Downsample(2, 2)(torch.tensor([[[[1.0, 3.0], [5.0, 7.0]]]])).item()
+    4.0
+    """
+
+    def __init__(self, rank: int, scale: int) -> None:
+        self.factors = blocks.lateral(rank, scale)
+
+    def __call__(self, x: Batch) -> Batch:
+        return blocks.mean_pool(x, self.factors)
+
+    def adjoint(self, y: Batch) -> Batch:
+        return blocks.upsample(y, self.factors) / float(np.prod(self.factors))
+
+
+class Crop(Operator):
+    """Cut `margin_px` pixels from both ends of each spatial axis; the adjoint puts zeros there.
+
+    >>> Crop((1, 2))(torch.zeros(1, 1, 5, 7)).shape
+    torch.Size([1, 1, 3, 3])
+    """
+
+    def __init__(self, margin_px: Sequence[int]) -> None:
+        self.margin_px = tuple(margin_px)
+
+    def __call__(self, x: Batch) -> Batch:
+        return blocks.window(x, self.margin_px, [n - m for n, m in zip(x.shape[2:], self.margin_px, strict=True)])
+
+    def adjoint(self, y: Batch) -> Batch:
+        return F.pad(y, [m for margin in reversed(self.margin_px) for m in (margin, margin)])
+
+
+class Blur(Operator):
+    """`H`: convolution (not correlation) with a kernel of odd sizes centred on its middle pixel, by FFT.
+
+    Beyond its border the image is taken to continue as its mirror image, so nothing wraps around and no border darkens; a
+    constant stays that constant when the kernel sums to 1. `kernel` is `*zyx`; each spatial size of the image must exceed
+    the kernel's radius. Transfer functions are kept for the last few image sizes.
+
+    >>> kernel = np.zeros((3, 3)); kernel[1, 2] = 1  # moves the image by one pixel along x
+    >>> Blur(kernel)(torch.tensor([[[[0.0, 1, 0, 0]] * 2]]))[0, 0, 0].round().abs().tolist()
+    [0.0, 0.0, 1.0, 0.0]
+    """
+
+    remembered_shapes = 8
+
+    def __init__(self, kernel: np.ndarray) -> None:
+        assert all(n % 2 for n in kernel.shape), f"kernel {kernel.shape}: sizes must be odd"
+        self.kernel = np.ascontiguousarray(kernel, dtype=np.float64)
+        self.radius_px = tuple(n // 2 for n in kernel.shape)
+        self._transfer: dict[tuple[object, ...], Tensor] = {}
+
+    def __call__(self, x: Batch) -> Batch:
+        for axis, margin in enumerate(self.radius_px, start=2):
+            x = _mirror(x, axis, margin)
+        blurred = self._convolve(x, self.transfer(x.shape[2:], x))
+        return Crop(self.radius_px)(blurred)
+
+    def adjoint(self, y: Batch) -> Batch:
+        y = Crop(self.radius_px).adjoint(y)
+        y = self._convolve(y, self.transfer(y.shape[2:], y).conj())
+        for axis, margin in enumerate(self.radius_px, start=2):
+            y = _fold(y, axis, margin)
+        return y
+
+    def transfer(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Transfer function on the half-spectrum of an FFT at least as large as `shape`, on the device and in the type of `like`."""
+        sizes = tuple(fast_length(n) for n in shape)
+        key = (sizes, like.device, like.dtype)
+        if key not in self._transfer:
+            while len(self._transfer) >= self.remembered_shapes:
+                self._transfer.pop(next(iter(self._transfer)))
+            self._transfer[key] = self._make_transfer(sizes).to(like.device, like.dtype.to_complex())
+        return self._transfer[key]
+
+    def _make_transfer(self, sizes: Sequence[int]) -> Tensor:
+        centred = np.zeros(sizes)
+        centred[tuple(slice(n) for n in self.kernel.shape)] = self.kernel
+        axes = tuple(range(len(sizes)))
+        return torch.from_numpy(np.fft.rfftn(np.roll(centred, [-r for r in self.radius_px], axes)))
+
+    @staticmethod
+    def _convolve(x: Batch, transfer: Tensor) -> Batch:
+        sizes = [fast_length(n) for n in x.shape[2:]]
+        axes = tuple(range(2, x.ndim))
+        spectrum = torch.fft.rfftn(x, s=sizes, dim=axes) * transfer
+        return blocks.window(torch.fft.irfftn(spectrum, s=sizes, dim=axes), [0] * len(sizes), x.shape[2:])
+
+
+def _mirror(x: Batch, axis: int, margin: int) -> Batch:
+    """Continue `x` by its mirror image about each border pixel."""
+    n = x.shape[axis]
+    assert margin < n, f"{n} pixels along axis {axis}, the kernel's radius is {margin}"
+    head, tail = x.narrow(axis, 1, margin), x.narrow(axis, n - 1 - margin, margin)
+    return torch.cat((head.flip(axis), x, tail.flip(axis)), axis)
+
+
+def _fold(y: Batch, axis: int, margin: int) -> Batch:
+    """Transpose of `_mirror`: add each mirrored part to where it came from."""
+    n = y.shape[axis] - 2 * margin
+    x = y.narrow(axis, margin, n).clone()
+    x.narrow(axis, 1, margin).add_(y.narrow(axis, 0, margin).flip(axis))
+    x.narrow(axis, n - 1 - margin, margin).add_(y.narrow(axis, n + margin, margin).flip(axis))
+    return x
+
+
+def fast_length(n: int) -> int:
+    """Smallest even number from `n` on without prime factors above 5, for which FFTs are fastest.
+
+    >>> [fast_length(n) for n in (7, 97, 257)]
+    [8, 100, 270]
+    """
+    n += n % 2
+    while not _is_smooth(n):
+        n += 2
+    return n
+
+
+def _is_smooth(n: int) -> bool:
+    for prime in (2, 3, 5):
+        while n % prime == 0:
+            n //= prime
+    return n == 1

@@ -1,0 +1,127 @@
+"""`psf make`, `psf check` and `simulate 2d`: what they write, what they say, what they refuse."""
+
+import dataclasses
+import inspect
+import re
+
+import numpy as np
+import pytest
+import yaml
+
+from zsdeconv import io
+from zsdeconv.cli.optics import simulate_2d
+from zsdeconv.physics.optics import Optics
+from zsdeconv.physics.psf import theoretical_psf
+from zsdeconv.simulate import Scene
+
+
+def test_psf_make_writes_theory(zs, tmp_path):
+    path = tmp_path / "psf.tif"
+    made = zs("psf", "make", "--na", 1.2, "--wavelength-nm", 600, "--pixel-um", 0.08, "--immersion-ri", 1.33, "-o", path, "--json").json
+    image = io.read(path)
+    expected = theoretical_psf(Optics(1.2, 600, 1.33), (0.08, 0.08))
+    assert image.data == pytest.approx(expected.values, rel=1e-6)  # float32
+    assert image.spacing_um == {"Y": 0.08, "X": 0.08}
+    assert made["fingerprint"] == expected.fingerprint == io.read_provenance(path)["fingerprint"]
+    assert made["pixel_um"] == [0.08, 0.08]
+
+
+def test_psf_make_on_the_finer_grid_and_vectorial(zs, tmp_path):
+    scalar, vectorial = tmp_path / "s.tif", tmp_path / "v.tif"
+    common = ("psf", "make", "--na", 1.4, "--wavelength-nm", 525, "--pixel-um", 0.1, "--scale", 2)
+    shown = zs(*common, "-o", scalar).out
+    assert "0.05 um" in shown and "(assumed)" in shown
+    assert zs(*common, "--pupil", "vectorial", "-o", vectorial).code == 0
+    assert io.read(scalar).data.max() > 1.05 * io.read(vectorial).data.max()  # polarisation widens the spot at high NA
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"--na": 1.49, "--immersion-ri": 1.33}, ["NA (1.49)", "(1.33)", "--immersion-ri", "--na"]),
+        ({"--na": 0}, ["NA 0", "--na"]),
+        ({"--wavelength-nm": 0.525}, ["0.525", "--wavelength-nm 525"]),
+        ({"--pixel-um": 65}, ["65 um", "micrometres"]),
+        ({"--pupil": "square"}, ["'square'", "vectorial"]),
+        ({"--scale": 3}, ["--scale", "3"]),
+    ],
+)
+def test_psf_make_refuses_impossible_optics(zs, tmp_path, change, words):
+    options = {"--na": 1.4, "--wavelength-nm": 525, "--pixel-um": 0.1} | change
+    error = zs("psf", "make", *(word for pair in options.items() for word in pair), "-o", tmp_path / "psf.tif").error
+    assert all(word in error for word in words), error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_psf_make_warns_of_coarse_pixels(zs, tmp_path):
+    made = zs("psf", "make", "--na", 1.4, "--wavelength-nm", 525, "--pixel-um", 0.15, "-o", tmp_path / "psf.tif")
+    assert made.code == 0
+    assert any("--scale 2" in line for line in made.warnings)
+
+
+def test_psf_check_accepts_theory(zs, tmp_path):
+    path = tmp_path / "psf.tif"
+    zs("psf", "make", "--na", 1.4, "--wavelength-nm", 525, "--pixel-um", 0.05, "-o", path)
+    shown = zs("psf", "check", path, "--na", 1.4, "--wavelength-nm", 525)
+    assert shown.code == 0
+    assert {line.split()[0] for line in shown.out.splitlines()} == {"ok"}
+
+
+def test_psf_check_fails_what_cannot_be_used(zs, save):
+    y, x = np.mgrid[-9:10, -9:10]
+    path = save("psf.tif", np.exp(-(y**2 + x**2) / 8).astype(np.float32), 0.4)
+    failed = zs("psf", "check", path, "--na", 1.4, "--wavelength-nm", 525, "--json")
+    assert "psf.tif" in failed.error and "--psf-pixel-um" in failed.error
+    assert "fail" in {finding["level"] for finding in failed.json["findings"]}
+    mended = zs("psf", "check", path, "--na", 1.4, "--wavelength-nm", 525, "--psf-pixel-um", 0.04)
+    assert mended.code == 0
+
+
+def test_psf_check_reports_background_and_place(zs, save):
+    y, x = np.mgrid[-15:16, -15:16]
+    path = save("bead.tif", (20 + 900 * np.exp(-((y - 3) ** 2 + (x + 2) ** 2) / 8)).astype(np.float32), 0.05)
+    findings = {f["name"]: f for f in zs("psf", "check", path, "--json").json["findings"]}
+    assert findings["centring"]["level"] == findings["background"]["level"] == "warn"
+
+
+@pytest.mark.parametrize("given", ["--na", "--wavelength-nm"])
+def test_psf_check_wants_both_numbers_of_the_optics(zs, save, given):
+    path = save("psf.tif", np.outer(np.hanning(9), np.hanning(9)).astype(np.float32))
+    error = zs("psf", "check", path, given, 1.4 if given == "--na" else 525).error
+    assert "--na" in error and "--wavelength-nm" in error
+
+
+def test_simulate_writes_what_the_library_makes(zs, tmp_path):
+    shown = zs(
+        "simulate", "2d", "-o", tmp_path / "s", "--structure", "puncta", "--size", 40, "--read-noise", 3.5, "--frames", 2, "--json"
+    ).json
+    scene = Scene(structure="puncta", size=40, read_noise=3.5, frames=2)
+    settings = yaml.safe_load((tmp_path / "s" / "settings.yaml").read_text())
+    assert settings == shown["settings"]
+    assert {name: settings[name] for name in dataclasses.asdict(scene) if name != "immersion_ri"} == {
+        name: value for name, value in dataclasses.asdict(scene).items() if name != "immersion_ri"
+    }
+    assert io.read(shown["files"]["noisy"]).sizes == {"T": 2, "Y": 40, "X": 40}
+
+
+def test_simulate_helps_with_the_defaults_that_it_has():
+    """The command line does not import the simulation to print its help, so the defaults stand there as text."""
+    for name, parameter in inspect.signature(simulate_2d, eval_str=True).parameters.items():
+        if name in Scene.__dataclass_fields__ and name != "immersion_ri":
+            stated = re.search(r"\[default: (.*)\]", parameter.annotation.__metadata__[0].help)
+            assert stated is not None, name
+            assert stated[1] in (
+                str(getattr(Scene(), name)),
+                f"{getattr(Scene(), name):g}" if name not in ("structure", "pupil") else "",
+            ), name
+
+
+def test_simulate_refuses_and_leaves_nothing(zs, tmp_path):
+    assert "--structure" in zs("simulate", "2d", "-o", tmp_path / "s", "--structure", "stars").error
+    assert "NA (1.6)" in zs("simulate", "2d", "-o", tmp_path / "s", "--na", 1.6).error
+    assert "--size" in zs("simulate", "2d", "-o", tmp_path / "s", "--size", 4).error
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    assert "-o" in zs("simulate", "2d", "-o", tmp_path / "file" / "s", "--size", 32).error
+    assert zs("simulate", "2d", "-o", tmp_path / "s", "--size", 32, "--quiet").out == ""
+    assert "--overwrite" in zs("simulate", "2d", "-o", tmp_path / "s", "--size", 32).error

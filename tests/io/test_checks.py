@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from numpy.typing import DTypeLike
+
+from zsdeconv.errors import DataWarning, ImageError
+from zsdeconv.image import Image
+from zsdeconv.io import check_restorable, saturated_fraction
+
+
+def noisy(*shape: int, dtype: DTypeLike = np.uint16, mean: float = 300.0) -> np.ndarray:
+    return np.random.default_rng(3).poisson(mean, shape).astype(dtype)
+
+
+def test_ordinary_images_of_every_type_pass_silently():
+    for dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64):
+        check_restorable(Image(noisy(3, 33, 41, dtype=dtype, mean=60), "TYX"))
+
+
+@pytest.mark.parametrize("shape", [(0, 20), (1, 1), (7, 200), (200, 3)])
+def test_too_small(shape):
+    with pytest.raises(ImageError, match=r"at least 8 x 8"):
+        check_restorable(Image(np.zeros(shape), "YX"))
+
+
+def test_no_frames():
+    with pytest.raises(ImageError, match="at least"):
+        check_restorable(Image(np.zeros((0, 20, 20)), "TYX"))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_not_finite_says_how_many_and_where_first(value):
+    data = noisy(4, 20, 31, dtype=np.float32)
+    data[2, 5, 7] = data[3, 1, 1] = value
+    with pytest.raises(ImageError, match=r"2 of 2480 pixels are NaN or infinite \(first: T=2, Y=5, X=7\)"):
+        check_restorable(Image(data, "TYX"))
+
+
+def test_complex():
+    with pytest.raises(ImageError, match="complex"):
+        check_restorable(Image(np.ones((9, 9), np.complex64), "YX"))
+
+
+def test_constant_image_and_constant_channel():
+    with pytest.raises(ImageError, match=r"constant image \(every pixel is 7"):
+        check_restorable(Image(np.full((30, 31), 7, np.uint8), "YX"))
+    data = noisy(30, 31, 2)
+    data[..., 1] = 100
+    with pytest.raises(ImageError, match="channel 1: constant"):
+        check_restorable(Image(data, "YXC"))
+
+
+def test_saturation_at_the_type_maximum():
+    data = np.minimum(noisy(40, 50, mean=240), 255).astype(np.uint8)
+    fraction = np.mean(data == 255)
+    with pytest.warns(DataWarning, match=f"{100 * fraction:.3g} % of the pixels are saturated .at 255"):
+        check_restorable(Image(data, "YX"))
+    assert saturated_fraction(data) == fraction
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_saturation_of_a_12_bit_camera_in_a_wider_type(dtype):
+    rng = np.random.default_rng(5)
+    data = np.minimum(rng.exponential(1500, (90, 101)), 4095).astype(np.uint16).astype(dtype)
+    assert saturated_fraction(data) == np.mean(data == 4095)
+    scaled = data * np.float32(0.37) + np.float32(11)  # a clip stays a clip after an affine change
+    assert saturated_fraction(scaled) == np.mean(data == 4095)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_tails_of_dim_images_are_not_taken_for_clipping(seed):
+    rng = np.random.default_rng(seed)
+    dim = rng.poisson(rng.exponential(1.0, (61, 73)))
+    assert saturated_fraction(dim.astype(np.uint8)) == 0
+    assert saturated_fraction((7 * dim + 100).astype(np.uint16)) == 0  # gaps between the grey levels
+    assert saturated_fraction(rng.normal(size=(61, 73))) == 0
+
+
+def test_image_is_not_changed():
+    data = noisy(30, 31, dtype=np.float32)
+    data.flags.writeable = False
+    check_restorable(Image(data, "YX"))

@@ -1,0 +1,96 @@
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from zsdeconv.errors import DataWarning, OpticsError
+from zsdeconv.physics.optics import Optics
+from zsdeconv.physics.psf import check_sampling, sampling_finding
+
+
+def test_limits_of_a_lens() -> None:
+    optics = Optics(1.25, 500, 1.333)
+    assert optics.cutoff_per_um == pytest.approx(5.0)
+    assert optics.nyquist_um == pytest.approx(0.1)
+    assert optics.resolution_um == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("na", "index"), [(0.4, 1.0), (1.0, 1.333), (1.2, 1.333), (1.3, 1.406), (1.35, 1.406), (1.4, 1.515), (1.41, 1.515), (1.49, 1.515)]
+)
+def test_smallest_medium_that_admits_the_na_is_assumed(na: float, index: float) -> None:
+    optics = Optics(na, 525)
+    assert optics.ri == index
+    assert optics.immersion_assumed
+    assert not Optics(na, 525, index).immersion_assumed
+
+
+def test_na_above_the_index_is_told_in_the_house_words() -> None:
+    with pytest.raises(OpticsError) as caught:
+        Optics(1.49, 525, 1.33)
+    assert str(caught.value) == "NA (1.49) cannot exceed the immersion index (1.33): give --immersion-ri, or check --na."
+
+
+@pytest.mark.parametrize(
+    ("values", "advice"),
+    [
+        ((1.6, 525), "--immersion-ri"),
+        ((0.0, 525), "--na"),
+        ((-1.4, 525), "--na"),
+        ((float("nan"), 525), "--na"),
+        ((60.0, 525), "--na"),
+        ((1.4, 0.525), "--wavelength-nm 525"),
+        ((1.4, 0), "--wavelength-nm"),
+        ((1.4, 52.5), "--wavelength-nm"),
+        ((1.4, 525e3), "--wavelength-nm"),
+        ((1.4, float("inf")), "--wavelength-nm"),
+        ((0.5, 525, 0.9), "--immersion-ri"),
+        ((1.4, 525, 15.15), "--immersion-ri"),
+        ((1.4, 525, 1.515, "round"), "scalar, vectorial"),
+    ],
+)
+def test_impossible_optics(values: tuple, advice: str) -> None:
+    with pytest.raises(OpticsError) as caught:
+        Optics(*values)
+    assert advice in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Optics(1.4, 525).na = 1.3  # type: ignore[misc]
+
+
+def test_importing_optics_imports_nothing_heavy() -> None:
+    code = "import sys, zsdeconv.physics.optics; print([m for m in ('torch', 'scipy', 'tifffile', 'matplotlib') if m in sys.modules])"
+    import zsdeconv.errors
+
+    source = zsdeconv.errors.__file__.rsplit("zsdeconv", 1)[0]
+    done = subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {source!r}); {code}"], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_sampling_is_judged_on_the_fine_grid() -> None:
+    optics = Optics(1.4, 525)  # Nyquist 0.09375 um
+    assert sampling_finding(optics, 0.09, 1).level == "ok"
+    coarse = sampling_finding(optics, 0.15, 1)
+    assert coarse.level == "warn"
+    assert coarse.value > coarse.limit
+    assert "--scale 2" in coarse.message
+    assert sampling_finding(optics, 0.15, 2).level == "ok"
+    hopeless = sampling_finding(optics, 0.4, 2)
+    assert hopeless.level == "warn"
+    assert "--scale 2" not in hopeless.message
+
+
+def test_absurdly_fine_pixels_warn() -> None:
+    with pytest.warns(DataWarning, match="--pixel-um"):
+        check_sampling(Optics(0.5, 525), 0.005, 2)
+
+
+def test_no_warning_when_the_pixel_suits(recwarn: pytest.WarningsRecorder) -> None:
+    check_sampling(Optics(1.41, 525, 1.515), 0.0626, 2)
+    assert not recwarn.list
+    assert np.isfinite(sampling_finding(Optics(1.41, 525), 0.0626, 2).value)
