@@ -22,7 +22,7 @@ import picture
 from zsdeconv.io import read, write
 from zsdeconv.metrics import psnr
 from zsdeconv.physics.deconvolve import richardson_lucy
-from zsdeconv.physics.operators import Blur, Downsample
+from zsdeconv.physics.operators import forward_model
 
 OPTICS = {"--na": "1.4", "--wavelength-nm": "525", "--immersion-ri": "1.515"}
 SCENE = {"--structure": "filaments", "--photons": "20", "--size": "256", "--pixel-um": "0.065", "--seed": "4"}
@@ -58,7 +58,7 @@ def restore(folder: Path, minutes: float) -> dict[str, Path]:
 def best_richardson_lucy(raw: np.ndarray, psf: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Plain Richardson-Lucy with the true PSF and offset, at the iteration count that comes closest to the truth."""
     y = torch.from_numpy(raw)[None, None]
-    estimates = richardson_lucy(y, Downsample(2, 2) @ Blur(psf), RL_COUNTS, accelerate=False)
+    estimates = richardson_lucy(y, forward_model(psf, 2, 2), RL_COUNTS, momentum=None)
     return max((x[0, 0].numpy() for x in estimates), key=lambda x: psnr(x, truth))
 
 

@@ -80,15 +80,18 @@ class LossSection(_Section):
 
 
 class TrainingSection(_Section):
-    """The training loop: patches in raw pixels, Adam's rate and its schedule, the budget, validation and stopping."""
+    """The training loop: patches in raw pixels (`margin_px` of them outside the loss), Adam's rate and its schedule, the budget, the share
+    of it that goes to stage 2, validation and stopping."""
 
     patch_px: Annotated[int, Field(ge=8)] = 64
+    margin_px: Annotated[int, Field(ge=0)] = 0
     batch: Count = 8
     learning_rate: Positive = 2e-3
     schedule: Literal["cosine", "halving"] = "cosine"
     halve_every: Count = 10_000
     steps: Count = 3000
     minutes: Positive | None = None
+    reimage_share: Annotated[float, Field(gt=0, lt=1)] = 0.45
     validate_every: Count = 100
     patience: Count = 10
 
@@ -122,3 +125,127 @@ class Config(_Section):
     loss: LossSection = LossSection()
     training: TrainingSection = TrainingSection()
     prediction: PredictionSection = PredictionSection()
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {},
+    "quality": {
+        "network": {"channels": (32, 64, 128, 128)},
+        "training": {"patch_px": 96, "batch": 16, "steps": 20_000, "patience": 20},
+        "prediction": {"passes": 32},
+    },
+    "paper": {
+        "network": {"kind": "unet"},
+        "loss": {"lambda_hessian": 0.02, "error": "absolute"},
+        "training": {
+            "patch_px": 160,
+            "margin_px": 16,
+            "batch": 4,
+            "learning_rate": 5e-5,
+            "schedule": "halving",
+            "steps": 50_000,
+            "validate_every": 500,
+            "patience": 100,
+        },
+        "prediction": {"passes": 0},
+    },
+}
+"""What each preset sets apart from the defaults (METHOD.md, section 5)."""
+
+
+def resolve(options: Mapping[str, Any], file: Mapping[str, Any] | None = None) -> Config:
+    """The configuration from, in rising order of weight: defaults, preset, configuration file, options.
+
+    `options` and `file` are nested mappings of `Config`; None means not given. A budget in minutes replaces one in steps.
+
+    Raises `ConfigError` naming the first key that is unknown or out of range.
+
+    >>> resolve({"preset": "paper"}).training.steps
+    50000
+    """
+    options, file = _given(options), _given(file or {})
+    preset = options.get("preset", file.get("preset", "fast"))
+    if preset not in PRESETS:
+        raise ConfigError(f"preset {preset!r}: it must be one of {', '.join(PRESETS)}; give --preset fast")
+    try:
+        return Config.model_validate(_merged(_merged(PRESETS[preset], file), options))
+    except ValidationError as error:
+        raise ConfigError(_first_problem(error)) from None
+
+
+_SECTION_OF_OPTION = {
+    "input": ("axes", "pixel_um", "z_um", "background"),
+    "optics": ("na", "wavelength_nm", "immersion_ri", "pupil", "psf", "otf", "psf_pixel_um", "psf_z_um"),
+    "training": ("steps", "minutes"),
+    "prediction": ("tile", "overlap", "batch", "passes"),
+}
+SETTINGS = {name: name for name in ("modality", "preset", "scale", "device", "seed")} | {
+    name: f"{section}.{name}" for section, names in _SECTION_OF_OPTION.items() for name in names
+}
+"""Where in the configuration each option of the command line and of `zsdeconv.train` goes."""
+
+
+def as_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by their flat names as nested settings for `resolve`; None means not given.
+
+    Raises `ConfigError` for a name that is no option and for budgets that contradict each other.
+
+    >>> as_settings({"na": 1.4, "scale": 1, "steps": None})
+    {'optics': {'na': 1.4}, 'scale': 1}
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    settings: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in SETTINGS:
+            raise ConfigError(f"unknown option '{name}'; known ones are {', '.join(SETTINGS)}")
+        section, _, leaf = SETTINGS[name].rpartition(".")
+        (settings.setdefault(section, {}) if section else settings)[leaf] = str(value) if isinstance(value, Path) else value
+    if "steps" in given and "minutes" in given:
+        raise ConfigError(f"both --steps {given['steps']} and --minutes {given['minutes']}: a training has one budget; leave out one of them")
+    return settings
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML configuration file, to be passed to `resolve`. Raises `ConfigError` when it holds none."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"configuration {path}: {error.strerror}; check --config") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"configuration {path} is not YAML ({' '.join(str(error).split())}); mend it or leave out --config") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"configuration {path} holds no sections; start from the *_config.yaml that a run writes")
+    return content
+
+
+def to_yaml(config: Config) -> str:
+    """The configuration as YAML that `read_config` reads back."""
+    import yaml
+
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the entries that are None, at any depth."""
+    return {key: _given(value) if isinstance(value, Mapping) else value for key, value in options.items() if value is not None}
+
+
+def _merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    key, value = ".".join(str(part) for part in problem["loc"]), problem["input"]
+    if problem["type"] == "extra_forbidden":
+        return f"unknown configuration key '{key}' ({value!r}); known ones are in the *_config.yaml that a run writes"
+    if problem["type"] == "value_error":
+        return problem["msg"].removeprefix("Value error, ")
+    shown = repr(value) if len(repr(value)) < 80 else f"{repr(value)[:77]}..."
+    return f"{key} = {shown}: {problem['msg'].lower()}; correct it in the options or in --config"

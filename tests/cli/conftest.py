@@ -1,7 +1,6 @@
 """The command line in the same process: `zs("info", path)` gives exit code, standard output and standard error."""
 
 import json
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,9 +39,7 @@ class Ended:
 def zs(capsys):
     def run(*words):
         capsys.readouterr()
-        stdout = sys.stdout
         code = main([str(word) for word in words])
-        sys.stdout = stdout
         out, err = capsys.readouterr()
         return Ended(code, out, err)
 
@@ -68,5 +65,5 @@ def frame():
     """A camera frame of smooth blobs: offset 100, gain 1.5, read noise 2 (ADU), uint16."""
     rng = np.random.default_rng(4)
     y, x = np.mgrid[:90, :72]
-    light = sum(60 * np.exp(-((y - j) ** 2 + (x - i) ** 2) / 50) for j, i in ((20, 30), (60, 50), (40, 12)))
+    light = np.sum([60 * np.exp(-((y - j) ** 2 + (x - i) ** 2) / 50) for j, i in ((20, 30), (60, 50), (40, 12))], 0)
     return np.rint(1.5 * rng.poisson(light) + rng.normal(100, 2, light.shape)).astype(np.uint16)

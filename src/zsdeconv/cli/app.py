@@ -44,4 +44,15 @@ app.command(name="info")(info.info)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on `arguments` (those of the process when None) and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    return exit_code_of(lambda: app(words, prog_name="zsdeconv", standalone_mode=False), words)
+    return exit_code_of(lambda: _invoke(words), words)
+
+
+def _invoke(words: list[str]) -> int:
+    """Parse and call. Not through typer's own `main`, which would turn interruptions and closed pipes into exit codes of its own."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("zsdeconv", words) as context:
+            command.invoke(context)
+    except typer.Exit as ended:
+        return ended.exit_code
+    return 0

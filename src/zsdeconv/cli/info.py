@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from zsdeconv.cli import options
 from zsdeconv.cli.console import show_json, show_rows
-
-if TYPE_CHECKING:
-    from zsdeconv.image import Image
 
 OPTIONS = {"pixel_um": "--pixel-um", "na": "--na", "wavelength_nm": "--wavelength-nm"}
 """Numbers that a restoration cannot do without, and the option that gives each."""

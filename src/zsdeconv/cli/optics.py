@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 psf = typer.Typer(help="Make a point spread function from theory, or check one from a file.")
 simulate = typer.Typer(help="Simulate a noisy image together with its truth.")
 
-Pupil = Annotated[str, typer.Option("--pupil", help="model of the objective: scalar, or vectorial (exact at high NA)")]
-
 
 @psf.command("make")
 def psf_make(
@@ -27,7 +25,7 @@ def psf_make(
     wavelength_nm: Annotated[float, typer.Option("--wavelength-nm", help="emission wavelength, nanometres")],
     pixel_um: Annotated[float, typer.Option("--pixel-um", help="pixel size in the sample, micrometres")],
     immersion_ri: options.ImmersionRi = None,
-    pupil: Pupil = "scalar",
+    pupil: options.Pupil = None,
     scale: Annotated[int, typer.Option("--scale", min=1, max=2, help="2 samples it twice as finely, as a restoration does")] = 1,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -38,7 +36,7 @@ def psf_make(
     from zsdeconv.physics.optics import Optics
     from zsdeconv.physics.psf import check_sampling, theoretical_psf
 
-    optics = Optics(na, wavelength_nm, immersion_ri, pupil)
+    optics = Optics(na, wavelength_nm, immersion_ri, pupil or "scalar")
     check_sampling(optics, pixel_um, scale)
     made = theoretical_psf(optics, (pixel_um / scale, pixel_um / scale))
     image = Image(made.values, "YX", dict(zip("YX", made.spacing_um, strict=True)), offset=0.0)
@@ -100,13 +98,13 @@ def simulate_2d(
     na: Annotated[float | None, typer.Option(help="numerical aperture [default: 1.4]")] = None,
     wavelength_nm: Annotated[float | None, typer.Option(help="emission wavelength, nanometres [default: 525]")] = None,
     immersion_ri: options.ImmersionRi = None,
-    pupil: Annotated[str | None, typer.Option(help="scalar or vectorial [default: scalar]")] = None,
+    pupil: options.Pupil = None,
     gain: Annotated[float | None, typer.Option(help="camera counts (ADU) per photo-electron [default: 1]")] = None,
     read_noise: Annotated[float | None, typer.Option(help="read noise, ADU [default: 2]")] = None,
     offset: Annotated[float | None, typer.Option(help="camera offset, ADU [default: 100]")] = None,
     haze: Annotated[float | None, typer.Option(help="fraction of diffuse light [default: 0.1]")] = None,
     frames: Annotated[int | None, typer.Option(help="time points [default: 1]")] = None,
-    motion_um: Annotated[float | None, typer.Option(help="motion of each element between frames, micrometres [default: 0.05]")] = None,
+    motion_um: Annotated[float | None, typer.Option(help="motion between frames, micrometres [default: 0.05]")] = None,
     seed: Annotated[int | None, typer.Option(help="same seed, same image [default: 0]")] = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -121,6 +119,5 @@ def simulate_2d(
     if json:
         show_json({"files": {name: str(path) for name, path in paths.items()}, "settings": simulation.settings(scene)})
     elif not quiet:
-        typer.echo(
-            f"{scene.structure}, {scene.photons:g} photo-electrons in a bright pixel: {', '.join(p.name for p in paths.values())} in {output}"
-        )
+        names = ", ".join(path.name for path in paths.values())
+        typer.echo(f"{scene.structure}, {scene.photons:g} photo-electrons in a bright pixel: {names} in {output}")

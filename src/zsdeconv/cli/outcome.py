@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 import warnings
@@ -126,7 +127,8 @@ def _interrupted(words: Sequence[str]) -> int:
 
 def _reader_left() -> int:
     """The program that read our output has ended (`| head`): nothing to complain about, and nobody to say it to."""
-    sys.stdout = None  # type: ignore[assignment]  # keeps Python from flushing into the closed pipe at exit
+    # Python flushes standard output once more at its end; that goes to nobody instead of failing again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return DONE
 
 

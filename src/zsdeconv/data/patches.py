@@ -1,4 +1,4 @@
-"""Random patches of the frames a network learns from, cut on the training device."""
+"""Random patches of what a network learns from, cut on the training device."""
 
 from __future__ import annotations
 
@@ -9,35 +9,45 @@ from torch import Tensor
 
 from zsdeconv.symbols import Batch
 
+Sample = tuple[Tensor, ...]
+"""Images of one field, each `*zyx`, the first on the coarsest grid and the others on it or on whole multiples of it."""
+
 
 class PatchSampler:
-    """Batches of random crops with random flips and quarter turns of `frames`, each `c *zyx`.
+    """Batches of random crops with random flips and quarter turns of `samples`, the same for all images of a sample.
 
     Only symmetries of the pixel grid are used: they move whole pixels, so noise that was white stays white, which an
-    interpolating rotation would not leave so. Quarter turns need square patches: the lateral patch is at most as wide as
-    the narrowest frame. A frame is drawn with the probability of its share of all pixels.
+    interpolating rotation would not leave so (METHOD.md 6.6). Quarter turns need square patches: the lateral patch is at
+    most as wide as the narrowest sample. A sample is drawn with the probability of its share of all pixels.
 
-    >>> sampler = PatchSampler([torch.rand(2, 40, 30)], patch_px=16, batch=3)
-    >>> sampler(torch.Generator().manual_seed(0)).shape
-    torch.Size([3, 2, 16, 16])
+    >>> sampler = PatchSampler([(torch.rand(40, 30), torch.rand(80, 60))], patch_px=16, batch=3)
+    >>> [x.shape for x in sampler(torch.Generator().manual_seed(0))]
+    [torch.Size([3, 1, 16, 16]), torch.Size([3, 1, 32, 32])]
     """
 
-    def __init__(self, frames: Sequence[Tensor], patch_px: int, batch: int) -> None:
-        lateral = min(patch_px, *(n for frame in frames for n in frame.shape[-2:]))
-        self.frames, self.batch = list(frames), batch
-        self.patch_px = (*frames[0].shape[1:-2], lateral, lateral)
-        self.shares = torch.tensor([float(frame[0].numel()) for frame in frames])
+    def __init__(self, samples: Sequence[Sample], patch_px: int, batch: int) -> None:
+        lateral = min(patch_px, *(n for sample in samples for n in sample[0].shape[-2:]))
+        self.samples, self.batch = list(samples), batch
+        self.patch_px = (*samples[0][0].shape[:-2], lateral, lateral)
+        self.shares = torch.tensor([float(sample[0].numel()) for sample in samples])
 
-    def __call__(self, generator: torch.Generator) -> Batch:
-        """One batch `b c *zyx`; where and how is drawn from `generator`, a generator of the CPU."""
+    def __call__(self, generator: torch.Generator) -> tuple[Batch, ...]:
+        """One batch `b 1 *zyx` of each image; where and how is drawn from `generator`, a generator of the CPU."""
         chosen = torch.multinomial(self.shares, self.batch, replacement=True, generator=generator)
-        return torch.stack([self._patch(self.frames[i], generator) for i in chosen.tolist()])
+        patches = [self._patch(self.samples[i], generator) for i in chosen.tolist()]
+        return tuple(torch.stack(images)[:, None] for images in zip(*patches, strict=True))
 
-    def _patch(self, frame: Tensor, generator: torch.Generator) -> Tensor:
-        for axis, size in enumerate(self.patch_px, start=1):
-            start = _draw(frame.shape[axis] - size + 1, generator)
-            frame = frame.narrow(axis, start, size)
-        return turned(frame, _draw(8, generator))
+    def _patch(self, sample: Sample, generator: torch.Generator) -> list[Tensor]:
+        sizes = sample[0].shape
+        start = [_draw(n - p + 1, generator) for n, p in zip(sizes, self.patch_px, strict=True)]
+        symmetry = _draw(8, generator)
+        return [turned(_window(image, sizes, start, self.patch_px), symmetry) for image in sample]
+
+
+def _window(image: Tensor, coarse: Sequence[int], start: Sequence[int], size: Sequence[int]) -> Tensor:
+    """The part of `image` over the coarse pixels from `start` on, `size` of them."""
+    factors = [n // c for n, c in zip(image.shape, coarse, strict=True)]
+    return image[tuple(slice(a * f, (a + n) * f) for a, n, f in zip(start, size, factors, strict=True))]
 
 
 def turned(x: Tensor, symmetry: int) -> Tensor:

@@ -78,6 +78,18 @@ def conv_relu(rank: int, channels: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def conv_leaky(rank: int, channels: Sequence[int]) -> nn.Sequential:
+    """As `conv_relu`, with a slope of 0.1 below zero, through which a gradient always passes.
+
+    >>> conv_leaky(2, (1, 4))(torch.zeros(1, 1, 3, 3)).shape
+    torch.Size([1, 4, 3, 3])
+    """
+    layers: list[nn.Module] = []
+    for channels_in, channels_out in zip(channels[:-1], channels[1:], strict=True):
+        layers += [conv(rank, channels_in, channels_out), nn.LeakyReLU(0.1, inplace=True)]
+    return nn.Sequential(*layers)
+
+
 def max_pool(x: Batch, factors: Sequence[int]) -> Batch:
     """Largest value in each block of `factors` pixels.
 
@@ -105,6 +117,42 @@ def upsample(x: Batch, factors: Sequence[int]) -> Batch:
     return F.interpolate(x, scale_factor=[float(f) for f in factors], mode="nearest")
 
 
+def smooth(x: Batch, width_px: int = 5) -> Batch:
+    """Lateral mean over `width_px` x `width_px` pixels, size kept; beyond the border the nearest pixel is repeated.
+
+    >>> smooth(torch.tensor([[[[0.0, 3.0, 0.0]]]]), 3).tolist()
+    [[[[1.0, 1.0, 1.0]]]]
+    """
+    rank, radius = x.ndim - 2, width_px // 2
+    ends = [radius] * 4 + [0] * (2 * (rank - 2))
+    return _MEAN_POOL[rank](F.pad(x, ends, mode="replicate"), lateral(rank, width_px), stride=1)
+
+
+def fine_to_channels(x: Batch, factor: int) -> Batch:
+    """Each lateral block of `factor` x `factor` pixels becomes the channels of one pixel (inverse: `channels_to_fine`).
+
+    >>> fine_to_channels(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 2).flatten().tolist()
+    [1.0, 2.0, 3.0, 4.0]
+    """
+    *lead, height, width = x.shape
+    x = x.reshape(*lead, height // factor, factor, width // factor, factor)
+    x = x.movedim((-3, -1), (2, 3))
+    return x.reshape(x.shape[0], -1, *x.shape[4:])
+
+
+def channels_to_fine(x: Batch, factor: int) -> Batch:
+    """Channels in groups of `factor**2` become lateral blocks of fine pixels.
+
+    >>> channels_to_fine(torch.arange(1.0, 5.0).reshape(1, 4, 1, 1), 2).tolist()
+    [[[[1.0, 2.0], [3.0, 4.0]]]]
+    """
+    batch, channels, *zyx = x.shape
+    x = x.reshape(batch, channels // factor**2, factor, factor, *zyx)
+    x = x.movedim((2, 3), (-3, -1))
+    *lead, height, _, width, _ = x.shape
+    return x.reshape(*lead, height * factor, width * factor)
+
+
 def pad_to_multiple(x: Batch, multiples: Sequence[int]) -> Batch:
     """Mirror `x` beyond the end of each axis until its size is a multiple; any size down to one pixel.
 
@@ -118,6 +166,39 @@ def pad_to_multiple(x: Batch, multiples: Sequence[int]) -> Batch:
         if size % multiple:
             x = x.index_select(dim, _mirrored(size, math.ceil(size / multiple) * multiple, x.device))
     return x
+
+
+def mirror(x: Batch, margin_px: Sequence[int]) -> Batch:
+    """Continue every image by its mirror image about each border pixel, `margin_px` pixels on both sides of each axis.
+
+    A margin is smaller than its axis. Differentiable; the transpose is `unmirror`.
+
+    >>> mirror(torch.tensor([[[[1.0, 2.0, 3.0]]]]), (0, 2)).flatten().tolist()
+    [3.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0]
+    """
+    for axis, margin in enumerate(margin_px, start=2):
+        n = x.shape[axis]
+        assert margin < n, f"margin {margin} of axis {axis} with {n} pixels"
+        if margin:
+            head, tail = x.narrow(axis, 1, margin), x.narrow(axis, n - 1 - margin, margin)
+            x = torch.cat((head.flip(axis), x, tail.flip(axis)), axis)
+    return x
+
+
+def unmirror(y: Batch, margin_px: Sequence[int]) -> Batch:
+    """Transpose of `mirror`: add each mirrored part to where it came from.
+
+    >>> unmirror(torch.tensor([[[[1.0, 10.0, 100.0, 1000.0, 10000.0]]]]), (0, 1)).flatten().tolist()
+    [10.0, 10101.0, 1000.0]
+    """
+    for axis, margin in enumerate(margin_px, start=2):
+        if margin:
+            n = y.shape[axis] - 2 * margin
+            x = y.narrow(axis, margin, n).clone()
+            x.narrow(axis, 1, margin).add_(y.narrow(axis, 0, margin).flip(axis))
+            x.narrow(axis, n - 1 - margin, margin).add_(y.narrow(axis, n + margin, margin).flip(axis))
+            y = x
+    return y
 
 
 def _mirrored(size: int, padded: int, device: torch.device) -> Tensor:

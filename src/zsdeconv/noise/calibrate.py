@@ -200,8 +200,8 @@ def _correlation_messages(scene: Scene) -> list[str]:
     if not is_correlated(rho, sigma):
         return []
     return [
-        f"noise of neighbouring pixels is correlated by {rho:.2f} (limit {CORRELATION_LIMIT}): resampled, smoothed or compressed data, on which re-corruption "
-        "fails; use the camera's raw data, or every 2nd pixel in each direction"
+        f"noise of neighbouring pixels is correlated by {rho:.2f} (limit {CORRELATION_LIMIT}): resampled, smoothed or compressed "
+        "data, on which re-corruption fails; use the camera's raw data, or every 2nd pixel in each direction"
     ]
 
 

@@ -76,6 +76,6 @@ def flat_levels(flat: np.ndarray) -> Levels:
                 rows.append((float(m.mean()), v, v * np.sqrt(2 / len(d)), 0.0, float(m.mean()), float(len(d)), 0.0))
     if not rows:
         raise ImageError(
-            f"no two successive of the {len(frames)} flat frames agree within 5 % or are unsaturated; give --flat with pairs of the same light"
+            f"no two successive of the {len(frames)} flat frames agree within 5 % unsaturated; give --flat with pairs of the same light"
         )
     return Levels(*np.asarray(rows).T)

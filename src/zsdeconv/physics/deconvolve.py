@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 
 from zsdeconv.physics.operators import Operator
 from zsdeconv.symbols import Batch
+
+Momentum = Literal["adaptive", "fixed"]
 
 _FLOOR = 1e-6
 """Smallest intensity of an estimate, in units of the data's maximum: a pixel at exactly zero could never rise again."""
@@ -15,54 +18,58 @@ _FLOOR = 1e-6
 
 @torch.no_grad()
 def richardson_lucy(
-    y: Batch, operator: Operator, iterations: int | Sequence[int], *, accelerate: bool = True, start: Batch | None = None
-) -> Batch | list[Batch]:
+    y: Batch, operator: Operator, iterations: Sequence[int], *, momentum: Momentum | None = "adaptive", start: Batch | None = None
+) -> list[Batch]:
     """Maximum-likelihood estimate of a non-negative object under Poisson noise (Richardson 1972, Lucy 1974).
 
     `x <- x A*(y / A x) / A*(1)`, from the mean intensity of each image or from `start`. `y` holds ADU above the offset on the
-    operator's output grid; values below zero count as zero. Accelerated after Biggs and Andrews (1997): each step starts
-    from a point extrapolated along the last one, worth about four plain steps. With a sequence of iteration counts the
-    estimate at each of them is returned, in rising order.
+    operator's output grid; values below zero count as zero. The estimates after each number of `iterations` are returned,
+    in rising order.
+
+    With momentum each step starts from a point extrapolated along the last move, worth several plain steps: "adaptive"
+    by how far the last two steps of the whole image agree (Biggs and Andrews 1997), "fixed" by the step's number alone,
+    which keeps the method local, so that tiles of an image give what the whole image gives.
 
     >>> from zsdeconv.physics.operators import Downsample
-    >>> richardson_lucy(torch.full((1, 1, 4, 4), 3.0), Downsample(2, 2), 5).shape
-    torch.Size([1, 1, 8, 8])
+    >>> [x.shape for x in richardson_lucy(torch.full((1, 1, 4, 4), 3.0), Downsample(2, 2), [5])]
+    [torch.Size([1, 1, 8, 8])]
     """
-    counts = [iterations] if isinstance(iterations, int) else sorted(iterations)
     floor = _FLOOR * y.abs().amax().clamp(min=1e-30)
     y = y.clamp(min=0)
     sensitivity = operator.adjoint(torch.ones_like(y)).clamp(min=1e-12)
-    estimate = start.clamp(min=floor) if start is not None else operator.adjoint(y) / sensitivity
-    step = _Extrapolation(floor) if accelerate else None
-    kept, point = [], estimate.clamp(min=floor)
-    for n in range(1, counts[-1] + 1):
+    estimate = operator.adjoint(y) / sensitivity if start is None else start
+    point = estimate = estimate.clamp(min=floor)
+    extrapolation = _Extrapolation(momentum)
+    kept = []
+    for n in range(1, max(iterations) + 1):
         ratio = y / operator(point).clamp(min=floor)
-        estimate = (point * operator.adjoint(ratio) / sensitivity).clamp(min=floor)
-        if n in counts:
+        previous, estimate = estimate, (point * operator.adjoint(ratio) / sensitivity).clamp(min=floor)
+        if n in iterations:
             kept.append(estimate)
-        point = step(point, estimate) if step else estimate
-    return kept[0] if isinstance(iterations, int) else kept
+        weight = extrapolation.weight(n, estimate - point)
+        point = (estimate + weight * (estimate - previous)).clamp(min=floor)
+    return kept
 
 
 class _Extrapolation:
-    """Biggs and Andrews' vector extrapolation: continue along the last move as far as the last two steps agree."""
+    """How far to continue along the last move, 0 to 1, for each image of a batch."""
 
     limit = 0.95
 
-    def __init__(self, floor: torch.Tensor) -> None:
-        self.floor = floor
-        self.estimate: Batch | None = None
+    def __init__(self, momentum: Momentum | None) -> None:
+        self.momentum = momentum
         self.change: Batch | None = None
 
-    def __call__(self, point: Batch, estimate: Batch) -> Batch:
-        change, axes = estimate - point, tuple(range(1, estimate.ndim))
-        following = estimate
-        if self.change is not None and self.estimate is not None:
-            agreement = (change * self.change).sum(axes, keepdim=True)
-            alpha = (agreement / self.change.square().sum(axes, keepdim=True).clamp(min=1e-30)).clamp(0, self.limit)
-            following = torch.maximum(estimate + alpha * (estimate - self.estimate), self.floor)
-        self.estimate, self.change = estimate, change
-        return following
+    def weight(self, n: int, change: Batch) -> Batch | float:
+        """The weight after step `n`, which changed the point it started from by `change`."""
+        previous, self.change = self.change, change
+        if self.momentum is None or previous is None:
+            return 0.0
+        if self.momentum == "fixed":
+            return (n - 1) / (n + 2)
+        axes = tuple(range(1, change.ndim))
+        agreement = (change * previous).sum(axes, keepdim=True)
+        return (agreement / previous.square().sum(axes, keepdim=True).clamp(min=1e-30)).clamp(0, self.limit)
 
 
 @torch.no_grad()

@@ -29,6 +29,11 @@ class Operator(ABC):
     def adjoint(self, y: Batch) -> Batch:
         """Apply the transpose."""
 
+    @property
+    def reach_px(self) -> int:
+        """Farthest distance, in pixels of its input, at which an input pixel touches an output pixel."""
+        return 0
+
     def __matmul__(self, first: Operator) -> Operator:
         return Composed(self, first)
 
@@ -44,6 +49,10 @@ class Composed(Operator):
 
     def adjoint(self, y: Batch) -> Batch:
         return self.first.adjoint(self.second.adjoint(y))
+
+    @property
+    def reach_px(self) -> int:
+        return self.first.reach_px + self.second.reach_px
 
 
 class Downsample(Operator):
@@ -101,17 +110,18 @@ class Blur(Operator):
         self._transfer: dict[tuple[object, ...], Tensor] = {}
 
     def __call__(self, x: Batch) -> Batch:
-        for axis, margin in enumerate(self.radius_px, start=2):
-            x = _mirror(x, axis, margin)
+        x = blocks.mirror(x, self.radius_px)
         blurred = self._convolve(x, self.transfer(x.shape[2:], x))
         return Crop(self.radius_px)(blurred)
 
     def adjoint(self, y: Batch) -> Batch:
         y = Crop(self.radius_px).adjoint(y)
         y = self._convolve(y, self.transfer(y.shape[2:], y).conj())
-        for axis, margin in enumerate(self.radius_px, start=2):
-            y = _fold(y, axis, margin)
-        return y
+        return blocks.unmirror(y, self.radius_px)
+
+    @property
+    def reach_px(self) -> int:
+        return max(self.radius_px)
 
     def transfer(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Transfer function on the half-spectrum of an FFT at least as large as `shape`, on the device and in the type of `like`."""
@@ -137,23 +147,6 @@ class Blur(Operator):
         return blocks.window(torch.fft.irfftn(spectrum, s=sizes, dim=axes), [0] * len(sizes), x.shape[2:])
 
 
-def _mirror(x: Batch, axis: int, margin: int) -> Batch:
-    """Continue `x` by its mirror image about each border pixel."""
-    n = x.shape[axis]
-    assert margin < n, f"{n} pixels along axis {axis}, the kernel's radius is {margin}"
-    head, tail = x.narrow(axis, 1, margin), x.narrow(axis, n - 1 - margin, margin)
-    return torch.cat((head.flip(axis), x, tail.flip(axis)), axis)
-
-
-def _fold(y: Batch, axis: int, margin: int) -> Batch:
-    """Transpose of `_mirror`: add each mirrored part to where it came from."""
-    n = y.shape[axis] - 2 * margin
-    x = y.narrow(axis, margin, n).clone()
-    x.narrow(axis, 1, margin).add_(y.narrow(axis, 0, margin).flip(axis))
-    x.narrow(axis, n - 1 - margin, margin).add_(y.narrow(axis, n + margin, margin).flip(axis))
-    return x
-
-
 def fast_length(n: int) -> int:
     """Smallest even number from `n` on without prime factors above 5, for which FFTs are fastest.
 
@@ -171,3 +164,12 @@ def _is_smooth(n: int) -> bool:
         while n % prime == 0:
             n //= prime
     return n == 1
+
+
+def forward_model(psf: np.ndarray, rank: int, scale: int) -> Operator:
+    """`D H`: what the camera sees of an object on the fine grid (Eq. 1), for a PSF of sum 1 on that grid.
+
+    >>> forward_model(np.ones((1, 1)), rank=2, scale=2)(torch.ones(1, 1, 4, 6)).shape
+    torch.Size([1, 1, 2, 3])
+    """
+    return Downsample(rank, scale) @ Blur(psf)

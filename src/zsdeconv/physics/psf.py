@@ -6,7 +6,7 @@ import numpy as np
 
 from zsdeconv.physics.kernel import Psf, check_spacing, fit_to_image
 from zsdeconv.physics.optics import Optics
-from zsdeconv.physics.psf_check import Finding, check_psf, check_sampling, sampling_finding
+from zsdeconv.physics.psf_check import Finding, check_psf, check_sampling, fwhm_um, sampling_finding
 from zsdeconv.physics.psf_file import MeasuredPsf, measure_psf, read_psf
 from zsdeconv.physics.pupil import focal_intensity
 
@@ -17,6 +17,7 @@ __all__ = [
     "check_psf",
     "check_sampling",
     "fit_to_image",
+    "fwhm_um",
     "measure_psf",
     "read_psf",
     "sampling_finding",

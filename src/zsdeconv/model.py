@@ -1,0 +1,240 @@
+"""`Model`: a trained network with everything needed to restore the next image, and the file that holds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zsdeconv._version import __version__
+from zsdeconv.config import Config
+from zsdeconv.data.normalize import Affine
+from zsdeconv.errors import ConfigError, ImageError, ModelError
+from zsdeconv.image import Image
+from zsdeconv.io.model_file import load_model, save_model
+from zsdeconv.modality import MODALITIES, Modality
+from zsdeconv.nn.networks import make_network
+from zsdeconv.noise.model import Camera, signal_estimate
+from zsdeconv.photometry import Photometry
+from zsdeconv.physics.operators import forward_model
+from zsdeconv.physics.psf import Psf
+from zsdeconv.predict import FramePrediction, predict_frame
+
+SPACING_TOLERANCE = 0.02
+"""Relative difference of pixel sizes up to which an image fits a model: more would change the PSF visibly."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """One image restored, ADU above the offset, float32, axes of the input.
+
+    `denoised` lies on the raw grid, `deconvolved` and `uncertainty` (standard deviation over the re-corrupted passes; None
+    with less than two) on the fine grid. `model` restores the next image.
+    """
+
+    denoised: Image
+    deconvolved: Image
+    uncertainty: Image | None
+    model: Model
+
+    def images(self) -> dict[str, Image]:
+        """The images by name, as the command line writes them."""
+        named = {"denoised": self.denoised, "deconvolved": self.deconvolved, "uncertainty": self.uncertainty}
+        return {name: image for name, image in named.items() if image is not None}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network, the optics and the camera it was trained for.
+
+    `psf` lies on the fine grid, `spacing_um` is the raw grid's. `photometry` undoes the contrast that a least-squares
+    estimate gives away. `history` holds the losses at each validation, `provenance` where the numbers came from.
+    """
+
+    network: nn.Module
+    modality: Modality
+    config: Config
+    unit: Affine
+    camera: Camera
+    psf: Psf
+    spacing_um: tuple[float, ...]
+    photometry: Photometry
+    history: list[dict[str, Any]] = field(default_factory=list)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def predict(
+        self,
+        image: Image | np.ndarray,
+        *,
+        passes: int | None = None,
+        tile: int | None = None,
+        overlap: int | None = None,
+        device: str | None = None,
+        progress: Callable[[float], None] = lambda done: None,
+    ) -> Restored:
+        """Restore an image of the same microscope: denoised on the raw grid, deconvolved on the fine one.
+
+        Every frame along T is restored alike, on one intensity scale. `passes` re-corrupted passes are averaged (METHOD.md
+        6.4), `tile` and `overlap` are in raw pixels. Arguments left out come from the configuration of the training.
+
+        Raises `ImageError` when the axes or the pixel size are not those of the training.
+        """
+        image = self._fitting(image)
+        settings = self.config.prediction
+        frames = _frames(image, self.modality)
+        network = self.network.to(choose_device(device or self.config.device)).eval()
+        predictions = []
+        for n, frame in enumerate(frames):
+            predictions.append(
+                self._predict_frame(
+                    network,
+                    frame,
+                    passes=settings.passes if passes is None else passes,
+                    tile_px=tile or settings.tile,
+                    overlap_px=settings.overlap if overlap is None else overlap,
+                    progress=lambda done, n=n: progress((n + done) / len(frames)),
+                )
+            )
+        return self._restored(image, predictions)
+
+    def _predict_frame(self, network: nn.Module, frame: np.ndarray, **options: Any) -> FramePrediction:
+        device = next(network.parameters()).device
+        offset = self.unit.offset
+        noise_sd = np.sqrt(self.camera.variance(signal_estimate(frame, offset))) / self.unit.scale
+        y, sd = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (self.unit.to_unit(frame.astype(np.float32)), noise_sd))
+        factors = self.modality.factors(self.config.scale)
+        prediction = predict_frame(network, y, sd, factors=factors, alpha=1.0, seed=self.config.seed, **options)
+        return self.photometry.corrected(prediction)
+
+    def _restored(self, image: Image, predictions: list[FramePrediction]) -> Restored:
+        factors = self.modality.factors(self.config.scale)
+
+        def assembled(parts: list[Tensor], factors: tuple[int, ...], kind: str) -> Image:
+            stack = np.stack([self.unit.to_adu(part.cpu().numpy()) for part in parts])
+            data = stack.reshape(*[image.sizes[a] for a in image.axes[: -self.modality.rank]], *stack.shape[1:])
+            spacing = {a: um / f for (a, um), f in zip(self._spacing().items(), factors, strict=True)}
+            metadata = {**image.metadata, "kind": kind}
+            return Image(data.astype(np.float32), image.axes, spacing, 0.0, metadata)
+
+        ones = (1,) * self.modality.rank
+        spreads = [p.spread for p in predictions if p.spread is not None]
+        return Restored(
+            denoised=assembled([p.denoised for p in predictions], ones, "denoised"),
+            deconvolved=assembled([p.deconvolved for p in predictions], factors, "deconvolved"),
+            uncertainty=assembled(spreads, factors, "uncertainty") if spreads else None,
+            model=self,
+        )
+
+    def _spacing(self) -> dict[str, float]:
+        return dict(zip(self.modality.spatial_axes, self.spacing_um, strict=True))
+
+    def _fitting(self, image: Image | np.ndarray) -> Image:
+        """The image with its spatial axes last, after checking that it is one the model was made for."""
+        if isinstance(image, np.ndarray) or not isinstance(image, Image):
+            image = as_image(image, self.modality)
+        if not self.modality.accepts(image):
+            raise ImageError(
+                f"axes {image.axes} of size {image.data.shape}: the model restores {self.modality.spatial_axes} frames"
+                f" ({self.modality.name}); train another one, or give --axes"
+            )
+        for axis, um in self._spacing().items():
+            found = image.spacing_um.get(axis, um)
+            if abs(found / um - 1) > SPACING_TOLERANCE:
+                raise ImageError(
+                    f"pixel size {found:g} um along {axis}: the model was trained at {um:g} um; train another one, or correct --pixel-um"
+                )
+        others = "".join(a for a in image.axes if a not in self.modality.spatial_axes)
+        return image.transposed(others + self.modality.spatial_axes)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the model to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors["psf"] = torch.from_numpy(self.psf.values.copy())
+        header = {
+            "modality": self.modality.name,
+            "rank": self.modality.rank,
+            "version": __version__,
+            "config": self.config.model_dump(mode="json"),
+            "unit": {"offset": self.unit.offset, "scale": self.unit.scale},
+            "camera": {"offset": self.camera.offset, "gain": self.camera.gain, "read_variance": self.camera.read_variance},
+            "psf": {"spacing_um": self.psf.spacing_um, "source": self.psf.source, "fingerprint": self.psf.fingerprint},
+            "spacing_um": self.spacing_um,
+            "photometry": self.photometry.to_dict(),
+            "history": self.history,
+            "provenance": json.loads(json.dumps(self.provenance, default=str)),
+        }
+        return save_model(path, tensors, header, overwrite)
+
+
+def load(path: str | Path) -> Model:
+    """The model in a `.zsd` file, on the CPU; nothing in the file can run.
+
+    Raises `ModelError` for damaged files and for models of another modality or version.
+    """
+    tensors, header = load_model(path)
+    if header.get("modality") not in MODALITIES:
+        raise ModelError(f"model {path}: modality {header.get('modality')!r} is not known to version {__version__}; update zsdeconv")
+    try:
+        return _from_parts(tensors, header)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as fault:
+        reason = " ".join(str(fault).split())[:120]
+        raise ModelError(f"model {path}: its content does not fit version {__version__} ({reason}); train again") from fault
+
+
+def _from_parts(tensors: dict[str, Tensor], header: dict[str, Any]) -> Model:
+    modality, config = MODALITIES[header["modality"]], Config.model_validate(header["config"])
+    psf = Psf(tensors.pop("psf").numpy(), tuple(header["psf"]["spacing_um"]), header["psf"]["source"])
+    network = make_network(config, modality.rank, forward_model(psf.values, modality.rank, config.scale))
+    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
+    return Model(
+        network=network,
+        modality=modality,
+        config=config,
+        unit=Affine(**header["unit"]),
+        camera=Camera(**header["camera"]),
+        psf=psf,
+        spacing_um=tuple(header["spacing_um"]),
+        photometry=Photometry.from_dict(header["photometry"]),
+        history=header["history"],
+        provenance=header["provenance"],
+    )
+
+
+def as_image(data: Any, modality: Modality) -> Image:
+    """An array as an image whose last axes are the modality's, and the one before them its samples."""
+    array = np.asarray(data)
+    axes = (modality.sample_axes + modality.spatial_axes)[-array.ndim :]
+    return Image(array, axes) if len(axes) == array.ndim else replace(Image(array.squeeze(), axes), data=array.squeeze())
+
+
+def _frames(image: Image, modality: Modality) -> list[np.ndarray]:
+    """Views of the samples of an image whose spatial axes come last."""
+    return list(image.data.reshape(-1, *image.data.shape[-modality.rank :]))
+
+
+def choose_device(requested: str) -> torch.device:
+    """The device asked for; with "auto" the fastest there is. Raises `ConfigError` when it is not there.
+
+    >>> choose_device("cpu").type
+    'cpu'
+    """
+    available = dict(_available())
+    if requested == "auto":
+        return next(iter(available.values()))
+    if requested not in available:
+        raise ConfigError(f"device {requested!r}: this machine has {', '.join(available)}; give --device auto")
+    return available[requested]
+
+
+def _available() -> Iterator[tuple[str, torch.device]]:
+    if torch.cuda.is_available():
+        yield "cuda", torch.device("cuda")
+    if torch.backends.mps.is_available():
+        yield "mps", torch.device("mps")
+    yield "cpu", torch.device("cpu")

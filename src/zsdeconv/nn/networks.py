@@ -1,0 +1,23 @@
+"""The table of networks."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from zsdeconv.config import Config
+from zsdeconv.nn.fast import FastNet
+from zsdeconv.nn.unet import TwoStageUNet
+from zsdeconv.physics.operators import Operator
+
+
+def make_network(config: Config, rank: int, forward_operator: Operator) -> nn.Module:
+    """The network that `config` names, with first weights drawn from `config.seed`.
+
+    Called with `b 1 *zyx` it gives `(denoised, deconvolved)`; it knows its `halo_px` and `stride_px`.
+    """
+    if config.network.kind == "unet":
+        return TwoStageUNet(rank, config.scale, generator=torch.Generator().manual_seed(config.seed))
+    with torch.random.fork_rng(devices=[]):  # layers of torch draw their first weights from the global generator
+        torch.manual_seed(config.seed)
+        return FastNet(rank, config.scale, forward_operator, config.network.channels)

@@ -1,0 +1,111 @@
+"""Photometry: giving back the contrast that a least-squares estimate loses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from zsdeconv.data.patches import Sample
+from zsdeconv.noise.pairs import Recorrupt
+from zsdeconv.physics.operators import Operator
+from zsdeconv.predict import FramePrediction
+
+MAX_ROUNDS = 8
+PIXELS_PER_SAMPLE = 2**20
+SLOPE_LIMITS = (0.5, 1.5)
+"""A slope outside these says that there was hardly any signal to measure it on, and is not applied."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """`estimate = slope * clean + intercept`, intercept in the network's unit."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def undone(self, estimate: Tensor) -> Tensor:
+        """The estimate with slope 1 and intercept 0."""
+        return (estimate - self.intercept) / self.slope
+
+
+class LineFit:
+    """Regression of an estimate on the clean image nobody has, from pairs with independent noise.
+
+    `y_hat` and `y_tilde` share nothing but the clean image (Eq. 2), so `Cov(y_hat, y_tilde)` is the clean image's variance,
+    and the covariance of `y_tilde` with anything computed from `y_hat` is that thing's covariance with the clean image.
+    """
+
+    def __init__(self) -> None:
+        self.n, self.sums = 0, [0.0] * 5
+
+    def add(self, estimate: Tensor, y_hat: Tensor, y_tilde: Tensor) -> None:
+        """One more pair, with what was estimated from `y_hat`; all on one grid, in the network's unit."""
+        e, h, t = (x.double().flatten() for x in (estimate, y_hat, y_tilde))
+        self.n += e.numel()
+        for i, term in enumerate((e.sum(), h.sum(), t.sum(), (e * t).sum(), (h * t).sum())):
+            self.sums[i] += float(term)
+
+    def line(self) -> Line:
+        """The line; the identity when the image has too little contrast to tell."""
+        mean_e, mean_h, mean_t, et, ht = (total / max(self.n, 1) for total in self.sums)
+        variance = ht - mean_h * mean_t
+        slope = (et - mean_e * mean_t) / variance if variance > 0 else 0.0
+        if not SLOPE_LIMITS[0] < slope < SLOPE_LIMITS[1]:
+            return Line()
+        return Line(slope, mean_e - slope * mean_t)
+
+
+@dataclass(frozen=True)
+class Photometry:
+    """The lines of the denoised image and of the deconvolved image (blurred and binned) over the clean image.
+
+    The minimiser of the squared error is drawn towards the mean: regressed on the truth its slope is below 1, by the
+    ratio of remaining error to signal, a tenth at very low light. Dividing by it makes sums and ratios of intensities
+    right on average. An affine change, so no structure appears or vanishes.
+    """
+
+    denoised: Line = Line()
+    deconvolved: Line = Line()
+
+    @classmethod
+    def from_dict(cls, lines: Mapping[str, Mapping[str, float]]) -> Photometry:
+        """What `to_dict` gave."""
+        return cls(**{name: Line(**line) for name, line in lines.items()})
+
+    def corrected(self, prediction: FramePrediction) -> FramePrediction:
+        """The prediction with slope 1 and intercept 0."""
+        return replace(
+            prediction,
+            denoised=self.denoised.undone(prediction.denoised),
+            deconvolved=self.deconvolved.undone(prediction.deconvolved),
+            spread=None if prediction.spread is None else prediction.spread / self.deconvolved.slope,
+        )
+
+    def to_dict(self) -> dict[str, dict[str, float]]:
+        """Both lines as plain numbers, for the model file."""
+        return asdict(self)
+
+
+
+@torch.no_grad()
+def measure_photometry(
+    network: nn.Module, samples: Sequence[Sample], recorrupt: Recorrupt, forward_operator: Operator, *, seed: int
+) -> Photometry:
+    """The lines of a trained network on its training samples `(y, A(y - b))`, from re-corrupted pairs with alpha 1.
+
+    The pairs are those of prediction: `z` with the camera's own variance, so nothing is drawn but `z`.
+    """
+    exact = replace(recorrupt, alpha=(1.0, 1.0), beta1_factor=(1.0, 1.0), beta2_factor=(1.0, 1.0))
+    device = next(network.parameters()).device
+    generator, fits = torch.Generator(device).manual_seed(seed), (LineFit(), LineFit())
+    for y, signal in samples:
+        rounds = max(1, min(MAX_ROUNDS, PIXELS_PER_SAMPLE // y.numel()))
+        for _ in range(rounds):
+            y_hat, y_tilde = exact(y[None, None], signal[None, None], generator)
+            denoised, deconvolved = network(y_hat)
+            for fit, estimate in zip(fits, (denoised, forward_operator(deconvolved)), strict=True):
+                fit.add(estimate, y_hat, y_tilde)
+    return Photometry(*(fit.line() for fit in fits))

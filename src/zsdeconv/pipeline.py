@@ -1,0 +1,110 @@
+"""The story of a restoration: calibrate the camera, make pairs, train, set the photometry, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zsdeconv._version import __version__
+from zsdeconv.config import Config, as_settings, resolve
+from zsdeconv.data.normalize import Affine
+from zsdeconv.data.patches import Sample
+from zsdeconv.data.regions import training_regions
+from zsdeconv.image import Image
+from zsdeconv.model import Model, Restored, choose_device
+from zsdeconv.nn.networks import make_network
+from zsdeconv.noise.model import signal_estimate
+from zsdeconv.noise.pairs import Recorrupt
+from zsdeconv.objectives import curriculum
+from zsdeconv.photometry import measure_photometry
+from zsdeconv.physics.operators import forward_model
+from zsdeconv.physics.optics import Optics
+from zsdeconv.physics.psf import Psf
+from zsdeconv.prepare import Prepared, prepare
+from zsdeconv.train import Checkpoint, Event, Trainer
+
+
+def restore(image: Image | Any, optics: Optics | None = None, *, psf: Psf | None = None, **options: Any) -> Restored:
+    """Train a network on the image itself, then restore it: the main job.
+
+    `image` is an `Image` or an array (`t y x` or `y x`), `options` are those of `train`. The result holds the denoised
+    image on the raw grid and the deconvolved one on the fine grid, in ADU above the camera offset, and the model.
+
+    >>> import numpy as np
+    >>> image = Image(np.random.default_rng(0).poisson(20.0, (40, 48)).astype("float32"), "YX", {"Y": 0.065, "X": 0.065})
+    >>> restore(image, Optics(na=1.3, wavelength_nm=525), steps=2).denoised.data.shape
+    (40, 48)
+    """
+    model = train([image], optics, psf=psf, **options)
+    return model.predict(image)
+
+
+def train(
+    images: Sequence[Image | Any],
+    optics: Optics | None = None,
+    *,
+    psf: Psf | None = None,
+    config: Config | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    callback: Callable[[Event], None] = lambda event: None,
+    **options: Any,
+) -> Model:
+    """Train one model on all frames of `images`.
+
+    The optics come as an `Optics`, as a `Psf` of any sampling, or in the configuration. `options` are settings by name:
+    `preset`, `scale`, `device`, `seed`, `steps`, `minutes`, `pixel_um`, `background`, `passes`; or a whole `config`.
+    `callback` receives an event at each validation. With a `checkpoint` file, an interrupted training continues with
+    `resume`.
+
+    Raises `UserError` for whatever makes the training impossible, with what to do about it.
+
+    >>> import numpy as np
+    >>> frames = np.random.default_rng(0).poisson(20.0, (2, 40, 48)).astype("float32")
+    >>> model = train([frames], Optics(na=1.3, wavelength_nm=525), pixel_um=0.065, steps=2)
+    >>> model.predict(frames).deconvolved.data.shape
+    (2, 80, 96)
+    """
+    settings = config or resolve(as_settings(options))
+    return train_prepared(prepare(images, settings, optics, psf), checkpoint=checkpoint, resume=resume, callback=callback)
+
+
+def train_prepared(
+    prepared: Prepared,
+    *,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    callback: Callable[[Event], None] = lambda event: None,
+) -> Model:
+    """Train on data that `prepare` has checked and completed."""
+    config, modality, camera = prepared.config, prepared.modality, prepared.calibration.camera
+    device = choose_device(config.device)
+    unit = Affine.fitted(prepared.frames, camera.offset)
+    samples = _samples(prepared, unit, device)
+    forward_operator = forward_model(prepared.psf.values, modality.rank, config.scale)
+    recorrupt = Recorrupt(unit.camera_in_unit(camera), **config.pairs.model_dump())
+    network = make_network(config, modality.rank, forward_operator)
+
+    phases = curriculum(config, samples, recorrupt, forward_operator, prepared.psf)
+    key = {"modality": modality.name, "rank": modality.rank, "config": config.model_dump(mode="json"), "data": prepared.fingerprint()}
+    saved = Checkpoint(None if checkpoint is None else Path(checkpoint), key)
+    trainer = Trainer(network, phases, config.training, seed=config.seed, device=device, checkpoint=saved, callback=callback)
+    history = trainer.fit(resume=resume)
+
+    photometry = measure_photometry(network.eval(), samples, recorrupt, forward_operator, seed=config.seed)
+    provenance = {"version": __version__, "calibration": prepared.calibration.to_dict(), **prepared.summary()}
+    return Model(
+        network, modality, config, unit, camera, prepared.psf, prepared.spacing_um, photometry, history=history, provenance=provenance
+    )
+
+
+def _samples(prepared: Prepared, unit: Affine, device: torch.device) -> list[Sample]:
+    """Training regions `(y, A(y - b))` in the network's unit, on the training device."""
+    samples = []
+    for region in training_regions(prepared.frames, prepared.config.seed):
+        signal = signal_estimate(region, unit.offset) / unit.scale
+        samples.append(tuple(torch.from_numpy(a.astype("float32")).to(device) for a in (unit.to_unit(region.astype("float64")), signal)))
+    return samples

@@ -1,0 +1,107 @@
+"""Prediction: a frame of any size through a network, tile by tile, pass by pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from zsdeconv.nn import blocks
+from zsdeconv.tiling import Tile, plan_tiles
+
+DEFAULT_TILE_PX = 1024
+"""Largest lateral size of a tile's own part: with the halo of the default network about 2 GB."""
+
+
+@dataclass(frozen=True)
+class FramePrediction:
+    """Mean over the passes on the raw and the fine grid, and their standard deviation on the fine grid (None: one pass)."""
+
+    denoised: Tensor
+    deconvolved: Tensor
+    spread: Tensor | None
+
+
+class _Accumulator:
+    """Running mean and spread of passes that come in opposite pairs."""
+
+    def __init__(self) -> None:
+        self.total: Tensor | None = None
+        self.squares: Tensor | None = None
+        self.count = 0
+
+    def add(self, image: Tensor, *, keep_squares: bool) -> None:
+        self.total = image.clone() if self.total is None else self.total.add_(image)
+        if keep_squares:
+            self.squares = image.square() if self.squares is None else self.squares.addcmul_(image, image)
+        self.count += 1
+
+    def mean(self) -> Tensor:
+        assert self.total is not None
+        return self.total / self.count
+
+    def spread(self) -> Tensor | None:
+        if self.squares is None or self.count < 2:
+            return None
+        variance = (self.squares - self.mean().square() * self.count) / (self.count - 1)
+        return variance.clamp(min=0).sqrt()
+
+
+@torch.no_grad()
+def predict_frame(
+    network: nn.Module,
+    y: Tensor,
+    noise_sd: Tensor,
+    *,
+    factors: Sequence[int],
+    passes: int,
+    alpha: float,
+    tile_px: int | None = None,
+    overlap_px: int | None = None,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda done: None,
+) -> FramePrediction:
+    """Restore one frame `y` (`*zyx`, the network's unit).
+
+    With `passes` > 0 the network sees `y + alpha z` and `y - alpha z`, `z ~ N(0, noise_sd^2)`, in turn, and the mean of all
+    passes is returned: the noise level it was trained on, and most of its own noise averaged out (METHOD.md 6.4). The frame
+    is continued by its mirror image, so that no border of it is a border of the network's world, and cut into tiles of at
+    most `tile_px` with `overlap_px` around them (default: the network's halo, for which tiles and whole agree to 1e-5).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    raw, fine = _Accumulator(), _Accumulator()
+    z = torch.zeros_like(y)
+    for n in range(max(passes, 1)):
+        if passes and n % 2 == 0:
+            z = torch.randn(y.shape, generator=generator).to(y.device).mul_(noise_sd).mul_(alpha)
+        elif passes:
+            z = z.neg_()
+        denoised, deconvolved = _whole(network, y + z if passes else y, factors, tile_px or DEFAULT_TILE_PX, overlap_px)
+        raw.add(denoised, keep_squares=False)
+        fine.add(deconvolved, keep_squares=passes > 1)
+        progress((n + 1) / max(passes, 1))
+    return FramePrediction(raw.mean(), fine.mean(), fine.spread())
+
+
+def _whole(network: nn.Module, y: Tensor, factors: Sequence[int], tile_px: int, overlap_px: int | None) -> tuple[Tensor, Tensor]:
+    """One pass over all tiles of a frame."""
+    stride, halo = (blocks.per_axis(getattr(network, name), y.ndim) for name in ("stride_px", "halo_px"))
+    if overlap_px is not None:
+        halo = blocks.per_axis(overlap_px, y.ndim)
+    border = [min(2 * s, n - 1) for s, n in zip(stride, y.shape, strict=True)]
+    world = blocks.mirror(y[None, None], border)
+    denoised = y.new_empty(world.shape[2:])
+    deconvolved = y.new_empty([n * f for n, f in zip(world.shape[2:], factors, strict=True)])
+    for tile in plan_tiles(world.shape[2:], blocks.per_axis(tile_px, y.ndim), halo, stride):
+        raw_part, fine_part = network(world[(..., *tile.read_slices())])
+        _place(denoised, raw_part, tile, [1] * y.ndim)
+        _place(deconvolved, fine_part, tile, factors)
+    inner = tuple(slice(b, b + n) for b, n in zip(border, y.shape, strict=True))
+    fine_inner = tuple(slice(b * f, (b + n) * f) for b, n, f in zip(border, y.shape, factors, strict=True))
+    return denoised[inner], deconvolved[fine_inner]
+
+
+def _place(whole: Tensor, part: Tensor, tile: Tile, factors: Sequence[int]) -> None:
+    whole[tile.write_slices(factors)] = part[0, 0][tile.trust_slices(factors)].float()

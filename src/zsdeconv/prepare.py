@@ -1,0 +1,166 @@
+"""From images and settings to what a training needs: frames, pixel size, PSF on the fine grid, camera."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zsdeconv.config import Config
+from zsdeconv.errors import DataWarning, ImageError, OpticsError
+from zsdeconv.image import Image
+from zsdeconv.io.checks import check_restorable
+from zsdeconv.modality import MODALITIES, Modality, choose
+from zsdeconv.model import as_image
+from zsdeconv.noise.calibrate import Calibration, calibrate
+from zsdeconv.physics.optics import Optics
+from zsdeconv.physics.otf import read_otf
+from zsdeconv.physics.psf import Psf, check_sampling, fit_to_image, read_psf, theoretical_psf
+
+CALIBRATION_FRAMES = 8
+"""Frames that the camera is measured on at most; more tell nothing new."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is settled before the first training step; `sources` says what was taken from where."""
+
+    config: Config
+    modality: Modality
+    frames: list[np.ndarray]
+    spacing_um: tuple[float, ...]
+    psf: Psf
+    optics: Optics | None
+    calibration: Calibration
+    sources: dict[str, str]
+
+    def fingerprint(self) -> str:
+        """Short SHA-256 of the pixels, by which a checkpoint knows its data."""
+        digest = hashlib.sha256()
+        for frame in self.frames:
+            digest.update(repr((frame.shape, str(frame.dtype))).encode())
+            digest.update(np.ascontiguousarray(frame).tobytes())
+        return digest.hexdigest()[:16]
+
+    def summary(self) -> dict[str, Any]:
+        """What the user should see before a training, as plain values."""
+        camera = self.calibration.camera
+        optics = None if self.optics is None else {"na": self.optics.na, "wavelength_nm": self.optics.wavelength_nm, "ri": self.optics.ri}
+        return {
+            "modality": self.modality.name,
+            "frames": len(self.frames),
+            "shape": list(self.frames[0].shape),
+            "spacing_um": dict(zip(self.modality.spatial_axes, self.spacing_um, strict=True)),
+            "optics": optics,
+            "psf": {"source": self.psf.source, "fingerprint": self.psf.fingerprint, "shape": list(self.psf.values.shape)},
+            "camera": {"offset_adu": camera.offset, "gain_adu_per_e": camera.gain, "read_noise_adu": camera.read_noise},
+            "sources": self.sources,
+        }
+
+
+def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None = None, psf: Psf | None = None) -> Prepared:
+    """Check and complete what is known. An `optics` or `psf` object wins over the configuration, that over the files.
+
+    Raises `ImageError`, `OpticsError` or `ConfigError` for anything that makes a restoration impossible, and warns
+    (`DataWarning`) of what makes it worse.
+    """
+    if not images:
+        raise ImageError("0 images: at least one is needed to learn from; give an image file")
+    row = MODALITIES.get(config.modality, next(iter(MODALITIES.values())))
+    images = [image if isinstance(image, Image) else as_image(image, row) for image in images]
+    modality = choose(config.modality, images[0])
+    images = [_ordered(image, modality) for image in images]
+    for image in images:
+        check_restorable(image)
+    spacing_um, sources = _spacing(images, config, modality)
+    optics, psf, origin = _psf(images[0], config, optics, psf, spacing_um, modality)
+    frames = [frame for image in images for frame in image.data.reshape(-1, *image.data.shape[-modality.rank :])]
+    smallest = tuple(min(n) for n in zip(*(frame.shape for frame in frames), strict=True))
+    factors = modality.factors(config.scale)
+    psf = fit_to_image(psf, tuple(n * f for n, f in zip(smallest, factors, strict=True)))
+    calibration = _calibration(frames, config)
+    sources |= {"psf": origin, "camera": "image" if config.input.background == "auto" else "image, offset from option"}
+    return Prepared(config, modality, frames, spacing_um, psf, optics, calibration, sources)
+
+
+def _ordered(image: Image, modality: Modality) -> Image:
+    if not modality.accepts(image):
+        choose(modality.name, image)
+    others = "".join(a for a in image.axes if a not in modality.spatial_axes)
+    return image.transposed(others + modality.spatial_axes)
+
+
+def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tuple[tuple[float, ...], dict[str, str]]:
+    """Pixel size along each spatial axis: from the option, else from the files, which must agree."""
+    given = {axis: config.input.z_um if axis == "Z" else config.input.pixel_um for axis in modality.spatial_axes}
+    spacing = []
+    for axis in modality.spatial_axes:
+        found = [image.spacing_um[axis] for image in images if axis in image.spacing_um]
+        option = "--z-um" if axis == "Z" else "--pixel-um"
+        if given[axis] is None and not found:
+            raise ImageError(f"pixel size along {axis} is missing in the file, the PSF depends on it; give {option} (micrometres in the sample)")
+        if given[axis] is None and max(found) > 1.02 * min(found):
+            raise ImageError(f"pixel sizes {min(found):g} and {max(found):g} um along {axis}: one model needs one; restore the files separately")
+        spacing.append(float(given[axis] or found[0]))
+    source = images[0].metadata.get("sources", {}).get("pixel_um", "image")
+    return tuple(spacing), {"pixel_um": "option" if config.input.pixel_um is not None else str(source)}
+
+
+def _psf(
+    image: Image, config: Config, optics: Optics | None, psf: Psf | None, spacing_um: tuple[float, ...], modality: Modality
+) -> tuple[Optics | None, Psf, str]:
+    """Optics where known, the PSF on the fine grid, and where it came from."""
+    optics, origin = (optics, "argument") if optics is not None else _optics(image, config)
+    fine_um = tuple(um / f for um, f in zip(spacing_um, modality.factors(config.scale), strict=True))
+    settings = config.optics
+    if optics is not None:
+        check_sampling(optics, spacing_um[-1], config.scale)
+    if psf is not None:
+        psf.require_rank(modality.rank)
+        return optics, psf.resampled(fine_um), "argument"
+    if settings.psf is not None:
+        found = read_psf(settings.psf, fine_um, pixel_um=settings.psf_pixel_um, z_um=settings.psf_z_um, rank=modality.rank)
+        return optics, found, "PSF file"
+    if settings.otf is not None:
+        return optics, read_otf(settings.otf).psf((fine_um[-2], fine_um[-1])), "OTF file"
+    if optics is None:
+        raise OpticsError(_missing(image, config))
+    return optics, theoretical_psf(optics, (fine_um[-2], fine_um[-1])), f"theory, optics from {origin}"
+
+
+def _optics(image: Image, config: Config) -> tuple[Optics | None, str]:
+    """Optics from options and, for what they leave out, from the file."""
+    stated = image.metadata.get("optics", {})
+    names = ("na", "wavelength_nm", "immersion_ri")
+    values = {name: getattr(config.optics, name) for name in names}
+    origin = "option" if any(v is not None for v in values.values()) else "file"
+    values = {name: stated.get(name) if value is None else value for name, value in values.items()}
+    if values["na"] is None or values["wavelength_nm"] is None:
+        return None, "nowhere"
+    return Optics(**values, pupil=config.optics.pupil), origin
+
+
+def _missing(image: Image, config: Config) -> str:
+    stated = image.metadata.get("optics", {})
+    options = {"na": "--na", "wavelength_nm": "--wavelength-nm"}
+    absent = [o for name, o in options.items() if getattr(config.optics, name) is None and stated.get(name) is None]
+    words = {"--na": "NA", "--wavelength-nm": "emission wavelength"}
+    return f"{' and '.join(words[o] for o in absent)} not given, no PSF either: one of the two is needed; give {' and '.join(absent)}, or --psf"
+
+
+def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:
+    """The camera, measured on frames of one size spread over the data; its messages become warnings."""
+    shapes = [frame.shape for frame in frames]
+    common = max(set(shapes), key=shapes.count)
+    alike = [frame for frame in frames if frame.shape == common]
+    chosen = alike[:: -(-len(alike) // CALIBRATION_FRAMES)]
+    background = config.input.background
+    found = calibrate(np.stack(chosen), offset=None if background == "auto" else float(background))
+    for message in found.messages:
+        warnings.warn(message, DataWarning, stacklevel=2)
+    return found
+

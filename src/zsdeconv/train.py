@@ -1,0 +1,238 @@
+"""The training loop: phases of objectives, a budget, validation, best-so-far, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zsdeconv.config import TrainingSection
+from zsdeconv.errors import ConfigError, UserError
+from zsdeconv.io.model_file import load_model, save_model
+from zsdeconv.nn.precision import precision_for
+from zsdeconv.objectives import Draws, Objective
+
+Event = dict[str, Any]
+"""What a callback receives: phase, step, steps or minutes, done (0-1), loss, validation, elapsed_s."""
+
+WARM_UP_STEPS = 30
+VALIDATION_BATCHES = 4
+VALIDATION_SEED = 7_919
+"""Offset of the seed from which the held-out batches are drawn, always the same ones."""
+MAX_GRADIENT_NORM = 1.0
+
+
+Phase = tuple[Objective, float]
+"""An objective and its share of the budget."""
+
+
+@dataclass
+class Progress:
+    """Where a training stands; all that a checkpoint must hold besides tensors."""
+
+    phase: int = 0
+    step: int = 0
+    elapsed_s: float = 0.0
+    best: float = math.inf
+    stale: int = 0
+    history: list[Event] = field(default_factory=list)
+
+
+class Checkpoint:
+    """One file from which an interrupted training continues to the same result, written atomically and never pickled."""
+
+    def __init__(self, path: Path | None, key: dict[str, Any]) -> None:
+        self.path, self.key = path, key
+
+    def save(self, progress: Progress, tensors: dict[str, Tensor]) -> None:
+        """Replace the file by the present state."""
+        if self.path is None:
+            return
+        state = {**progress.__dict__, "best": None if math.isinf(progress.best) else progress.best}
+        save_model(self.path, tensors, {**self.key, "progress": state}, overwrite=True)
+
+    def load(self) -> tuple[Progress, dict[str, Tensor]] | None:
+        """The state saved, None when there is none. Raises `ConfigError` when it belongs to another run."""
+        if self.path is None or not self.path.exists():
+            return None
+        tensors, header = load_model(self.path)
+        progress = header.pop("progress")
+        if header != self.key:
+            differing = next((k for k in {*header, *self.key} if header.get(k) != self.key.get(k)), "key")
+            raise ConfigError(
+                f"checkpoint {self.path} belongs to another run ({differing} differs): repeat its options, or leave out --resume"
+            )
+        return Progress(**{**progress, "best": math.inf if progress["best"] is None else progress["best"]}), tensors
+
+    def remove(self) -> None:
+        """Delete the file: the training is complete."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+class Trainer:
+    """Trains `network` through `phases` within the budget of `settings`; the best weights of each phase are kept.
+
+    The budget is `steps` in all, or `minutes` of time; a phase ends early when `patience` validations in a row brought no
+    new best. On a CPU the same seed gives the same weights, and a run in steps that is resumed ends as if it had not been
+    interrupted.
+
+    Raises `UserError` when a loss is no longer a number.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        phases: Sequence[Phase],
+        settings: TrainingSection,
+        *,
+        seed: int,
+        device: torch.device,
+        checkpoint: Checkpoint | None = None,
+        callback: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        from lightning_fabric import Fabric
+
+        self.fabric = Fabric(accelerator=device.type, devices=1, precision=precision_for(device))  # pyright: ignore[reportArgumentType]
+        self.raw, self.phases, self.settings, self.seed, self.device = network.to(device), list(phases), settings, seed, device
+        self.network = self.fabric.setup_module(network, move_to_device=False)
+        self.checkpoint = checkpoint or Checkpoint(None, {})
+        self.callback, self.progress = callback, Progress()
+
+    def fit(self, *, resume: bool = False) -> list[Event]:
+        """Train to the end of the budget; returns the history of validations."""
+        saved = self.checkpoint.load() if resume else None
+        if saved:
+            self.progress = saved[0]
+        for index in range(self.progress.phase, len(self.phases)):
+            self._fit_phase(index, saved[1] if saved else None)
+            saved = None
+        self.checkpoint.remove()
+        return self.progress.history
+
+    def _fit_phase(self, index: int, saved: dict[str, Tensor] | None) -> None:
+        (objective, share), progress = self.phases[index], self.progress
+        if saved:
+            self._restore_weights(saved)
+        draws = Draws(self.seed + 1000 * index, self.device)
+        objective.prepare(self.network, draws)
+        parameters = self._only(objective)
+        optimizer = torch.optim.AdamW(parameters, self.settings.learning_rate, weight_decay=1e-4, fused=True)
+        best = {name: tensor.clone() for name, tensor in self.raw.state_dict().items()}
+        if saved:
+            best = self._restore_run(saved, optimizer, draws)
+
+        budget, started = self._budget(share), time.monotonic() - progress.elapsed_s
+        while not budget.spent(progress) and progress.stale < self.settings.patience:
+            for group in optimizer.param_groups:
+                group["lr"] = self._rate(progress.step, budget.done(progress))
+            loss = objective(self.network, draws)
+            self.fabric.backward(loss)
+            nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            progress.step += 1
+            progress.elapsed_s = time.monotonic() - started
+
+            if progress.step % self.settings.validate_every == 0 or budget.spent(progress):
+                if self._validate(index, loss, budget):
+                    best = {name: tensor.clone() for name, tensor in self.raw.state_dict().items()}
+                self.checkpoint.save(progress, self._tensors(best, optimizer, draws))
+        self.raw.load_state_dict(best)
+        self.progress = Progress(phase=index + 1, history=progress.history)
+        for parameter in self.raw.parameters():
+            parameter.requires_grad_(True)
+
+    def _only(self, objective: Objective) -> list[nn.Parameter]:
+        """The parameters that learn, all others frozen."""
+        chosen = list(objective.parameters(self.raw))
+        for parameter in self.raw.parameters():
+            parameter.requires_grad_(False)
+        for parameter in chosen:
+            parameter.requires_grad_(True)
+        return chosen
+
+    def _rate(self, step: int, done: float) -> float:
+        """Learning rate: halved in steps, or a cosine to zero after a short warm-up."""
+        settings = self.settings
+        if settings.schedule == "halving":
+            return settings.learning_rate * 0.5 ** (step // settings.halve_every)
+        return settings.learning_rate * min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+    @torch.no_grad()
+    def _validate(self, index: int, loss: Tensor, budget: _Budget) -> bool:
+        """Loss of held-out batches; whether it is the best so far. Reports to the callback."""
+        (objective, share), progress = self.phases[index], self.progress
+        draws = Draws(self.seed + VALIDATION_SEED, self.device)
+        held_out = float(sum(objective(self.network, draws) for _ in range(VALIDATION_BATCHES))) / VALIDATION_BATCHES
+        if not math.isfinite(held_out) or not math.isfinite(float(loss)):
+            raise UserError(
+                f"loss {float(loss):g} at step {progress.step} of phase '{objective.name}': it must stay finite; give another --seed"
+            )
+        better = held_out < progress.best
+        progress.best, progress.stale = (held_out, 0) if better else (progress.best, progress.stale + 1)
+        before = sum(earlier for _, earlier in self.phases[:index])
+        event = {
+            "phase": objective.name,
+            "step": progress.step,
+            "done": round(before + share * min(budget.done(progress), 1.0), 4),
+            "loss": float(loss.detach()),
+            "validation": held_out,
+            "best": better,
+            "elapsed_s": round(progress.elapsed_s, 2),
+        }
+        progress.history.append(event)
+        self.callback(event)
+        return better
+
+    def _budget(self, share: float) -> _Budget:
+        if self.settings.minutes is not None:
+            return _Budget(seconds=60 * self.settings.minutes * share)
+        return _Budget(steps=max(1, round(self.settings.steps * share)))
+
+    def _tensors(self, best: dict[str, Tensor], optimizer: torch.optim.Optimizer, draws: Draws) -> dict[str, Tensor]:
+        tensors = {f"now.{name}": tensor for name, tensor in self.raw.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
+        tensors |= {f"draws.{name}": tensor for name, tensor in draws.state().items()}
+        for n, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{n}.{name}": tensor for name, tensor in state.items()}
+        return tensors
+
+    def _restore_weights(self, saved: dict[str, Tensor]) -> None:
+        self.raw.load_state_dict(_under("now.", saved))
+
+    def _restore_run(self, saved: dict[str, Tensor], optimizer: torch.optim.Optimizer, draws: Draws) -> dict[str, Tensor]:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimizer.", saved).items():
+            n, key = name.split(".", 1)
+            state.setdefault(int(n), {})[key] = tensor
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        draws.restore(_under("draws.", saved))
+        return _under("best.", saved)
+
+
+@dataclass(frozen=True)
+class _Budget:
+    """Of one phase: a number of steps, or seconds."""
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    def done(self, progress: Progress) -> float:
+        if self.seconds is not None:
+            return progress.elapsed_s / self.seconds
+        assert self.steps is not None
+        return progress.step / self.steps
+
+    def spent(self, progress: Progress) -> bool:
+        return self.done(progress) >= 1
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
