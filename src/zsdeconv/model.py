@@ -75,13 +75,14 @@ class Model:
         passes: int | None = None,
         tile: int | None = None,
         overlap: int | None = None,
+        batch: int | None = None,
         device: str | None = None,
         progress: Callable[[float], None] = lambda done: None,
     ) -> Restored:
         """Restore an image of the same microscope: denoised on the raw grid, deconvolved on the fine one.
 
         Every frame along T is restored alike, on one intensity scale. `passes` re-corrupted passes are averaged (METHOD.md
-        6.4), `tile` and `overlap` are in raw pixels. Arguments left out come from the configuration of the training.
+        6.4), `tile` and `overlap` are in raw pixels, `batch` is in tiles. Arguments left out come from the configuration of the training.
 
         Raises `ImageError` when the axes or the pixel size are not those of the training.
         """
@@ -98,6 +99,7 @@ class Model:
                     passes=settings.passes if passes is None else passes,
                     tile_px=tile or settings.tile,
                     overlap_px=settings.overlap if overlap is None else overlap,
+                    batch=batch or settings.batch,
                     progress=lambda done, n=n: progress((n + done) / len(frames)),
                 )
             )

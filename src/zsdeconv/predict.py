@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,6 +61,7 @@ def predict_frame(
     alpha: float,
     tile_px: int | None = None,
     overlap_px: int | None = None,
+    batch: int = 1,
     seed: int = 0,
     progress: Callable[[float], None] = lambda done: None,
 ) -> FramePrediction:
@@ -68,7 +70,8 @@ def predict_frame(
     With `passes` > 0 the network sees `y + alpha z` and `y - alpha z`, `z ~ N(0, noise_sd^2)`, in turn, and the mean of all
     passes is returned: the noise level it was trained on, and most of its own noise averaged out (METHOD.md 6.4). The frame
     is continued by its mirror image, so that no border of it is a border of the network's world, and cut into tiles of at
-    most `tile_px` with `overlap_px` around them (default: the network's halo, for which tiles and whole agree to 1e-5).
+    most `tile_px` with `overlap_px` around them (default: the network's halo, for which tiles and whole agree to 1e-5), of which
+    `batch` go through the network at a time.
     """
     generator = torch.Generator().manual_seed(seed)
     raw, fine = _Accumulator(), _Accumulator()
@@ -78,14 +81,16 @@ def predict_frame(
             z = torch.randn(y.shape, generator=generator).to(y.device).mul_(noise_sd).mul_(alpha)
         elif passes:
             z = z.neg_()
-        denoised, deconvolved = _whole(network, y + z if passes else y, factors, tile_px or DEFAULT_TILE_PX, overlap_px)
+        denoised, deconvolved = _whole(network, y + z if passes else y, factors, tile_px or DEFAULT_TILE_PX, overlap_px, batch)
         raw.add(denoised, keep_squares=False)
         fine.add(deconvolved, keep_squares=passes > 1)
         progress((n + 1) / max(passes, 1))
     return FramePrediction(raw.mean(), fine.mean(), fine.spread())
 
 
-def _whole(network: nn.Module, y: Tensor, factors: Sequence[int], tile_px: int, overlap_px: int | None) -> tuple[Tensor, Tensor]:
+def _whole(
+    network: nn.Module, y: Tensor, factors: Sequence[int], tile_px: int, overlap_px: int | None, batch: int
+) -> tuple[Tensor, Tensor]:
     """One pass over all tiles of a frame."""
     stride, halo = (blocks.per_axis(getattr(network, name), y.ndim) for name in ("stride_px", "halo_px"))
     if overlap_px is not None:
@@ -94,14 +99,19 @@ def _whole(network: nn.Module, y: Tensor, factors: Sequence[int], tile_px: int, 
     world = blocks.mirror(y[None, None], border)
     denoised = y.new_empty(world.shape[2:])
     deconvolved = y.new_empty([n * f for n, f in zip(world.shape[2:], factors, strict=True)])
-    for tile in plan_tiles(world.shape[2:], blocks.per_axis(tile_px, y.ndim), halo, stride):
-        raw_part, fine_part = network(world[(..., *tile.read_slices())])
-        _place(denoised, raw_part, tile, [1] * y.ndim)
-        _place(deconvolved, fine_part, tile, factors)
+    for tiles in _alike(plan_tiles(world.shape[2:], blocks.per_axis(tile_px, y.ndim), halo, stride), batch):
+        raw_parts, fine_parts = network(torch.cat([world[(..., *tile.read_slices())] for tile in tiles]))
+        for tile, raw_part, fine_part in zip(tiles, raw_parts[:, 0], fine_parts[:, 0], strict=True):
+            denoised[tile.write_slices([1] * y.ndim)] = raw_part[tile.trust_slices([1] * y.ndim)]
+            deconvolved[tile.write_slices(factors)] = fine_part[tile.trust_slices(factors)]
     inner = tuple(slice(b, b + n) for b, n in zip(border, y.shape, strict=True))
     fine_inner = tuple(slice(b * f, (b + n) * f) for b, n, f in zip(border, y.shape, factors, strict=True))
     return denoised[inner], deconvolved[fine_inner]
 
 
-def _place(whole: Tensor, part: Tensor, tile: Tile, factors: Sequence[int]) -> None:
-    whole[tile.write_slices(factors)] = part[0, 0][tile.trust_slices(factors)].float()
+def _alike(tiles: Iterable[Tile], batch: int) -> Iterator[list[Tile]]:
+    """Runs of at most `batch` tiles that read regions of one size."""
+    for _, run in itertools.groupby(tiles, key=lambda tile: [b - a for a, b in tile.read]):
+        same = list(run)
+        for first in range(0, len(same), batch):
+            yield same[first : first + batch]

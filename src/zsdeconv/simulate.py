@@ -169,7 +169,8 @@ def _write_camera(path: Path, image: Image, overwrite: bool) -> None:
     sizes: dict[str, Any] = {f"PhysicalSize{a}": um for a, um in image.spacing_um.items()}
     units = {f"PhysicalSize{a}Unit": "µm" for a in image.spacing_um}
     with atomic_path(path, overwrite) as temporary:
-        tifffile.imwrite(temporary, image.data, ome=True, photometric="minisblack", metadata={"axes": image.axes} | sizes | units)
+        metadata = {"axes": image.axes} | sizes | units
+        tifffile.imwrite(temporary, image.data, ome=True, photometric="minisblack", compression="zlib", metadata=metadata)
 
 
 def settings(scene: Scene) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import tifffile
+import yaml
 
 from zsdeconv.cli import main
 
@@ -67,3 +68,16 @@ def frame():
     y, x = np.mgrid[:90, :72]
     light = np.sum([60 * np.exp(-((y - j) ** 2 + (x - i) ** 2) / 50) for j, i in ((20, 30), (60, 50), (40, 12))], 0)
     return np.rint(1.5 * rng.poisson(light) + rng.normal(100, 2, light.shape)).astype(np.uint16)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """Settings that train a toy network in a fraction of a second."""
+    settings = {
+        "network": {"channels": [4, 4]},
+        "training": {"steps": 4, "patch_px": 16, "batch": 1, "validate_every": 2},
+        "prediction": {"passes": 2},
+    }
+    path = tmp_path_factory.mktemp("settings") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path

@@ -198,7 +198,7 @@ def test_contradictory_options(refused, cell, save):
     psf = save("psf.tif", blob(), 0.0325)
     refused(cell, "--psf", "--otf", options=("--psf", psf, "--otf", psf))
     refused(cell, "--psf-pixel-um", options=(*OPTICS, "--psf-pixel-um", 0.05))
-    refused(cell, "--resume", "--overwrite", options=(*OPTICS, "--resume", "--overwrite"))
+    refused(cell, "--steps 5", "--minutes", options=(*OPTICS, "--steps", 5, "--minutes", 2))
 
 
 @pytest.mark.parametrize("budget", [("--steps", 0), ("--steps", -5), ("--minutes", 0), ("--minutes", -1), ("--minutes", "nan")])
@@ -271,7 +271,7 @@ def test_output_is_a_file(zs, cell, tmp_path):
     assert path.read_text() == ""
 
 
-def test_folder_not_writable(zs, cell, out, monkeypatch):
+def test_folder_not_writable(zs, cell, tiny, out, monkeypatch):
     """Forbidden by hand: whoever runs the tests may be allowed everything."""
     out.mkdir()
     touch = type(out).touch
@@ -282,32 +282,32 @@ def test_folder_not_writable(zs, cell, out, monkeypatch):
         return touch(self, *args, **kwargs)
 
     monkeypatch.setattr(type(out), "touch", forbidden)
-    error = zs("run", cell, "-o", out, *OPTICS, "--steps", 1).error
+    error = zs("run", cell, "-o", out, *OPTICS, "--config", tiny).error
     assert str(out) in error and "-o" in error
     monkeypatch.undo()
     assert list(out.iterdir()) == []
 
 
-def test_disk_full(zs, cell, out, monkeypatch):
+def test_disk_full(zs, cell, tiny, out, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    error = zs("run", cell, "-o", out, *OPTICS, "--steps", 1).error
+    error = zs("run", cell, "-o", out, *OPTICS, "--config", tiny).error
     assert "disk full" in error and "-o" in error
     monkeypatch.undo()
     assert not out.exists() or list(out.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, tiny):
     """One model, trained for one step, with the image it was trained on."""
     from zsdeconv.cli import main
 
     folder = tmp_path_factory.mktemp("trained")
     assert main(["simulate", "2d", "-o", str(folder), "--size", "64", "--quiet"]) == 0
     model = folder / "cell.zsd"
-    assert main(["train", str(folder / "noisy.tif"), "-o", str(model), *map(str, OPTICS), "--steps", "1", "--quiet"]) == 0
+    assert main(["train", str(folder / "noisy.tif"), "-o", str(model), *map(str, OPTICS), "--config", str(tiny), "--quiet"]) == 0
     return model
 
 

@@ -33,8 +33,8 @@ def test_signal_estimate_agrees_with_a_loop() -> None:
     y = np.random.default_rng(0).normal(102, 3, (2, 5, 8))
     expected = np.empty_like(y)
     for t, i, j in np.ndindex(y.shape):
-        near = [(i, j), (max(i - 1, 0), j), (min(i + 1, 4), j), (i, max(j - 1, 0)), (i, min(j + 1, 7))]
-        expected[t, i, j] = max(np.mean([y[t, p, q] for p, q in near]) - 100, 0)
+        rows, columns = np.clip(range(i - 2, i + 3), 0, 4), np.clip(range(j - 2, j + 3), 0, 7)
+        expected[t, i, j] = max(np.mean([y[t, p, q] for p in rows for q in columns]) - 100, 0)
     np.testing.assert_allclose(signal_estimate(y, 100.0), expected, atol=1e-12)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from zsdeconv.cli import info, measure, optics
+from zsdeconv.cli import info, measure, optics, restore
 from zsdeconv.cli.outcome import exit_code_of
 
 app = typer.Typer(
@@ -34,6 +34,9 @@ def _verbs(version: Annotated[bool, typer.Option("--version", callback=_version,
     """Denoise and super-resolve a fluorescence micrograph with a network trained on nothing but that micrograph."""
 
 
+app.command(name="run")(restore.run)
+app.command(name="train")(restore.train)
+app.command(name="predict")(restore.predict)
 app.command(name="calibrate")(measure.calibrate)
 app.add_typer(optics.psf, name="psf")
 app.add_typer(optics.simulate, name="simulate")

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zsdeconv.cli import options
 from zsdeconv.cli.console import show_json, show_rows
+
+if TYPE_CHECKING:
+    from zsdeconv.image import Image
+
+PROGRAM_BYTES = 4.5e8
+TILE_BYTES_PER_PX = 1000
+LARGEST_TILE_PX = 1024**2
+"""Measured with the default network: the interpreter with its libraries, and the activations of a tile per raw pixel."""
 
 OPTIONS = {"pixel_um": "--pixel-um", "na": "--na", "wavelength_nm": "--wavelength-nm"}
 """Numbers that a restoration cannot do without, and the option that gives each."""
@@ -21,11 +30,13 @@ def info(
     json: options.Json = False,
 ) -> None:
     """Show axes, sizes, pixel size and optics of an image and what is missing; or the contents of a model file."""
-    facts = _of_model(file) if _is_model(file) else _of_image(file, axes)
+    model = _is_model(file)
+    facts = _of_model(file) if model else _of_image(file, axes)
     if json:
         show_json(facts)
     else:
-        show_rows((name.replace("_", " "), text) for name, value in facts.items() if (text := _text(value)))
+        rows = _model_rows(facts) if model else facts
+        show_rows((name.replace("_", " "), text) for name, value in rows.items() if (text := _text(value)))
 
 
 def _is_model(file: Path) -> bool:
@@ -40,14 +51,29 @@ def _is_model(file: Path) -> bool:
 
 
 def _of_model(file: Path) -> dict[str, Any]:
+    """The header of a model with the size of its network."""
     from zsdeconv.io.model_file import read_header
 
     header, shapes = read_header(file)
-    count = sum(_product(shape) for shape in shapes.values())
+    count = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("network."))
     return {"file": str(file), "kind": "model", "parameters": count, "bytes": file.stat().st_size, **header}
 
 
+def _model_rows(facts: dict[str, Any]) -> dict[str, Any]:
+    """What people ask about a model; all else is in the JSON object."""
+    config, history = _section(facts, "config"), facts.get("history")
+    last = history[-1] if isinstance(history, list) and history else {}
+    training = {name: last.get(name) for name in ("phase", "step", "validation")} if isinstance(last, Mapping) else {}
+    return {
+        **{name: facts.get(name) for name in ("file", "kind", "modality", "rank", "parameters", "version", "spacing_um", "camera")},
+        "psf": {name: _section(facts, "psf").get(name) for name in ("source", "fingerprint")},
+        "settings": {name: config.get(name) for name in ("preset", "scale", "seed")},
+        "trained": training,
+    }
+
+
 def _of_image(file: Path, axes: str | None) -> dict[str, Any]:
+    """What an image says, what it lacks, and what its restoration would take."""
     from zsdeconv.io import read
 
     image = read(file, axes=axes)
@@ -65,15 +91,27 @@ def _of_image(file: Path, axes: str | None) -> dict[str, Any]:
         "channels": list(image.metadata.get("channels", [])),
         "optics": optics,
         "missing": {name: option for name, option in OPTIONS.items() if name not in found},
+        "memory_gb": round(_memory_bytes(image) / 1e9, 2),
         "provenance": image.metadata.get("provenance", {}),
     }
 
 
-def _product(shape: list[int]) -> int:
-    count = 1
-    for n in shape:
-        count *= n
-    return count
+def _memory_bytes(image: Image) -> float:
+    """Memory that `run` would take at its peak with default settings, roughly.
+
+    The program itself; the input; three results in float32, two of them with four times the pixels; sums over passes and
+    the padded copies of one frame on both grids; and one tile in the network.
+    """
+    frame = image.sizes.get("Y", 1) * image.sizes.get("X", 1)
+    results = 4 * image.data.size * (1 + 4 + 4)
+    working = 4 * frame * (6 + 12 * 4)
+    return PROGRAM_BYTES + image.data.nbytes + results + working + TILE_BYTES_PER_PX * min(frame, LARGEST_TILE_PX)
+
+
+def _section(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A part of a header, empty when it is no mapping: the file may be of any origin."""
+    value = facts.get(name)
+    return value if isinstance(value, Mapping) else {}
 
 
 def _text(value: Any) -> str:

@@ -23,7 +23,7 @@ def calibrate(
     inputs: options.Inputs,
     dark: Annotated[Path | None, typer.Option(metavar="FILE", help="frames without light")] = None,
     flat: Annotated[Path | None, typer.Option(metavar="FILE", help="frames of even light")] = None,
-    background: Annotated[str, typer.Option(help="camera offset, ADU, when it is known; or auto")] = "auto",
+    background: options.Background = None,
     axes: options.Axes = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="picture of the fit (png, pdf, svg)")] = None,
     overwrite: options.Overwrite = False,
@@ -32,11 +32,13 @@ def calibrate(
     """Measure offset, gain and read noise of the camera, with uncertainties, from images or from dark and flat frames."""
     from zsdeconv import noise
 
-    offset = _background(background)
+    offset = options.adu_or_auto(background)
     if output is not None and output.suffix.lower() not in PLOT_FORMATS:
         raise ConfigError(f"plot {output}: {output.suffix or 'no ending'}, it must be one of {', '.join(PLOT_FORMATS)}; rename it with -o")
     frames = _frames(inputs, axes)
-    calibration = noise.calibrate(frames, dark=_extra(dark, axes), flat=_extra(flat, axes), offset=offset)
+    calibration = noise.calibrate(
+        frames, dark=_extra(dark, axes), flat=_extra(flat, axes), offset=offset if isinstance(offset, float) else None
+    )
     if output is not None:
         from zsdeconv.io import atomic_path
 
@@ -73,16 +75,6 @@ def evaluate(
         show_json({"prediction": str(prediction), "truth": str(truth)} | scores)
     else:
         show_rows((name, f"{value:.4f}" if isinstance(value, float) else _words(value)) for name, value in scores.items())
-
-
-def _background(text: str) -> float | None:
-    """None for "auto", else the number."""
-    if text.lower() == "auto":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f"--background {text!r} is neither a number of ADU nor auto; give one of them") from None
 
 
 def _frames(paths: list[Path], axes: str | None) -> np.ndarray:

@@ -1,12 +1,17 @@
-"""Options that several verbs share: one name, one unit, one help text each, and the setting that each one gives."""
+"""Options that several verbs share: one name, one unit, one help text each; and the configuration that they make."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from zsdeconv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zsdeconv.config import Config
 
 Inputs = Annotated[
     list[Path], typer.Argument(metavar="INPUT...", help="image files (OME-TIFF, ImageJ or plain TIFF, MRC, DV)", show_default=False)
@@ -49,42 +54,51 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace existing r
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress and no summary; errors and warnings only")]
 
-SETTINGS = {
-    "modality": "modality",
-    "preset": "preset",
-    "scale": "scale",
-    "device": "device",
-    "seed": "seed",
-    "axes": "input.axes",
-    "pixel_um": "input.pixel_um",
-    "background": "input.background",
-    "na": "optics.na",
-    "wavelength_nm": "optics.wavelength_nm",
-    "immersion_ri": "optics.immersion_ri",
-    "pupil": "optics.pupil",
-    "psf": "optics.psf",
-    "otf": "optics.otf",
-    "psf_pixel_um": "optics.psf_pixel_um",
-    "steps": "training.steps",
-    "minutes": "training.minutes",
-    "tile": "prediction.tile",
-    "overlap": "prediction.overlap",
-    "batch": "prediction.batch",
-    "passes": "prediction.passes",
-}
-"""Where in the configuration an option goes."""
 
+def configuration(given: Mapping[str, Any], file: Path | None) -> Config:
+    """The configuration from options (by name, None: not given) and a YAML file.
 
-def as_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a verb (names and values of its parameters, others ignored) as nested settings.
+    Raises `ConfigError` that names the option to mend, where it was an option.
 
-    >>> as_settings({"na": 1.4, "scale": 1, "steps": None, "json": True})
-    {'scale': 1, 'optics': {'na': 1.4}}
+    >>> configuration({"na": 1.4, "background": "auto", "steps": None}, None).optics.na
+    1.4
     """
-    settings: dict[str, Any] = {}
+    from zsdeconv.config import as_settings, read_config, resolve
+
+    options = {name: _absolute(value) for name, value in given.items()}
+    options["background"] = adu_or_auto(options.get("background"))
+    try:
+        config = resolve(as_settings(options), None if file is None else read_config(file))
+    except ConfigError as fault:
+        raise _naming_the_option(fault, options) from None
+    if config.optics.psf_pixel_um is not None and config.optics.psf is None:
+        given = f"--psf-pixel-um {config.optics.psf_pixel_um:g} without a PSF file"
+        raise ConfigError(f"{given}: there is nothing that it describes; give --psf too, or leave it out")
+    return config
+
+
+def adu_or_auto(text: str | None) -> float | str | None:
+    """The value of --background: a number of ADU, or "auto"."""
+    if text is None or text.lower() == "auto":
+        return text and "auto"
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--background {text}: neither a number of ADU nor auto; give one of them") from None
+
+
+def _absolute(value: Any) -> Any:
+    """Paths as they hold from any folder, so that a saved configuration repeats the run from there."""
+    return str(value.absolute()) if isinstance(value, Path) else value
+
+
+def _naming_the_option(fault: ConfigError, options: Mapping[str, Any]) -> ConfigError:
+    """The same complaint about the option that the user typed, rather than about the key it sets."""
+    from zsdeconv.config import SETTINGS
+
     for name, key in SETTINGS.items():
-        value = given.get(name)
-        if value is not None:
-            section, _, leaf = key.rpartition(".")
-            (settings.setdefault(section, {}) if section else settings)[leaf] = str(value) if isinstance(value, Path) else value
-    return settings
+        if options.get(name) is not None and str(fault).startswith(f"{key} = "):
+            option = f"--{name.replace('_', '-')}"
+            complaint = str(fault).removeprefix(f"{key} = ").partition("; correct it")[0]
+            return ConfigError(f"{option} {complaint}; give another {option}")
+    return fault

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from zsdeconv.nn import blocks
 from zsdeconv.physics.deconvolve import richardson_lucy
@@ -15,6 +16,9 @@ from zsdeconv.symbols import Batch
 
 RL_SNAPSHOTS = (3, 8)
 """Richardson-Lucy iterations whose estimates the second stage reads: a blurred and safe one, a sharp and noisy one."""
+
+NEGATIVE_SLOPE = 0.05
+"""Light is not negative: what the second stage gives below zero is shrunk by this, and not cut, so that it can still learn."""
 
 
 class UNet(nn.Module):
@@ -90,7 +94,7 @@ class FastNet(nn.Module):
         estimates = richardson_lucy(denoised, self.forward_operator, RL_SNAPSHOTS, momentum="fixed")
         features = [denoised, *(blocks.fine_to_channels(estimate, self.scale) for estimate in estimates)]
         correction = self._corrected(self.stage2, torch.cat(features, 1))
-        return estimates[-1] + blocks.channels_to_fine(correction, self.scale)
+        return F.leaky_relu(estimates[-1] + blocks.channels_to_fine(correction, self.scale), NEGATIVE_SLOPE)
 
     def _corrected(self, unet: UNet, x: Batch) -> Batch:
         padded = blocks.pad_to_multiple(x, blocks.lateral(self.rank, self.stride_px))

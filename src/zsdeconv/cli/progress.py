@@ -1,0 +1,62 @@
+"""Progress on standard error: a bar on a terminal, a line every ten seconds in a log, nothing when quiet."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Report = Callable[[float, str], None]
+"""`report(done, detail)`: fraction done (0-1) and a few words."""
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextmanager
+def progress(title: str, *, quiet: bool) -> Iterator[Report]:
+    """Show how far a task called `title` is; the block calls what it is given."""
+    if quiet:
+        yield lambda done, detail: None
+    elif sys.stderr.isatty():
+        with _bar(title) as report:
+            yield report
+    else:
+        yield _Lines(title)
+
+
+def words(event: dict[str, Any]) -> str:
+    """A training event for people."""
+    return f"{event['phase']}, step {event['step']}, validation {event['validation']:.4g}"
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(title, total=1.0, detail="")
+        yield lambda done, detail: shown.update(task, completed=done, detail=detail)
+
+
+class _Lines:
+    """A line now and then."""
+
+    def __init__(self, title: str) -> None:
+        self.title, self.last = title, time.monotonic()
+
+    def __call__(self, done: float, detail: str) -> None:
+        now = time.monotonic()
+        if now - self.last >= SECONDS_BETWEEN_LINES:
+            self.last = now
+            sys.stderr.write(f"{self.title}: {100 * done:.0f} %{', ' if detail else ''}{detail}\n")
+            sys.stderr.flush()

@@ -1,0 +1,133 @@
+"""Richardson-Lucy and Wiener against dense linear algebra and against their laws."""
+
+import numpy as np
+import pytest
+import torch
+from oracles import asymmetric_kernel, matrix_of
+from torch import Tensor
+
+from zsdeconv.physics.deconvolve import Momentum, richardson_lucy, wiener
+from zsdeconv.physics.operators import Blur, Operator, forward_model
+
+FINE = (10, 14)
+MODEL = forward_model(asymmetric_kernel(5, 3), 2, 2)
+MOMENTA: list[Momentum | None] = [None, "fixed", "adaptive"]
+
+
+def an_object(seed: int = 0) -> Tensor:
+    """A few bright points over a faint background, positive everywhere."""
+    rng = np.random.default_rng(seed)
+    x = 0.5 + 40 * (rng.random(FINE) > 0.9) * rng.random(FINE)
+    return torch.from_numpy(x)[None, None]
+
+
+def noisy_image(seed: int = 0) -> Tensor:
+    clean = MODEL(an_object(seed)).numpy()
+    return torch.from_numpy(np.random.default_rng(seed + 100).poisson(clean).astype(float))
+
+
+def likelihood(x: Tensor, y: Tensor, operator: Operator = MODEL) -> float:
+    """Logarithm of the Poisson likelihood, up to a constant."""
+    image = operator(x)
+    return float((y * image.log() - image).sum())
+
+
+def slow_richardson_lucy(y: np.ndarray, matrix: np.ndarray, iterations: int) -> np.ndarray:
+    """The textbook's, with a matrix, from the back-projected data."""
+    sensitivity = matrix.T @ np.ones(len(y))
+    x = matrix.T @ y / sensitivity
+    for _ in range(iterations):
+        x = x * (matrix.T @ (y / (matrix @ x))) / sensitivity
+    return x
+
+
+def test_plain_iterations_equal_the_textbook() -> None:
+    y = noisy_image() + 0.5  # no zeros: the floor of the estimate is never met
+    kept = richardson_lucy(y, MODEL, [1, 4, 9], momentum=None)
+    matrix = matrix_of(MODEL, FINE)
+    for n, estimate in zip((1, 4, 9), kept, strict=True):
+        expected = slow_richardson_lucy(y.flatten().numpy(), matrix, n)
+        np.testing.assert_allclose(estimate.flatten().numpy(), expected, rtol=1e-4, atol=1e-4)  # the floor: 1e-6 of the maximum
+
+
+@pytest.mark.parametrize("momentum", MOMENTA)
+def test_the_object_of_a_perfect_image_is_a_fixed_point(momentum: Momentum | None) -> None:
+    x = an_object()
+    (estimate,) = richardson_lucy(MODEL(x), MODEL, [6], momentum=momentum, start=x)
+    torch.testing.assert_close(estimate, x, rtol=1e-9, atol=1e-9)  # FFT rounding over six iterations
+
+
+@pytest.mark.parametrize("momentum", MOMENTA)
+def test_light_is_kept_and_never_negative(momentum: Momentum | None) -> None:
+    y = noisy_image()
+    sensitivity = MODEL.adjoint(torch.ones_like(y))
+    for estimate in richardson_lucy(y, MODEL, [1, 2, 7, 20], momentum=momentum):
+        assert float(estimate.min()) > 0
+        # exact but for the floor of 1e-6 of the maximum that each pixel may be lifted to
+        assert float((sensitivity * estimate).sum()) == pytest.approx(float(y.sum()), rel=1e-4)
+
+
+def test_every_plain_iteration_raises_the_likelihood() -> None:
+    y = noisy_image()
+    values = [likelihood(x, y) for x in richardson_lucy(y, MODEL, range(1, 30), momentum=None)]
+    assert all(after > before for before, after in zip(values, values[1:], strict=False))
+
+
+@pytest.mark.parametrize("momentum", ["fixed", "adaptive"])
+@pytest.mark.parametrize("seed", range(3))
+def test_momentum_gets_farther_in_as_many_iterations(momentum: Momentum, seed: int) -> None:
+    y = noisy_image(seed)
+    plain, fast = (richardson_lucy(y, MODEL, [8, 15], momentum=m) for m in (None, momentum))
+    for slow_estimate, fast_estimate in zip(plain, fast, strict=True):
+        assert likelihood(fast_estimate, y) > likelihood(slow_estimate, y)
+    (later,) = richardson_lucy(y, MODEL, [30], momentum=None)
+    assert likelihood(fast[1], y) > likelihood(later, y)  # worth twice the iterations at least
+
+
+@pytest.mark.parametrize("momentum", MOMENTA)
+def test_images_of_a_batch_do_not_touch_each_other(momentum: Momentum | None) -> None:
+    batch = torch.cat([noisy_image(0), 3 * noisy_image(1)])
+    (together,) = richardson_lucy(batch, MODEL, [7], momentum=momentum)
+    for n in range(2):
+        (alone,) = richardson_lucy(batch[n : n + 1], MODEL, [7], momentum=momentum)
+        # the floor is one for the batch: 1e-6 of its maximum
+        torch.testing.assert_close(together[n : n + 1], alone, rtol=1e-3, atol=1e-3)
+
+
+def test_fixed_momentum_is_local() -> None:
+    """Half of an image gives the same estimate as the whole, far from the cut; what another place holds does not matter."""
+    blur = Blur(asymmetric_kernel(3, 3))
+    y = torch.rand(1, 1, 8, 120, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) + 0.2
+    y[..., 119] += 50  # an adaptive step length would feel this
+    whole, part = (richardson_lucy(image, blur, [5], momentum="fixed")[0] for image in (y, y[..., :60]))
+    torch.testing.assert_close(whole[..., :40], part[..., :40], rtol=1e-4, atol=1e-4)  # the floor knows the maximum
+
+
+@pytest.mark.parametrize("level", [-3.0, 0.0])
+def test_images_without_light_give_nothing_but_numbers(level: float) -> None:
+    (estimate,) = richardson_lucy(torch.full((1, 1, 5, 7), level), MODEL, [10])
+    assert bool(estimate.isfinite().all())
+    assert 0 <= float(estimate.max()) < 1e-2
+
+
+def test_negative_pixels_count_as_zero() -> None:
+    y = noisy_image()
+    y[0, 0, 2, 3] = -4.0
+    clipped = y.clamp(min=0)
+    assert torch.equal(richardson_lucy(y, MODEL, [5])[0], richardson_lucy(clipped, MODEL, [5])[0])
+
+
+def test_no_gradient_is_kept() -> None:
+    y = noisy_image().requires_grad_()
+    assert not richardson_lucy(y, MODEL, [2])[0].requires_grad
+    assert not wiener(y, MODEL, 0.1).requires_grad
+
+
+@pytest.mark.parametrize("noise_to_signal", [1e-2, 0.3])
+def test_wiener_solves_the_normal_equations(noise_to_signal: float) -> None:
+    batch = torch.cat([noisy_image(0), noisy_image(1) - 5])
+    matrix = matrix_of(MODEL, FINE)
+    normal = matrix.T @ matrix + noise_to_signal * np.eye(matrix.shape[1])
+    for y, estimate in zip(batch, wiener(batch, MODEL, noise_to_signal, iterations=100), strict=True):
+        expected = np.linalg.solve(normal, matrix.T @ y.flatten().numpy())
+        np.testing.assert_allclose(estimate.flatten().numpy(), expected, atol=1e-8)  # conjugate gradients, converged

@@ -1,0 +1,52 @@
+"""The table of modalities and which image fits which row."""
+
+import numpy as np
+import pytest
+
+from zsdeconv.errors import ConfigError, ImageError
+from zsdeconv.image import Image
+from zsdeconv.modality import MODALITIES, Modality, choose
+
+
+def image(axes: str, *shape: int) -> Image:
+    return Image(np.zeros(shape), axes)
+
+
+def test_rows_are_named_by_themselves_and_make_sense() -> None:
+    for name, row in MODALITIES.items():
+        assert row.name == name
+        assert row.rank == len(row.spatial_axes) == len(row.factors(2))
+        assert set(row.refine) <= set(row.spatial_axes)
+        assert not set(row.sample_axes) & set(row.spatial_axes)
+        assert row.factors(1) == (1,) * row.rank
+
+
+def test_refinement_is_per_axis() -> None:
+    assert Modality("volume", "ZYX", "T", "YX").factors(2) == (1, 2, 2)
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("YX", (8, 9)), ("TYX", (3, 8, 9)), ("YXT", (8, 9, 3)), ("CZYX", (1, 1, 8, 9)), ("TCYX", (2, 1, 8, 9))])
+@pytest.mark.parametrize("requested", ["auto", "2d"])
+def test_frames_are_accepted(requested: str, axes: str, shape: tuple[int, ...]) -> None:
+    assert choose(requested, image(axes, *shape)).spatial_axes == "YX"
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "pattern"),
+    [
+        ("CYX", (2, 8, 9), "2 planes along C; split the channels"),
+        ("ZYX", (5, 8, 9), "5 planes along Z; if the 5 planes are time points give --axes with T"),
+        ("PYX", (9, 8, 9), "9 planes along P; give --axes"),
+        ("TX", (3, 9), "needs the axes YX, Y is missing; give --axes"),
+    ],
+)
+@pytest.mark.parametrize("requested", ["auto", "2d"])
+def test_others_are_refused_with_advice(requested: str, axes: str, shape: tuple[int, ...], pattern: str) -> None:
+    with pytest.raises(ImageError, match=pattern) as caught:
+        choose(requested, image(axes, *shape))
+    assert str(shape) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match="modality '4d': this version has 2d; give --modality auto"):
+        choose("4d", image("YX", 8, 9))

@@ -1,0 +1,150 @@
+"""Prediction: tiles equal the whole, passes average, any size comes out right."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zsdeconv.nn.fast import FastNet
+from zsdeconv.nn.unet import TwoStageUNet
+from zsdeconv.physics.operators import Operator, forward_model
+from zsdeconv.physics.optics import Optics
+from zsdeconv.physics.psf import theoretical_psf
+from zsdeconv.predict import predict_frame
+
+PSF = theoretical_psf(Optics(1.4, 525), (0.0325, 0.0325), radius_um=32 * 0.0325).values
+
+
+def perturbed(network: nn.Module, size: float = 0.1) -> nn.Module:
+    """With weights away from their start, so that the U-Nets do contribute."""
+    generator = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += size * torch.randn(parameter.shape, generator=generator)
+    return network.eval()
+
+
+def fast(operator: Operator | None = None, scale: int = 2) -> nn.Module:
+    torch.manual_seed(1)
+    return perturbed(FastNet(2, scale, operator or forward_model(PSF, 2, scale), (4, 8)))
+
+
+def frame(*shape: int) -> Tensor:
+    """Bright points over a noisy background, bright pixels near 1."""
+    generator = torch.Generator().manual_seed(2)
+    points = (torch.rand(shape, generator=generator) > 0.97).float() * torch.rand(shape, generator=generator)
+    return 0.1 + 0.05 * torch.randn(shape, generator=generator) + points
+
+
+class Identity(nn.Module):
+    """Both stages leave the image alone; remembers what it has seen."""
+
+    stride_px, halo_px = 4, 3
+
+    def __init__(self, scale: int = 2) -> None:
+        super().__init__()
+        self.scale, self.seen = scale, []
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self.seen.append(x.clone())
+        return x, x.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
+
+
+def predicted(network: nn.Module, y: Tensor, *, scale: int = 2, passes: int = 0, noise: float = 0.0, alpha: float = 1.0, **options: int):
+    return predict_frame(network, y, torch.full_like(y, noise), factors=(scale, scale), passes=passes, alpha=alpha, **options)
+
+
+def test_tiles_equal_the_whole_for_our_network_and_a_real_psf() -> None:
+    assert PSF.shape == (65, 65)
+    network, y = fast(), frame(45, 263)
+    whole, tiled = (predicted(network, y, tile_px=tile) for tile in (1024, 32))
+    start = predicted(FastNet(2, 2, forward_model(PSF, 2, 2), (4, 8)), y)
+    assert float((whole.deconvolved - start.deconvolved).abs().max()) > 0.1  # the perturbed U-Nets do matter
+    # the promise: 1e-5 of the range, which is about 1 here
+    torch.testing.assert_close(tiled.denoised, whole.denoised, atol=1e-5, rtol=0)
+    torch.testing.assert_close(tiled.deconvolved, whole.deconvolved, atol=1e-5 * float(whole.deconvolved.max()), rtol=0)
+
+
+def test_a_halo_too_small_shows_seams() -> None:
+    """The test above can fail."""
+    network, y = fast(), frame(20, 120)
+    whole, tiled = (predicted(network, y, tile_px=32, overlap_px=overlap) for overlap in (120, 0))
+    assert float((tiled.deconvolved - whole.deconvolved).abs().max()) > 1e-3
+
+
+def test_tiles_equal_the_whole_for_the_published_network() -> None:
+    network = TwoStageUNet(levels=2, convolutions=1, tail=(4, 4), generator=torch.Generator().manual_seed(3)).eval()
+    whole, tiled = (predicted(network, frame(37, 150), tile_px=tile) for tile in (1024, 32))
+    assert float(whole.deconvolved.std()) > 0
+    for part, other in ((tiled.denoised, whole.denoised), (tiled.deconvolved, whole.deconvolved)):
+        torch.testing.assert_close(part, other, atol=1e-5 * float(other.max()), rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(17, 33), (8, 8), (3, 50), (1, 1), (40, 48)])
+@pytest.mark.parametrize("scale", [1, 2])
+def test_any_size_comes_out_at_its_size(shape: tuple[int, int], scale: int) -> None:
+    """Also smaller than the PSF, and in tiles with no overlap."""
+    network = fast(scale=scale)
+    for options in ({}, {"tile_px": 32, "overlap_px": 0}):
+        result = predicted(network, frame(*shape), scale=scale, **options)
+        assert result.denoised.shape == shape
+        assert result.deconvolved.shape == tuple(scale * n for n in shape)
+        assert bool(result.deconvolved.isfinite().all())
+
+
+@pytest.mark.parametrize("shape", [(17, 33), (1, 6), (64, 9)])
+def test_the_identity_stays_the_identity(shape: tuple[int, int]) -> None:
+    y = frame(*shape)
+    for options in ({}, {"tile_px": 8}, {"tile_px": 5, "overlap_px": 1}):
+        result = predicted(Identity(), y, **options)
+        assert torch.equal(result.denoised, y)
+        assert torch.equal(result.deconvolved, y.repeat_interleave(2, 0).repeat_interleave(2, 1))
+        assert result.spread is None
+
+
+def test_the_frame_continues_as_its_mirror_image() -> None:
+    network, y = Identity(), frame(20, 31)
+    predicted(network, y)
+    expected = torch.nn.functional.pad(y[None, None], (8, 8, 8, 8), mode="reflect")
+    assert torch.equal(network.seen[0], expected)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0])
+def test_passes_add_the_noise_in_opposite_pairs(alpha: float) -> None:
+    network, y = Identity(), frame(60, 70)
+    result = predicted(network, y, passes=4, noise=0.2, alpha=alpha)
+    z = [seen - torch.nn.functional.pad(y[None, None], (8, 8, 8, 8), mode="reflect") for seen in network.seen]
+    assert len(z) == 4
+    for n in (0, 2):
+        torch.testing.assert_close(z[n], -z[n + 1], atol=1e-6, rtol=0)
+    assert float(z[0].std()) == pytest.approx(0.2 * alpha, rel=0.06)  # 4200 pixels: 1 %, four of them, and mirrored ones twice
+    assert abs(float((z[0] * z[2]).mean())) < 0.08 * (0.2 * alpha) ** 2
+    torch.testing.assert_close(result.denoised, y, atol=1e-6, rtol=0)  # opposite pairs cancel in a linear network
+
+
+def test_spread_is_the_standard_deviation_of_the_passes() -> None:
+    network, y = Identity(scale=1), frame(15, 18)
+    spread = predicted(network, y, scale=1, passes=5, noise=0.3).spread
+    passes = torch.stack([seen[0, 0, 8:-8, 8:-8] for seen in network.seen])
+    assert spread is not None and len(passes) == 5
+    torch.testing.assert_close(spread, passes.std(0), atol=1e-5, rtol=1e-4)  # squares are summed in float32
+
+
+def test_spread_is_none_without_two_passes() -> None:
+    assert predicted(Identity(), frame(9, 9), passes=1, noise=0.1).spread is None
+    assert predicted(Identity(), frame(9, 9), passes=0, noise=0.1).spread is None
+
+
+def test_the_seed_decides_and_no_passes_need_none() -> None:
+    network, y = fast(), frame(24, 31)
+    first, again, other = (predicted(network, y, passes=2, noise=0.1, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first.deconvolved, again.deconvolved)
+    assert not torch.equal(first.deconvolved, other.deconvolved)
+    assert torch.equal(predicted(network, y, noise=0.1, seed=1).denoised, predicted(network, y, noise=0.1, seed=2).denoised)
+
+
+def test_progress_goes_to_one_and_the_input_is_not_changed() -> None:
+    y, done = frame(9, 12), []
+    before = y.clone()
+    predict_frame(Identity(), y, torch.ones_like(y), factors=(2, 2), passes=3, alpha=1.0, progress=done.append)
+    assert done == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert torch.equal(y, before)
