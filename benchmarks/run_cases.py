@@ -1,6 +1,6 @@
 """Run `zsdeconv run` on benchmark cases as a user would, score the results and compare them with Richardson-Lucy.
 
-    python benchmarks/run_cases.py CASES... --scorer score.py --baselines baselines.json -o OUT [--minutes 5 2] [--seed 0 1 2]
+    python benchmarks/run_cases.py CASES... --scorer score.py --baselines baselines.json -o OUT [--minutes 0 2] [--seed 0 1 2]
 
 A case is a folder with noisy.tif, case.yaml (pixel size, optics) and what the scorer needs. The program is told the optics and
 nothing about the camera. One run at a time; a run whose result is in OUT already is not repeated. OUT/summary.md is the table.
@@ -26,13 +26,13 @@ import numpy as np
 import tifffile
 import yaml
 
-RL_COUNTS = (1, 2, 3, 4, 6, 8, 10, 15, 20, 30, 50, 80)
+RL_COUNTS = (2, 3, 4, 6, 8, 10, 15, 20, 30)
 MARGINS = ("soft_psnr", "psnr", "ssim")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One restoration: a case, a seed and a training budget."""
+    """One restoration: a case, a seed and a training budget, 0 for that of the default preset."""
 
     case: Path
     seed: int
@@ -40,7 +40,8 @@ class Job:
 
     @property
     def name(self) -> str:
-        return f"{self.case.name}_{self.minutes:g}min_seed{self.seed}"
+        budget = f"{self.minutes:g}min" if self.minutes else "default"
+        return f"{self.case.name}_{budget}_seed{self.seed}"
 
 
 def find_cases(folders: Iterable[Path], modality: str, only: Sequence[str] | None) -> list[Path]:
@@ -59,7 +60,7 @@ def command(job: Job, out: Path, extra: Sequence[str]) -> list[str]:
     known = settings(job.case)
     optics = {"na": known["na"], "wavelength-nm": known["wavelength_nm"], "immersion-ri": known["ri"], "pixel-um": known["pixel_um"][-1]}
     options = [word for name, value in optics.items() for word in (f"--{name}", str(value))]
-    budget = ["--minutes", f"{job.minutes:g}", "--seed", str(job.seed)]
+    budget = [*(["--minutes", f"{job.minutes:g}"] if job.minutes else []), "--seed", str(job.seed)]
     noisy = str(job.case / "noisy.tif")
     return [sys.executable, "-m", "zsdeconv", "run", noisy, "-o", str(out), *options, *budget, "--overwrite", "--quiet", *extra]
 
@@ -212,7 +213,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--scorer", type=Path, required=True, help="score.py, with baselines.py in the same folder")
     parser.add_argument("--baselines", type=Path, required=True, help="baselines.json: scores of Richardson-Lucy on the raw images")
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, nargs="+", default=[5.0])
+    parser.add_argument("--minutes", type=float, nargs="+", default=[0.0], help="training budgets; 0: that of the default preset")
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--modality", default="2d")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these cases alone")

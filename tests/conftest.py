@@ -1,6 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' images are tiny: threads would only wait for each other
 
 
 @pytest.fixture(scope="session")

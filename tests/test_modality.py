@@ -25,7 +25,9 @@ def test_refinement_is_per_axis() -> None:
     assert Modality("volume", "ZYX", "T", "YX").factors(2) == (1, 2, 2)
 
 
-@pytest.mark.parametrize(("axes", "shape"), [("YX", (8, 9)), ("TYX", (3, 8, 9)), ("YXT", (8, 9, 3)), ("CZYX", (1, 1, 8, 9)), ("TCYX", (2, 1, 8, 9))])
+@pytest.mark.parametrize(
+    ("axes", "shape"), [("YX", (8, 9)), ("TYX", (3, 8, 9)), ("YXT", (8, 9, 3)), ("CZYX", (1, 1, 8, 9)), ("TCYX", (2, 1, 8, 9))]
+)
 @pytest.mark.parametrize("requested", ["auto", "2d"])
 def test_frames_are_accepted(requested: str, axes: str, shape: tuple[int, ...]) -> None:
     assert choose(requested, image(axes, *shape)).spatial_axes == "YX"

@@ -1,7 +1,8 @@
 """Denoise and super-resolve a fluorescence micrograph with a network trained on that micrograph alone.
 
 >>> import numpy as np, zsdeconv as zs
->>> image = zs.Image(np.random.default_rng(0).poisson(20.0, (48, 56)).astype("float32"), "YX", {"Y": 0.065, "X": 0.065})
+>>> counts = np.random.default_rng(0).poisson(np.linspace(9, 200, 56), (48, 56))
+>>> image = zs.Image(counts, "YX", {"Y": 0.065, "X": 0.065})
 >>> result = zs.restore(image, zs.Optics(na=1.3, wavelength_nm=525), steps=2)
 >>> result.deconvolved.data.shape, result.deconvolved.spacing_um["X"]
 ((96, 112), 0.0325)

@@ -68,7 +68,7 @@ class NetworkSection(_Section):
     """Which network, and how wide: `unet` is the published one, `fast` our own."""
 
     kind: Literal["fast", "unet"] = "fast"
-    channels: tuple[Count, ...] = (16, 32, 64, 64)
+    channels: Annotated[tuple[Annotated[int, Field(ge=1, le=512)], ...], Field(min_length=2, max_length=6)] = (16, 32, 64, 64)
 
 
 class LossSection(_Section):
@@ -81,7 +81,8 @@ class LossSection(_Section):
 
 class TrainingSection(_Section):
     """The training loop: patches in raw pixels (`margin_px` of them outside the loss), Adam's rate and its schedule, the budget, the share
-    of it that goes to stage 2, validation and stopping."""
+    of it that goes to stage 2, validation and stopping.
+    """
 
     patch_px: Annotated[int, Field(ge=8)] = 64
     margin_px: Annotated[int, Field(ge=0)] = 0
@@ -89,7 +90,7 @@ class TrainingSection(_Section):
     learning_rate: Positive = 2e-3
     schedule: Literal["cosine", "halving"] = "cosine"
     halve_every: Count = 10_000
-    steps: Count = 3000
+    steps: Count = 1800
     minutes: Positive | None = None
     reimage_share: Annotated[float, Field(gt=0, lt=1)] = 0.45
     validate_every: Count = 100
@@ -150,13 +151,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "prediction": {"passes": 0},
     },
 }
-"""What each preset sets apart from the defaults (METHOD.md, section 5)."""
+"""What each preset sets apart from the defaults."""
 
 
 def resolve(options: Mapping[str, Any], file: Mapping[str, Any] | None = None) -> Config:
     """The configuration from, in rising order of weight: defaults, preset, configuration file, options.
 
-    `options` and `file` are nested mappings of `Config`; None means not given. A budget in minutes replaces one in steps.
+    `options` and `file` are nested mappings of `Config`; None means not given. A budget in minutes replaces one in steps,
+    and any budget in the options one in the file.
 
     Raises `ConfigError` naming the first key that is unknown or out of range.
 
@@ -165,8 +167,11 @@ def resolve(options: Mapping[str, Any], file: Mapping[str, Any] | None = None) -
     """
     options, file = _given(options), _given(file or {})
     preset = options.get("preset", file.get("preset", "fast"))
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise ConfigError(f"preset {preset!r}: it must be one of {', '.join(PRESETS)}; give --preset fast")
+    budget = options.get("training")
+    if isinstance(budget, Mapping) and "steps" in budget and isinstance(file.get("training"), Mapping):
+        file["training"].pop("minutes", None)
     try:
         return Config.model_validate(_merged(_merged(PRESETS[preset], file), options))
     except ValidationError as error:
@@ -201,7 +206,8 @@ def as_settings(options: Mapping[str, Any]) -> dict[str, Any]:
         section, _, leaf = SETTINGS[name].rpartition(".")
         (settings.setdefault(section, {}) if section else settings)[leaf] = str(value) if isinstance(value, Path) else value
     if "steps" in given and "minutes" in given:
-        raise ConfigError(f"both --steps {given['steps']} and --minutes {given['minutes']}: a training has one budget; leave out one of them")
+        budgets = f"--steps {given['steps']} and --minutes {given['minutes']}"
+        raise ConfigError(f"both {budgets}: a training has one budget; leave out one of them")
     return settings
 
 

@@ -41,10 +41,13 @@ class Image:
         if strange or len(set(self.axes)) != len(self.axes):
             raise ImageError(f"axes {self.axes!r}: each of {', '.join(KNOWN_AXES)} at most once; give --axes, for example --axes TYX")
         if len(self.axes) != self.data.ndim:
-            raise ImageError(f"axes {self.axes!r} name {len(self.axes)} dimensions, the data have {self.data.ndim} {self.data.shape}; give --axes with one letter for each")
+            raise ImageError(
+                f"axes {self.axes!r} name {len(self.axes)} dimensions, the data have {self.data.ndim} {self.data.shape}; "
+                "give --axes with one letter for each"
+            )
         for axis, um in self.spacing_um.items():
             if axis not in SPATIAL_AXES or not np.isfinite(um) or um <= 0:
-                raise ImageError(f"spacing {um} um along {axis}: it must be a positive length along Z, Y or X; give --pixel-um (and --z-um)")
+                raise ImageError(f"spacing {um} um along {axis}: it must be a positive length along Z, Y or X; give --pixel-um")
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -58,7 +61,9 @@ class Image:
         """
         lost = [a for a in self.axes if a not in axes and self.sizes[a] > 1]
         if lost:
-            raise ImageError(f"axes {self.axes!r} cannot become {axes!r}: {lost[0]} has {self.sizes[lost[0]]} planes; split the file first, or give --axes")
+            raise ImageError(
+                f"axes {self.axes!r} cannot become {axes!r}: {lost[0]} has {self.sizes[lost[0]]} planes; split the file, or give --axes"
+            )
         kept = [a for a in axes if a in self.axes]
         data = np.moveaxis(self.data, [self.axes.index(a) for a in kept], range(len(kept)))
         data = data.reshape([self.sizes.get(a, 1) for a in axes])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from zsdeconv._version import __version__
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
-from zsdeconv.errors import ConfigError, ImageError, ModelError
+from zsdeconv.errors import ConfigError, ImageError, ModelError, UserError
 from zsdeconv.image import Image
+from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES, Modality
 from zsdeconv.nn.networks import make_network
@@ -32,7 +33,7 @@ SPACING_TOLERANCE = 0.02
 
 @dataclass(frozen=True)
 class Restored:
-    """One image restored, ADU above the offset, float32, axes of the input.
+    """One image restored, ADU above the offset, float32, axes of the input with the spatial ones last.
 
     `denoised` lies on the raw grid, `deconvolved` and `uncertainty` (standard deviation over the re-corrupted passes; None
     with less than two) on the fine grid. `model` restores the next image.
@@ -81,8 +82,8 @@ class Model:
     ) -> Restored:
         """Restore an image of the same microscope: denoised on the raw grid, deconvolved on the fine one.
 
-        Every frame along T is restored alike, on one intensity scale. `passes` re-corrupted passes are averaged (METHOD.md
-        6.4), `tile` and `overlap` are in raw pixels, `batch` is in tiles. Arguments left out come from the configuration of the training.
+        Every frame along T is restored alike, on one intensity scale. `passes` re-corrupted passes are averaged; `tile` and
+        `overlap` are in raw pixels, `batch` is in tiles. Arguments left out come from the configuration of the training.
 
         Raises `ImageError` when the axes or the pixel size are not those of the training.
         """
@@ -151,6 +152,7 @@ class Model:
                 raise ImageError(
                     f"pixel size {found:g} um along {axis}: the model was trained at {um:g} um; train another one, or correct --pixel-um"
                 )
+        check_restorable(image)
         others = "".join(a for a in image.axes if a not in self.modality.spatial_axes)
         return image.transposed(others + self.modality.spatial_axes)
 
@@ -180,11 +182,13 @@ def load(path: str | Path) -> Model:
     Raises `ModelError` for damaged files and for models of another modality or version.
     """
     tensors, header = load_model(path)
-    if header.get("modality") not in MODALITIES:
-        raise ModelError(f"model {path}: modality {header.get('modality')!r} is not known to version {__version__}; update zsdeconv")
+    row = MODALITIES.get(header["modality"])
+    if row is None or row.rank != header["rank"]:
+        made_for = f"modality {header['modality']!r} of rank {header['rank']}"
+        raise ModelError(f"model {path}: {made_for} is not known to version {__version__} ({', '.join(MODALITIES)}); update zsdeconv")
     try:
         return _from_parts(tensors, header)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as fault:
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, UserError) as fault:
         reason = " ".join(str(fault).split())[:120]
         raise ModelError(f"model {path}: its content does not fit version {__version__} ({reason}); train again") from fault
 
@@ -210,9 +214,10 @@ def _from_parts(tensors: dict[str, Tensor], header: dict[str, Any]) -> Model:
 
 def as_image(data: Any, modality: Modality) -> Image:
     """An array as an image whose last axes are the modality's, and the one before them its samples."""
-    array = np.asarray(data)
-    axes = (modality.sample_axes + modality.spatial_axes)[-array.ndim :]
-    return Image(array, axes) if len(axes) == array.ndim else replace(Image(array.squeeze(), axes), data=array.squeeze())
+    array, letters = np.asarray(data), modality.sample_axes + modality.spatial_axes
+    if array.ndim > len(letters):
+        array = array.squeeze()
+    return Image(array, letters[-array.ndim :])
 
 
 def _frames(image: Image, modality: Modality) -> list[np.ndarray]:

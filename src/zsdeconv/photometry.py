@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -17,6 +18,8 @@ MAX_ROUNDS = 8
 PIXELS_PER_SAMPLE = 2**20
 SLOPE_LIMITS = (0.5, 1.5)
 """A slope outside these says that there was hardly any signal to measure it on, and is not applied."""
+LEAST_CONTRAST = 10
+"""Variance of the clean image, in standard errors, from which a slope is measured; pairs of one image share half their noise."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +42,21 @@ class LineFit:
     """
 
     def __init__(self) -> None:
-        self.n, self.sums = 0, [0.0] * 5
+        self.n, self.sums = 0, [0.0] * 7
 
     def add(self, estimate: Tensor, y_hat: Tensor, y_tilde: Tensor) -> None:
         """One more pair, with what was estimated from `y_hat`; all on one grid, in the network's unit."""
         e, h, t = (x.double().flatten() for x in (estimate, y_hat, y_tilde))
         self.n += e.numel()
-        for i, term in enumerate((e.sum(), h.sum(), t.sum(), (e * t).sum(), (h * t).sum())):
+        for i, term in enumerate((e.sum(), h.sum(), t.sum(), (e * t).sum(), (h * t).sum(), (h * h).sum(), (t * t).sum())):
             self.sums[i] += float(term)
 
     def line(self) -> Line:
         """The line; the identity when the image has too little contrast to tell."""
-        mean_e, mean_h, mean_t, et, ht = (total / max(self.n, 1) for total in self.sums)
+        mean_e, mean_h, mean_t, et, ht, hh, tt = (total / max(self.n, 1) for total in self.sums)
         variance = ht - mean_h * mean_t
-        slope = (et - mean_e * mean_t) / variance if variance > 0 else 0.0
+        error = math.sqrt(max((hh - mean_h**2) * (tt - mean_t**2), 0.0) / max(self.n, 1))
+        slope = (et - mean_e * mean_t) / variance if variance > LEAST_CONTRAST * error else 0.0
         if not SLOPE_LIMITS[0] < slope < SLOPE_LIMITS[1]:
             return Line()
         return Line(slope, mean_e - slope * mean_t)
@@ -87,7 +91,6 @@ class Photometry:
     def to_dict(self) -> dict[str, dict[str, float]]:
         """Both lines as plain numbers, for the model file."""
         return asdict(self)
-
 
 
 @torch.no_grad()

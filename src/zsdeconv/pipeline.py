@@ -13,6 +13,7 @@ from zsdeconv.config import Config, as_settings, resolve
 from zsdeconv.data.normalize import Affine
 from zsdeconv.data.patches import Sample
 from zsdeconv.data.regions import training_regions
+from zsdeconv.errors import ConfigError
 from zsdeconv.image import Image
 from zsdeconv.model import Model, Restored, choose_device
 from zsdeconv.nn.networks import make_network
@@ -24,17 +25,18 @@ from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prepare import Prepared, prepare
-from zsdeconv.train import Checkpoint, Event, Trainer
+from zsdeconv.trainer import Checkpoint, Event, Trainer
 
 
-def restore(image: Image | Any, optics: Optics | None = None, *, psf: Psf | None = None, **options: Any) -> Restored:
+def restore(image: Image | Any, optics: Optics | None = None, *, psf: Psf | str | Path | None = None, **options: Any) -> Restored:
     """Train a network on the image itself, then restore it: the main job.
 
     `image` is an `Image` or an array (`t y x` or `y x`), `options` are those of `train`. The result holds the denoised
     image on the raw grid and the deconvolved one on the fine grid, in ADU above the camera offset, and the model.
 
     >>> import numpy as np
-    >>> image = Image(np.random.default_rng(0).poisson(20.0, (40, 48)).astype("float32"), "YX", {"Y": 0.065, "X": 0.065})
+    >>> counts = np.random.default_rng(0).poisson(np.linspace(9, 200, 48), (40, 48))
+    >>> image = Image(counts, "YX", {"Y": 0.065, "X": 0.065})
     >>> restore(image, Optics(na=1.3, wavelength_nm=525), steps=2).denoised.data.shape
     (40, 48)
     """
@@ -46,7 +48,7 @@ def train(
     images: Sequence[Image | Any],
     optics: Optics | None = None,
     *,
-    psf: Psf | None = None,
+    psf: Psf | str | Path | None = None,
     config: Config | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
@@ -55,19 +57,23 @@ def train(
 ) -> Model:
     """Train one model on all frames of `images`.
 
-    The optics come as an `Optics`, as a `Psf` of any sampling, or in the configuration. `options` are settings by name:
-    `preset`, `scale`, `device`, `seed`, `steps`, `minutes`, `pixel_um`, `background`, `passes`; or a whole `config`.
-    `callback` receives an event at each validation. With a `checkpoint` file, an interrupted training continues with
-    `resume`.
+    The optics come as an `Optics`, as a `Psf` of any sampling, as the file of one, or in the configuration. `options` are
+    settings by name: `preset`, `scale`, `device`, `seed`, `steps`, `minutes`, `pixel_um`, `background`, `passes`; or a
+    whole `config` instead. `callback` receives an event at each validation. With a `checkpoint` file, an interrupted
+    training continues with `resume`.
 
     Raises `UserError` for whatever makes the training impossible, with what to do about it.
 
     >>> import numpy as np
-    >>> frames = np.random.default_rng(0).poisson(20.0, (2, 40, 48)).astype("float32")
+    >>> frames = np.random.default_rng(0).poisson(np.linspace(9, 200, 48), (2, 40, 48))
     >>> model = train([frames], Optics(na=1.3, wavelength_nm=525), pixel_um=0.065, steps=2)
     >>> model.predict(frames).deconvolved.data.shape
     (2, 80, 96)
     """
+    if isinstance(psf, str | Path):
+        options, psf = {**options, "psf": psf}, None
+    if config is not None and options:
+        raise ConfigError(f"a whole config and the option '{next(iter(options))}': one of them decides; put it into the config")
     settings = config or resolve(as_settings(options))
     return train_prepared(prepare(images, settings, optics, psf), checkpoint=checkpoint, resume=resume, callback=callback)
 

@@ -68,7 +68,7 @@ def predict_frame(
     """Restore one frame `y` (`*zyx`, the network's unit).
 
     With `passes` > 0 the network sees `y + alpha z` and `y - alpha z`, `z ~ N(0, noise_sd^2)`, in turn, and the mean of all
-    passes is returned: the noise level it was trained on, and most of its own noise averaged out (METHOD.md 6.4). The frame
+    passes is returned: the noise level it was trained on, and most of its own noise averaged out. The frame
     is continued by its mirror image, so that no border of it is a border of the network's world, and cut into tiles of at
     most `tile_px` with `overlap_px` around them (default: the network's halo, for which tiles and whole agree to 1e-5), of which
     `batch` go through the network at a time.

@@ -21,6 +21,8 @@ from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import read_otf
 from zsdeconv.physics.psf import Psf, check_sampling, fit_to_image, read_psf, theoretical_psf
 
+SPACING_LIMITS_UM = (0.001, 10.0)
+"""Pixel sizes in the sample that a fluorescence microscope can have; beyond, a unit was mistaken."""
 CALIBRATION_FRAMES = 8
 """Frames that the camera is measured on at most; more tell nothing new."""
 
@@ -102,10 +104,14 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
         found = [image.spacing_um[axis] for image in images if axis in image.spacing_um]
         option = "--z-um" if axis == "Z" else "--pixel-um"
         if given[axis] is None and not found:
-            raise ImageError(f"pixel size along {axis} is missing in the file, the PSF depends on it; give {option} (micrometres in the sample)")
+            raise ImageError(f"pixel size along {axis} is missing in the file, the PSF depends on it; give {option} (um in the sample)")
         if given[axis] is None and max(found) > 1.02 * min(found):
-            raise ImageError(f"pixel sizes {min(found):g} and {max(found):g} um along {axis}: one model needs one; restore the files separately")
+            differing = f"pixel sizes {min(found):g} and {max(found):g} um along {axis}"
+            raise ImageError(f"{differing}: one model needs one; restore the files separately")
         spacing.append(float(given[axis] or found[0]))
+        if not SPACING_LIMITS_UM[0] <= spacing[-1] <= SPACING_LIMITS_UM[1]:
+            limits = " to ".join(f"{um:g}" for um in SPACING_LIMITS_UM)
+            raise ImageError(f"pixel size {spacing[-1]:g} um along {axis}: {limits} um can be true; give {option}, 0.065 for 65 nm")
     source = images[0].metadata.get("sources", {}).get("pixel_um", "image")
     return tuple(spacing), {"pixel_um": "option" if config.input.pixel_um is not None else str(source)}
 
@@ -149,7 +155,8 @@ def _missing(image: Image, config: Config) -> str:
     options = {"na": "--na", "wavelength_nm": "--wavelength-nm"}
     absent = [o for name, o in options.items() if getattr(config.optics, name) is None and stated.get(name) is None]
     words = {"--na": "NA", "--wavelength-nm": "emission wavelength"}
-    return f"{' and '.join(words[o] for o in absent)} not given, no PSF either: one of the two is needed; give {' and '.join(absent)}, or --psf"
+    missing = " and ".join(words[o] for o in absent)
+    return f"{missing} not given, no PSF either: one of the two is needed; give {' and '.join(absent)}, or --psf"
 
 
 def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:
@@ -163,4 +170,3 @@ def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:
     for message in found.messages:
         warnings.warn(message, DataWarning, stacklevel=2)
     return found
-

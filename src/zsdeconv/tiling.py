@@ -44,9 +44,7 @@ def plan_tiles(shape: Sequence[int], tile_px: Sequence[int], halo_px: Sequence[i
     >>> [(t.read[0], t.write[0]) for t in plan_tiles([100], [40], [8], [4])]
     [((0, 48), (0, 40)), ((32, 88), (40, 80)), ((72, 100), (80, 100))]
     """
-    axes = [
-        list(_spans(size, tile, halo, stride)) for size, tile, halo, stride in zip(shape, tile_px, halo_px, stride_px, strict=True)
-    ]
+    axes = [list(_spans(size, tile, halo, stride)) for size, tile, halo, stride in zip(shape, tile_px, halo_px, stride_px, strict=True)]
     for spans in itertools.product(*axes):
         yield Tile(tuple(read for read, _ in spans), tuple(write for _, write in spans))
 

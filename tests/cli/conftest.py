@@ -75,7 +75,7 @@ def tiny(tmp_path_factory):
     """Settings that train a toy network in a fraction of a second."""
     settings = {
         "network": {"channels": [4, 4]},
-        "training": {"steps": 4, "patch_px": 16, "batch": 1, "validate_every": 2},
+        "training": {"steps": 4, "patch_px": 48, "batch": 1, "validate_every": 2},
         "prediction": {"passes": 2},
     }
     path = tmp_path_factory.mktemp("settings") / "tiny.yaml"

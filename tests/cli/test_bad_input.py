@@ -176,6 +176,13 @@ def test_psf_larger_than_the_image(refused, save, frame):
     refused(save("cell.tif", frame[:32, :32]), "larger", "--psf", options=("--psf", psf))
 
 
+def test_psf_larger_than_a_training_patch(zs, tiny, save, frame, out):
+    """With a low NA the PSF is wider than a patch: that can be used, or is refused, but never crashes."""
+    path = save("cell.tif", np.tile(frame, (2, 3)))
+    ended = zs("run", path, "-o", out, "--na", 0.25, "--wavelength-nm", 525, "--config", tiny)
+    assert ended.code in (0, 2), ended.err
+
+
 def test_psf_missing_or_no_image(refused, cell, tmp_path):
     refused(cell, "none.tif", options=("--psf", tmp_path / "none.tif"))
     (tmp_path / "psf.tif").write_text("round, I think")
@@ -213,7 +220,17 @@ def test_no_such_device(refused, cell, device):
 
 @pytest.mark.parametrize(
     "option",
-    ["--scale 3", "--preset best", "--modality 5d", "--seed -1", "--tile 0", "--overlap -1", "--passes -1", "--background dark"],
+    [
+        "--scale 3",
+        "--preset best",
+        "--modality 5d",
+        "--seed -1",
+        "--tile 0",
+        "--overlap -1",
+        "--batch 0",
+        "--passes -1",
+        "--background dark",
+    ],
 )
 def test_options_out_of_range(refused, cell, option):
     refused(cell, *option.split(), options=(*OPTICS, *option.split()))
@@ -376,6 +393,12 @@ def test_prediction_refuses_bad_images_too(zs, trained, save, frame, out):
     holed = frame.astype(np.float32)
     holed[5, 7] = np.nan
     assert "1 of 6480" in zs("predict", trained, save("holed.tif", holed), "-o", out).error
+    assert not out.exists()
+
+
+def test_prediction_refuses_options_out_of_range(zs, trained, out):
+    for option in ("--tile 3", "--overlap -1", "--batch 0", "--passes -2", "--device tpu", "--pixel-um 0", "--pixel-um 0.5"):
+        assert option.split()[0] in zs("predict", trained, trained.parent / "noisy.tif", "-o", out, *option.split()).error
     assert not out.exists()
 
 

@@ -108,10 +108,14 @@ def test_info_names_the_options_for_what_is_missing(zs, save, frame):
 
 
 def test_info_of_a_model(zs, tmp_path):
-    path = save_model(tmp_path / "m.zsd", {"w": torch.ones(3, 4), "b": torch.ones(5)}, {"modality": "2d", "rank": 2, "note": {"seed": 7}})
+    path = save_model(
+        tmp_path / "m.zsd",
+        {"network.w": torch.ones(3, 4), "network.b": torch.ones(5), "psf": torch.ones(9, 9)},
+        {"modality": "2d", "rank": 2, "note": {"seed": 7}},
+    )
     facts = zs("info", path, "--json").json
     assert (facts["kind"], facts["parameters"], facts["modality"], facts["note"]) == ("model", 17, "2d", {"seed": 7})
-    assert "seed 7" in zs("info", path).out
+    assert "parameters  17" in zs("info", path).out
     renamed = path.rename(tmp_path / "m.bin")
     assert zs("info", renamed, "--json").json["parameters"] == 17
 

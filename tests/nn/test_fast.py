@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from oracles import asymmetric_kernel
 from torch import Tensor, nn
 
+from oracles import asymmetric_kernel
 from zsdeconv.config import resolve
 from zsdeconv.nn.fast import RL_SNAPSHOTS, FastNet, UNet
 from zsdeconv.nn.networks import make_network
@@ -126,6 +126,7 @@ def test_the_stages_learn_apart() -> None:
 @torch.no_grad()
 def test_light_below_zero_is_shrunk_and_not_cut() -> None:
     made = network()
+    assert made.stage2.head.bias is not None
     nn.init.constant_(made.stage2.head.bias, -10.0)
     deconvolved = made(image(9, 12))[1]
     assert -0.5 <= float(deconvolved.min()) < -0.3  # a twentieth of -10 and of what the start adds to it

@@ -52,9 +52,7 @@ def test_a_wrong_camera_breaks_the_law() -> None:
     clean = np.broadcast_to(structured(rng, 128), (8, 128, 128))
     y = exposed(clean, rng) - CAMERA.offset
     wrong = Recorrupt(Camera(0.0, CAMERA.gain / 2, CAMERA.read_variance), **EXACT)
-    noise_hat, noise_tilde = (
-        image - in_patches(clean) for image in wrong(in_patches(y), in_patches(signal_estimate(y, 0.0)), generator)
-    )
+    noise_hat, noise_tilde = (image - in_patches(clean) for image in wrong(in_patches(y), in_patches(signal_estimate(y, 0.0)), generator))
     assert float((noise_hat * noise_tilde).mean()) > 0.3 * float(CAMERA.variance(clean).mean())
 
 

@@ -1,11 +1,13 @@
 """Richardson-Lucy and Wiener against dense linear algebra and against their laws."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
-from oracles import asymmetric_kernel, matrix_of
 from torch import Tensor
 
+from oracles import asymmetric_kernel, matrix_of
 from zsdeconv.physics.deconvolve import Momentum, richardson_lucy, wiener
 from zsdeconv.physics.operators import Blur, Operator, forward_model
 
@@ -70,7 +72,7 @@ def test_light_is_kept_and_never_negative(momentum: Momentum | None) -> None:
 def test_every_plain_iteration_raises_the_likelihood() -> None:
     y = noisy_image()
     values = [likelihood(x, y) for x in richardson_lucy(y, MODEL, range(1, 30), momentum=None)]
-    assert all(after > before for before, after in zip(values, values[1:], strict=False))
+    assert all(after > before for before, after in itertools.pairwise(values))
 
 
 @pytest.mark.parametrize("momentum", ["fixed", "adaptive"])

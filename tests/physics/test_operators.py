@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+
 from laws import assert_adjoint, assert_gradient_is_adjoint, assert_linear
 from oracles import asymmetric_kernel, lateral_mean, mirrored_convolution
-
 from zsdeconv.physics.operators import Blur, Crop, Downsample, Operator, forward_model
 
 CASES: dict[str, tuple[Operator, tuple[int, ...], tuple[int, ...]]] = {

@@ -72,8 +72,8 @@ def configuration(given: Mapping[str, Any], file: Path | None) -> Config:
     except ConfigError as fault:
         raise _naming_the_option(fault, options) from None
     if config.optics.psf_pixel_um is not None and config.optics.psf is None:
-        given = f"--psf-pixel-um {config.optics.psf_pixel_um:g} without a PSF file"
-        raise ConfigError(f"{given}: there is nothing that it describes; give --psf too, or leave it out")
+        lone = f"--psf-pixel-um {config.optics.psf_pixel_um:g} without a PSF file"
+        raise ConfigError(f"{lone}: there is nothing that it describes; give --psf too, or leave it out")
     return config
 
 

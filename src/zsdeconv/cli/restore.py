@@ -69,11 +69,12 @@ def run(
     told: list[dict[str, Any]] = []
     for path, each in results.items():
         started = time.monotonic()
-        prepared = _prepared([path], settings, quiet or json)
+        image = _read(path, settings.input.axes, settings.input.pixel_um)
+        prepared = _prepared([image], path.name, settings, quiet or json)
         facts: dict[str, Any] = {"input": str(path), "summary": prepared.summary()}
         if not dry_run:
             model = _trained(prepared, each.checkpoint, resume, path.name, quiet)
-            restored = _predicted(model, _read(path, settings.input.axes, settings.input.pixel_um), path.name, quiet, {})
+            restored = _predicted(model, image, path.name, quiet, {})
             written = write_run(each, restored, _provenance(model, path), overwrite=overwrite)
             facts |= _done(written, model, started, quiet or json)
         told.append(facts)
@@ -111,7 +112,8 @@ def train(
     settings = options.configuration(_settings(locals()), config)
     refuse_existing([output], overwrite)
     started = time.monotonic()
-    prepared = _prepared(inputs, settings, quiet or json)
+    images = [_read(path, settings.input.axes, settings.input.pixel_um) for path in inputs]
+    prepared = _prepared(images, ", ".join(path.name for path in inputs), settings, quiet or json)
     facts: dict[str, Any] = {"inputs": [str(path) for path in inputs], "summary": prepared.summary()}
     if not dry_run:
         model = _trained(prepared, checkpoint_of(output), resume, output.name, quiet)
@@ -139,14 +141,13 @@ def predict(
     options.configuration(asked, None)
     targets = _targets(inputs, output)
     refuse_existing([path for each in targets.values() for path in each.values()], overwrite)
-    from zsdeconv.io import check_restorable
     from zsdeconv.model import load
 
     loaded = load(model)
     told = []
     for path, each in targets.items():
-        image = _read(path, axes or loaded.config.input.axes, pixel_um or loaded.config.input.pixel_um)
-        check_restorable(image)
+        known = loaded.config.input
+        image = _read(path, known.axes if axes is None else axes, known.pixel_um if pixel_um is None else pixel_um)
         restored = _predicted(loaded, image, path.name, quiet, asked)
         written = write_images(each, restored, _provenance(loaded, path) | {"model": model.name}, overwrite=overwrite)
         told.append({"input": str(path), "outputs": [str(p) for p in written]})
@@ -189,16 +190,15 @@ def _read(path: Path, axes: str | None, pixel_um: float | None) -> Image:
     return read(path, axes=axes, pixel_um=pixel_um)
 
 
-def _prepared(paths: list[Path], settings: Config, silent: bool) -> Prepared:
+def _prepared(images: list[Image], names: str, settings: Config, silent: bool) -> Prepared:
     """Everything that is settled before the first step, shown to the user."""
-    images = [_read(path, settings.input.axes, settings.input.pixel_um) for path in paths]
     from zsdeconv.model import choose_device
     from zsdeconv.prepare import prepare
 
     device = choose_device(settings.device)
     prepared = prepare(images, settings)
     if not silent:
-        typer.echo(" ".join(path.name for path in paths))
+        typer.echo(names)
         show_rows(_summary_rows(prepared, device.type))
     return prepared
 

@@ -17,7 +17,7 @@ class PatchSampler:
     """Batches of random crops with random flips and quarter turns of `samples`, the same for all images of a sample.
 
     Only symmetries of the pixel grid are used: they move whole pixels, so noise that was white stays white, which an
-    interpolating rotation would not leave so (METHOD.md 6.6). Quarter turns need square patches: the lateral patch is at
+    interpolating rotation would not leave so. Quarter turns need square patches: the lateral patch is at
     most as wide as the narrowest sample. A sample is drawn with the probability of its share of all pixels.
 
     >>> sampler = PatchSampler([(torch.rand(40, 30), torch.rand(80, 60))], patch_px=16, batch=3)

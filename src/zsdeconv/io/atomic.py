@@ -79,7 +79,7 @@ def _flush_folder(folder: Path) -> None:
 def _explained(error: OSError, path: Path, temporary: Path) -> Exception:
     """The error in the user's terms when it concerns this output, else the error itself."""
     ours = error.filename is None or Path(error.filename) in {temporary, path, *path.parents}
-    if error.errno in _FULL:
+    if error.errno in _FULL or error.errno is None:  # numpy reports a short write without a number
         return OutputError(f"{path}: disk full{_space_left(path)}; free some space, or choose another output with -o")
     if ours and error.errno in _FORBIDDEN:
         return OutputError(f"{path}: the folder {path.parent} cannot be written ({error.strerror}); choose another output with -o")

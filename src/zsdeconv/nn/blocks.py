@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import torch
@@ -66,16 +66,10 @@ def conv(rank: int, channels_in: int, channels_out: int, kernel: int = 3, *, pad
 def conv_relu(rank: int, channels: Sequence[int]) -> nn.Sequential:
     """Chain of 3-wide convolutions, each followed by a ReLU, through the numbers of channels given.
 
-    The ReLU overwrites its input: a convolution does not need its own output to find its gradient, and memory traffic is
-    what limits the wide layers.
-
     >>> sum(p.numel() for p in conv_relu(2, (1, 8, 4)).parameters()) == (9 * 1 + 1) * 8 + (9 * 8 + 1) * 4
     True
     """
-    layers: list[nn.Module] = []
-    for channels_in, channels_out in itertools.pairwise(channels):
-        layers += [conv(rank, channels_in, channels_out), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
+    return _chain(rank, channels, lambda: nn.ReLU(inplace=True))
 
 
 def conv_leaky(rank: int, channels: Sequence[int]) -> nn.Sequential:
@@ -84,9 +78,18 @@ def conv_leaky(rank: int, channels: Sequence[int]) -> nn.Sequential:
     >>> conv_leaky(2, (1, 4))(torch.zeros(1, 1, 3, 3)).shape
     torch.Size([1, 4, 3, 3])
     """
+    return _chain(rank, channels, lambda: nn.LeakyReLU(0.1, inplace=True))
+
+
+def _chain(rank: int, channels: Sequence[int], activation: Callable[[], nn.Module]) -> nn.Sequential:
+    """Convolutions and activations in turn.
+
+    An activation overwrites its input: a convolution does not need its own output to find its gradient, and memory traffic
+    is what limits the wide layers.
+    """
     layers: list[nn.Module] = []
-    for channels_in, channels_out in zip(channels[:-1], channels[1:], strict=True):
-        layers += [conv(rank, channels_in, channels_out), nn.LeakyReLU(0.1, inplace=True)]
+    for channels_in, channels_out in itertools.pairwise(channels):
+        layers += [conv(rank, channels_in, channels_out), activation()]
     return nn.Sequential(*layers)
 
 
@@ -171,16 +174,17 @@ def pad_to_multiple(x: Batch, multiples: Sequence[int]) -> Batch:
 def mirror(x: Batch, margin_px: Sequence[int]) -> Batch:
     """Continue every image by its mirror image about each border pixel, `margin_px` pixels on both sides of each axis.
 
-    A margin is smaller than its axis. Differentiable; the transpose is `unmirror`.
+    A margin larger than its axis goes on to and fro. Differentiable; the transpose is `unmirror`.
 
     >>> mirror(torch.tensor([[[[1.0, 2.0, 3.0]]]]), (0, 2)).flatten().tolist()
     [3.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0]
     """
     for axis, margin in enumerate(margin_px, start=2):
-        n = x.shape[axis]
-        assert margin < n, f"margin {margin} of axis {axis} with {n} pixels"
-        if margin:
-            head, tail = x.narrow(axis, 1, margin), x.narrow(axis, n - 1 - margin, margin)
+        if x.shape[axis] == 1:
+            x = x.repeat_interleave(1 + 2 * margin, axis)
+            continue
+        for n, step in _mirror_steps(x.shape[axis], margin):
+            head, tail = x.narrow(axis, 1, step), x.narrow(axis, n - 1 - step, step)
             x = torch.cat((head.flip(axis), x, tail.flip(axis)), axis)
     return x
 
@@ -192,13 +196,25 @@ def unmirror(y: Batch, margin_px: Sequence[int]) -> Batch:
     [10.0, 10101.0, 1000.0]
     """
     for axis, margin in enumerate(margin_px, start=2):
-        if margin:
-            n = y.shape[axis] - 2 * margin
-            x = y.narrow(axis, margin, n).clone()
-            x.narrow(axis, 1, margin).add_(y.narrow(axis, 0, margin).flip(axis))
-            x.narrow(axis, n - 1 - margin, margin).add_(y.narrow(axis, n + margin, margin).flip(axis))
+        if y.shape[axis] == 1 + 2 * margin:
+            y = y.sum(axis, keepdim=True)
+            continue
+        for n, step in reversed(_mirror_steps(y.shape[axis] - 2 * margin, margin)):
+            x = y.narrow(axis, step, n).clone()
+            x.narrow(axis, 1, step).add_(y.narrow(axis, 0, step).flip(axis))
+            x.narrow(axis, n - 1 - step, step).add_(y.narrow(axis, n + step, step).flip(axis))
             y = x
     return y
+
+
+def _mirror_steps(n: int, margin: int) -> list[tuple[int, int]]:
+    """Size before, and pixels added by, each reflection that continues `n` > 1 pixels by `margin`: at most n - 1 at a time."""
+    steps = []
+    while margin:
+        step = min(margin, n - 1)
+        steps.append((n, step))
+        n, margin = n + 2 * step, margin - step
+    return steps
 
 
 def _mirrored(size: int, padded: int, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""The published network: a U-Net that denoises, followed by a U-Net that deconvolves (METHOD.md, section 5)."""
+"""The published network: a U-Net that denoises, followed by a U-Net that deconvolves."""
 
 from __future__ import annotations
 

@@ -55,5 +55,5 @@ def signal_estimate(y: np.ndarray, offset: float) -> np.ndarray:
     from scipy.ndimage import uniform_filter
 
     above = np.asarray(y, np.result_type(y, np.float32)) - offset
-    mean = uniform_filter(above, [1] * (above.ndim - 2) + [5, 5], mode="nearest")
+    mean = uniform_filter(above, (1,) * (above.ndim - 2) + (5, 5), mode="nearest")  # pyright: ignore[reportArgumentType]
     return np.maximum(mean, 0)

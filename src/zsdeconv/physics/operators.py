@@ -93,12 +93,13 @@ class Blur(Operator):
     """`H`: convolution (not correlation) with a kernel of odd sizes centred on its middle pixel, by FFT.
 
     Beyond its border the image is taken to continue as its mirror image, so nothing wraps around and no border darkens; a
-    constant stays that constant when the kernel sums to 1. `kernel` is `*zyx`; each spatial size of the image must exceed
-    the kernel's radius. Transfer functions are kept for the last few image sizes.
+    constant stays that constant when the kernel sums to 1. `kernel` is `*zyx`, and may be larger than the image. Transfer
+    functions are kept for the last few image sizes.
 
-    >>> kernel = np.zeros((3, 3)); kernel[1, 2] = 1  # moves the image by one pixel along x
-    >>> Blur(kernel)(torch.tensor([[[[0.0, 1, 0, 0]] * 2]]))[0, 0, 0].round().abs().tolist()
-    [0.0, 0.0, 1.0, 0.0]
+    >>> kernel = np.zeros((3, 3))
+    >>> kernel[1, 2] = 1  # moves the image by one pixel along x
+    >>> Blur(kernel)(torch.tensor([[[[0.0, 0, 1, 0, 0]] * 2]]))[0, 0, 0].round().abs().tolist()
+    [0.0, 0.0, 0.0, 1.0, 0.0]
     """
 
     remembered_shapes = 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from zsdeconv.nn.precision import precision_for
 from zsdeconv.objectives import Draws, Objective
 
 Event = dict[str, Any]
-"""What a callback receives: phase, step, steps or minutes, done (0-1), loss, validation, elapsed_s."""
+"""What a callback receives: phase, step, done (0-1), loss, validation, best, elapsed_s, memory_gb."""
 
 WARM_UP_STEPS = 30
 VALIDATION_BATCHES = 4
@@ -62,7 +63,9 @@ class Checkpoint:
         if self.path is None or not self.path.exists():
             return None
         tensors, header = load_model(self.path)
-        progress = header.pop("progress")
+        progress = header.pop("progress", None)
+        if progress is None:
+            raise ConfigError(f"checkpoint {self.path} holds no state of a training; move it away, or leave out --resume")
         if header != self.key:
             differing = next((k for k in {*header, *self.key} if header.get(k) != self.key.get(k)), "key")
             raise ConfigError(
@@ -97,8 +100,11 @@ class Trainer:
         checkpoint: Checkpoint | None = None,
         callback: Callable[[Event], None] = lambda event: None,
     ) -> None:
+        import logging
+
         from lightning_fabric import Fabric
 
+        logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # it announces its choices on standard error
         self.fabric = Fabric(accelerator=device.type, devices=1, precision=precision_for(device))  # pyright: ignore[reportArgumentType]
         self.raw, self.phases, self.settings, self.seed, self.device = network.to(device), list(phases), settings, seed, device
         self.network = self.fabric.setup_module(network, move_to_device=False)
@@ -186,6 +192,7 @@ class Trainer:
             "validation": held_out,
             "best": better,
             "elapsed_s": round(progress.elapsed_s, 2),
+            "memory_gb": round(peak_memory_gb(), 2),
         }
         progress.history.append(event)
         self.callback(event)
@@ -209,12 +216,27 @@ class Trainer:
 
     def _restore_run(self, saved: dict[str, Tensor], optimizer: torch.optim.Optimizer, draws: Draws) -> dict[str, Tensor]:
         state: dict[int, dict[str, Tensor]] = {}
+        parameters = optimizer.param_groups[0]["params"]
         for name, tensor in _under("optimizer.", saved).items():
             n, key = name.split(".", 1)
-            state.setdefault(int(n), {})[key] = tensor
+            # A fused optimizer walks through memory and takes for granted that its moments lie there as the weights do.
+            moment = torch.empty_like(parameters[int(n)], requires_grad=False)
+            state.setdefault(int(n), {})[key] = moment.copy_(tensor) if tensor.ndim else tensor
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        for parameter, own in optimizer.state.items():  # in the layout of the weights, as before: another one rounds differently
+            own |= {key: torch.empty_like(parameter).copy_(value) for key, value in own.items() if value.ndim}
         draws.restore(_under("draws.", saved))
         return _under("best.", saved)
+
+
+def peak_memory_gb() -> float:
+    """Most memory that this process has held so far, 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 @dataclass(frozen=True)

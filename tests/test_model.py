@@ -1,0 +1,240 @@
+"""A model: what it gives back, what it refuses, and the file that holds it."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from oracles import asymmetric_kernel
+from zsdeconv.config import resolve
+from zsdeconv.data.normalize import Affine
+from zsdeconv.errors import ConfigError, ImageError, ModelError, OutputError
+from zsdeconv.image import Image
+from zsdeconv.io.model_file import load_model, save_model
+from zsdeconv.modality import MODALITIES
+from zsdeconv.model import Model, as_image, choose_device, load
+from zsdeconv.nn.networks import make_network
+from zsdeconv.noise.model import Camera
+from zsdeconv.photometry import Line, Photometry
+from zsdeconv.physics.operators import forward_model
+from zsdeconv.physics.psf import Psf
+
+UM = {"Y": 0.065, "X": 0.065}
+PSF = Psf.from_array(asymmetric_kernel(7, 5) + np.pad([[9.0]], ((3, 3), (2, 2))), (0.0325, 0.0325), "a test")
+
+
+def make(scale: int = 2, passes: int = 2) -> Model:
+    """A model with random weights; training is tested elsewhere."""
+    settings = {"network": {"channels": (4, 8)}, "scale": scale, "device": "cpu", "seed": 3, "prediction": {"passes": passes}}
+    config, modality = resolve(settings), MODALITIES["2d"]
+    network = make_network(config, 2, forward_model(PSF.values, 2, scale))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
+    return Model(
+        network=network,
+        modality=modality,
+        config=config,
+        unit=Affine(100.0, 80.0),
+        camera=Camera(100.0, 2.0, 9.0),
+        psf=PSF,
+        spacing_um=(0.065, 0.065),
+        photometry=Photometry(Line(0.9, 0.01), Line(0.95, -0.02)),
+        history=[{"phase": "denoise", "step": 1, "loss": 0.5, "best": True}],
+        provenance={"version": "test", "psf": {"shape": [7, 5]}},
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return make()
+
+
+def frames(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).poisson(40, shape).astype(np.uint16) + 90
+
+
+def test_a_frame_comes_back_on_both_grids_with_its_units(model: Model) -> None:
+    image = Image(frames(23, 30), "YX", UM, offset=100.0, metadata={"name": "cell"})
+    result = model.predict(image)
+    assert (result.denoised.axes, result.denoised.data.shape) == ("YX", (23, 30))
+    assert (result.deconvolved.axes, result.deconvolved.data.shape) == ("YX", (46, 60))
+    assert result.uncertainty is not None and result.uncertainty.data.shape == (46, 60)
+    for kind, restored in result.images().items():
+        assert restored.data.dtype == np.float32
+        assert restored.offset == 0.0
+        assert restored.metadata["name"] == "cell" and restored.metadata["kind"] == kind
+    assert dict(result.denoised.spacing_um) == UM
+    assert result.deconvolved.spacing_um == {"Y": 0.0325, "X": 0.0325}
+    assert result.model is model
+
+
+def test_scale_one_keeps_the_grid() -> None:
+    result = make(scale=1).predict(Image(frames(20, 17), "YX", UM))
+    assert result.deconvolved.data.shape == (20, 17)
+    assert dict(result.deconvolved.spacing_um) == UM
+
+
+def test_without_passes_there_is_no_uncertainty(model: Model) -> None:
+    image = Image(frames(16, 19), "YX", UM)
+    for passes in (0, 1):
+        result = model.predict(image, passes=passes)
+        assert result.uncertainty is None and set(result.images()) == {"denoised", "deconvolved"}
+
+
+def test_photometry_is_applied(model: Model) -> None:
+    image = Image(frames(16, 19), "YX", UM)
+    plain = dataclasses.replace(model, photometry=Photometry()).predict(image).denoised.data
+    # slope and intercept in the unit: 80 ADU; float32 of numbers near 40
+    np.testing.assert_allclose(model.predict(image).denoised.data, (plain - 0.01 * 80) / 0.9, rtol=1e-4, atol=1e-3)
+
+
+def test_frames_along_time_share_one_scale(model: Model) -> None:
+    """A dim and a bright frame: each is restored as it would be alone, nothing is stretched."""
+    stack = np.stack([frames(20, 24), 3 * frames(20, 24, seed=1)])
+    together = model.predict(Image(stack, "TYX", UM)).deconvolved
+    assert together.axes == "TYX" and together.data.shape == (2, 40, 48)
+    for n in range(2):
+        alone = model.predict(Image(stack[n], "YX", UM)).deconvolved.data
+        assert np.array_equal(together.data[n], alone)
+
+
+@pytest.mark.parametrize(("axes", "order", "expected"), [("YXT", (1, 2, 0), "TYX"), ("XYT", (2, 1, 0), "TYX"), ("XY", None, "YX")])
+def test_space_comes_last_whatever_the_order_of_the_input(model: Model, axes: str, order, expected: str) -> None:
+    stack = frames(2, 20, 24)
+    data = stack[0].T if order is None else stack.transpose(order)
+    result = model.predict(Image(data, axes, UM)).denoised
+    reference = model.predict(Image(stack[0] if order is None else stack, expected, UM)).denoised
+    assert result.axes == expected
+    assert np.array_equal(result.data, reference.data)
+
+
+def test_axes_of_length_one_are_kept(model: Model) -> None:
+    result = model.predict(Image(frames(1, 1, 20, 24), "CZYX", UM)).deconvolved
+    assert result.axes == "CZYX" and result.data.shape == (1, 1, 40, 48)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64, ">u2"])
+def test_the_number_type_does_not_matter(model: Model, dtype: Any) -> None:
+    data = frames(16, 18)
+    reference = model.predict(data).denoised.data
+    # a signal estimate in another precision may end in another last bit
+    np.testing.assert_allclose(model.predict(data.astype(dtype)).denoised.data, reference, rtol=1e-5)
+
+
+def test_arrays_are_accepted(model: Model) -> None:
+    data = frames(2, 16, 18)
+    assert model.predict(data).denoised.axes == "TYX"
+    assert model.predict(data[0].tolist()).denoised.axes == "YX"
+    assert as_image(data[None, None, 0], MODALITIES["2d"]).data.shape == (16, 18)
+    with pytest.raises(ImageError):
+        as_image(np.zeros((2, 3, 4, 8, 8)), MODALITIES["2d"])
+    with pytest.raises(ImageError):
+        as_image(3.0, MODALITIES["2d"])
+
+
+def test_tiles_and_progress(model: Model) -> None:
+    image, done = Image(frames(2, 40, 90), "TYX", UM), []
+    whole = model.predict(image).deconvolved.data
+    tiled = model.predict(image, tile=32, progress=done.append).deconvolved.data
+    np.testing.assert_allclose(tiled, whole, atol=1e-5 * whole.max())
+    assert done == pytest.approx([0.25, 0.5, 0.75, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("image", "pattern"),
+    [
+        (Image(np.zeros((3, 8, 9)), "ZYX", UM), r"axes ZYX of size \(3, 8, 9\): the model restores YX frames \(2d\)"),
+        (Image(np.zeros((2, 8, 9)), "CYX", UM), r"axes CYX"),
+        (Image(np.zeros(9), "X", {"X": 0.065}), r"axes X"),
+        (
+            Image(np.zeros((8, 9)), "YX", {"Y": 0.065, "X": 0.1}),
+            r"pixel size 0\.1 um along X: the model was trained at 0\.065 um; .*--pixel-um",
+        ),
+    ],
+)
+def test_other_images_are_refused(model: Model, image: Image, pattern: str) -> None:
+    with pytest.raises(ImageError, match=pattern) as caught:
+        model.predict(image)
+    assert "\n" not in str(caught.value)
+
+
+def test_pixel_sizes_that_differ_by_rounding_are_the_same(model: Model) -> None:
+    assert model.predict(Image(frames(16, 18), "YX", {"Y": 0.0655, "X": 0.0645})).denoised.spacing_um["X"] == 0.065
+
+
+def test_a_saved_model_predicts_the_same_bits(model: Model, tmp_path: Path) -> None:
+    path = model.save(tmp_path / "cell.zsd")
+    again = load(path)
+    image = Image(frames(2, 21, 26), "TYX", UM)
+    for name, restored in model.predict(image).images().items():
+        assert np.array_equal(again.predict(image).images()[name].data, restored.data)
+    assert again.config == model.config and again.camera == model.camera and again.unit == model.unit
+    assert again.photometry == model.photometry and again.spacing_um == model.spacing_um
+    assert again.history == model.history and again.provenance == model.provenance
+    assert again.psf.fingerprint == model.psf.fingerprint and np.array_equal(again.psf.values, model.psf.values)
+    with pytest.raises(OutputError, match="overwrite"):
+        model.save(path)
+
+
+def changed(path: Path, folder: Path, change: dict[str, Any], tensors: dict[str, Any] | None = None) -> Path:
+    """The model file with other contents and a checksum that fits: what a hostile or foreign program could write."""
+    stored, header = load_model(path)
+    header = json.loads(json.dumps(header))
+    for place, value in change.items():
+        *sections, leaf = place.split(".")
+        part = header
+        for section in sections:
+            part = part[section]
+        if value is None:
+            del part[leaf]
+        else:
+            part[leaf] = value
+    stored = {name: tensor for name, tensor in {**stored, **(tensors or {})}.items() if tensor is not None}
+    return save_model(folder / "changed.zsd", stored, header)
+
+
+HOSTILE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "another modality": ({"modality": "5d"}, {}),
+    "no configuration": ({"config": None}, {}),
+    "unknown setting": ({"config.exec": "rm"}, {}),
+    "setting out of range": ({"config.scale": 7}, {}),
+    "another network": ({"config.network.kind": "unet"}, {}),
+    "other channels": ({"config.network.channels": [4, 9]}, {}),
+    "one level": ({"config.network.channels": [4]}, {}),
+    "other scale": ({"config.scale": 1}, {}),
+    "no unit": ({"unit": None}, {}),
+    "unit of text": ({"unit": "a"}, {}),
+    "foreign unit": ({"unit.power": 2.0}, {}),
+    "impossible camera": ({"camera.gain": -1.0}, {}),
+    "foreign photometry": ({"photometry.other": {"slope": 1.0, "intercept": 0.0}}, {}),
+    "no pixel size": ({"psf.spacing_um": []}, {}),
+    "no spacing": ({"spacing_um": None}, {}),
+    "history missing": ({"history": None}, {}),
+    "no psf": ({}, {"psf": None}),
+    "psf of another rank": ({}, {"psf": torch.ones(3, 3, 3) / 27}),
+    "psf off centre": ({}, {"psf": torch.eye(7, dtype=torch.float64)[:1].repeat(7, 1) / 7}),
+    "psf even": ({}, {"psf": torch.ones(4, 4) / 16}),
+    "weights missing": ({}, {"network.stage1.head.weight": None}),
+    "weights of another shape": ({}, {"network.stage1.head.bias": torch.zeros(5)}),
+    "weights of nobody": ({}, {"network.extra": torch.zeros(5)}),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_contents_that_do_not_fit_are_refused(model: Model, tmp_path: Path, name: str) -> None:
+    path = model.save(tmp_path / "cell.zsd")
+    with pytest.raises(ModelError, match=r"model .*changed\.zsd") as caught:
+        load(changed(path, tmp_path, *HOSTILE[name]))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_devices() -> None:
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    with pytest.raises(ConfigError, match=r"device 'abacus': this machine has .*cpu; give --device auto"):
+        choose_device("abacus")

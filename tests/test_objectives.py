@@ -1,0 +1,174 @@
+"""What a network is asked to learn, against the equations written out."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from oracles import asymmetric_kernel, lateral_mean, mirrored_convolution
+from zsdeconv.config import LossSection, TrainingSection, resolve
+from zsdeconv.nn import blocks
+from zsdeconv.nn.fast import FastNet
+from zsdeconv.noise.model import Camera
+from zsdeconv.noise.pairs import Recorrupt
+from zsdeconv.objectives import EDGE_PX, Denoise, Draws, Reimage, TwoStage, curriculum, gaussian
+from zsdeconv.physics.operators import forward_model
+from zsdeconv.physics.psf import Psf
+
+CPU = torch.device("cpu")
+CAMERA = Camera(offset=0.0, gain=0.02, read_variance=0.001)
+RECORRUPT = Recorrupt(CAMERA)
+KERNEL = asymmetric_kernel(5, 7)
+OPERATOR = forward_model(KERNEL, 2, 2)
+
+
+class Stub(nn.Module):
+    """Stage 1 scales its input, stage 2 enlarges the input and bends it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+        self.w = nn.Parameter(torch.tensor(0.9))
+
+    def forward(self, x: Tensor, stage: int = 2) -> tuple[Tensor, Tensor]:
+        self.seen.append(x)
+        return self.w * x, blocks.upsample(x, (2, 2)).square()
+
+
+def samples(n: int = 1) -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    images = [torch.rand(40, 48, generator=generator) + 0.2 for _ in range(n)]
+    return [(image, blocks.smooth(image[None, None])[0, 0]) for image in images]
+
+
+def training(**changes: Any) -> TrainingSection:
+    return TrainingSection(**{"patch_px": 24, "batch": 3, **changes})
+
+
+def pair_of(objective: TwoStage | Denoise, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The pair that the objective draws first from such a seed."""
+    y_hat, y_tilde = objective.pair(Draws(seed, CPU))
+    return y_hat[:, 0].double().numpy(), y_tilde[:, 0].double().numpy()
+
+
+@pytest.mark.parametrize("error", ["squared", "absolute"])
+def test_both_stages_at_once_are_equations_4_to_6(error) -> None:
+    margin, mu, weight = 3, 0.3, 0.05
+    objective = TwoStage(samples(), RECORRUPT, training(margin_px=margin), LossSection(mu=mu, lambda_hessian=weight, error=error), OPERATOR)
+    loss = float(objective(Stub(), Draws(0, CPU)).detach())
+
+    y_hat, y_tilde = pair_of(objective)
+    inner = np.s_[:, margin:-margin, margin:-margin]
+    fine = (y_hat**2).repeat(2, 1).repeat(2, 2)
+    imaged = np.stack([lateral_mean(mirrored_convolution(x, KERNEL), 2) for x in fine])
+    power = (lambda d: np.mean(d**2)) if error == "squared" else (lambda d: np.mean(np.abs(d)))
+    l_den = power((0.9 * y_hat - y_tilde)[inner])
+    dyy, dxx = np.diff(fine, 2, 1), np.diff(fine, 2, 2)
+    dxy = np.diff(np.diff(fine, 1, 1), 1, 2)
+    l_dec = power((imaged - y_tilde)[inner]) + weight * (np.mean(dyy**2) + np.mean(dxx**2) + 2 * np.mean(dxy**2))
+    assert loss == pytest.approx(mu * l_den + (1 - mu) * l_dec, rel=1e-5)  # float32 against float64
+
+
+def test_denoising_compares_through_the_pair_and_leaves_out_the_border() -> None:
+    objective = Denoise(samples(), RECORRUPT, training())
+    y_hat, y_tilde = pair_of(objective)
+    edge = (24 - 1) // 4
+    assert edge == 5 < EDGE_PX  # small patches keep their middle
+    inner = np.s_[:, edge:-edge, edge:-edge]
+    assert float(objective(Stub(), Draws(0, CPU)).detach()) == pytest.approx(np.mean((0.9 * y_hat - y_tilde)[inner] ** 2), rel=1e-5)
+    assert not np.allclose(y_hat, y_tilde)
+
+
+def test_each_phase_trains_its_own_stage() -> None:
+    network = FastNet(2, 2, OPERATOR, (4, 8))
+    phases = [p for p, _ in curriculum(resolve({}), samples(), RECORRUPT, OPERATOR, a_psf())]
+    chosen = [[id(p) for p in phase.parameters(network)] for phase in phases]
+    assert chosen == [[id(p) for p in network.stage1.parameters()], [id(p) for p in network.stage2.parameters()]]
+
+
+def a_psf() -> Psf:
+    return Psf.from_array(gaussian(6.0, 2), (0.03, 0.03), "a test")
+
+
+def reimage(n: int = 1, **changes: int) -> tuple[Reimage, FastNet]:
+    torch.manual_seed(0)
+    network = FastNet(2, 2, OPERATOR, (4, 8))
+    objective = Reimage(samples(n), CAMERA, training(**changes), OPERATOR, finest_px=2.0, scale=2)
+    objective.prepare(network, Draws(0, CPU))
+    return objective, network
+
+
+def test_reimaged_objects_and_their_clean_images_belong_together() -> None:
+    objective, _ = reimage(n=2)
+    for clean, x in objective.sampler.samples:
+        imaged = lateral_mean(mirrored_convolution(x.double().numpy(), KERNEL), 2)
+        np.testing.assert_allclose(clean, imaged.clip(0), atol=1e-5)  # float32
+        assert x.shape == (80, 96) and float(x.min()) >= 0
+    clean, x = objective.sampler(torch.Generator().manual_seed(3))
+    assert clean.shape == (3, 1, 24, 24) and x.shape == (3, 1, 48, 48)
+
+
+def test_reimaged_objects_explain_the_data() -> None:
+    objective, _ = reimage()
+    (clean, x), (y, _) = objective.sampler.samples[0], objective.samples[0]
+    assert float(clean.mean()) == pytest.approx(float(y.mean()), rel=0.02)  # flux
+    smoothed = blocks.smooth(y[None, None])[0, 0]
+    assert float((clean - smoothed).std()) < float((y - smoothed).std())
+    assert float(x.std()) > float(clean.std())  # sharper than its image
+
+
+def test_the_target_of_stage_2_is_the_object_and_its_input_has_the_cameras_noise() -> None:
+    objective, _ = reimage(batch=400)
+    stub = Stub()
+    loss = float(objective(stub, Draws(5, CPU)).detach())
+    clean, x = objective.sampler(Draws(5, CPU).host)
+    edge = 2 * 5
+    found = stub.seen[0].repeat_interleave(2, -1).repeat_interleave(2, -2).square()
+    assert loss == pytest.approx(float((found - x)[..., edge:-edge, edge:-edge].square().mean()), rel=1e-5)
+    noise = stub.seen[0] - clean
+    ratio = noise.square().mean((1, 2, 3)) / CAMERA.variance(clean).mean((1, 2, 3))
+    # 1 + alpha^2 of prediction, which adds as much noise again, drawn from 1.5 to 2.5; 576 pixels an image: 6 % each
+    assert float(ratio.mean()) == pytest.approx(2.0, abs=0.07)
+    assert 1.1 < float(ratio.min()) < 1.7 and 2.3 < float(ratio.max()) < 3.1
+    bright = clean > clean.median()
+    for part in (bright, ~bright):
+        assert float(noise[part].var() / CAMERA.variance(clean[part]).mean()) == pytest.approx(2.0, abs=0.1)
+
+
+def test_learning_stage_2_leaves_stage_1_alone() -> None:
+    objective, network = reimage()
+    objective(network, Draws(0, CPU)).backward()
+    assert all(p.grad is None for p in network.stage1.parameters())
+    assert any(p.grad is not None and float(p.grad.abs().max()) > 0 for p in network.stage2.parameters())
+
+
+@pytest.mark.parametrize(("kind", "names"), [("fast", ["denoise", "reimage"]), ("unet", ["two-stage"])])
+def test_shares_of_the_phases_fill_the_budget(kind: str, names: list[str]) -> None:
+    config = resolve({"network": {"kind": kind}, "training": {"reimage_share": 0.3}})
+    phases = curriculum(config, samples(), RECORRUPT, OPERATOR, a_psf())
+    assert [phase.name for phase, _ in phases] == names
+    assert sum(share for _, share in phases) == pytest.approx(1.0)
+
+
+def test_draws_continue_where_they_were_saved() -> None:
+    draws = Draws(7, CPU)
+    draws.host.manual_seed(1)
+    state = draws.state()
+    first = torch.rand(3, generator=draws.host), torch.rand(3, generator=draws.device)
+    other = Draws(8, CPU)
+    other.restore(state)
+    assert torch.equal(torch.rand(3, generator=other.host), first[0])
+    assert torch.equal(torch.rand(3, generator=other.device), first[1])
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_the_gaussian_is_as_wide_as_it_says(rank: int) -> None:
+    kernel = gaussian(4.0, rank)
+    middle = [n // 2 for n in kernel.shape]
+    assert kernel.sum() == pytest.approx(1.0)
+    for axis in range(rank):
+        at = list(middle)
+        at[axis] += 2
+        assert kernel[tuple(at)] / kernel[tuple(middle)] == pytest.approx(0.5, abs=1e-4)  # half maximum at half the width

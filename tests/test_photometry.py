@@ -1,0 +1,106 @@
+"""The line of an estimate over the clean image, found without the clean image."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zsdeconv.nn import blocks
+from zsdeconv.noise.model import Camera, signal_estimate
+from zsdeconv.noise.pairs import Recorrupt
+from zsdeconv.photometry import Line, LineFit, Photometry, measure_photometry
+from zsdeconv.physics.operators import Downsample
+from zsdeconv.predict import FramePrediction
+
+CAMERA = Camera(offset=0.0, gain=0.02, read_variance=0.0009)
+
+
+def clean_image(contrast: float = 1.0, n: int = 256) -> np.ndarray:
+    y, x = np.mgrid[:n, :n]
+    return 0.4 + contrast * 0.3 * np.sin(y / 11.0) * np.cos(x / 8.0)
+
+
+def sample(clean: np.ndarray, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """A noisy image and its signal estimate, in the network's unit."""
+    rng = np.random.default_rng(seed)
+    y = CAMERA.gain * rng.poisson(clean / CAMERA.gain) + rng.normal(0, CAMERA.read_noise, clean.shape)
+    return torch.from_numpy(y).float(), torch.from_numpy(signal_estimate(y, 0.0)).float()
+
+
+class Estimator(nn.Module):
+    """A mean filter that loses some contrast; the fine image is the raw one enlarged."""
+
+    def __init__(self, slope: float, intercept: float, width_px: int = 9) -> None:
+        super().__init__()
+        self.line, self.width_px = nn.Parameter(torch.tensor([slope, intercept])), width_px
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        denoised = self.line[0] * blocks.smooth(x, self.width_px) + self.line[1]
+        return denoised, blocks.upsample(denoised**2 / 0.6, (2, 2))
+
+
+def measured(network: nn.Module, samples: list[tuple[Tensor, Tensor]], seed: int = 0) -> Photometry:
+    return measure_photometry(network, samples, Recorrupt(CAMERA), Downsample(2, 2), seed=seed)
+
+
+def test_line_of_a_known_estimator_is_found_from_noise_alone() -> None:
+    clean = clean_image()
+    network = Estimator(0.8, 0.05)
+    found = measured(network, [sample(clean), sample(clean, 1)])
+    with torch.no_grad():
+        estimates = network(torch.from_numpy(clean).float()[None, None])
+    for line, estimate in ((found.denoised, estimates[0]), (found.deconvolved, Downsample(2, 2)(estimates[1]))):
+        slope, intercept = np.polyfit(clean.ravel(), estimate.numpy().ravel(), 1)
+        # noise sd 0.1 against a contrast of 0.15: sd of the slope about (0.1 / 0.15) / sqrt(131072) = 0.2 %
+        assert line.slope == pytest.approx(slope, rel=0.01)
+        assert line.intercept == pytest.approx(intercept, abs=0.01)
+
+
+def test_the_noise_left_in_an_estimate_does_not_count_as_contrast() -> None:
+    """An estimate that is the noisy input itself has slope 1, though its variance is far above that of the clean image."""
+    found = measured(Estimator(1.0, 0.0, width_px=1), [sample(clean_image(0.5))])
+    assert found.denoised.slope == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_without_contrast_nothing_is_changed(seed: int) -> None:
+    """On an even field covariances are chance, and any slope could come out of them."""
+    found = measured(Estimator(0.8, 0.05, width_px=3), [sample(clean_image(0.0, 96), seed)], seed)
+    assert found.denoised == Line()
+    assert LineFit().line() == Line()
+
+
+def test_a_slope_that_cannot_be_is_not_applied() -> None:
+    fit = LineFit()
+    y_hat = torch.linspace(0, 1, 4000)
+    fit.add(0.1 * y_hat, y_hat, y_hat)
+    assert fit.line() == Line()
+
+
+def test_sums_over_parts_equal_the_whole() -> None:
+    generator = torch.Generator().manual_seed(0)
+    e, h, t = (torch.rand(40, 50, generator=generator) + torch.linspace(0, 3, 50) for _ in range(3))
+    whole, parts = LineFit(), LineFit()
+    whole.add(e, h, t)
+    for rows in (slice(0, 13), slice(13, 40)):
+        parts.add(e[rows], h[rows], t[rows])
+    assert parts.line().slope == pytest.approx(whole.line().slope, rel=1e-12)
+    expected = np.cov(e.flatten(), t.flatten())[0, 1] / np.cov(h.flatten(), t.flatten())[0, 1]
+    assert whole.line().slope == pytest.approx(expected, rel=1e-5)  # float32 images
+
+
+def test_correction_inverts_the_lines_and_survives_the_model_file() -> None:
+    photometry = Photometry(Line(0.8, 0.1), Line(0.5, -0.2))
+    again = Photometry.from_dict(photometry.to_dict())
+    assert again == photometry
+    x = torch.rand(4, 5)
+    corrected = again.corrected(FramePrediction(0.8 * x + 0.1, 0.5 * x - 0.2, 0.5 * x))
+    for image in (corrected.denoised, corrected.deconvolved, corrected.spread):
+        torch.testing.assert_close(image, x)
+    assert again.corrected(FramePrediction(x, x, None)).spread is None
+
+
+def test_the_seed_decides() -> None:
+    samples = [sample(clean_image(n=64))]
+    assert measured(Estimator(0.8, 0.0), samples, 1) == measured(Estimator(0.8, 0.0), samples, 1)
+    assert measured(Estimator(0.8, 0.0), samples, 1) != measured(Estimator(0.8, 0.0), samples, 2)

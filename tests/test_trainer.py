@@ -1,0 +1,235 @@
+"""The training loop: same seed same bits, interruption and resumption, best-so-far, stopping, budgets."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from oracles import asymmetric_kernel
+from zsdeconv.config import Config, TrainingSection, resolve
+from zsdeconv.errors import ConfigError, UserError
+from zsdeconv.io.model_file import load_model, save_model
+from zsdeconv.nn.networks import make_network
+from zsdeconv.noise.model import Camera
+from zsdeconv.noise.pairs import Recorrupt
+from zsdeconv.objectives import Draws, curriculum
+from zsdeconv.physics.operators import forward_model
+from zsdeconv.physics.psf import Psf
+from zsdeconv.trainer import Checkpoint, Event, Trainer
+
+CPU = torch.device("cpu")
+KEY = {"modality": "2d", "rank": 2, "data": "abc"}
+PSF = Psf.from_array(asymmetric_kernel(5, 5) + np.pad([[4.0]], 2), (0.03, 0.03), "a test")
+
+
+def configuration(**training: Any) -> Config:
+    tiny = {"patch_px": 16, "batch": 2, "steps": 40, "validate_every": 6, "learning_rate": 0.01}
+    return resolve({"network": {"channels": (4, 8)}, "training": {**tiny, **training}, "seed": 3})
+
+
+def trainer(config: Config, checkpoint: Path | None = None, callback=lambda event: None, key: dict[str, Any] = KEY) -> Trainer:
+    """Our network, its real curriculum, one small noisy image."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:40, :48]
+    clean = 0.5 + 0.4 * np.sin(y / 1.7) * np.cos(x / 1.5)  # too fine for a mean filter
+    image, signal = (torch.from_numpy(a).float() for a in (clean + 0.1 * rng.normal(size=clean.shape), clean))
+    operator = forward_model(PSF.values, 2, 2)
+    phases = curriculum(config, [(image, signal)], Recorrupt(Camera(0.0, 0.01, 0.002)), operator, PSF)
+    network = make_network(config, 2, operator)
+    saved = Checkpoint(checkpoint, key)
+    return Trainer(network, phases, config.training, seed=config.seed, device=CPU, checkpoint=saved, callback=callback)
+
+
+def weights(of: Trainer) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in of.raw.state_dict().items()}
+
+
+def assert_same_bits(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
+    assert left.keys() == right.keys()
+    assert [name for name in left if not torch.equal(left[name], right[name])] == []
+
+
+def timeless(history: list[Event]) -> list[Event]:
+    return [{key: value for key, value in event.items() if key != "elapsed_s"} for event in history]
+
+
+class Killed(BaseException):
+    """What a signal would raise."""
+
+
+def killer(at_event: int):
+    """A callback that kills the training at its n-th event."""
+    seen: list[Event] = []
+
+    def callback(event: Event) -> None:
+        seen.append(event)
+        if len(seen) == at_event:
+            raise Killed
+
+    return callback
+
+
+@pytest.fixture(scope="module")
+def finished() -> tuple[dict[str, Tensor], list[Event]]:
+    run = trainer(configuration())
+    history = run.fit()
+    return weights(run), history
+
+
+def test_same_seed_same_bits_other_seed_others(finished) -> None:
+    again = trainer(configuration())
+    assert timeless(again.fit()) == timeless(finished[1])
+    assert_same_bits(weights(again), finished[0])
+    other = trainer(configuration().model_copy(update={"seed": 4}))
+    other.fit()
+    assert not torch.equal(weights(other)["stage1.head.weight"], finished[0]["stage1.head.weight"])
+
+
+def test_both_phases_move_and_report(finished) -> None:
+    state, history = finished
+    assert [event["phase"] for event in history] == ["denoise"] * 4 + ["reimage"] * 3
+    assert [event["step"] for event in history] == [6, 12, 18, 22, 6, 12, 18]  # every sixth, and the end of each share of 40
+    assert [event["done"] for event in history] == sorted(event["done"] for event in history)
+    assert history[-1]["done"] == 1.0
+    assert float(state["stage1.head.weight"].abs().max()) > 0 and float(state["stage2.head.weight"].abs().max()) > 0
+
+
+def test_both_phases_learn() -> None:
+    history = trainer(configuration(steps=100)).fit()
+    for phase in ("denoise", "reimage"):
+        first, *later = [event["validation"] for event in history if event["phase"] == phase]
+        assert min(later) < 0.98 * first
+
+
+def test_everything_can_learn_again_afterwards() -> None:
+    run = trainer(configuration(steps=2))
+    run.fit()
+    assert all(parameter.requires_grad for parameter in run.raw.parameters())
+
+
+@pytest.mark.parametrize("killed_at", [1, 2, 4, 5, 6, 7])
+def test_a_killed_training_resumes_to_the_same_bits(tmp_path: Path, finished, killed_at: int) -> None:
+    """Killed before the first checkpoint, within either phase, and between them."""
+    path = tmp_path / "cell.partial"
+    with pytest.raises(Killed):
+        trainer(configuration(), path, killer(killed_at)).fit()
+    assert path.exists() == (killed_at > 1)
+    resumed = trainer(configuration(), path)
+    history = resumed.fit(resume=True)
+    assert_same_bits(weights(resumed), finished[0])
+    assert timeless(history) == timeless(finished[1])
+    assert not path.exists()
+
+
+def test_twice_killed_is_no_different(tmp_path: Path, finished) -> None:
+    path = tmp_path / "cell.partial"
+    for killed_at in (3, 3):
+        with pytest.raises(Killed):
+            trainer(configuration(), path, killer(killed_at)).fit(resume=True)
+    resumed = trainer(configuration(), path)
+    resumed.fit(resume=True)
+    assert_same_bits(weights(resumed), finished[0])
+
+
+def test_without_resume_a_training_starts_anew(tmp_path: Path, finished) -> None:
+    path = tmp_path / "cell.partial"
+    with pytest.raises(Killed):
+        trainer(configuration(), path, killer(3)).fit()
+    run = trainer(configuration(), path)
+    assert timeless(run.fit()) == timeless(finished[1])
+    assert not path.exists()
+
+
+def test_a_checkpoint_is_no_pickle_and_holds_all(tmp_path: Path) -> None:
+    path = tmp_path / "cell.partial"
+    with pytest.raises(Killed):
+        trainer(configuration(), path, killer(3)).fit()
+    assert path.read_bytes()[8:9] == b"{"  # the table of a safetensors file
+    tensors, header = load_model(path)
+    assert header["progress"]["step"] == 12
+    assert {name.split(".")[0] for name in tensors} == {"now", "best", "draws", "optimizer"}
+    assert [p.name for p in tmp_path.iterdir()] == ["cell.partial"]
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cell.partial"
+    with pytest.raises(Killed):
+        trainer(configuration(), path, killer(2)).fit()
+    other = trainer(configuration(), path, key={**KEY, "data": "xyz"})
+    with pytest.raises(ConfigError, match=r"cell\.partial belongs to another run \(data differs\).*--resume"):
+        other.fit(resume=True)
+    assert path.exists()
+
+
+def test_a_model_is_no_checkpoint(tmp_path: Path) -> None:
+    path = save_model(tmp_path / "cell.zsd", {"w": torch.ones(1)}, KEY)
+    with pytest.raises(ConfigError, match=r"cell\.zsd .*--resume"):
+        Checkpoint(path, KEY).load()
+
+
+class Ramp:
+    """Drives the one weight of `Scalar` upwards, past the place where the validation is best."""
+
+    name = "ramp"
+
+    def __init__(self, best_at: float, trap: float | None = None) -> None:
+        self.best_at, self.trap = best_at, trap
+
+    def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
+        return network.parameters()
+
+    def prepare(self, network: nn.Module, draws: Draws) -> None:
+        """Nothing."""
+
+    def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
+        w = network(torch.ones(1)).float()
+        if torch.is_grad_enabled():
+            return -w.sum() if self.trap is None or float(w.detach()) < self.trap else w.sum() * float("nan")
+        return (w - self.best_at).square().sum()
+
+
+class Scalar(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.w
+
+
+def ramp(objective: Ramp, **training: Any) -> Trainer:
+    settings = TrainingSection(**{"learning_rate": 0.01, "schedule": "halving", "validate_every": 1, "steps": 100, **training})
+    return Trainer(Scalar(), [(objective, 1.0)], settings, seed=0, device=CPU)
+
+
+def test_the_best_weights_are_kept_and_patience_ends_the_phase() -> None:
+    run = ramp(Ramp(best_at=0.1), patience=5)
+    history = run.fit()
+    assert float(weights(run)["w"]) == pytest.approx(0.1, abs=0.006)  # half a step of Adam, 0.01 each
+    assert [event["best"] for event in history] == [True] * (len(history) - 5) + [False] * 5
+    assert len(history) == pytest.approx(15, abs=1)
+
+
+def test_a_loss_that_is_no_number_is_reported() -> None:
+    with pytest.raises(UserError, match=r"loss nan at step \d+ of phase 'ramp': it must stay finite; give another --seed"):
+        ramp(Ramp(best_at=1.0, trap=0.05)).fit()
+
+
+@pytest.mark.parametrize(("schedule", "expected"), [("halving", 0.5**2), ("cosine", 0.0)])
+def test_the_rate_falls(schedule: str, expected: float) -> None:
+    run = ramp(Ramp(1.0), schedule=schedule, halve_every=40)
+    assert run._rate(99, 1.0) == pytest.approx(0.01 * expected, abs=1e-9)
+    assert run._rate(50, 0.5) == pytest.approx(0.005)
+
+
+def test_minutes_are_kept() -> None:
+    run = ramp(Ramp(best_at=1e3), minutes=0.6 / 60, validate_every=50, patience=10**6)
+    started = time.monotonic()
+    history = run.fit()
+    assert 0.55 < time.monotonic() - started < 3.0  # a busy machine may take its time for the last step
+    assert history[-1]["done"] == 1.0
