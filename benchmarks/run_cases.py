@@ -26,7 +26,7 @@ import numpy as np
 import tifffile
 import yaml
 
-RL_COUNTS = (2, 3, 4, 6, 8, 10, 15, 20, 30)
+RL_COUNTS = (4, 6, 10, 15, 20)
 MARGINS = ("soft_psnr", "psnr", "ssim")
 
 

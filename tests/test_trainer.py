@@ -55,7 +55,7 @@ def assert_same_bits(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
 
 
 def timeless(history: list[Event]) -> list[Event]:
-    return [{key: value for key, value in event.items() if key != "elapsed_s"} for event in history]
+    return [{key: value for key, value in event.items() if key not in ("elapsed_s", "memory_gb")} for event in history]
 
 
 class Killed(BaseException):
@@ -233,3 +233,23 @@ def test_minutes_are_kept() -> None:
     history = run.fit()
     assert 0.55 < time.monotonic() - started < 3.0  # a busy machine may take its time for the last step
     assert history[-1]["done"] == 1.0
+
+
+def test_a_training_that_diverges_goes_back_to_its_best_at_half_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step far too long, forced in the middle, must not be what the training ends with."""
+    spoiled = trainer(configuration())
+    validate, rates = spoiled._validate, []
+
+    def validate_after_a_blow(index: int, loss: torch.Tensor, budget: Any) -> float:
+        rates.append(spoiled._rate(50, 0.5))
+        if spoiled.progress.step == 12 and index == 0:
+            with torch.no_grad():
+                for parameter in spoiled.raw.parameters():
+                    parameter.mul_(30)
+        return validate(index, loss, budget)
+
+    monkeypatch.setattr(spoiled, "_validate", validate_after_a_blow)
+    history = [event["validation"] for event in spoiled.fit() if event["phase"] == "denoise"]
+    assert history[1] > 2 * history[0]
+    assert history[2] < 1.1 * history[0]
+    assert rates[2] == pytest.approx(rates[0] / 2)

@@ -87,14 +87,14 @@ class TrainingSection(_Section):
     patch_px: Annotated[int, Field(ge=8)] = 64
     margin_px: Annotated[int, Field(ge=0)] = 0
     batch: Count = 8
-    learning_rate: Positive = 2e-3
+    learning_rate: Positive = 1e-3
     schedule: Literal["cosine", "halving"] = "cosine"
     halve_every: Count = 10_000
     steps: Count = 1800
     minutes: Positive | None = None
     reimage_share: Annotated[float, Field(gt=0, lt=1)] = 0.45
-    validate_every: Count = 100
-    patience: Count = 10
+    validate_every: Count = 50
+    patience: Count = 20
 
 
 class PredictionSection(_Section):

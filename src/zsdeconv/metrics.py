@@ -115,15 +115,13 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores of `prediction` against `truth`.
 
-    | key | meaning |
-    |---|---|
-    | `psnr` (dB), `ssim` | fidelity after the affine fit |
-    | `soft_psnr`, `soft_ssim` | the same against the truth blurred to a FWHM of `resolution_um` (only when given) |
-    | `frc_nm` | period where the Fourier ring correlation falls under 1/7; None without a pixel size |
-    | `flux_slope`, `flux_offset_frac` | regression on the truth without any fit; see `psf` |
-    | `negative_fraction` | fraction of pixels under zero |
-    | `binned` | True when the prediction was binned 2 x 2, having twice the pixels of `truth` along Y and X |
-    | `flux_of` | what was regressed on what, in words |
+    - `psnr` (dB), `ssim`: fidelity after the affine fit
+    - `soft_psnr`, `soft_ssim`: the same against the truth blurred to a FWHM of `resolution_um` (only when given)
+    - `frc_nm`: period where the Fourier ring correlation falls under 1/7; None without a pixel size
+    - `flux_slope`, `flux_offset_frac`: regression on the truth without any fit; see `psf`
+    - `negative_fraction`: fraction of pixels under zero
+    - `binned`: True when the prediction was binned 2 x 2, having twice the pixels of `truth` along Y and X
+    - `flux_of`: what was regressed on what, in words
 
     `psf` makes the photometry that of a deconvolved image: the prediction is blurred by it, then (if its grid is twice
     finer) binned and compared with `truth` as a camera would have seen it; on equal grids both are blurred.

@@ -24,7 +24,7 @@ from zsdeconv.physics.deconvolve import richardson_lucy
 from zsdeconv.physics.operators import Blur, Crop, Operator
 from zsdeconv.physics.psf import Psf, fwhm_um
 
-OBJECT_ITERATIONS = 15
+OBJECT_ITERATIONS = 22
 """Accelerated Richardson-Lucy iterations for the object that is imaged again."""
 OBJECT_PASSES = 16
 """Re-corrupted passes averaged for the denoised image that the object is made from."""

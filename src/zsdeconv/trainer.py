@@ -22,10 +22,13 @@ from zsdeconv.objectives import Draws, Objective
 Event = dict[str, Any]
 """What a callback receives: phase, step, done (0-1), loss, validation, best, elapsed_s, memory_gb."""
 
-WARM_UP_STEPS = 30
+WARM_UP_SHARE = 0.1
+"""Part of a phase in which the rate rises to its height: from a standing start a full step can ruin a network for good."""
 VALIDATION_BATCHES = 4
 VALIDATION_SEED = 7_919
 """Offset of the seed from which the held-out batches are drawn, always the same ones."""
+DIVERGED = 1.1
+"""A validation loss that many times above the best one means that a step was too long: back to the best, at half the rate."""
 MAX_GRADIENT_NORM = 1.0
 
 
@@ -42,6 +45,7 @@ class Progress:
     elapsed_s: float = 0.0
     best: float = math.inf
     stale: int = 0
+    setbacks: int = 0
     history: list[Event] = field(default_factory=list)
 
 
@@ -82,9 +86,9 @@ class Checkpoint:
 class Trainer:
     """Trains `network` through `phases` within the budget of `settings`; the best weights of each phase are kept.
 
-    The budget is `steps` in all, or `minutes` of time; a phase ends early when `patience` validations in a row brought no
-    new best. On a CPU the same seed gives the same weights, and a run in steps that is resumed ends as if it had not been
-    interrupted.
+    The budget is `steps` in all, or `minutes` of time. A phase ends early when `patience` validations in a row brought no
+    new best; when one is clearly worse than the best, the phase goes back there, at half the rate. On a CPU the same seed
+    gives the same weights, and a run in steps that is resumed ends as if it had not been interrupted.
 
     Raises `UserError` when a loss is no longer a number.
     """
@@ -147,8 +151,13 @@ class Trainer:
             progress.elapsed_s = time.monotonic() - started
 
             if progress.step % self.settings.validate_every == 0 or budget.spent(progress):
-                if self._validate(index, loss, budget):
+                held_out = self._validate(index, loss, budget)
+                if progress.stale == 0:
                     best = {name: tensor.clone() for name, tensor in self.raw.state_dict().items()}
+                elif held_out > DIVERGED * progress.best:
+                    self.raw.load_state_dict(best)
+                    optimizer.state.clear()
+                    progress.setbacks += 1
                 self.checkpoint.save(progress, self._tensors(best, optimizer, draws))
         self.raw.load_state_dict(best)
         self.progress = Progress(phase=index + 1, history=progress.history)
@@ -165,15 +174,16 @@ class Trainer:
         return chosen
 
     def _rate(self, step: int, done: float) -> float:
-        """Learning rate: halved in steps, or a cosine to zero after a short warm-up."""
+        """Learning rate: halved in steps, or a cosine to zero after a short warm-up; halved once more for each setback."""
         settings = self.settings
+        highest = settings.learning_rate * 0.5**self.progress.setbacks
         if settings.schedule == "halving":
-            return settings.learning_rate * 0.5 ** (step // settings.halve_every)
-        return settings.learning_rate * min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+            return highest * 0.5 ** (step // settings.halve_every)
+        return highest * min(1.0, (done + 0.01) / WARM_UP_SHARE) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     @torch.no_grad()
-    def _validate(self, index: int, loss: Tensor, budget: _Budget) -> bool:
-        """Loss of held-out batches; whether it is the best so far. Reports to the callback."""
+    def _validate(self, index: int, loss: Tensor, budget: _Budget) -> float:
+        """Loss of held-out batches, always the same ones; noted in the progress and reported to the callback."""
         (objective, share), progress = self.phases[index], self.progress
         draws = Draws(self.seed + VALIDATION_SEED, self.device)
         held_out = float(sum(objective(self.network, draws) for _ in range(VALIDATION_BATCHES))) / VALIDATION_BATCHES
@@ -196,7 +206,7 @@ class Trainer:
         }
         progress.history.append(event)
         self.callback(event)
-        return better
+        return held_out
 
     def _budget(self, share: float) -> _Budget:
         if self.settings.minutes is not None:
