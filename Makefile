@@ -45,7 +45,7 @@ docs: $(READY)  ## the documentation, in docs/_build/html
 bench: $(READY)  ## score the benchmark cases of BENCH=FOLDER (hours; resumes where it stopped)
 	@test -f $(BENCH)/make_cases.py || { echo "no benchmark in '$(BENCH)': make bench BENCH=FOLDER (see benchmarks/README.md)" >&2; exit 2; }
 	@test -d benchmarks/cases || $(BIN)/python $(BENCH)/make_cases.py benchmarks/cases --seed 1
-	@$(BIN)/python benchmarks/run_cases.py benchmarks/cases $(BENCH)/real --modality 2d --minutes 5 \
+	@$(BIN)/python benchmarks/run_cases.py benchmarks/cases $(BENCH)/real --modality 2d \
 		--scorer $(BENCH)/score.py --baselines $(BENCH)/baselines.json -o benchmarks/out
 
 slow: $(READY)  ## the tests that take minutes

@@ -1,6 +1,6 @@
 """One noisy image from nothing to a picture: simulate, restore, score, draw.
 
-    python benchmarks/demo.py FOLDER [--minutes 3]
+    python benchmarks/demo.py FOLDER [--minutes M]
 
 The steps are the commands that a user would type, printed as they run. FOLDER/restoration.png shows the result beside the truth and
 beside Richardson-Lucy, which is stopped at its best iteration by looking at the truth. FOLDER/scores.json has the numbers.
@@ -48,11 +48,12 @@ def flat(options: dict[str, str]) -> list[str]:
     return [word for pair in options.items() for word in pair]
 
 
-def restore(folder: Path, minutes: float) -> dict[str, Path]:
+def restore(folder: Path, minutes: float | None) -> dict[str, Path]:
     """Simulate an image and restore it; the files by name."""
+    budget = [] if minutes is None else ["--minutes", f"{minutes:g}"]
     simulated, restored = folder / "simulated", folder / "restored"
     zsdeconv("simulate", "2d", "-o", simulated, *flat(SCENE | OPTICS), "--overwrite")
-    zsdeconv("run", simulated / "noisy.tif", "-o", restored, *flat(OPTICS), "--minutes", f"{minutes:g}", "--overwrite")
+    zsdeconv("run", simulated / "noisy.tif", "-o", restored, *flat(OPTICS), *budget, "--overwrite")
     made = {name: restored / f"noisy_{name}.ome.tif" for name in ("denoised", "deconvolved")}
     return made | {name: simulated / f"{name}.tif" for name in ("noisy", "clean", "truth", "psf")}
 
@@ -92,7 +93,7 @@ def report(scores: Scores) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--minutes", type=float, help="training budget [default: of the preset]")
     args = parser.parse_args()
     files = restore(args.folder, args.minutes)
     images = {name: read(path).data for name, path in files.items()}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zsdeconv.data.patches import Sample
+from zsdeconv.noise.model import Camera
 from zsdeconv.noise.pairs import Recorrupt
 from zsdeconv.physics.operators import Operator
 from zsdeconv.predict import FramePrediction
@@ -51,10 +52,13 @@ class LineFit:
         for i, term in enumerate((e.sum(), h.sum(), t.sum(), (e * t).sum(), (h * t).sum(), (h * h).sum(), (t * t).sum())):
             self.sums[i] += float(term)
 
-    def line(self) -> Line:
-        """The line; the identity when the image has too little contrast to tell."""
+    def line(self, excess: float = 0.0) -> Line:
+        """The line; the identity when the image has too little contrast to tell.
+
+        `excess` is the mean variance of `z` beyond that of the noise in `y`, which `Cov(y_hat, y_tilde)` lacks.
+        """
         mean_e, mean_h, mean_t, et, ht, hh, tt = (total / max(self.n, 1) for total in self.sums)
-        variance = ht - mean_h * mean_t
+        variance = ht - mean_h * mean_t + excess
         error = math.sqrt(max((hh - mean_h**2) * (tt - mean_t**2), 0.0) / max(self.n, 1))
         slope = (et - mean_e * mean_t) / variance if variance > LEAST_CONTRAST * error else 0.0
         if not SLOPE_LIMITS[0] < slope < SLOPE_LIMITS[1]:
@@ -111,4 +115,15 @@ def measure_photometry(
             denoised, deconvolved = network(y_hat)
             for fit, estimate in zip(fits, (denoised, forward_operator(deconvolved)), strict=True):
                 fit.add(estimate, y_hat, y_tilde)
-    return Photometry(*(fit.line() for fit in fits))
+    excess = _excess(samples, recorrupt.camera)
+    return Photometry(*(fit.line(excess) for fit in fits))
+
+
+def _excess(samples: Sequence[Sample], camera: Camera) -> float:
+    """How much the variance law for `max(A(y - b), 0)` overestimates the mean variance, which is exactly that of the mean of `y`.
+
+    Where there is no light the mean of five by five pixels is as often below zero as above, and only the one half is clipped.
+    """
+    drawn = sum(float(camera.variance(signal).double().sum()) for _, signal in samples)
+    mean = sum(float((camera.gain * y.double() + camera.read_variance).sum()) for y, _ in samples)
+    return (drawn - mean) / sum(y.numel() for y, _ in samples)
