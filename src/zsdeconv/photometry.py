@@ -47,7 +47,7 @@ class LineFit:
 
     def add(self, estimate: Tensor, y_hat: Tensor, y_tilde: Tensor) -> None:
         """One more pair, with what was estimated from `y_hat`; all on one grid, in the network's unit."""
-        e, h, t = (x.double().flatten() for x in (estimate, y_hat, y_tilde))
+        e, h, t = (x.cpu().double().flatten() for x in (estimate, y_hat, y_tilde))  # Apple's GPUs have no doubles
         self.n += e.numel()
         for i, term in enumerate((e.sum(), h.sum(), t.sum(), (e * t).sum(), (h * t).sum(), (h * h).sum(), (t * t).sum())):
             self.sums[i] += float(term)
@@ -124,6 +124,6 @@ def _excess(samples: Sequence[Sample], camera: Camera) -> float:
 
     Where there is no light the mean of five by five pixels is as often below zero as above, and only the one half is clipped.
     """
-    drawn = sum(float(camera.variance(signal).double().sum()) for _, signal in samples)
-    mean = sum(float((camera.gain * y.double() + camera.read_variance).sum()) for y, _ in samples)
+    drawn = sum(float(camera.variance(signal).cpu().double().sum()) for _, signal in samples)
+    mean = sum(float((camera.gain * y.cpu().double() + camera.read_variance).sum()) for y, _ in samples)
     return (drawn - mean) / sum(y.numel() for y, _ in samples)

@@ -131,7 +131,7 @@ class Blur(Operator):
         if key not in self._transfer:
             while len(self._transfer) >= self.remembered_shapes:
                 self._transfer.pop(next(iter(self._transfer)))
-            self._transfer[key] = self._make_transfer(sizes).to(like.device, like.dtype.to_complex())
+            self._transfer[key] = self._make_transfer(sizes).to(like.dtype.to_complex()).to(like.device)
         return self._transfer[key]
 
     def _make_transfer(self, sizes: Sequence[int]) -> Tensor:
