@@ -119,11 +119,13 @@ class Model:
         factors = self.modality.factors(self.config.scale)
 
         def assembled(parts: list[Tensor], factors: tuple[int, ...], kind: str) -> Image:
-            stack = np.stack([self.unit.to_adu(part.cpu().numpy()) for part in parts])
-            data = stack.reshape(*[image.sizes[a] for a in image.axes[: -self.modality.rank]], *stack.shape[1:])
+            data = np.empty((len(parts), *parts[0].shape), np.float32)
+            for frame, part in zip(data, parts, strict=True):
+                frame[...] = self.unit.to_adu(part.cpu().numpy())
+            data = data.reshape(*[image.sizes[a] for a in image.axes[: -self.modality.rank]], *data.shape[1:])
             spacing = {a: um / f for (a, um), f in zip(self._spacing().items(), factors, strict=True)}
             metadata = {**image.metadata, "kind": kind}
-            return Image(data.astype(np.float32), image.axes, spacing, 0.0, metadata)
+            return Image(data, image.axes, spacing, 0.0, metadata)
 
         ones = (1,) * self.modality.rank
         spreads = [p.spread for p in predictions if p.spread is not None]

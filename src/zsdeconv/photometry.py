@@ -32,7 +32,7 @@ class Line:
 
     def undone(self, estimate: Tensor) -> Tensor:
         """The estimate with slope 1 and intercept 0."""
-        return (estimate - self.intercept) / self.slope
+        return estimate.sub(self.intercept).div_(self.slope)
 
 
 class LineFit:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from zsdeconv.nn import blocks
 from zsdeconv.tiling import Tile, plan_tiles
 
-DEFAULT_TILE_PX = 1024
-"""Largest lateral size of a tile's own part: with the halo of the default network about 2 GB."""
+DEFAULT_TILE_PX = 768
+"""Largest lateral size of a tile's own part: with the halo of the default network about 1 GB."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class FramePrediction:
 
 
 class _Accumulator:
-    """Running mean and spread of passes that come in opposite pairs."""
+    """Running mean and spread of passes that come in opposite pairs; images are large, so sums are turned into results in place."""
 
     def __init__(self) -> None:
         self.total: Tensor | None = None
@@ -39,15 +39,14 @@ class _Accumulator:
             self.squares = image.square() if self.squares is None else self.squares.addcmul_(image, image)
         self.count += 1
 
-    def mean(self) -> Tensor:
+    def results(self) -> tuple[Tensor, Tensor | None]:
+        """Mean and standard deviation (None when no squares were kept); to be called once."""
         assert self.total is not None
-        return self.total / self.count
-
-    def spread(self) -> Tensor | None:
-        if self.squares is None or self.count < 2:
-            return None
-        variance = (self.squares - self.mean().square() * self.count) / (self.count - 1)
-        return variance.clamp(min=0).sqrt()
+        mean = self.total.div_(self.count)
+        if self.squares is None:
+            return mean, None
+        variance = self.squares.addcmul_(mean, mean, value=-self.count).div_(self.count - 1)
+        return mean, variance.clamp_(min=0).sqrt_()
 
 
 @torch.no_grad()
@@ -85,7 +84,7 @@ def predict_frame(
         raw.add(denoised, keep_squares=False)
         fine.add(deconvolved, keep_squares=passes > 1)
         progress((n + 1) / max(passes, 1))
-    return FramePrediction(raw.mean(), fine.mean(), fine.spread())
+    return FramePrediction(raw.results()[0], *fine.results())
 
 
 def _whole(

@@ -122,7 +122,8 @@ def _read_bytes(path: Path, limit: int) -> bytes:
 
 def _parse_table(path: Path, raw: bytes, size: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Tensor table, our record and the header in it, from the first bytes of a file of `size` bytes."""
-    if raw[:2] == b"PK" or raw[:1] == b"\x80":
+    # A table whose length happens to begin like a pickle is still a table: only what no brace follows is not.
+    if raw[8:9] != b"{" and (raw[:2] == b"PK" or raw[:1] == b"\x80"):
         _refuse(path, "it is a pickle or an archive (a .pt or .pth file?), which could run code when loaded and is never opened")
     length = int.from_bytes(raw[:8], "little")
     if len(raw) < 8 or length > size - 8:
