@@ -1,4 +1,4 @@
-"""Eq. 4 to 6 against loops, known polynomials and the stored values of the published code."""
+"""Eq. 4 to 9 against loops, known polynomials and the stored values of the published code."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +42,60 @@ def test_published_deconvolution_losses_are_reproduced(shared: Path, mse: int, e
     loss = losses.deconvolution_loss(prediction, target, operator, lambda_hessian=weight / 2, error=error)
     # stored by a float32 program
     assert float(loss) == pytest.approx(float(stored[f"dec2d_mse{mse}_hess{weight}"]), abs=1e-6)
+
+
+def volumes(stored: dict[str, np.ndarray], *keys: str) -> list[Tensor]:
+    """Stored `b y x z c` as `b c z y x`, in float64."""
+    return [torch.from_numpy(stored[key]).double().permute(0, 4, 3, 1, 2) for key in keys]
+
+
+def published_operator_3d(psf_zyx: np.ndarray) -> Callable[[Tensor], Tensor]:
+    """As `published_operator`, for stacks and with margins of 2 slices and 4 raw pixels."""
+
+    def apply(x: Tensor) -> Tensor:
+        radius = [n // 2 for n in psf_zyx.shape]
+        padded = torch.nn.functional.pad(x, [r for r in reversed(radius) for _ in range(2)])
+        blurred = torch.zeros_like(x)
+        for k, i, j in np.ndindex(psf_zyx.shape):
+            blurred += float(psf_zyx[k, i, j]) * padded[..., k : k + x.shape[2], i : i + x.shape[3], j : j + x.shape[4]]
+        raw = (blurred[..., ::2, ::2] + blurred[..., 1::2, ::2] + blurred[..., ::2, 1::2] + blurred[..., 1::2, 1::2]) / 4
+        return raw[..., 2:-2, 4:-4, 4:-4]
+
+    return apply
+
+
+@pytest.mark.parametrize(("mse", "error"), [(0, "absolute"), (1, "squared")])
+def test_published_losses_of_stacks_are_reproduced(shared: Path, mse: int, error: losses.ErrorKind) -> None:
+    """Eq. 8 and 9, each with and without the gap-amending term and the Hessian."""
+    stored = np.load(shared / "reference" / "losses.npz")
+    denoised, target, gap, fine = volumes(stored, "den3d", "t3d", "gap3d", "p3d")
+    amended = losses.Gap(gap)
+    l_den = losses.denoising_loss(denoised, target, gap=amended, error=error)
+    assert float(l_den) == pytest.approx(float(stored[f"den3d_gar_mse{mse}"]), abs=1e-6)  # stored by a float32 program
+    operator = published_operator_3d(stored["psf3d_xyz"].transpose(2, 0, 1))
+    for name, used in (("gar", amended), ("plain", None)):
+        for weight in (0.0, 0.1):
+            l_dec = losses.deconvolution_loss(
+                fine, target, operator, lambda_hessian=weight, gap=used, inside=lambda x: x[..., 2:-2, 8:-8, 8:-8], error=error
+            )
+            assert float(l_dec) == pytest.approx(float(stored[f"dec3d_{name}_mse{mse}_hess{weight}"]), abs=1e-6)
+
+
+def test_the_published_hessian_of_stacks_leaves_out_the_margins(shared: Path) -> None:
+    """Otherwise `inside` above would be of no account."""
+    stored = np.load(shared / "reference" / "losses.npz")
+    (fine,) = volumes(stored, "p3d")
+    published = (stored["dec3d_plain_mse1_hess0.1"] - stored["dec3d_plain_mse1_hess0.0"]) / 0.1
+    assert abs(float(losses.hessian(fine)) - float(published)) > 0.01
+
+
+def test_no_gradient_passes_through_the_gap() -> None:
+    prediction, image = (random(1, 1, 3, 4, 5, seed=seed).requires_grad_() for seed in (0, 2))
+    target = random(1, 1, 3, 4, 5, seed=1)
+    losses.denoising_loss(prediction, target, gap=losses.Gap(image, gamma=0.4)).backward()
+    assert image.grad is None
+    expected = 2 * ((prediction - target) + 0.4 * (prediction - target - image)) / prediction.numel()
+    torch.testing.assert_close(prediction.grad, expected.detach())
 
 
 def test_convolution_gives_other_values_than_the_published_correlation(shared: Path) -> None:

@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from oracles import asymmetric_kernel, lateral_mean, mirrored_convolution
+from zsdeconv import losses
 from zsdeconv.config import LossSection, TrainingSection, resolve
 from zsdeconv.nn import blocks
 from zsdeconv.nn.fast import FastNet
+from zsdeconv.nn.rcan import TwoStageRCAN
+from zsdeconv.nn.unet import TwoStageUNet
 from zsdeconv.noise.model import Camera
 from zsdeconv.noise.pairs import Recorrupt
-from zsdeconv.objectives import EDGE_PX, Denoise, Draws, Reimage, TwoStage, curriculum, gaussian
+from zsdeconv.objectives import EDGE_PX, Denoise, Draws, Interleaved, Reimage, TwoStage, curriculum, gaussian
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
 
@@ -69,6 +72,70 @@ def test_both_stages_at_once_are_equations_4_to_6(error) -> None:
     dxy = np.diff(np.diff(fine, 1, 1), 1, 2)
     l_dec = power((imaged - y_tilde)[inner]) + weight * (np.mean(dyy**2) + np.mean(dxx**2) + 2 * np.mean(dxy**2))
     assert loss == pytest.approx(mu * l_den + (1 - mu) * l_dec, rel=1e-5)  # float32 against float64
+
+
+class StackStub(nn.Module):
+    """As `Stub`, for stacks; its stage 1 depends on neighbouring slices, as that of a network does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(0.9))
+
+    def forward(self, x: Tensor, stage: int = 2) -> tuple[Tensor, Tensor]:
+        denoised = self.w * x + 0.3 * x.roll(1, 2)
+        return denoised, blocks.upsample(x, (1, 2, 2)).square() if stage == 2 else denoised
+
+
+@pytest.mark.parametrize("error", ["squared", "absolute"])
+def test_interleaved_training_is_equations_7_to_9(error) -> None:
+    mu, weight, gamma = 0.3, 0.05, 0.7
+    kernel = asymmetric_kernel(3, 5, 7)
+    z = torch.rand(15, 26, 21, generator=torch.Generator().manual_seed(1))
+    settings = LossSection(mu=mu, lambda_hessian=weight, gamma=gamma, error=error)
+    objective = Interleaved([(z, z)], training(patch_px=16, margin_px=3), settings, forward_model(kernel, 3, 2), slices=13)
+    network = StackStub()
+    loss = objective(network, Draws(0, CPU))
+    loss.backward()
+    assert network.w.grad is not None and float(network.w.grad) != 0
+
+    draws = Draws(0, CPU)
+    patches = objective.sampler(draws.host)[0].double().numpy()[:, 0]
+    assert patches.shape == (3, 13, 16, 16)
+    swapped = objective.interleave.order(3, CPU, draws.device).tolist()
+    assert set(swapped) == {True, False}  # generic: both orders in this batch
+    power = np.square if error == "squared" else np.abs
+    inner, inner_fine = np.s_[1:-1, 3:-3, 3:-3], np.s_[1:-1, 6:-6, 6:-6]  # 6 slices a half: (6 - 1) // 4 of them at most
+
+    def gap_amended(prediction: np.ndarray, target: np.ndarray, gap: np.ndarray) -> float:
+        difference = (prediction - target)[inner]
+        return float(np.mean(power(difference)) + gamma * np.mean(power(difference - gap[inner])))
+
+    l_den = l_dec = 0.0
+    for patch, swap in zip(patches, swapped, strict=True):
+        start = (1, 0) if swap else (0, 1)
+        y_hat, y_tilde = (patch[s:12:2] for s in start)
+        whole = 0.9 * patch + 0.3 * np.roll(patch, 1, 0)
+        gap = whole[start[0] : 12 : 2] - whole[start[1] : 12 : 2]
+        l_den += gap_amended(0.9 * y_hat + 0.3 * np.roll(y_hat, 1, 0), y_tilde, gap) / 3
+        fine = (y_hat**2).repeat(2, 1).repeat(2, 2)
+        l_dec += gap_amended(lateral_mean(mirrored_convolution(fine, kernel), 2), y_tilde, gap) / 3
+        inside = torch.from_numpy(fine[inner_fine])[None, None]
+        l_dec += weight * float(losses.hessian(inside)) / 3
+    assert float(loss.detach()) == pytest.approx(mu * l_den + (1 - mu) * l_dec, rel=1e-5)  # float32 against float64
+
+
+@pytest.mark.parametrize(
+    "network", [TwoStageRCAN(groups=1, blocks_per_group=1, channels=8, tail=4), TwoStageUNet(3, levels=1, convolutions=1)]
+)
+def test_published_networks_learn_from_interleaved_stacks(network: nn.Module) -> None:
+    z = torch.rand(5, 13, 18, generator=torch.Generator().manual_seed(1))  # five slices will do
+    objective = Interleaved(
+        [(z, z)], training(patch_px=12, batch=2), LossSection(), forward_model(asymmetric_kernel(3, 3, 5), 3, 2), slices=26
+    )
+    objective.prepare(network, Draws(0, CPU))
+    assert len(list(objective.parameters(network))) == len(list(network.parameters()))
+    objective(network, Draws(0, CPU)).backward()
+    assert all(p.grad is not None for p in network.parameters())
 
 
 def test_denoising_compares_through_the_pair_and_leaves_out_the_border() -> None:
@@ -144,7 +211,7 @@ def test_learning_stage_2_leaves_stage_1_alone() -> None:
     assert any(p.grad is not None and float(p.grad.abs().max()) > 0 for p in network.stage2.parameters())
 
 
-@pytest.mark.parametrize(("kind", "names"), [("fast", ["denoise", "reimage"]), ("unet", ["two-stage"])])
+@pytest.mark.parametrize(("kind", "names"), [("fast", ["denoise", "reimage"]), ("unet", ["two-stage"]), ("rcan", ["two-stage"])])
 def test_shares_of_the_phases_fill_the_budget(kind: str, names: list[str]) -> None:
     config = resolve({"network": {"kind": kind}, "training": {"reimage_share": 0.3}})
     phases = curriculum(config, samples(), RECORRUPT, OPERATOR, a_psf())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from zsdeconv.errors import ConfigError
 
@@ -30,7 +30,10 @@ class InputSection(_Section):
 
 
 class OpticsSection(_Section):
-    """The lens, as numbers for the theory or as a measured PSF or OTF file (one of the two, not both)."""
+    """The microscope, as numbers for the theory or as a measured PSF or OTF file (one of the two, not both).
+
+    What the numbers mean is said at `zsdeconv.Optics`.
+    """
 
     na: Positive | None = None
     wavelength_nm: Positive | None = None
@@ -40,6 +43,12 @@ class OpticsSection(_Section):
     otf: str | None = None
     psf_pixel_um: Positive | None = None
     psf_z_um: Positive | None = None
+    microscope: Literal["widefield", "confocal", "twophoton", "lightsheet", "lattice"] = "widefield"
+    sheet_um: Positive | None = None
+    pinhole_au: Positive | None = None
+    excitation_nm: Positive | None = None
+    sample_ri: Positive | None = None
+    depth_um: NotNegative | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> OpticsSection:
@@ -65,27 +74,36 @@ class PairsSection(_Section):
 
 
 class NetworkSection(_Section):
-    """Which network, and how wide: `unet` is the published one, `fast` our own."""
+    """Which network, and how wide: `unet` and `rcan` are the published ones, `fast` our own.
 
-    kind: Literal["fast", "unet"] = "fast"
+    Of `fast` alone, to be quick with volumes: `lateral_first`, every other convolution leaves z alone; `coarse_start`, the
+    deconvolution to start from is one on the raw grid instead of the fine one.
+    """
+
+    kind: Literal["fast", "unet", "rcan"] = "fast"
     channels: Annotated[tuple[Annotated[int, Field(ge=1, le=512)], ...], Field(min_length=2, max_length=6)] = (16, 32, 64, 64)
+    lateral_first: bool = False
+    coarse_start: bool = False
 
 
 class LossSection(_Section):
-    """Weights of Eq. 4 and 6, and the kind of error."""
+    """Weights of Eq. 4, 6 and 8, and the kind of error."""
 
     mu: Annotated[float, Field(ge=0, le=1)] = 0.5
     lambda_hessian: NotNegative = 0.0
+    gamma: NotNegative = 1.0
     error: Literal["squared", "absolute"] = "squared"
 
 
 class TrainingSection(_Section):
-    """The training loop: patches in raw pixels (`margin_px` of them outside the loss), Adam's rate and its schedule, the budget, the share
-    of it that goes to stage 2, validation and stopping.
+    """The training loop: patches in raw pixels and, of stacks, planes (`margin_px` and `margin_planes` of them outside the loss), Adam's rate
+    and its schedule, the budget, the share of it that goes to stage 2, validation and stopping.
     """
 
     patch_px: Annotated[int, Field(ge=8)] = 64
+    patch_planes: Annotated[int, Field(ge=2)] = 16
     margin_px: Annotated[int, Field(ge=0)] = 0
+    margin_planes: Annotated[int, Field(ge=0)] = 0
     batch: Count = 8
     learning_rate: Positive = 1e-3
     schedule: Literal["cosine", "halving"] = "cosine"
@@ -127,6 +145,20 @@ class Config(_Section):
     training: TrainingSection = TrainingSection()
     prediction: PredictionSection = PredictionSection()
 
+    _given: dict[str, Any] | None = PrivateAttr(default=None)
+
+    @property
+    def given(self) -> dict[str, Any] | None:
+        """What the user set, without presets and defaults; None where the tree was not made by `resolve`."""
+        return self._given
+
+    def __eq__(self, other: object) -> bool:
+        """The same settings, whoever made them."""
+        return isinstance(other, Config) and self.model_dump() == other.model_dump()
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {},
@@ -166,21 +198,43 @@ def resolve(options: Mapping[str, Any], file: Mapping[str, Any] | None = None) -
     50000
     """
     options, file = _given(options), _given(file or {})
-    preset = options.get("preset", file.get("preset", "fast"))
-    if not isinstance(preset, str) or preset not in PRESETS:
-        raise ConfigError(f"preset {preset!r}: it must be one of {', '.join(PRESETS)}; give --preset fast")
     budget = options.get("training")
     if isinstance(budget, Mapping) and "steps" in budget and isinstance(file.get("training"), Mapping):
         file["training"].pop("minutes", None)
+    return _over_preset(_merged(file, options), {})
+
+
+def specialised(config: Config, presets: Mapping[str, Mapping[str, Any]]) -> Config:
+    """The configuration for a modality: what `presets` sets apart for the preset, under all that was given by the user.
+
+    >>> table = {"fast": {"training": {"batch": 2, "steps": 7}}}
+    >>> training = specialised(resolve({"training": {"steps": 100}}), table).training
+    >>> training.batch, training.steps
+    (2, 100)
+    """
+    given = config.model_dump(mode="json", exclude_unset=True) if config.given is None else config.given
+    return _over_preset(given, presets)
+
+
+def _over_preset(given: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Defaults, the preset's settings, those it has in `presets`, and what was given, in rising order of weight."""
+    preset = given.get("preset", "fast")
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise ConfigError(f"preset {preset!r}: it must be one of {', '.join(PRESETS)}; give --preset fast")
     try:
-        return Config.model_validate(_merged(_merged(PRESETS[preset], file), options))
+        config = Config.model_validate(_merged(_merged(PRESETS[preset], presets.get(preset, {})), given))
     except ValidationError as error:
         raise ConfigError(_first_problem(error)) from None
+    config._given = dict(given)  # pyright: ignore[reportPrivateUsage]
+    return config
 
 
 _SECTION_OF_OPTION = {
     "input": ("axes", "pixel_um", "z_um", "background"),
-    "optics": ("na", "wavelength_nm", "immersion_ri", "pupil", "psf", "otf", "psf_pixel_um", "psf_z_um"),
+    "optics": (
+        *("na", "wavelength_nm", "immersion_ri", "pupil", "psf", "otf", "psf_pixel_um", "psf_z_um"),
+        *("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um"),
+    ),
     "training": ("steps", "minutes"),
     "prediction": ("tile", "overlap", "batch", "passes"),
 }

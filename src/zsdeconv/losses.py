@@ -1,4 +1,4 @@
-"""The training loss of the method, Eq. 4 to 6, on physical operators.
+"""The training loss of the method, Eq. 4 to 9, on physical operators.
 
 Nothing here crops, blurs or resamples: a caller hands over images on one grid, and the optics as one callable from the fine
 grid to the grid of the target. Every term is a mean over pixels, so that its weight does not depend on the size of a patch.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -31,13 +32,36 @@ def fidelity(prediction: Batch, y_tilde: Batch, error: ErrorKind = "squared") ->
     return difference.square().mean() if error == "squared" else difference.abs().mean()
 
 
-def denoising_loss(denoised: Batch, y_tilde: Batch, *, error: ErrorKind = "squared") -> torch.Tensor:
-    """Denoising term `L_den = || f'(y_hat) - y_tilde ||^2` (Eq. 5), both images `b c *zyx` on the raw grid.
+@dataclass(frozen=True)
+class Gap:
+    """How the objects in the two images of a pair differ: `G = S_odd(f'(z)) - S_even(f'(z))`, on their grid, and its weight `gamma`.
+
+    `f'` is applied to the whole stack `z`, without gradient (Eq. 8). Neighbouring slices do not show quite the same object;
+    a prediction from the odd ones should differ from the even ones by that much.
+    """
+
+    image: Batch
+    gamma: float = 1.0
+
+
+def gap_amended(prediction: Batch, y_tilde: Batch, gap: Gap | None, error: ErrorKind = "squared") -> torch.Tensor:
+    """`|| p - y_tilde || + gamma || p - y_tilde - G ||` (Eq. 8, 9), the first term alone without a gap (Eq. 5, 6).
+
+    >>> zeros = torch.zeros(1, 1, 2, 4, 4)
+    >>> float(gap_amended(zeros + 3, zeros, Gap(zeros + 2, gamma=0.5)))  # 3^2 + 0.5 * 1^2
+    9.5
+    """
+    loss = fidelity(prediction, y_tilde, error)
+    return loss if gap is None else loss + gap.gamma * fidelity(prediction, y_tilde + gap.image.detach(), error)
+
+
+def denoising_loss(denoised: Batch, y_tilde: Batch, *, gap: Gap | None = None, error: ErrorKind = "squared") -> torch.Tensor:
+    """Denoising term `L_den = || f'(y_hat) - y_tilde ||^2` (Eq. 5; with a gap Eq. 8), both images `b c *zyx` on the raw grid.
 
     >>> float(denoising_loss(torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)))
     1.0
     """
-    return fidelity(denoised, y_tilde, error)
+    return gap_amended(denoised, y_tilde, gap, error)
 
 
 def deconvolution_loss(
@@ -46,22 +70,25 @@ def deconvolution_loss(
     forward_operator: Callable[[Batch], Batch],
     *,
     lambda_hessian: float,
+    gap: Gap | None = None,
+    inside: Callable[[Batch], Batch] = lambda x: x,
     error: ErrorKind = "squared",
 ) -> torch.Tensor:
-    """Deconvolution term `L_dec = || D(f(y_hat) * PSF) - y_tilde ||^2 + lambda R_Hessian(f(y_hat))` (Eq. 6).
+    """Deconvolution term `L_dec = || D(f(y_hat) * PSF) - y_tilde ||^2 + lambda R_Hessian(f(y_hat))` (Eq. 6; with a gap Eq. 9).
 
     `deconvolved` is `b c *zyx` on the fine grid; `forward_operator` takes it to the grid of `y_tilde` (blur, lateral mean,
-    crop).
+    crop). `inside` cuts out the part whose roughness counts: the published 2-D code takes all of it, its 3-D code leaves out
+    the margins.
 
     >>> float(deconvolution_loss(torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 2, 2), lambda x: x[..., ::2, ::2], lambda_hessian=0.02))
     1.0
     """
-    loss = fidelity(forward_operator(deconvolved), y_tilde, error)
-    return loss + lambda_hessian * hessian(deconvolved) if lambda_hessian else loss
+    loss = gap_amended(forward_operator(deconvolved), y_tilde, gap, error)
+    return loss + lambda_hessian * hessian(inside(deconvolved)) if lambda_hessian else loss
 
 
 def two_stage_loss(loss_den: torch.Tensor, loss_dec: torch.Tensor, mu: float = 0.5) -> torch.Tensor:
-    """`L = mu L_den + (1 - mu) L_dec` (Eq. 4).
+    """`L = mu L_den + (1 - mu) L_dec` (Eq. 4, 7).
 
     >>> float(two_stage_loss(torch.tensor(1.0), torch.tensor(3.0)))
     2.0

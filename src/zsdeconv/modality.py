@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.image import Image
@@ -13,13 +15,16 @@ class Modality:
     """A row of choices.
 
     `spatial_axes` are the axes a network works on, slowest first; along `sample_axes` an image holds samples of one model.
-    `refine` lists the axes that get finer when super-resolving.
+    `refine` lists the axes that get finer when super-resolving, `fewest` the least sizes that an axis must have. `presets` holds
+    what each preset sets apart here, over what it sets everywhere.
     """
 
     name: str
     spatial_axes: str
     sample_axes: str
     refine: str
+    fewest: Mapping[str, int] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def rank(self) -> int:
@@ -33,10 +38,45 @@ class Modality:
     def accepts(self, image: Image) -> bool:
         """Whether the image has the spatial axes, and others only along which it holds samples or a single plane."""
         others = [a for a, n in image.sizes.items() if n > 1 and a not in self.spatial_axes + self.sample_axes]
-        return not others and set(self.spatial_axes) <= set(image.axes)
+        enough = all(image.sizes.get(axis, 0) >= n for axis, n in self.fewest.items())
+        return not others and enough and set(self.spatial_axes) <= set(image.axes)
 
 
-MODALITIES = {row.name: row for row in (Modality("2d", spatial_axes="YX", sample_axes="T", refine="YX"),)}
+MODALITIES = {
+    row.name: row
+    for row in (
+        Modality("2d", spatial_axes="YX", sample_axes="T", refine="YX"),
+        Modality(
+            "3d",
+            spatial_axes="ZYX",
+            sample_axes="T",
+            refine="YX",
+            fewest={"Z": 5},
+            presets={
+                "fast": {
+                    "network": {"channels": (8, 16, 32, 64), "lateral_first": True, "coarse_start": True},
+                    "training": {"patch_px": 48, "patch_planes": 16, "batch": 2},
+                    "prediction": {"passes": 4},
+                },
+                "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4}},
+                "paper": {
+                    "network": {"kind": "rcan"},
+                    "loss": {"lambda_hessian": 0.1},
+                    "training": {
+                        "patch_px": 80,
+                        "patch_planes": 34,
+                        "margin_px": 8,
+                        "margin_planes": 2,
+                        "batch": 3,
+                        "learning_rate": 1e-4,
+                        "halve_every": 2_500,
+                        "steps": 10_000,
+                    },
+                },
+            },
+        ),
+    )
+}
 
 
 def choose(requested: str, image: Image) -> Modality:
@@ -61,6 +101,10 @@ def _misfit(image: Image, row: Modality) -> str:
     missing = [a for a in row.spatial_axes if a not in image.axes]
     if missing:
         return f"the {row.name} method needs the axes {row.spatial_axes}, {missing[0]} is missing; give --axes"
+    short = [axis for axis, n in row.fewest.items() if image.sizes[axis] < n]
+    if short:
+        limit = f"the {row.name} method needs {row.fewest[short[0]]} at least"
+        return f"{image.sizes[short[0]]} planes along {short[0]}, {limit}; restore them plane by plane with --axes TYX --modality 2d"
     extra = next(a for a, n in image.sizes.items() if n > 1 and a not in row.spatial_axes + row.sample_axes)
     advice = {
         "C": "split the channels into files, each has its own light and its own model",

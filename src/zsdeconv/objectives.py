@@ -1,8 +1,8 @@
 """What a network is asked to learn, phase by phase.
 
-The published way is one phase with both losses (`TwoStage`, Eq. 4-6). Ours are two: stage 1 learns to denoise from
-re-corrupted pairs (`Denoise`, Eq. 5); then an object made from its result is imaged again and again by the model of lens and
-camera, and stage 2 learns to find the object back (`Reimage`).
+The published way is one phase with both losses (`TwoStage`, Eq. 4-6; for stacks `Interleaved`, Eq. 7-9). Ours are two: stage
+1 learns to denoise from re-corrupted pairs (`Denoise`, Eq. 5); then an object made from its result is imaged again and again
+by the model of lens and camera, and stage 2 learns to find the object back (`Reimage`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zsdeconv.config import Config, LossSection, TrainingSection
 from zsdeconv.data.patches import PatchSampler, Sample
 from zsdeconv.nn.fast import FastNet
 from zsdeconv.noise.model import Camera
-from zsdeconv.noise.pairs import Recorrupt
+from zsdeconv.noise.pairs import Interleave, Recorrupt
 from zsdeconv.physics.deconvolve import richardson_lucy
 from zsdeconv.physics.operators import Blur, Crop, Operator
 from zsdeconv.physics.psf import Psf, fwhm_um
@@ -84,8 +84,47 @@ class _FromPairs:
         """Nothing to prepare: pairs are made anew at every step."""
 
 
+class _BothLosses:
+    """`L = mu L_den + (1 - mu) L_dec` of both stages (Eq. 4, 7), without the margins of patches of `patch_px`.
+
+    The published Hessian term sees all of an image, and of a stack what is `smooth_inside` the margins.
+    """
+
+    def __init__(
+        self,
+        patch_px: Sequence[int],
+        training: TrainingSection,
+        loss: LossSection,
+        forward_operator: Operator,
+        *,
+        smooth_inside: bool = False,
+    ) -> None:
+        margin = [min(training.margin_px, (n - 1) // 4) for n in patch_px]
+        self.loss, self.crop, self.smooth_inside = loss, Crop(margin), smooth_inside
+        self.forward_operator = self.crop @ forward_operator
+
+    def __call__(self, denoised: Tensor, deconvolved: Tensor, y_tilde: Tensor, gap: Tensor | None = None) -> Tensor:
+        target, error = self.crop(y_tilde), self.loss.error
+        amended = None if gap is None else losses.Gap(self.crop(gap), self.loss.gamma)
+        loss_den = losses.denoising_loss(self.crop(denoised), target, gap=amended, error=error)
+        loss_dec = losses.deconvolution_loss(
+            deconvolved,
+            target,
+            self.forward_operator,
+            lambda_hessian=self.loss.lambda_hessian,
+            gap=amended,
+            inside=self._inside(denoised, deconvolved) if self.smooth_inside else lambda x: x,
+            error=error,
+        )
+        return losses.two_stage_loss(loss_den, loss_dec, self.loss.mu)
+
+    def _inside(self, raw: Tensor, fine: Tensor) -> Crop:
+        """The fine image without the margins."""
+        return Crop([m * (f // n) for m, f, n in zip(self.crop.margin_px, fine.shape[2:], raw.shape[2:], strict=True)])
+
+
 class TwoStage(_FromPairs):
-    """Both stages at once, `L = mu L_den + (1 - mu) L_dec` (Eq. 4-6)."""
+    """Both stages at once from re-corrupted pairs, `L = mu L_den + (1 - mu) L_dec` (Eq. 4-6)."""
 
     name = "two-stage"
 
@@ -93,9 +132,7 @@ class TwoStage(_FromPairs):
         self, samples: Sequence[Sample], recorrupt: Recorrupt, training: TrainingSection, loss: LossSection, forward_operator: Operator
     ) -> None:
         super().__init__(samples, recorrupt, training)
-        margin = [min(training.margin_px, (n - 1) // 4) for n in self.sampler.patch_px]
-        self.loss, self.crop = loss, Crop(margin)
-        self.forward_operator = self.crop @ forward_operator
+        self.both = _BothLosses(self.sampler.patch_px, training, loss, forward_operator)
 
     def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
         return network.parameters()
@@ -103,12 +140,46 @@ class TwoStage(_FromPairs):
     def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
         y_hat, y_tilde = self.pair(draws)
         denoised, deconvolved = network(y_hat)
-        target, error = self.crop(y_tilde), self.loss.error
-        loss_den = losses.denoising_loss(self.crop(denoised), target, error=error)
-        loss_dec = losses.deconvolution_loss(
-            deconvolved, target, self.forward_operator, lambda_hessian=self.loss.lambda_hessian, error=error
-        )
-        return losses.two_stage_loss(loss_den, loss_dec, self.loss.mu)
+        return self.both(denoised, deconvolved, y_tilde)
+
+
+class Interleaved:
+    """Both stages at once from the odd and the even slices of stacks, with the gap-amending term (Eq. 7-9).
+
+    `forward_operator` is `D H` with the PSF sampled at 2 dz, as the slices of either half lie. A patch holds `slices` of a
+    sample, so half of them go through the network, and all of them for the gap `G`.
+    """
+
+    name = "interleaved"
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        training: TrainingSection,
+        loss: LossSection,
+        forward_operator: Operator,
+        *,
+        slices: int,
+    ) -> None:
+        self.interleave = Interleave()
+        self.sampler = PatchSampler(samples, (slices, training.patch_px, training.patch_px), training.batch)
+        depth, *lateral = self.sampler.patch_px
+        self.both = _BothLosses([depth // 2, *lateral], training, loss, forward_operator, smooth_inside=True)
+
+    def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
+        return network.parameters()
+
+    def prepare(self, network: nn.Module, draws: Draws) -> None:
+        """Nothing to prepare: a stack holds its pair."""
+
+    def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
+        z = self.sampler(draws.host)[0]
+        even_first = self.interleave.order(len(z), z.device, draws.device)
+        y_hat, y_tilde = self.interleave.split(z, even_first)
+        with torch.no_grad():
+            first, second = self.interleave.split(network(z, stage=1)[0], even_first)
+        denoised, deconvolved = network(y_hat)
+        return self.both(denoised, deconvolved, y_tilde, gap=first - second)
 
 
 class Denoise(_FromPairs):
@@ -194,7 +265,7 @@ def curriculum(
     ['denoise', 'reimage']
     """
     training = config.training
-    if config.network.kind == "unet":
+    if config.network.kind != "fast":
         return [(TwoStage(samples, recorrupt, training, config.loss, forward_operator), 1.0)]
     finest_px = fwhm_um(psf) / psf.spacing_um[-1] * FINEST_SHARE
     reimage = Reimage(samples, recorrupt.camera, training, forward_operator, finest_px, config.scale)

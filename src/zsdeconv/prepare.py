@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zsdeconv.config import Config
+from zsdeconv.config import Config, specialised
 from zsdeconv.errors import DataWarning, ImageError, OpticsError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
@@ -75,6 +75,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     row = MODALITIES.get(config.modality, next(iter(MODALITIES.values())))
     images = [image if isinstance(image, Image) else as_image(image, row) for image in images]
     modality = choose(config.modality, images[0])
+    config = specialised(config, modality.presets)
     images = [_ordered(image, modality) for image in images]
     for image in images:
         check_restorable(image)
@@ -132,22 +133,25 @@ def _psf(
         found = read_psf(settings.psf, fine_um, pixel_um=settings.psf_pixel_um, z_um=settings.psf_z_um, rank=modality.rank)
         return optics, found, "PSF file"
     if settings.otf is not None:
+        if modality.rank != 2:
+            raise OpticsError(f"OTF {settings.otf}: it is that of a plane, the image is a stack; give --psf with a stack, or the optics")
         return optics, read_otf(settings.otf).psf((fine_um[-2], fine_um[-1])), "OTF file"
     if optics is None:
         raise OpticsError(_missing(image, config))
-    return optics, theoretical_psf(optics, (fine_um[-2], fine_um[-1])), f"theory, optics from {origin}"
+    return optics, theoretical_psf(optics, fine_um), f"theory, optics from {origin}"
 
 
 def _optics(image: Image, config: Config) -> tuple[Optics | None, str]:
     """Optics from options and, for what they leave out, from the file."""
     stated = image.metadata.get("optics", {})
     names = ("na", "wavelength_nm", "immersion_ri")
+    others = ("pupil", "microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um")
     values = {name: getattr(config.optics, name) for name in names}
     origin = "option" if any(v is not None for v in values.values()) else "file"
     values = {name: stated.get(name) if value is None else value for name, value in values.items()}
     if values["na"] is None or values["wavelength_nm"] is None:
         return None, "nowhere"
-    return Optics(**values, pupil=config.optics.pupil), origin
+    return Optics(**values, **{name: getattr(config.optics, name) for name in others}), origin
 
 
 def _missing(image: Image, config: Config) -> str:
@@ -160,10 +164,11 @@ def _missing(image: Image, config: Config) -> str:
 
 
 def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:
-    """The camera, measured on frames of one size spread over the data; its messages become warnings."""
-    shapes = [frame.shape for frame in frames]
+    """The camera, measured on planes of one size spread over the data; its messages become warnings."""
+    planes = [plane for frame in frames for plane in frame.reshape(-1, *frame.shape[-2:])]
+    shapes = [plane.shape for plane in planes]
     common = max(set(shapes), key=shapes.count)
-    alike = [frame for frame in frames if frame.shape == common]
+    alike = [plane for plane in planes if plane.shape == common]
     chosen = alike[:: -(-len(alike) // CALIBRATION_FRAMES)]
     background = config.input.background
     found = calibrate(np.stack(chosen), offset=None if background == "auto" else float(background))

@@ -1,4 +1,4 @@
-"""`psf make`, `psf check` and `simulate 2d`: what they write, what they say, what they refuse."""
+"""`psf make`, `psf measure`, `psf check` and `simulate 2d`: what they write, what they say, what they refuse."""
 
 import dataclasses
 import inspect
@@ -82,6 +82,57 @@ def test_psf_check_reports_background_and_place(zs, save):
     path = save("bead.tif", (20 + 900 * np.exp(-((y - 3) ** 2 + (x + 2) ** 2) / 8)).astype(np.float32), 0.05)
     findings = {f["name"]: f for f in zs("psf", "check", path, "--json").json["findings"]}
     assert findings["centring"]["level"] == findings["background"]["level"] == "warn"
+
+
+LENS = ("--na", 1.1, "--wavelength-nm", 525, "--immersion-ri", 1.33)
+
+
+def test_psf_make_in_depth(zs, tmp_path):
+    path = tmp_path / "psf.tif"
+    sheet = ("--microscope", "lightsheet", "--sheet-um", 1.0)
+    made = zs("psf", "make", *LENS, *sheet, "--pixel-um", 0.1, "--z-um", 0.15, "--scale", 2, "-o", path, "--json").json
+    expected = theoretical_psf(Optics(1.1, 525, 1.33, microscope="lightsheet", sheet_um=1.0), (0.15, 0.05, 0.05))
+    image = io.read(path)
+    assert image.spacing_um == {"Z": 0.15, "Y": 0.05, "X": 0.05}
+    assert image.data == pytest.approx(expected.values, rel=1e-6)  # float32
+    assert made["fingerprint"] == expected.fingerprint
+    shown = zs("psf", "check", path, *LENS, *sheet)
+    assert shown.code == 0
+    assert {line.split()[0] for line in shown.out.splitlines()} == {"ok"}
+    assert "fwhm in z" in shown.out and "sampling in z" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--microscope", "lightsheet"), ["--sheet-um"]),
+        (("--pinhole-au", 1), ["--pinhole-au 1", "--microscope confocal"]),
+        (("--microscope", "twophoton"), ["--excitation-nm"]),
+        (("--depth-um", 5), ["--sample-ri"]),
+    ],
+)
+def test_psf_make_names_what_a_microscope_needs(zs, tmp_path, more, words):
+    error = zs("psf", "make", *LENS, "--pixel-um", 0.1, "--z-um", 0.2, *more, "-o", tmp_path / "psf.tif").error
+    assert all(word in error for word in words), error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_psf_measure_averages_beads(zs, save, tmp_path):
+    z, y, x = np.indices((23, 90, 60))
+    places = ((11.2, 20.3, 30.4), (10.6, 55.7, 28.2), (11.0, 86.0, 30.0))
+    light = np.sum([900 * np.exp(-((z - a) ** 2 / 8 + ((y - b) ** 2 + (x - c) ** 2) / 9)) for a, b, c in places], 0)
+    beads = save("beads.tif", np.random.default_rng(2).poisson(20 + light).astype(np.uint16), 0.1, axes="ZYX")
+    out = tmp_path / "psf.tif"
+    measured = zs("psf", "measure", beads, "-o", out, "--z-um", 0.2, "--json").json
+    assert (measured["found"], measured["used"], measured["rejected"]) == (3, 2, {"border": 1})
+    assert measured["fwhm_um"] == pytest.approx({"Z": 0.942, "Y": 0.5, "X": 0.5}, rel=0.02)
+    image = io.read(out)
+    assert image.spacing_um == {"Z": 0.2, "Y": 0.1, "X": 0.1}
+    assert image.data.sum() == pytest.approx(1, rel=1e-5)
+    shown = zs("psf", "measure", beads, "-o", out, "--z-um", 0.2, "--overwrite").out
+    assert "2 of 3 beads, 1 border" in shown and "FWHM Z 0.9" in shown
+    assert zs("psf", "check", out).code == 0
+    assert "--overwrite" in zs("psf", "measure", beads, "-o", out, "--z-um", 0.2).error
 
 
 @pytest.mark.parametrize("given", ["--na", "--wavelength-nm"])

@@ -62,6 +62,17 @@ def test_patches_fit_the_narrowest_sample() -> None:
     assert sampler(generator())[0].shape == (20, 1, 9, 9)
 
 
+def test_patches_of_volumes_hold_all_slices_or_as_many_as_asked_for() -> None:
+    volumes = [(numbered(9, 12, 11),), (numbered(7, 20, 30),)]
+    assert PatchSampler(volumes, 8, batch=2)(generator())[0].shape == (2, 1, 7, 8, 8)
+    assert PatchSampler(volumes, (4, 8, 8), batch=2)(generator())[0].shape == (2, 1, 4, 8, 8)
+    assert PatchSampler(volumes, (40, 50, 13), batch=2)(generator())[0].shape == (2, 1, 7, 11, 11)  # square all the same
+    (patches,) = PatchSampler(volumes[:1], (4, 8, 8), batch=300)(generator(1))
+    first, last = patches[:, 0, 0].amin((1, 2)) // 132, patches[:, 0, -1].amin((1, 2)) // 132
+    assert set(first.tolist()) == {float(n) for n in range(6)}
+    assert bool((last - first == 3).all())  # never upside down
+
+
 def test_samples_are_drawn_by_their_share_of_all_pixels() -> None:
     sampler = PatchSampler([(torch.zeros(10, 10),), (torch.ones(10, 30),)], patch_px=4, batch=1000)
     # 750 +- 14

@@ -33,10 +33,20 @@ def test_the_seed_decides() -> None:
 def test_regions_of_a_large_frame_are_lateral_and_vary(depth: tuple[int, ...]) -> None:
     frame = np.broadcast_to(np.arange(1500.0)[:, None] + 1e4 * np.arange(1300.0), (*depth, 1500, 1300))
     regions = training_regions([frame], seed=0, max_pixels=frame.size - 1)
-    assert len(regions) == 1
-    assert regions[0].shape == (*depth, REGION_PX, REGION_PX)
+    width = int(REGION_PX / np.sqrt(np.prod(depth)))
+    assert regions[0].shape == (*depth, width, width)
+    assert frame.size / 2 < sum(region.size for region in regions) < frame.size
     starts = {float(training_regions([frame], seed, max_pixels=frame.size - 1)[0].flat[0]) for seed in range(5)}
     assert len(starts) == 5
+
+
+def test_regions_of_a_thick_stack_are_boxes_from_anywhere_in_it() -> None:
+    stack = np.broadcast_to(np.arange(300.0)[:, None, None], (300, 400, 500))
+    regions = training_regions([stack], seed=0, max_pixels=stack.size // 4)
+    assert {region.shape for region in regions} == {(64, 128, 128)}
+    first = [float(region[0, 0, 0]) for region in regions]
+    assert min(first) < 60 and 180 < max(first) <= 236
+    assert sum(region.size for region in regions) <= stack.size // 4
 
 
 def test_one_region_even_when_it_exceeds_the_bound() -> None:

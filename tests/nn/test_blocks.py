@@ -70,3 +70,12 @@ def test_glorot_bounds_and_repeats() -> None:
     assert 0.95 * bound < weights.abs().max() <= bound
     assert torch.equal(weights, filled(1))
     assert not torch.equal(weights, filled(2))
+
+
+def test_kernels_of_unequal_widths_keep_the_size_and_act_along_their_axes() -> None:
+    layer = blocks.conv(3, 1, 1, (3, 1, 5))
+    torch.nn.init.ones_(layer.weight)
+    x = torch.zeros(1, 1, 7, 5, 9)
+    x[0, 0, 3, 2, 4] = 1.0
+    touched = (layer(x) - bias_of(layer))[0, 0].abs().gt(0.5).nonzero()
+    assert touched.amin(0).tolist() == [2, 2, 2] and touched.amax(0).tolist() == [4, 2, 6]

@@ -6,18 +6,19 @@ from torch import Tensor, nn
 
 from oracles import asymmetric_kernel
 from zsdeconv.config import resolve
-from zsdeconv.nn.fast import RL_SNAPSHOTS, FastNet, UNet
+from zsdeconv.nn import blocks
+from zsdeconv.nn.fast import RL_SNAPSHOTS, FastNet, UNet, coarse_blur
 from zsdeconv.nn.networks import make_network
 from zsdeconv.nn.unet import TwoStageUNet
 from zsdeconv.physics.deconvolve import richardson_lucy
-from zsdeconv.physics.operators import forward_model
+from zsdeconv.physics.operators import Blur, forward_model
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import theoretical_psf
 
 
-def network(scale: int = 2, channels: tuple[int, ...] = (4, 8), *, rank: int = 2, learned: bool = False) -> FastNet:
+def network(scale: int = 2, channels: tuple[int, ...] = (4, 8), *, rank: int = 2, learned: bool = False, **options: bool) -> FastNet:
     torch.manual_seed(5)
-    made = FastNet(rank, scale, forward_model(asymmetric_kernel(*[5] * rank), rank, scale), channels)
+    made = FastNet(rank, scale, forward_model(asymmetric_kernel(*[5] * rank), rank, scale), channels, **options)
     return perturbed(made) if learned else made
 
 
@@ -58,7 +59,7 @@ def test_untrained_it_is_a_mean_filter_and_richardson_lucy(scale: int) -> None:
     padded = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="replicate")
     mean = sum(padded[..., i : i + 13, j : j + 18] for i in range(5) for j in range(5)) / 25
     torch.testing.assert_close(denoised, mean, atol=1e-6, rtol=0)  # float32 rounding of numbers below 1
-    (expected,) = richardson_lucy(denoised, made.forward_operator, [RL_SNAPSHOTS[-1]], momentum="fixed")
+    (expected,) = richardson_lucy(denoised, made.start_operator, [RL_SNAPSHOTS[-1]], momentum="fixed")
     torch.testing.assert_close(deconvolved, expected, atol=1e-6, rtol=0)
 
 
@@ -72,22 +73,77 @@ def test_any_size(shape: tuple[int, int], scale: int) -> None:
     assert bool(deconvolved.isfinite().all())
 
 
+FOR_VOLUMES = {"lateral_first": True, "coarse_start": True}
+
+
+@pytest.mark.parametrize("options", [{}, FOR_VOLUMES])
+@pytest.mark.parametrize("shape", [(3, 6, 9), (5, 13, 10), (1, 7, 4)])
 @torch.no_grad()
-def test_volumes_are_refined_laterally() -> None:
-    denoised, deconvolved = network(2, rank=3)(image(3, 6, 9))
-    assert denoised.shape[2:] == (3, 6, 9)
-    assert deconvolved.shape[2:] == (3, 12, 18)
+def test_volumes_of_few_slices_are_refined_laterally(shape: tuple[int, int, int], options: dict[str, bool]) -> None:
+    denoised, deconvolved = network(2, (4, 8), rank=3, learned=True, **options)(image(*shape))
+    assert denoised.shape[2:] == shape
+    assert deconvolved.shape[2:] == (shape[0], 2 * shape[1], 2 * shape[2])
+    assert bool(deconvolved.isfinite().all())
+
+
+def test_lateral_first_leaves_z_alone_in_every_other_convolution() -> None:
+    widths = {rank: [layer.kernel_size for layer in blocks.convolutions(UNet(rank, 2, 1, (4, 6), lateral_first=True))] for rank in (2, 3)}
+    assert widths[3] == [(1, 3, 3), (3, 3, 3)] * 3 + [(1, 1, 1)]
+    assert widths[2] == [(3, 3)] * 6 + [(1, 1)]  # nothing to save in an image
+
+
+@pytest.mark.parametrize("lateral_first", [False, True])
+def test_a_u_net_reaches_no_farther_along_z_than_its_halo(lateral_first: bool) -> None:
+    torch.manual_seed(0)
+    unet = UNet(3, 1, 1, (4, 6, 8), lateral_first=lateral_first).double()
+    nn.init.ones_(unet.head.weight)
+    halo = unet.halo_px[0]
+    x = torch.rand(1, 1, 2 * halo + 9, 4, 8, dtype=torch.float64)
+    changed = x.clone()
+    changed[:, :, halo + 4] += 1.0
+    touched = (unet(x) != unet(changed)).any(-1).any(-1).flatten().nonzero().flatten()
+    assert int(touched.min()) == 4 and int(touched.max()) == 2 * halo + 4  # nothing is pooled: exact
+
+
+@pytest.mark.parametrize(("rank", "scale"), [(2, 2), (2, 1), (3, 2)])
+def test_the_blur_on_the_raw_grid_is_the_model_of_objects_made_of_raw_pixels(rank: int, scale: int) -> None:
+    fine = forward_model(asymmetric_kernel(*(3, 7, 5)[-rank:]), rank, scale)
+    coarse = coarse_blur(fine, rank, scale, energy=1.0)
+    x = image(*(9, 13, 11)[-rank:]).double()
+    expected = fine(blocks.upsample(x, blocks.lateral(rank, scale)))
+    inner = [4] * rank  # at the border the two continue the object by mirrors half a raw pixel apart
+    stop = [n - 4 for n in x.shape[2:]]
+    torch.testing.assert_close(blocks.window(coarse(x), inner, stop), blocks.window(expected, inner, stop), atol=1e-12, rtol=0)
+
+
+def test_a_cropped_blur_on_the_raw_grid_keeps_the_flux_and_most_of_the_light() -> None:
+    psf = theoretical_psf(Optics(1.4, 525), (0.0325, 0.0325), radius_um=32 * 0.0325).values
+    whole, cropped = (coarse_blur(forward_model(psf, 2, 2), 2, 2, energy) for energy in (1.0, 0.9))
+    assert isinstance(whole, Blur) and isinstance(cropped, Blur)
+    assert cropped.kernel.sum() == pytest.approx(1.0)
+    assert cropped.kernel.size < whole.kernel.size / 4
+    assert whole.kernel.max() < cropped.kernel.max() < whole.kernel.max() / 0.9 + 1e-9
+
+
+@torch.no_grad()
+def test_a_coarse_start_is_richardson_lucy_on_the_raw_grid() -> None:
+    made, x = network(2, (4, 8), rank=3, **FOR_VOLUMES), image(5, 12, 9)
+    denoised, deconvolved = made(x)
+    assert isinstance(made.start_operator, Blur)
+    (expected,) = richardson_lucy(denoised, made.start_operator, [RL_SNAPSHOTS[-1]], momentum="fixed")
+    torch.testing.assert_close(deconvolved, blocks.upsample(expected, (1, 2, 2)), atol=1e-6, rtol=0)  # float32 rounding
+    assert len(blocks.convolutions(made.stage2)[0].weight[0]) == 1 + len(RL_SNAPSHOTS)
 
 
 def test_a_u_net_reaches_no_farther_than_its_halo() -> None:
     torch.manual_seed(0)
     unet = UNet(2, 1, 1, (4, 6, 8)).double()
     nn.init.ones_(unet.head.weight)
-    halo, size = unet.halo_px, 160
-    assert size % unet.stride_px == 0
+    halo, size = unet.halo_px[-1], 160
+    assert size % unet.stride_px[-1] == 0
     x = torch.rand(1, 1, 8, size, dtype=torch.float64)
     reach = 0
-    for column in range(76, 76 + unet.stride_px):
+    for column in range(76, 76 + unet.stride_px[-1]):
         changed = x.clone()
         changed[..., column] += 1.0
         touched = (unet(x) != unet(changed)).any(-2).flatten().nonzero().flatten()
@@ -103,11 +159,12 @@ def test_beyond_the_halo_a_pixel_changes_nothing_that_matters(scale: int) -> Non
     psf = theoretical_psf(Optics(1.4, 525), (fine_um, fine_um), radius_um=32 * fine_um).values
     torch.manual_seed(2)
     made = perturbed(FastNet(2, scale, forward_model(psf, 2, scale), (4, 8))).double()
-    x = 0.2 * image(24, made.halo_px + 30).double()
+    halo = made.halo_px[-1]
+    x = 0.2 * image(24, halo + 30).double()
     changed = x.clone()
     changed[..., 12, 9] += 1.0
     for factor, before, after in zip((1, scale), made(x), made(changed), strict=True):
-        beyond = (before - after)[..., factor * (9 + made.halo_px) :].abs()
+        beyond = (before - after)[..., factor * (9 + halo) :].abs()
         assert float((before - after).abs().max()) > 0.02
         assert float(beyond.max()) < 1e-5
 
@@ -149,3 +206,6 @@ def test_the_table_makes_what_the_configuration_names() -> None:
     assert all(torch.equal(a, b) for a, b, _ in pairs)
     assert not all(torch.equal(a, c) for a, _, c in pairs)
     assert isinstance(make_network(resolve({"preset": "paper", "scale": 1}), 2, operator), TwoStageUNet)
+    volumes = {"network": {"channels": (4, 8), "lateral_first": True, "coarse_start": True}}
+    made = make_network(resolve(volumes), 3, forward_model(asymmetric_kernel(3, 3, 3), 3, 2))
+    assert isinstance(made, FastNet) and made.start_scale == 1 and made.stage1.axial_convolutions == 1

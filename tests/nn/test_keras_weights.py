@@ -11,7 +11,9 @@ import torch
 from zsdeconv.errors import ModelError
 from zsdeconv.nn import blocks
 from zsdeconv.nn.keras_weights import load_keras_weights
+from zsdeconv.nn.rcan import TwoStageRCAN
 from zsdeconv.nn.unet import TwoStageUNet
+from zsdeconv.physics.operators import Crop
 
 h5py = pytest.importorskip("h5py")
 
@@ -27,6 +29,29 @@ def test_published_weights_reproduce_the_stored_outputs(shared: Path, scale: int
     # values up to 0.7, ten float32 layers summed in another order
     np.testing.assert_allclose(denoised[:, 0, margin:-margin, margin:-margin], stored["denoised"][..., 0], atol=1e-5)
     np.testing.assert_allclose(deconvolved[:, 0], stored["deconvolved"][..., 0], atol=1e-5)
+
+
+NETWORKS = {
+    "rcan3d": lambda: TwoStageRCAN(),
+    "rcan3d_sim_g1b1": lambda: TwoStageRCAN(groups=1, blocks_per_group=1, tail=256, relu_between=True),
+    "unet3d_b2c2": lambda: TwoStageUNet(rank=3, levels=2, convolutions=2),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@torch.no_grad()
+def test_published_weights_for_volumes_reproduce_the_stored_outputs(shared: Path, name: str) -> None:
+    stored = np.load(shared / "reference" / f"{name}.npz")
+    network = NETWORKS[name]()
+    load_keras_weights(network, shared / "reference" / f"{name}.h5")
+    y, denoised, deconvolved = (
+        stored[key][..., 0].transpose(0, 3, 1, 2) for key in ("input", "denoised", "deconvolved")
+    )  # z is last there
+    margin_px = (int(stored["margin_z"]), *[int(stored["margin_xy"])] * 2)  # cut from the stored denoised volume only
+    found, fine = network(torch.from_numpy(y)[:, None])
+    # values up to 1.2, twenty float32 layers summed in another order
+    np.testing.assert_allclose(Crop(margin_px)(found)[:, 0], denoised, atol=1e-5)
+    np.testing.assert_allclose(fine[:, 0], deconvolved, atol=1e-5)
 
 
 def _keras_file(path: Path, layers: dict[str, tuple[np.ndarray, np.ndarray] | None], names: list[Any]) -> Path:
@@ -51,7 +76,8 @@ def test_layers_follow_the_stored_order_and_axes_are_moved(tmp_path: Path, rank:
     network = blocks.conv_relu(rank, (1, 4, 2))
     load_keras_weights(network, path)
     for layer, kernel, bias in zip(blocks.convolutions(network), kernels, biases, strict=True):
-        np.testing.assert_array_equal(layer.weight.detach()[1, 0], kernel[..., 0, 1])
+        stored = kernel[..., 0, 1]
+        np.testing.assert_array_equal(layer.weight.detach()[1, 0], stored if rank == 2 else stored.transpose(2, 0, 1))  # z is last there
         assert layer.bias is not None
         np.testing.assert_array_equal(layer.bias.detach(), bias)
 

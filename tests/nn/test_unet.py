@@ -22,7 +22,17 @@ def test_published_number_of_parameters() -> None:
 
 
 def test_published_number_of_parameters_in_three_dimensions() -> None:
-    assert sum(p.numel() for p in TwoStageUNet(rank=3, tail=(64, 64)).parameters()) == 38_952_562
+    assert sum(p.numel() for p in TwoStageUNet(rank=3).parameters()) == 38_952_562
+
+
+@pytest.mark.parametrize("shape", [(5, 17, 22), (1, 4, 3), (6, 1, 9)])
+@torch.no_grad()
+def test_few_slices_and_any_lateral_size(shape: tuple[int, int, int]) -> None:
+    network = small(rank=3)
+    denoised, deconvolved = network(image(*shape))
+    assert denoised.shape[2:] == shape
+    assert deconvolved.shape[2:] == (shape[0], 2 * shape[1], 2 * shape[2])
+    assert network.stride_px == (1, 4, 4)
 
 
 @pytest.mark.parametrize("scale", [1, 2])
@@ -63,16 +73,20 @@ def test_margin_that_leaves_nothing_is_refused() -> None:
 def test_halo_is_the_exact_reach_over_all_positions(levels: int, convolutions: int, scale: int) -> None:
     """Which input pixels an output depends on, counted one convolution and one pooling block at a time."""
     network = TwoStageUNet(scale=scale, levels=levels, convolutions=convolutions, tail=(1, 1))
-    size, middle = 256, 128 // network.stride_px * network.stride_px
+    stride = network.stride_px[-1]
+    size, middle = 256, 128 // stride * stride
     reach = 0
-    for position in range(network.stride_px * scale):
+    for position in range(stride * scale):
         tail = {p // scale for p in _widened({middle * scale + position}, 3)}
         head = _widened(_stage_inputs(tail, levels, convolutions), 1)
         touched = _stage_inputs(head, levels, convolutions)
         raw = middle + position // scale
         assert min(touched) > 0 and max(touched) < size
         reach = max(reach, raw - min(touched), max(touched) - raw)
-    assert network.halo_px == reach
+    assert network.halo_px == (reach, reach)
+    volumes = TwoStageUNet(rank=3, scale=scale, levels=levels, convolutions=convolutions, tail=(1, 1))
+    # along z nothing is pooled or refined: the convolutions one after the other, two in the middle of either stage, head and tail
+    assert volumes.halo_px == (2 * (2 * levels * convolutions + 2) + 1 + 3, reach, reach)
 
 
 def _widened(pixels: set[int], radius: int) -> set[int]:
@@ -90,7 +104,7 @@ def _stage_inputs(pixels: set[int], levels: int, convolutions: int) -> set[int]:
 @torch.no_grad()
 def test_pixels_beyond_the_halo_do_not_matter_and_within_do() -> None:
     network = small().double()
-    halo, stride = network.halo_px, network.stride_px
+    halo, stride = network.halo_px[-1], network.stride_px[-1]
     size = 2 * (halo + stride)
     size += -size % stride
     x = torch.rand(1, 1, 4 * stride, size, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
@@ -104,10 +118,21 @@ def test_pixels_beyond_the_halo_do_not_matter_and_within_do() -> None:
 
 
 @torch.no_grad()
+def test_slices_beyond_the_axial_halo_do_not_matter_and_within_do() -> None:
+    network = small(rank=3, levels=1, convolutions=1).double()
+    halo = network.halo_px[0]
+    x = image(2 * halo + 3, 4, 6).double()
+    changed = x.clone()
+    changed[:, :, halo + 1] += 10.0
+    touched = (network(x)[1] != network(changed)[1]).any(-1).any(-1).flatten().nonzero().flatten()
+    assert halo / 2 < halo + 1 - int(touched.min()) <= halo and halo / 2 < int(touched.max()) - halo - 1 <= halo
+
+
+@torch.no_grad()
 def test_tiles_cut_with_halo_at_the_stride_equal_the_whole() -> None:
     network = small().double()
     x = image(12, 150).double()
-    halo = -(-network.halo_px // network.stride_px) * network.stride_px
+    halo = -(-network.halo_px[-1] // network.stride_px[-1]) * network.stride_px[-1]
     start, stop = 64, 77
     tile = network(x[..., start - halo : stop + halo])
     for part, whole, factor in zip(tile, network(x), (1, 2), strict=True):

@@ -1,12 +1,15 @@
-"""The law of re-corruption, by Monte Carlo, and how its numbers are drawn."""
+"""The law of re-corruption, by Monte Carlo, and how its numbers are drawn; halves of stacks, and which pairs a stack is fit for."""
+
+import re
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from zsdeconv.noise.model import Camera, signal_estimate
-from zsdeconv.noise.pairs import Recorrupt
+from zsdeconv.noise.pairs import FEWEST_SLICES, LARGEST_DIFFERENCE, Interleave, Recorrupt, choose_pairs, neighbour_difference
 
 CAMERA = Camera(offset=100.0, gain=2.2, read_variance=9.0)
 EXACT = {"alpha": (1.5, 1.5), "beta1_factor": (1.0, 1.0), "beta2_factor": (1.0, 1.0)}
@@ -97,3 +100,78 @@ def test_the_generator_decides_everything() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
     assert first[0].dtype == y.dtype
+
+
+@pytest.mark.parametrize(("n", "odd", "even"), [(6, [0, 2, 4], [1, 3, 5]), (7, [0, 2, 4], [1, 3, 5]), (5, [0, 2], [1, 3])])
+def test_halves_are_every_other_slice_and_equally_many(n: int, odd: list[int], even: list[int]) -> None:
+    z = torch.arange(float(n)).reshape(1, 1, n, 1, 1).expand(40, 2, n, 3, 4)
+    y_hat, y_tilde = Interleave()(z, torch.Generator().manual_seed(3))
+    assert y_hat.shape == y_tilde.shape == (40, 2, n // 2, 3, 4)
+    orders = {(tuple(first[0, :, 0, 0].tolist()), tuple(second[0, :, 0, 0].tolist())) for first, second in zip(y_hat, y_tilde, strict=True)}
+    assert orders == {(tuple(odd), tuple(even)), (tuple(even), tuple(odd))}
+
+
+def test_both_orders_are_drawn_equally_often_and_by_the_generator() -> None:
+    order = [Interleave.order(2000, torch.device("cpu"), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert 900 < int(order[0].sum()) < 1100  # binomial: 1000 +- 22
+    assert torch.equal(order[0], order[1]) and not torch.equal(order[0], order[2])
+
+
+def test_one_order_splits_a_stack_and_its_denoised_image_alike() -> None:
+    z = torch.rand(5, 1, 7, 3, 4, generator=torch.Generator().manual_seed(0))
+    even_first = torch.tensor([True, False, False, True, True])
+    for half, bent in zip(Interleave.split(z, even_first), Interleave.split(z.square(), even_first), strict=True):
+        assert torch.equal(half.square(), bent)
+    assert torch.equal(Interleave.split(z, even_first)[0][0], z[0, :, 1:7:2])
+    assert torch.equal(Interleave.split(z, even_first)[0][1], z[1, :, 0:6:2])
+
+
+def stack(correlation_slices: float, photons: float = 30.0, shape: tuple[int, int, int] = (24, 90, 110)) -> tuple[np.ndarray, np.ndarray]:
+    """Clean (ADU above the offset) and exposed stack: a random field, correlated over so many slices along z."""
+    rng = np.random.default_rng(7)
+    field = gaussian_filter(rng.normal(size=shape), (correlation_slices, 2.5, 2.5), mode="wrap")
+    clean = photons * CAMERA.gain * np.exp(field / field.std() - 1)
+    return clean, exposed(clean, rng)
+
+
+@pytest.mark.parametrize("photons", [4.0, 100.0])
+@pytest.mark.parametrize("correlation_slices", [0.7, 1.5, 5.0])
+def test_the_difference_of_neighbours_is_measured_through_the_noise(correlation_slices: float, photons: float) -> None:
+    clean, y = stack(correlation_slices, photons)
+    expected = np.square(np.diff(clean, axis=0)).mean() / clean.var()
+    # dim: a noise variance twice that of the signal, known to 1 % as A(y - b) is (n = 240 000 pixels)
+    assert neighbour_difference([y], CAMERA) == pytest.approx(expected, rel=0.05, abs=0.03)
+    parts = [y[:, :50], y[:, 50:]]
+    assert neighbour_difference(parts, CAMERA) == pytest.approx(expected, rel=0.1, abs=0.05)
+
+
+def test_a_stack_without_neighbours_or_signal_is_not_known_to_be_alike() -> None:
+    _, y = stack(3.0)
+    rng = np.random.default_rng(0)
+    assert neighbour_difference([y[:1]], CAMERA) == np.inf
+    assert neighbour_difference([exposed(np.full((9, 60, 70), 50.0), rng)], CAMERA) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("correlation_slices", "n", "dz_um", "kind", "reason"),
+    [
+        (5.0, 24, 0.1, "interleave", "0.1 um apart, differ by [1-9] %"),
+        (5.0, 24, 0.4, "recorrupt", "slices 2 x 0.4 um apart cannot sample a depth of field of 0.58 um"),
+        (0.7, 24, 0.1, "recorrupt", r"neighbouring slices differ by \d+ % of the signal's variance \(limit 10 %\)"),
+        (5.0, FEWEST_SLICES - 1, 0.1, "recorrupt", "7 slices are too few to be halved"),
+    ],
+    ids=["thin", "coarse", "unlike", "few"],
+)
+def test_simulated_stacks_get_the_pairs_they_are_fit_for(correlation_slices: float, n: int, dz_um: float, kind: str, reason: str) -> None:
+    _, y = stack(correlation_slices)
+    choice = choose_pairs(n, dz_um, 1.33 * 0.525 / 1.1**2, neighbour_difference([y[:n]], CAMERA))
+    assert choice.kind == kind
+    assert re.search(reason, choice.reason)
+
+
+def test_limits_of_the_choice() -> None:
+    assert choose_pairs(FEWEST_SLICES, 0.3, 0.6, LARGEST_DIFFERENCE).kind == "interleave"
+    assert choose_pairs(FEWEST_SLICES, 0.3, None, 0.0).kind == "interleave"  # unknown optics: the slices themselves decide
+    for changed in ({"slices": FEWEST_SLICES - 1}, {"dz_um": 0.301}, {"difference": LARGEST_DIFFERENCE + 0.001}, {"difference": np.inf}):
+        choice = choose_pairs(**{"slices": 30, "dz_um": 0.3, "depth_of_field_um": 0.6, "difference": 0.0, **changed})
+        assert choice.kind == "recorrupt" and choice.reason.startswith("re-corrupted pairs: ")

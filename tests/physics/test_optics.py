@@ -1,11 +1,14 @@
 import dataclasses
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from zsdeconv.config import OpticsSection
 from zsdeconv.errors import DataWarning, OpticsError
+from zsdeconv.physics.microscope import MICROSCOPES
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import check_sampling, sampling_finding
 
@@ -56,6 +59,55 @@ def test_impossible_optics(values: tuple, advice: str) -> None:
         Optics(*values)
     assert advice in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+SHEET = {"microscope": "lightsheet", "sheet_um": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"microscope": "telescope"}, ["'telescope'", "confocal", "--microscope"]),
+        ({"microscope": "lightsheet"}, ["sheet_um is missing", "--sheet-um", "1/e^2"]),
+        ({"microscope": "twophoton"}, ["excitation_nm is missing", "--excitation-nm"]),
+        ({"sheet_um": 1.0}, ["--sheet-um 1", "widefield", "--microscope lightsheet or lattice"]),
+        (SHEET | {"pinhole_au": 1.0}, ["--pinhole-au 1", "--microscope confocal"]),
+        (SHEET | {"sheet_um": 0.0}, ["--sheet-um 0", "0.05"]),
+        (SHEET | {"sheet_um": float("nan")}, ["--sheet-um nan"]),
+        ({"microscope": "confocal", "pinhole_au": -1.0}, ["--pinhole-au -1", "Airy"]),
+        ({"microscope": "confocal", "excitation_nm": 0.488}, ["--excitation-nm 0.488", "nm"]),
+        ({"depth_um": 10.0}, ["depth 10 um", "--sample-ri"]),
+        ({"depth_um": -1.0, "sample_ri": 1.33}, ["depth -1", "--depth-um"]),
+        ({"depth_um": 1.0, "sample_ri": 0.5}, ["0.5", "--sample-ri"]),
+    ],
+)
+def test_impossible_microscopes(more: dict, words: list[str]) -> None:
+    with pytest.raises(OpticsError) as caught:
+        Optics(1.1, 525, 1.33, **more)
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_defaults_of_a_confocal_microscope() -> None:
+    optics = Optics(1.1, 525, 1.33, microscope="confocal")
+    assert optics.pinhole_au == 1
+    assert optics.excitation_nm == pytest.approx(488, abs=1)
+    assert Optics(1.1, 525, 1.33).pinhole_au is None
+
+
+def test_the_configuration_knows_the_same_microscopes() -> None:
+    fields = OpticsSection.model_fields
+    assert get_args(fields["microscope"].annotation) == tuple(MICROSCOPES)
+    assert {f.name for f in dataclasses.fields(Optics) if f.init} <= set(fields)
+
+
+def test_limits_in_depth() -> None:
+    optics = Optics(1.2, 500, 1.3)
+    assert optics.axial_cutoff_per_um == pytest.approx((1.3 - 0.5) / 0.5)
+    assert optics.axial_nyquist_um == pytest.approx(0.3125)
+    assert not Optics(1.2, 500, 1.3, sample_ri=1.3, depth_um=5).aberrated
+    assert not Optics(1.2, 500, 1.3, sample_ri=1.4).aberrated
+    assert Optics(1.2, 500, 1.3, sample_ri=1.4, depth_um=5).aberrated
 
 
 def test_frozen() -> None:

@@ -30,7 +30,7 @@ def comet(shape: tuple[int, int], centre: tuple[float, float], scale: float = 1.
 def save(folder: Path, values: np.ndarray, pixel_um: float | None = None, name: str = "psf.tif") -> Path:
     path = folder / name
     if pixel_um is None:
-        tifffile.imwrite(path, values.astype(np.float32))
+        tifffile.imwrite(path, values.astype(np.float32), photometric="minisblack")
     else:
         axes = "ZYX"[-values.ndim :]
         extra = {"PhysicalSizeX": pixel_um, "PhysicalSizeY": pixel_um, "PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
@@ -275,6 +275,109 @@ def test_stack_for_a_flat_image_offers_its_focal_plane(tmp_path: Path) -> None:
         read_psf(save(tmp_path, stack[2], 0.05), rank=3)
 
 
+def comet_stack(shape: tuple[int, ...], centre: tuple[float, ...], scale: float = 1.0) -> np.ndarray:
+    """`comet` in a stack, longer towards +z than towards -z; `scale` is that of y and x."""
+    z = np.arange(shape[0]) - centre[0]
+    along = np.exp(-(z**2) / 6) + 0.2 * np.exp(-((z - 3) ** 2) / 8)
+    return along[:, None, None] * comet((shape[1], shape[2]), (centre[1], centre[2]), scale)
+
+
+STACK_UM = {"pixel_um": 0.1, "z_um": 0.3, "rank": 3}
+
+
+@pytest.mark.parametrize("shape", [(24, 50, 47), (25, 46, 50)])
+def test_stack_even_offcentre_on_background_with_noise(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(5)
+    centre = (10.37, 27.6, 22.2)
+    counts = rng.poisson(150 + 3000 * comet_stack(shape, centre)) + rng.normal(0, 2, shape)
+    path = save(tmp_path, counts)
+    measured = measure_psf(path, **STACK_UM)
+    assert measured.background == pytest.approx(150, abs=1)
+    core = core_offset(comet_stack((31, 51, 51), (15, 25, 25)))
+    assert measured.offset_px == pytest.approx((np.array(centre) + core - (np.array(shape) - 1) / 2).tolist(), abs=0.05)
+    psf = read_psf(path, (0.3, 0.05, 0.05), **STACK_UM)
+    assert psf.spacing_um == (0.3, 0.05, 0.05)
+    assert all(n % 2 for n in psf.values.shape)
+    core = core_offset(comet_stack((31, 101, 101), (15, 50, 50), 0.5))
+    middle = [n // 2 - c for n, c in zip(psf.values.shape, core, strict=True)]
+    truth = comet_stack(psf.values.shape, tuple(middle), 0.5)
+    assert nrmse(psf.values, truth / truth.sum()) < 0.07  # noise: measured 0.05; the background would be several times the light
+
+
+def test_clean_stack_passes_unchanged(tmp_path: Path) -> None:
+    psf = theoretical_psf(OPTICS, (0.12, 0.05, 0.05))
+    back = read_psf(save(tmp_path, psf.values), pixel_um=0.05, z_um=0.12, rank=3)
+    n = len(back.values) // 2
+    part = psf.values[len(psf.values) // 2 - n : len(psf.values) // 2 + n + 1]
+    assert nrmse(back.values, part / part.sum()) < 1e-6  # float32 in the file
+    assert psf.resampled((0.12, 0.05, 0.05), energy=1).values == pytest.approx(psf.values)
+
+
+def test_stack_at_twice_the_step() -> None:
+    """Interleaved slices lie 2 dz apart, and each still shows its own focus: samples, no means."""
+    psf = theoretical_psf(Optics(1.1, 525, 1.33), (0.15, 0.06, 0.06), (2.1, 0.6, 0.7))
+    thin = psf.thinned((2, 1, 1))
+    assert thin.spacing_um == (0.3, 0.06, 0.06)
+    direct = theoretical_psf(Optics(1.1, 525, 1.33), (0.3, 0.06, 0.06), (2.1, 0.6, 0.7))
+    np.testing.assert_allclose(thin.values, direct.values, rtol=1e-9)
+    assert psf.thinned((1, 1, 1)).values == pytest.approx(psf.values)
+    assert nrmse(psf.resampled((0.3, 0.06, 0.06), energy=1).values[1:-1], psf.thinned((2, 1, 1)).values[1:-1]) < 0.02
+    lopsided = Psf.from_array(comet_stack((25, 31, 29), (12, 15, 14)), (0.1, 0.1, 0.1), "comet")
+    assert np.abs(core_offset(lopsided.thinned((2, 1, 1)).values)).max() < 0.1
+
+
+def test_few_slices_are_no_reason_to_refuse_a_long_psf() -> None:
+    psf = theoretical_psf(Optics(1.1, 525, 1.33), (0.15, 0.05, 0.05))
+    fitted = fit_to_image(psf, (5, 200, 210))
+    assert fitted.values.shape == (9, 53, 53)  # slices 4 apart are the farthest that meet
+    assert fitted.values.sum() == pytest.approx(1)
+    assert fit_to_image(psf, (40, 200, 210)) is psf
+    with pytest.raises(OpticsError, match="more than the image's 5 x 200 x 12"):
+        fit_to_image(psf, (5, 200, 12))
+
+
+def test_stacks_that_are_refused(tmp_path: Path) -> None:
+    good = 50 + 900 * comet_stack((21, 31, 33), (10, 15, 16))
+    path = save(tmp_path, good)
+    with pytest.raises(OpticsError, match="--psf-z-um"):
+        read_psf(path, pixel_um=0.1, rank=3)
+    with pytest.raises(OpticsError, match=r"plane spacing 1 um.*--psf-z-um"):
+        read_psf(path, (0.3, 0.1, 0.1), pixel_um=0.1, z_um=1.0, rank=3)
+    for cut in (good[10:], good[:11], good[9:12]):
+        with pytest.raises(OpticsError, match="focus is cut off") as caught:
+            read_psf(save(tmp_path, cut, name="cut.tif"), **STACK_UM)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(OpticsError, match="not one finite"):
+        read_psf(save(tmp_path, good * np.nan, name="nan.tif"), **STACK_UM)
+    with pytest.raises(OpticsError, match="at least 3"):
+        read_psf(save(tmp_path, good[10:12], name="two.tif"), **STACK_UM)
+    stack = read_psf(path, **STACK_UM)
+    with pytest.raises(OpticsError, match=r"3-D, the image is 2-D.*central_slice\(\)"):
+        stack.require_rank(2)
+    assert stack.central_slice().require_rank(2).values.sum() == pytest.approx(1)
+
+
+@pytest.mark.filterwarnings("ignore::zsdeconv.errors.DataWarning")
+def test_real_stacks(shared: Path) -> None:
+    folder = shared / "realdata/psf"
+    for name, background, offset in [
+        ("bead_average_asymmetric", (2, 4), (1.2, 0.0, -0.2)),
+        ("bead_offcentre_offset", (149, 151), (-0.1, 7.7, 0.8)),
+        ("twophoton_measured_even", (5, 7.5), (0.0, 0.0, 0.0)),
+        ("hollow_bead_psf", (-0.1, 0.5), (0.1, 0.2, 0.2)),
+    ]:
+        measured = measure_psf(folder / f"{name}.tif", pixel_um=0.1, z_um=0.3, rank=3)
+        assert background[0] <= measured.background <= background[1], name
+        assert measured.offset_px == pytest.approx(offset, abs=0.2), name
+        findings = {f.name: f for f in check_psf(measured)}
+        assert findings["negative"].value < 0.03, name
+        assert "fail" not in {f.level for f in findings.values()}, name
+        assert {"sampling in z", "depth"} <= set(findings)
+        assert all(n % 2 for n in measured.mended().values.shape)
+    with pytest.raises(OpticsError, match="not one finite"):
+        read_psf(folder / "all_nan.tif", pixel_um=0.1, z_um=0.3, rank=3)
+
+
 @pytest.mark.filterwarnings("ignore::zsdeconv.errors.DataWarning")
 def test_real_beads(shared: Path) -> None:
     folder = shared / "realdata/psf"
@@ -317,6 +420,24 @@ def test_each_ailment_is_found(tmp_path: Path) -> None:
     measured = measure_psf(save(tmp_path, 3 + 100 * comet((41, 42), (23, 20)), 0.05))
     found = {f.name: f.level for f in check_psf(measured)}
     assert found["centring"] == found["background"] == "warn"
+
+
+def test_the_doctor_looks_in_depth(tmp_path: Path) -> None:
+    optics = Optics(1.1, 525, 1.33, microscope="lightsheet", sheet_um=1.0)
+    good = theoretical_psf(optics, (0.15, 0.05, 0.05))
+    found = levels(good, optics=optics)
+    assert set(found) == {"centring", "sum", "negative", "size", "symmetry", "sampling", "sampling in z", "depth", "fwhm", "fwhm in z"}
+    assert set(found.values()) == {"ok"}
+    assert levels(good.thinned((4, 1, 1)), optics=optics)["sampling in z"] == "warn"
+    assert levels(good, spacing_um=(0.02, 0.05, 0.05))["sampling in z"] == "fail"
+    assert levels(good, optics=Optics(0.5, 525))["fwhm in z"] == "fail"
+    short = Psf(good.values[9:16] / good.values[9:16].sum(), good.spacing_um, "short")
+    assert levels(short)["depth"] == "warn"
+    lopsided = Psf.from_array(comet_stack((25, 31, 29), (12, 15, 14)), (0.1, 0.1, 0.1), "comet")
+    assert levels(lopsided)["symmetry"] == "warn"
+    measured = measure_psf(save(tmp_path, 3 + 100 * comet_stack((24, 41, 42), (14, 23, 20))), **STACK_UM)
+    recorded = {f.name: f.level for f in check_psf(measured)}
+    assert recorded["centring"] == recorded["background"] == "warn"
 
 
 def test_fwhm_of_a_gaussian() -> None:

@@ -1,9 +1,11 @@
-"""`psf make`, `psf check` and `simulate 2d`: theory, doctor, and images of a known object."""
+"""`psf make`, `psf measure`, `psf check` and `simulate 2d`: theory, beads, doctor, and images of a known object."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +15,9 @@ from zsdeconv.errors import ConfigError, OpticsError
 
 if TYPE_CHECKING:
     from zsdeconv.physics.optics import Optics
+    from zsdeconv.physics.psf import Psf
 
-psf = typer.Typer(help="Make a point spread function from theory, or check one from a file.")
+psf = typer.Typer(help="Make a point spread function from theory, measure it on beads, or check one from a file.")
 simulate = typer.Typer(help="Simulate a noisy image together with its truth.")
 
 
@@ -24,29 +27,58 @@ def psf_make(
     na: Annotated[float, typer.Option("--na", help="numerical aperture of the objective")],
     wavelength_nm: Annotated[float, typer.Option("--wavelength-nm", help="emission wavelength, nanometres")],
     pixel_um: Annotated[float, typer.Option("--pixel-um", help="pixel size in the sample, micrometres")],
+    z_um: Annotated[float | None, typer.Option("--z-um", help="step between planes, micrometres [default: one plane in focus]")] = None,
     immersion_ri: options.ImmersionRi = None,
     pupil: options.Pupil = None,
-    scale: Annotated[int, typer.Option("--scale", min=1, max=2, help="2 samples it twice as finely, as a restoration does")] = 1,
+    microscope: options.Microscope = None,
+    sheet_um: options.SheetUm = None,
+    pinhole_au: options.PinholeAu = None,
+    excitation_nm: options.ExcitationNm = None,
+    sample_ri: options.SampleRi = None,
+    depth_um: options.DepthUm = None,
+    scale: Annotated[int, typer.Option("--scale", min=1, max=2, help="2 samples it twice as finely in y and x, as a restoration does")] = 1,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
-    """Write the in-focus PSF that theory gives for a lens: sum 1, centred."""
-    from zsdeconv.image import Image
-    from zsdeconv.io import write
-    from zsdeconv.physics.optics import Optics
+    """Write the PSF that theory gives for a microscope, in focus or (--z-um) in depth: sum 1, centred."""
+    given = locals()
     from zsdeconv.physics.psf import check_sampling, theoretical_psf
 
-    optics = Optics(na, wavelength_nm, immersion_ri, pupil or "scalar")
+    optics = _optics(given)
+    assert optics is not None
     check_sampling(optics, pixel_um, scale)
-    made = theoretical_psf(optics, (pixel_um / scale, pixel_um / scale))
-    image = Image(made.values, "YX", dict(zip("YX", made.spacing_um, strict=True)), offset=0.0)
-    path = write(output, image, provenance={"psf": made.source, "fingerprint": made.fingerprint}, overwrite=overwrite)
-    facts = {"file": str(path), "source": made.source, "pixel_um": list(made.spacing_um), "shape": list(made.values.shape)}
+    made = theoretical_psf(optics, (*([] if z_um is None else [z_um]), pixel_um / scale, pixel_um / scale))
+    path = _written(made, output, overwrite)
     if json:
-        show_json(facts | {"fingerprint": made.fingerprint, "immersion_assumed": optics.immersion_assumed})
+        show_json(_facts(made, path) | {"immersion_assumed": optics.immersion_assumed})
     else:
-        size = " x ".join(map(str, made.values.shape))
-        typer.echo(f"{path}: {made.source}{' (assumed)' if optics.immersion_assumed else ''}, {size} pixels of {made.spacing_um[0]:g} um")
+        typer.echo(f"{path}: {made.source}{' (assumed)' if optics.immersion_assumed else ''}, {_size(made)}")
+
+
+@psf.command("measure")
+def psf_measure(
+    file: Annotated[
+        Path, typer.Argument(metavar="BEADS", help="image of beads below the resolution, a plane or a stack", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="PSF to write, an OME-TIFF")],
+    pixel_um: options.PixelUm = None,
+    z_um: options.ZUm = None,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+) -> None:
+    """Measure the PSF on beads: find them, leave out those that touch, are cut off or clipped, align and average the others."""
+    from zsdeconv.physics.psf import read_beads
+
+    beads = read_beads(file, pixel_um=pixel_um, z_um=z_um)
+    path = _written(beads.psf, output, overwrite)
+    counts = {"found": beads.found, "used": beads.used, "rejected": beads.rejected}
+    axes = "ZYX"[-beads.psf.rank :]
+    if json:
+        show_json(_facts(beads.psf, path) | counts | {"fwhm_um": dict(zip(axes, beads.fwhm_um, strict=True))})
+    else:
+        rejected = "".join(f", {count} {reason}" for reason, count in beads.rejected.items())
+        widths = ", ".join(f"{axis} {um:.3f}" for axis, um in zip(axes, beads.fwhm_um, strict=True))
+        typer.echo(f"{path}: {beads.used} of {beads.found} beads{rejected}; FWHM {widths} um; {_size(beads.psf)}")
 
 
 @psf.command("check")
@@ -55,16 +87,27 @@ def psf_check(
     na: options.Na = None,
     wavelength_nm: options.WavelengthNm = None,
     immersion_ri: options.ImmersionRi = None,
+    pupil: options.Pupil = None,
+    microscope: options.Microscope = None,
+    sheet_um: options.SheetUm = None,
+    pinhole_au: options.PinholeAu = None,
+    excitation_nm: options.ExcitationNm = None,
+    sample_ri: options.SampleRi = None,
+    depth_um: options.DepthUm = None,
     pixel_um: Annotated[float | None, typer.Option("--pixel-um", help="pixel size of the images it is meant for, micrometres")] = None,
+    z_um: Annotated[float | None, typer.Option("--z-um", help="step between the planes of the stacks it is meant for, micrometres")] = None,
     scale: Annotated[int, typer.Option("--scale", min=1, max=2, help="scale of the restoration it is meant for")] = 2,
     psf_pixel_um: options.PsfPixelUm = None,
+    psf_z_um: options.PsfZUm = None,
     json: options.Json = False,
 ) -> None:
-    """Say what is right and wrong with a PSF file; exit code 2 when it cannot be used."""
+    """Say what is right and wrong with a PSF file, a plane or a stack; exit code 2 when it cannot be used."""
+    given = locals()
     from zsdeconv.physics.psf import check_psf, measure_psf
 
-    fine_um = None if pixel_um is None else (pixel_um / scale, pixel_um / scale)
-    findings = check_psf(measure_psf(file, pixel_um=psf_pixel_um), optics=_optics(na, wavelength_nm, immersion_ri), spacing_um=fine_um)
+    fine_um = None if pixel_um is None else (*([] if z_um is None else [z_um]), pixel_um / scale, pixel_um / scale)
+    measured = measure_psf(file, pixel_um=psf_pixel_um, z_um=psf_z_um, rank=None)
+    findings = check_psf(measured, optics=_optics(given), spacing_um=fine_um)
     if json:
         names = ("level", "name", "value", "limit", "message")
         show_json({"file": str(file), "findings": [{name: getattr(finding, name) for name in names} for finding in findings]})
@@ -76,16 +119,36 @@ def psf_check(
         raise OpticsError(f"PSF {file.name}: {failed[0].name}: {failed[0].message}{others}")
 
 
-def _optics(na: float | None, wavelength_nm: float | None, immersion_ri: float | None) -> Optics | None:
-    """The optics when both numbers that define them are given, None when neither is."""
+def _optics(given: Mapping[str, Any]) -> Optics | None:
+    """The optics among the options when both numbers that define a lens are given, None when none of the options is."""
     from zsdeconv.physics.optics import Optics
 
-    if na is None and wavelength_nm is None:
-        return None
-    if na is None or wavelength_nm is None:
-        given, lacking = ("--na", "--wavelength-nm") if wavelength_nm is None else ("--wavelength-nm", "--na")
-        raise ConfigError(f"{given} without {lacking}: optics need both; give {lacking} too")
-    return Optics(na, wavelength_nm, immersion_ri)
+    values = {field.name: given[field.name] for field in fields(Optics) if field.init and given.get(field.name) is not None}
+    lacking = [name for name in ("na", "wavelength_nm") if name not in values]
+    if lacking and values:
+        missing = " and ".join(f"--{name.replace('_', '-')}" for name in lacking)
+        raise ConfigError(f"--{next(iter(values)).replace('_', '-')} without {missing}: a lens has both; give {missing} too")
+    return Optics(**values) if values else None
+
+
+def _written(psf: Psf, output: Path, overwrite: bool) -> Path:
+    from zsdeconv.image import Image
+    from zsdeconv.io import write
+
+    axes = "ZYX"[-psf.rank :]
+    image = Image(psf.values, axes, dict(zip(axes, psf.spacing_um, strict=True)), offset=0.0)
+    return write(output, image, provenance={"psf": psf.source, "fingerprint": psf.fingerprint}, overwrite=overwrite)
+
+
+def _facts(psf: Psf, path: Path) -> dict[str, Any]:
+    facts = {"file": str(path), "source": psf.source, "pixel_um": list(psf.spacing_um), "shape": list(psf.values.shape)}
+    return facts | {"fingerprint": psf.fingerprint}
+
+
+def _size(psf: Psf) -> str:
+    """Samples and their size, said once where they are alike."""
+    steps = psf.spacing_um[-1:] if len({round(um, 9) for um in psf.spacing_um}) == 1 else psf.spacing_um
+    return f"{' x '.join(map(str, psf.values.shape))} pixels of {' x '.join(f'{um:.4g}' for um in steps)} um"
 
 
 @simulate.command("2d")

@@ -18,6 +18,7 @@ Inputs = Annotated[
 ]
 Axes = Annotated[str | None, typer.Option("--axes", metavar="LETTERS", help="axes of the input, such as TYX [default: from the file]")]
 PixelUm = Annotated[float | None, typer.Option("--pixel-um", help="pixel size in the sample, micrometres [default: from the file]")]
+ZUm = Annotated[float | None, typer.Option("--z-um", help="step between the planes of a stack, micrometres [default: from the file]")]
 Background = Annotated[str | None, typer.Option("--background", metavar="ADU", help="camera offset, ADU [default: auto]")]
 
 Na = Annotated[float | None, typer.Option("--na", help="numerical aperture of the objective [default: from the file]")]
@@ -28,13 +29,29 @@ ImmersionRi = Annotated[
 Pupil = Annotated[
     str | None, typer.Option("--pupil", help="model of the objective: scalar, or vectorial (exact at high NA) [default: scalar]")
 ]
+Microscope = Annotated[
+    str | None, typer.Option("--microscope", help="widefield, confocal, twophoton, lightsheet or lattice [default: widefield]")
+]
+SheetUm = Annotated[
+    float | None, typer.Option("--sheet-um", help="half thickness of the light sheet, where it has fallen to 1/e^2, micrometres")
+]
+PinholeAu = Annotated[float | None, typer.Option("--pinhole-au", help="confocal: diameter of the pinhole, Airy units [default: 1]")]
+ExcitationNm = Annotated[
+    float | None,
+    typer.Option("--excitation-nm", help="laser, nanometres [default: confocal 0.93 x emission, two-photon none]"),
+]
+SampleRi = Annotated[float | None, typer.Option("--sample-ri", help="refractive index of the sample [default: that of the immersion]")]
+DepthUm = Annotated[float | None, typer.Option("--depth-um", help="depth of the object below the cover glass, micrometres [default: 0]")]
 Psf = Annotated[Path | None, typer.Option("--psf", metavar="FILE", help="measured PSF instead of theory")]
 Otf = Annotated[Path | None, typer.Option("--otf", metavar="FILE", help="measured OTF (.mrc) instead of theory")]
 PsfPixelUm = Annotated[
     float | None, typer.Option("--psf-pixel-um", help="pixel size of the PSF file, micrometres [default: from the file]")
 ]
+PsfZUm = Annotated[
+    float | None, typer.Option("--psf-z-um", help="step between planes of the PSF file, micrometres [default: from the file]")
+]
 
-Modality = Annotated[str | None, typer.Option("--modality", help="auto or 2d [default: auto]")]
+Modality = Annotated[str | None, typer.Option("--modality", help="auto, 2d or 3d [default: auto]")]
 Preset = Annotated[str | None, typer.Option("--preset", help="fast, paper (as published) or quality (wants a GPU) [default: fast]")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="settings from a YAML file; options win")]
 Scale = Annotated[int | None, typer.Option("--scale", help="2 halves the pixel size, 1 keeps it [default: 2]")]
@@ -71,9 +88,11 @@ def configuration(given: Mapping[str, Any], file: Path | None) -> Config:
         config = resolve(as_settings(options), None if file is None else read_config(file))
     except ConfigError as fault:
         raise _naming_the_option(fault, options) from None
-    if config.optics.psf_pixel_um is not None and config.optics.psf is None:
-        lone = f"--psf-pixel-um {config.optics.psf_pixel_um:g} without a PSF file"
-        raise ConfigError(f"{lone}: there is nothing that it describes; give --psf too, or leave it out")
+    for name in ("psf_pixel_um", "psf_z_um"):
+        um = getattr(config.optics, name)
+        if um is not None and config.optics.psf is None:
+            lone = f"--{name.replace('_', '-')} {um:g} without a PSF file"
+            raise ConfigError(f"{lone}: there is nothing that it describes; give --psf too, or leave it out")
     return config
 
 

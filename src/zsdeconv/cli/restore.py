@@ -39,7 +39,15 @@ def run(
     psf: options.Psf = None,
     otf: options.Otf = None,
     psf_pixel_um: options.PsfPixelUm = None,
+    psf_z_um: options.PsfZUm = None,
+    microscope: options.Microscope = None,
+    sheet_um: options.SheetUm = None,
+    pinhole_au: options.PinholeAu = None,
+    excitation_nm: options.ExcitationNm = None,
+    sample_ri: options.SampleRi = None,
+    depth_um: options.DepthUm = None,
     pixel_um: options.PixelUm = None,
+    z_um: options.ZUm = None,
     axes: options.Axes = None,
     background: options.Background = None,
     scale: options.Scale = None,
@@ -67,6 +75,7 @@ def run(
         results = _unfinished(results, quiet or json)
     refuse_existing([path for each in results.values() for path in each.all()], overwrite)
     told: list[dict[str, Any]] = []
+    used = settings
     for path, each in results.items():
         started = time.monotonic()
         image = _read(path, settings.input.axes, settings.input.pixel_um)
@@ -78,7 +87,8 @@ def run(
             written = write_run(each, restored, _provenance(model, path), overwrite=overwrite)
             facts |= _done(written, model, started, quiet or json)
         told.append(facts)
-    _close(told, settings, dry_run, json, quiet)
+        used = prepared.config
+    _close(told, used, dry_run, json, quiet)
 
 
 def train(
@@ -91,7 +101,15 @@ def train(
     psf: options.Psf = None,
     otf: options.Otf = None,
     psf_pixel_um: options.PsfPixelUm = None,
+    psf_z_um: options.PsfZUm = None,
+    microscope: options.Microscope = None,
+    sheet_um: options.SheetUm = None,
+    pinhole_au: options.PinholeAu = None,
+    excitation_nm: options.ExcitationNm = None,
+    sample_ri: options.SampleRi = None,
+    depth_um: options.DepthUm = None,
     pixel_um: options.PixelUm = None,
+    z_um: options.ZUm = None,
     axes: options.Axes = None,
     background: options.Background = None,
     scale: options.Scale = None,
@@ -118,7 +136,7 @@ def train(
     if not dry_run:
         model = _trained(prepared, checkpoint_of(output), resume, output.name, quiet)
         facts |= _done([model.save(output, overwrite=overwrite)], model, started, quiet or json)
-    _close([facts], settings, dry_run, json, quiet)
+    _close([facts], prepared.config, dry_run, json, quiet)
 
 
 def predict(

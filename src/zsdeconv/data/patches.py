@@ -16,19 +16,23 @@ Sample = tuple[Tensor, ...]
 class PatchSampler:
     """Batches of random crops with random flips and quarter turns of `samples`, the same for all images of a sample.
 
-    Only symmetries of the pixel grid are used: they move whole pixels, so noise that was white stays white, which an
-    interpolating rotation would not leave so. Quarter turns need square patches: the lateral patch is at
-    most as wide as the narrowest sample. A sample is drawn with the probability of its share of all pixels.
+    `patch_px` is the lateral size, and volumes keep all their slices; or one size per axis. No patch is larger than the
+    smallest sample. Only symmetries of the pixel grid are used: they move whole pixels, so noise that was white stays white,
+    which an interpolating rotation would not leave so. Quarter turns need square patches: both lateral sizes are those of
+    the narrowest sample at most. Nothing is mirrored along z, where a lens need not be symmetric. A sample is drawn with the
+    probability of its share of all pixels.
 
     >>> sampler = PatchSampler([(torch.rand(40, 30), torch.rand(80, 60))], patch_px=16, batch=3)
     >>> [x.shape for x in sampler(torch.Generator().manual_seed(0))]
     [torch.Size([3, 1, 16, 16]), torch.Size([3, 1, 32, 32])]
     """
 
-    def __init__(self, samples: Sequence[Sample], patch_px: int, batch: int) -> None:
-        lateral = min(patch_px, *(n for sample in samples for n in sample[0].shape[-2:]))
+    def __init__(self, samples: Sequence[Sample], patch_px: int | Sequence[int], batch: int) -> None:
+        smallest = [min(sizes) for sizes in zip(*(sample[0].shape for sample in samples), strict=True)]
+        wanted = [*smallest[:-2], patch_px, patch_px] if isinstance(patch_px, int) else patch_px
+        *axial, height, width = (min(n, size) for n, size in zip(wanted, smallest, strict=True))
         self.samples, self.batch = list(samples), batch
-        self.patch_px = (*samples[0][0].shape[:-2], lateral, lateral)
+        self.patch_px = (*axial, min(height, width), min(height, width))
         self.shares = torch.tensor([float(sample[0].numel()) for sample in samples])
 
     def __call__(self, generator: torch.Generator) -> tuple[Batch, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,15 +10,20 @@ import numpy as np
 MAX_PIXELS = 8 * 2**20
 """Pixels learned from at most: a training sees each of so many about ten times, more would only cost memory."""
 REGION_PX = 1024
+REGION_SLICES = 64
+"""Slices of a volume that a region holds at most; it is narrower in proportion, so that all regions have about equal size."""
 
 
 def training_regions(frames: Sequence[np.ndarray], seed: int, max_pixels: int = MAX_PIXELS) -> list[np.ndarray]:
-    """The frames themselves (`*zyx`), or random lateral regions of random frames when all together exceed `max_pixels`.
+    """The frames themselves (`*zyx`), or random regions of random frames when all together exceed `max_pixels`.
 
-    Regions are at most 1024 pixels wide. Memory for training so depends on `max_pixels`, not on the length of a movie.
+    Regions are at most 1024 pixels wide, those of volumes at most 64 slices thick and 1024^2 pixels in all. Memory for
+    training so depends on `max_pixels`, not on the length of a movie.
 
     >>> [region.shape for region in training_regions([np.zeros((2000, 3000))], seed=0, max_pixels=2**21)]
     [(1024, 1024), (1024, 1024)]
+    >>> [region.shape for region in training_regions([np.zeros((70, 300, 200))], seed=0, max_pixels=2**21)]
+    [(64, 128, 128), (64, 128, 128)]
     """
     if sum(frame.size for frame in frames) <= max_pixels:
         return list(frames)
@@ -26,7 +32,14 @@ def training_regions(frames: Sequence[np.ndarray], seed: int, max_pixels: int = 
     order = rng.permutation(len(frames))
     while not regions or sum(region.size for region in regions) + regions[-1].size <= max_pixels:
         frame = frames[order[len(regions) % len(order)]]
-        sizes = [min(REGION_PX, n) for n in frame.shape[-2:]]
-        start = [int(rng.integers(n - size + 1)) for n, size in zip(frame.shape[-2:], sizes, strict=True)]
-        regions.append(frame[..., start[0] : start[0] + sizes[0], start[1] : start[1] + sizes[1]])
+        sizes = _region_shape(frame.shape)
+        start = [int(rng.integers(n - size + 1)) for n, size in zip(frame.shape, sizes, strict=True)]
+        regions.append(frame[tuple(slice(a, a + size) for a, size in zip(start, sizes, strict=True))])
     return regions
+
+
+def _region_shape(shape: Sequence[int]) -> list[int]:
+    """Of one region of a frame `y x` or a volume `z y x`."""
+    slices = [min(REGION_SLICES, n) for n in shape[:-2]]
+    width = int(REGION_PX / math.sqrt(math.prod(slices)))
+    return [*slices, *(min(width, n) for n in shape[-2:])]

@@ -54,13 +54,14 @@ def memory_format(rank: int) -> torch.memory_format:
     return _MEMORY_FORMAT[rank]
 
 
-def conv(rank: int, channels_in: int, channels_out: int, kernel: int = 3, *, padding_mode: str = "zeros") -> Convolution:
-    """Convolution of odd width `kernel` along every axis that keeps the size of its input.
+def conv(rank: int, channels_in: int, channels_out: int, kernel: int | Sequence[int] = 3, *, padding_mode: str = "zeros") -> Convolution:
+    """Convolution of odd width `kernel` (a number, or one per axis) that keeps the size of its input.
 
     >>> conv(3, 1, 8)(torch.zeros(1, 1, 5, 7, 6)).shape
     torch.Size([1, 8, 5, 7, 6])
     """
-    return _CONVOLUTION[rank](channels_in, channels_out, kernel, padding=kernel // 2, padding_mode=padding_mode)
+    widths = per_axis(kernel, rank)
+    return _CONVOLUTION[rank](channels_in, channels_out, widths, padding=tuple(w // 2 for w in widths), padding_mode=padding_mode)
 
 
 def conv_relu(rank: int, channels: Sequence[int]) -> nn.Sequential:
@@ -72,24 +73,26 @@ def conv_relu(rank: int, channels: Sequence[int]) -> nn.Sequential:
     return _chain(rank, channels, lambda: nn.ReLU(inplace=True))
 
 
-def conv_leaky(rank: int, channels: Sequence[int]) -> nn.Sequential:
-    """As `conv_relu`, with a slope of 0.1 below zero, through which a gradient always passes.
+def conv_leaky(rank: int, channels: Sequence[int], slope: float = 0.1, kernels: Sequence[int | Sequence[int]] = ()) -> nn.Sequential:
+    """As `conv_relu`, with a `slope` below zero, through which a gradient always passes; `kernels` of other widths than 3.
 
     >>> conv_leaky(2, (1, 4))(torch.zeros(1, 1, 3, 3)).shape
     torch.Size([1, 4, 3, 3])
     """
-    return _chain(rank, channels, lambda: nn.LeakyReLU(0.1, inplace=True))
+    return _chain(rank, channels, lambda: nn.LeakyReLU(slope, inplace=True), kernels)
 
 
-def _chain(rank: int, channels: Sequence[int], activation: Callable[[], nn.Module]) -> nn.Sequential:
+def _chain(
+    rank: int, channels: Sequence[int], activation: Callable[[], nn.Module], kernels: Sequence[int | Sequence[int]] = ()
+) -> nn.Sequential:
     """Convolutions and activations in turn.
 
     An activation overwrites its input: a convolution does not need its own output to find its gradient, and memory traffic
     is what limits the wide layers.
     """
     layers: list[nn.Module] = []
-    for channels_in, channels_out in itertools.pairwise(channels):
-        layers += [conv(rank, channels_in, channels_out), activation()]
+    for (channels_in, channels_out), kernel in zip(itertools.pairwise(channels), kernels or [3] * (len(channels) - 1), strict=True):
+        layers += [conv(rank, channels_in, channels_out, kernel), activation()]
     return nn.Sequential(*layers)
 
 

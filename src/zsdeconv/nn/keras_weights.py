@@ -12,12 +12,16 @@ from torch import nn
 from zsdeconv.errors import ModelError
 from zsdeconv.nn import blocks
 
+_OURS = {4: (3, 2, 0, 1), 5: (4, 3, 2, 0, 1)}
+"""Axes of a stored kernel, by their number, in our order."""
+
 
 @torch.no_grad()
 def load_keras_weights(module: nn.Module, path: str | Path) -> None:
     """Copy the convolutions of a Keras weight file into `module`, layer by layer in the order of the data flow.
 
-    Keras stores a kernel as `*zyx in out`, torch as `out in *zyx`; both cross-correlate, so no axis is flipped. Needs `h5py`.
+    The published networks work on `y x` and on `y x z` (z last), and Keras stores a kernel as `y x in out` or `y x z in out`,
+    ours is `out in *zyx`; both cross-correlate, so no axis is flipped. Needs `h5py`.
     Raises `ModelError` when the file is not such a file, or holds another network; `module` is then unchanged.
 
     >>> load_keras_weights(blocks.conv(2, 1, 1), "absent.h5")
@@ -30,7 +34,7 @@ def load_keras_weights(module: nn.Module, path: str | Path) -> None:
         raise ModelError(
             f"{path}: {len(stored)} convolutions stored, the network has {len(layers)}; choose the network they were trained with"
         )
-    kernels = [torch.from_numpy(np.moveaxis(kernel, (-1, -2), (0, 1)).copy()) for kernel, _ in stored]
+    kernels = [torch.from_numpy(kernel.transpose(_OURS[kernel.ndim]).copy()) for kernel, _ in stored]
     for number, (layer, kernel) in enumerate(zip(layers, kernels, strict=True), start=1):
         if kernel.shape != layer.weight.shape:
             raise ModelError(
@@ -66,6 +70,6 @@ def _kernel_and_bias(layer: Any) -> tuple[np.ndarray, np.ndarray] | None:
     if len(names) != 2:
         raise KeyError(f"layer {layer.name} stores {len(names)} arrays, not a kernel and a bias")
     kernel, bias = (np.asarray(layer[name]) for name in names)
-    if kernel.ndim < 3 or bias.shape != kernel.shape[-1:]:
+    if kernel.ndim not in _OURS or bias.shape != kernel.shape[-1:]:
         raise KeyError(f"layer {layer.name} stores {kernel.shape} and {bias.shape}, not a kernel and a bias")
     return kernel, bias

@@ -7,8 +7,12 @@ from torch import nn
 
 from zsdeconv.config import Config
 from zsdeconv.nn.fast import FastNet
+from zsdeconv.nn.rcan import TwoStageRCAN
 from zsdeconv.nn.unet import TwoStageUNet
 from zsdeconv.physics.operators import Operator
+
+PUBLISHED = {"unet": TwoStageUNet, "rcan": TwoStageRCAN}
+"""The networks of the publication by the name of their kind, for images of any rank."""
 
 
 def make_network(config: Config, rank: int, forward_operator: Operator) -> nn.Module:
@@ -16,8 +20,9 @@ def make_network(config: Config, rank: int, forward_operator: Operator) -> nn.Mo
 
     Called with `b 1 *zyx` it gives `(denoised, deconvolved)`; it knows its `halo_px` and `stride_px`.
     """
-    if config.network.kind == "unet":
-        return TwoStageUNet(rank, config.scale, generator=torch.Generator().manual_seed(config.seed))
+    if config.network.kind in PUBLISHED:
+        return PUBLISHED[config.network.kind](rank, config.scale, generator=torch.Generator().manual_seed(config.seed))
     with torch.random.fork_rng(devices=[]):  # layers of torch draw their first weights from the global generator
         torch.manual_seed(config.seed)
-        return FastNet(rank, config.scale, forward_operator, config.network.channels)
+        options = config.network.model_dump(include={"channels", "lateral_first", "coarse_start"})
+        return FastNet(rank, config.scale, forward_operator, **options)

@@ -8,7 +8,11 @@ import torch
 from torch import nn
 
 from zsdeconv.nn import blocks
+from zsdeconv.nn.dual import TwoStageNet
 from zsdeconv.symbols import Batch
+
+PUBLISHED_TAIL = {2: (128, 128), 3: (64, 64)}
+"""Channels of the convolutions on the fine grid, by rank."""
 
 
 class UNetStage(nn.Module):
@@ -44,16 +48,16 @@ class UNetStage(nn.Module):
         return x
 
 
-class TwoStageUNet(nn.Module):
+class TwoStageUNet(TwoStageNet):
     """Both stages `f'` and `f` of the published two-stage U-Net: raw image to denoised and deconvolved image.
 
     `scale` is 2 to super-resolve (nearest upsampling before the tail) or 1. The defaults are the published sizes, 13 109 010
-    parameters in 2-D. Stage 2 reads the denoised image and nothing else; each of the two outputs passes a ReLU. Convolutions
-    pad with zeros, as published; images of any size are mirrored up to a multiple of `stride_px` and cut back.
+    parameters in 2-D (tail 128, 128) and 38 952 562 in 3-D (tail 64, 64; pooling is lateral, so a few slices are enough).
+    Each of the two outputs passes a ReLU.
 
-    Weights start as in Keras (Glorot uniform, zero bias), drawn from `generator`, with one exception: the kernels that make
-    the two images take their absolute values. What they weigh is non-negative, so both images start positive everywhere and
-    no output ReLU can be dead from the first step on, which would stop all learning before it.
+    Weights start as in Keras, drawn from `generator`, with one exception: the kernels that make the two images take their
+    absolute values. What they weigh is non-negative, so both images start positive everywhere and no output ReLU can be dead
+    from the first step on, which would stop all learning before it.
 
     >>> denoised, deconvolved = TwoStageUNet(levels=1, convolutions=1)(torch.rand(1, 1, 5, 7))
     >>> denoised.shape, deconvolved.shape
@@ -67,81 +71,60 @@ class TwoStageUNet(nn.Module):
         *,
         levels: int = 4,
         convolutions: int = 3,
-        tail: Sequence[int] = (128, 128),
+        tail: Sequence[int] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
         width = 32
         features = width if convolutions == 1 else width // 2
-        self.rank, self.scale, self.levels, self.convolutions = rank, scale, levels, convolutions
-        self.denoise = UNetStage(rank, levels, convolutions, width)
-        self.denoise_head = blocks.conv_relu(rank, (features, 1))
-        self.deconvolve = UNetStage(rank, levels, convolutions, width)
-        self.tail = blocks.conv_relu(rank, (features, *tail, 1))
-        self._initialise(generator)
-        self.to(memory_format=blocks.memory_format(rank))  # pyright: ignore[reportCallIssue]
-
-    @torch.no_grad()
-    def _initialise(self, generator: torch.Generator | None) -> None:
-        blocks.glorot_(self, generator)
-        for part in (self.denoise_head, self.tail):
-            blocks.convolutions(part)[-1].weight.abs_()
-
-    def forward(self, x: Batch, margin_px: int | Sequence[int] = 0) -> tuple[Batch, Batch]:
-        """Denoised image on the raw grid and deconvolved image on the fine grid, from `b 1 *zyx` of any size.
-
-        `margin_px` raw pixels are cut from every border (a number, or one per axis). The result is the same as cutting the
-        full images, but the tail, more than half of all arithmetic, is computed for what remains only. Under autocast the
-        images still come in the precision of `x`.
-        """
-        margin = blocks.per_axis(margin_px, self.rank)
-        stop = [size - m for size, m in zip(x.shape[2:], margin, strict=True)]
-        assert all(m < s for m, s in zip(margin, stop, strict=True)), f"margins {margin} leave nothing of {tuple(x.shape[2:])} pixels"
-        padded = blocks.pad_to_multiple(x, blocks.lateral(self.rank, self.stride_px))
-        denoised = self.denoise_head(self.denoise(padded))
-        deconvolved = self._fine(self.deconvolve(denoised), margin, stop)
-        return blocks.window(denoised, margin, stop).to(x.dtype), deconvolved.to(x.dtype)
-
-    def _fine(self, features: Batch, start: Sequence[int], stop: Sequence[int]) -> Batch:
-        """The tail's image of raw pixels `start` to `stop`, with as much around them as its convolutions see."""
-        factors = blocks.lateral(self.rank, self.scale)
-        seen = [-(-len(blocks.convolutions(self.tail)) // f) for f in factors]
-        first = [max(a - n, 0) for a, n in zip(start, seen, strict=True)]
-        last = [min(b + n, size) for b, n, size in zip(stop, seen, features.shape[2:], strict=True)]
-        fine = self.tail(blocks.upsample(blocks.window(features, first, last), factors))
-        begin = [(a - c) * f for a, c, f in zip(start, first, factors, strict=True)]
-        end = [(b - c) * f for b, c, f in zip(stop, first, factors, strict=True)]
-        return blocks.window(fine, begin, end)
+        self.levels, self.convolutions = levels, convolutions
+        super().__init__(
+            rank,
+            scale,
+            UNetStage(rank, levels, convolutions, width),
+            blocks.conv_relu(rank, (features, 1)),
+            UNetStage(rank, levels, convolutions, width),
+            blocks.conv_relu(rank, (features, *(PUBLISHED_TAIL[rank] if tail is None else tail), 1)),
+            generator=generator,
+        )
+        with torch.no_grad():
+            for part in (self.denoise_head, self.tail):
+                blocks.convolutions(part)[-1].weight.abs_()
 
     @property
-    def stride_px(self) -> int:
-        """Lateral size of the coarsest pooling block, raw pixels: tiles that begin at its multiples see the same blocks.
+    def stride_px(self) -> tuple[int, ...]:
+        """Size of the coarsest pooling block, raw pixels: tiles that begin at its multiples see the same blocks.
 
         >>> TwoStageUNet(levels=1, convolutions=1).stride_px
-        2
+        (2, 2)
         """
-        return 2**self.levels
+        return blocks.lateral(self.rank, 2**self.levels)
 
     @property
-    def halo_px(self) -> int:
-        """Farthest lateral distance, raw pixels, at which an input pixel can touch an output pixel (exact, over all positions).
+    def halo_px(self) -> tuple[int, ...]:
+        """Farthest distance along each axis, raw pixels, at which an input pixel can touch an output pixel (exact, over all positions).
 
         Holds for tiles that begin at multiples of `stride_px`.
 
         >>> TwoStageUNet(levels=1, convolutions=1).halo_px
-        17
+        (17, 17)
+        >>> TwoStageUNet(rank=3, levels=1, convolutions=1).halo_px
+        (12, 17, 17)
         """
-        tail = len(blocks.convolutions(self.tail))
+        return tuple(self._reach(pool, factor) for pool, factor in zip(blocks.lateral(self.rank, 2), self.factors, strict=True))
+
+    def _reach(self, pool: int, factor: int) -> int:
+        """Along an axis that is pooled by `pool` at each level, and whose fine pixels are `factor` times smaller."""
+        tail, head = (len(blocks.convolutions(part)) for part in (self.tail, self.denoise_head))
         reach = 0
-        for fine in range(self.scale * self.stride_px):
-            first, last = self._stage_input((fine - tail) // self.scale, (fine + tail) // self.scale, self.levels)
-            first, last = self._stage_input(first - 1, last + 1, self.levels)
-            reach = max(reach, fine // self.scale - first, last - fine // self.scale)
+        for fine in range(factor * pool**self.levels):
+            first, last = self._stage_input((fine - tail) // factor, (fine + tail) // factor, pool, self.levels)
+            first, last = self._stage_input(first - head, last + head, pool, self.levels)
+            reach = max(reach, fine // factor - first, last - fine // factor)
         return reach
 
-    def _stage_input(self, first: int, last: int, levels: int) -> tuple[int, int]:
+    def _stage_input(self, first: int, last: int, pool: int, levels: int) -> tuple[int, int]:
         """Input pixels that a stage of so many levels needs for its output pixels `first` to `last`."""
         if levels == 0:
             return first - 2, last + 2
-        first, last = self._stage_input((first - self.convolutions) // 2, (last + self.convolutions) // 2, levels - 1)
-        return 2 * first - self.convolutions, 2 * last + 1 + self.convolutions
+        first, last = self._stage_input((first - self.convolutions) // pool, (last + self.convolutions) // pool, pool, levels - 1)
+        return pool * first - self.convolutions, pool * last + pool - 1 + self.convolutions

@@ -83,8 +83,34 @@ class Psf:
     def require_rank(self, rank: int) -> Psf:
         """The PSF itself if it has `rank` dimensions; `OpticsError` otherwise."""
         if self.rank != rank:
-            raise OpticsError(f"PSF {self.source}: {self.rank}-D, the image is {rank}-D; give a {rank}-D PSF with --psf")
+            advice = "use its central_slice()" if self.rank > rank else "one plane does not say how light spreads in depth"
+            raise OpticsError(f"PSF {self.source}: {self.rank}-D, the image is {rank}-D; give a {rank}-D PSF with --psf ({advice})")
         return self
+
+    def central_slice(self) -> Psf:
+        """The PSF of one plane in focus: the middle plane of a stack, sum 1 (itself in 2-D).
+
+        >>> Psf.from_array(np.einsum("i,j,k", *[np.hanning(7)] * 3), (0.2, 0.1, 0.1), "stack").central_slice().spacing_um
+        (0.1, 0.1)
+        """
+        if self.rank == 2:
+            return self
+        return Psf.from_array(self.values[len(self.values) // 2], self.spacing_um[1:], f"{self.source}, central slice")
+
+    def thinned(self, steps: tuple[int, ...]) -> Psf:
+        """Every `steps`-th sample along each axis, counted from the middle, sum 1: what a stack of every second slice sees.
+
+        Samples are taken, not averaged: a slice does not know how far away its neighbour is. Only a core that no longer
+        lies on the middle sample (to 0.1 of the new, larger pixel) is moved.
+
+        >>> Psf.from_array(np.einsum("i,j,k", *[np.hanning(9)] * 3), (0.2, 0.1, 0.1), "stack").thinned((2, 1, 1)).values.shape
+        (5, 9, 9)
+        """
+        values = self.values[tuple(slice(n // 2 % s, None, s) for n, s in zip(self.values.shape, steps, strict=True))]
+        spacing_um = tuple(um * s for um, s in zip(self.spacing_um, steps, strict=True))
+        if np.abs(core_offset(values)).max() > CENTRING_LIMIT_PX:
+            return Psf.from_array(values, spacing_um, self.source)
+        return Psf(_normalised(values, self.source), spacing_um, self.source)
 
     def resampled(self, spacing_um: tuple[float, ...], energy: float = 0.999) -> Psf:
         """The same PSF on a grid of `spacing_um`: interpolated by a quintic spline, centred again, cropped, sum 1.
@@ -97,10 +123,12 @@ class Psf:
         """
         check_spacing(spacing_um, self.rank, self.source)
         step = [to / mine for to, mine in zip(spacing_um, self.spacing_um, strict=True)]
-        if min(step) * COARSEST_STEP < 1:
+        axis = int(np.argmin(step))
+        if step[axis] * COARSEST_STEP < 1:
+            what, option = ("pixel", "--psf-pixel-um") if axis >= self.rank - 2 else ("plane spacing", "--psf-z-um")
             raise OpticsError(
-                f"PSF {self.source}: pixel {max(self.spacing_um):g} um, at most twice the image's {min(spacing_um):g} um grid is usable; "
-                "give a finer PSF, correct --psf-pixel-um, or use --na and --wavelength-nm instead"
+                f"PSF {self.source}: {what} {self.spacing_um[axis]:g} um, at most twice the image's {spacing_um[axis]:g} um is usable; "
+                f"give a finer PSF, correct {option}, or use --na and --wavelength-nm instead"
             )
         values, _ = recentred(self.values, step)
         if energy < 1:
@@ -108,22 +136,25 @@ class Psf:
         return Psf(_normalised(values, self.source), spacing_um, self.source)
 
 
-def fit_to_image(psf: Psf, yx_shape: tuple[int, ...], limit: float = 0.02) -> Psf:
-    """`psf`, cropped where it is larger than an image of `yx_shape` on the same grid.
+def fit_to_image(psf: Psf, zyx_shape: tuple[int, ...], limit: float = 0.02) -> Psf:
+    """`psf`, cropped where it is larger than an image of `zyx_shape` (or y x) on the same grid.
 
+    Along z only planes that no two slices of the stack are apart are cut: they never meet, so that five slices can be
+    restored with a PSF of fifty planes. Along y and x the PSF has to fit into the image.
     Raises `OpticsError` when more than the fraction `limit` of its light would be lost (an Airy pattern always loses some).
 
     >>> fit_to_image(Psf.from_array(np.outer(np.hanning(9), np.hanning(9)), (0.1, 0.1), "window"), (100, 8)).values.shape
     (9, 7)
     """
-    psf.require_rank(len(yx_shape))
-    kept = cropped(psf.values, [(n - 1) // 2 for n in yx_shape])
+    psf.require_rank(len(zyx_shape))
+    near = cropped(psf.values, [n - 1 for n in zyx_shape[:-2]] + [n // 2 for n in psf.values.shape[-2:]])
+    kept = cropped(near, [n // 2 for n in near.shape[:-2]] + [(n - 1) // 2 for n in zyx_shape[-2:]])
     if kept.shape == psf.values.shape:
         return psf
-    lost = 1 - kept.sum()
+    lost = 1 - kept.sum() / near.sum()
     if lost > limit:
         raise OpticsError(
-            f"PSF {psf.source}: {_size(psf.values.shape)} pixels are more than the image's {_size(yx_shape)} and cropping would lose "
+            f"PSF {psf.source}: {_size(psf.values.shape)} pixels are more than the image's {_size(zyx_shape)} and cropping would lose "
             f"{100 * lost:.1f} % of its light (limit {100 * limit:g} %); give a larger image or a smaller PSF with --psf"
         )
     return Psf(_normalised(kept, psf.source), psf.spacing_um, psf.source)

@@ -48,11 +48,16 @@ def check_psf(psf: Psf | MeasuredPsf, *, optics: Optics | None = None, spacing_u
     from zsdeconv.physics.kernel import Psf
 
     mended = psf if isinstance(psf, Psf) else psf.mended()
-    recorded = [_centring(core_offset(psf.values), 0.1)] if isinstance(psf, Psf) else _as_recorded(psf)
+    recorded = [_centring(core_offset(psf.values), 0.1)] if isinstance(psf, Psf) else _as_recorded(psf, mended)
     findings = [*recorded, _sum(mended.values), _negative(mended.values), _border(mended.values), _symmetry(mended.values)]
     findings.append(_sampling(mended, optics, spacing_um))
+    if mended.rank == 3:
+        findings += [_axial_sampling(mended, optics, spacing_um), _axial_extent(mended)]
     if optics is not None:
-        findings.append(_width(mended, optics))
+        expected = expected_fwhm_um(optics)
+        findings.append(_width("fwhm", fwhm_um(mended), expected[1]))
+        if mended.rank == 3:
+            findings.append(_width("fwhm in z", fwhms_um(mended)[0], expected[0]))
     return findings
 
 
@@ -61,13 +66,40 @@ def fwhm_um(psf: Psf) -> float:
 
     Raises nothing; a PSF that never falls to half counts as wide as its array.
     """
-    centre = tuple(n // 2 for n in psf.values.shape)
+    *_, y, x = fwhms_um(psf)
+    return float(np.sqrt(y * x))
+
+
+def fwhms_um(psf: Psf) -> tuple[float, ...]:
+    """Full width at half maximum along each axis through the middle sample, micrometres. As `fwhm_um`.
+
+    >>> from zsdeconv.physics.optics import Optics
+    >>> from zsdeconv.physics.psf import theoretical_psf
+    >>> [round(w, 2) for w in fwhms_um(theoretical_psf(Optics(1.2, 525, 1.333), (0.05, 0.02, 0.02)))]
+    [0.64, 0.23, 0.23]
+    """
     widths = []
-    for axis in (-2, -1):
-        index: list[int | slice] = list(centre)
+    for axis in range(psf.rank):
+        index: list[int | slice] = [n // 2 for n in psf.values.shape]
         index[axis] = slice(None)
-        widths.append(_profile_fwhm(psf.values[tuple(index)]) * psf.spacing_um[axis])
-    return float(np.sqrt(widths[0] * widths[1]))
+        widths.append(float(_profile_fwhm(psf.values[tuple(index)]) * psf.spacing_um[axis]))
+    return tuple(widths)
+
+
+def expected_fwhm_um(optics: Optics) -> tuple[float, float]:
+    """Full widths at half maximum along z and in the focal plane that theory gives for the microscope, micrometres.
+
+    >>> from zsdeconv.physics.optics import Optics
+    >>> [round(w, 3) for w in expected_fwhm_um(Optics(1.2, 525, 1.333))]  # 0.5145 wavelength / NA in the plane
+    [0.637, 0.225]
+    """
+    from zsdeconv.physics.volume import AXIAL_REACH, focus_of, radial_intensity
+
+    focus_um, reach = focus_of(optics), AXIAL_REACH / optics.axial_cutoff_per_um
+    z, r = np.linspace(-reach, reach, 801), np.linspace(0, optics.wavelength_um / optics.na, 401)
+    along = radial_intensity(optics, z, np.zeros(1), focus_um)[:, 0]
+    across = radial_intensity(optics, np.zeros(1), r, focus_um)[0]
+    return float(_profile_fwhm(along) * (z[1] - z[0])), float(2 * _half_distance(across / across[0]) * r[1])
 
 
 def sampling_finding(optics: Optics, pixel_um: float, scale: int) -> Finding:
@@ -107,9 +139,9 @@ def _judged(name: str, value: float, limits: tuple[float, float], ok: str, advic
     return Finding(level, name, float(value), limits[0], ok if level == "ok" else f"{ok} (limit {limits[0]:g}); {advice}")
 
 
-def _as_recorded(measured: MeasuredPsf) -> list[Finding]:
-    light = (measured.values - measured.background).sum()
-    share = measured.background * measured.values.size / light
+def _as_recorded(measured: MeasuredPsf, mended: Psf) -> list[Finding]:
+    light = (measured.values.max() - measured.background) / mended.values.max()
+    share = measured.background * mended.values.size / light
     text = f"background {measured.background:.4g}, {100 * share:.1f} % of the PSF's light"
     background = _judged("background", abs(share), (0.01, np.inf), text, "it is subtracted")
     return [_centring(np.array(measured.offset_px), 0.5), background]
@@ -161,8 +193,31 @@ def _sampling(psf: Psf, optics: Optics | None, spacing_um: tuple[float, ...] | N
     return Finding(level, "sampling", pixel, limit, f"pixel {pixel:.4g} um, limit {what} = {limit:.3g} um{advice}")
 
 
-def _width(psf: Psf, optics: Optics) -> Finding:
-    expected, width = AIRY_FWHM * optics.wavelength_um / optics.na, fwhm_um(psf)
+def _axial_sampling(psf: Psf, optics: Optics | None, spacing_um: tuple[float, ...] | None) -> Finding:
+    """Step in z against what it has to carry, in the order of `_sampling`."""
+    if optics is not None:
+        limit, what = optics.axial_nyquist_um, "wavelength/(2 n - 2 sqrt(n^2 - NA^2))"
+    elif spacing_um is not None and len(spacing_um) == 3:
+        limit, what = 2 * spacing_um[0], "twice the image's step"
+    else:
+        limit, what = fwhms_um(psf)[0] / 2, "half its own length"
+    relative = psf.spacing_um[0] / limit
+    level: Level = "ok" if relative <= 1.001 else "warn" if relative <= 3 else "fail"
+    advice = "" if level == "ok" else "; give a PSF of closer planes, or correct --psf-z-um"
+    return Finding(
+        level, "sampling in z", psf.spacing_um[0], float(limit), f"step {psf.spacing_um[0]:.4g} um, limit {what} = {limit:.3g} um{advice}"
+    )
+
+
+def _axial_extent(psf: Psf) -> Finding:
+    """Light of the outermost planes relative to the brightest one: what is cut off in depth."""
+    light = psf.values.sum((1, 2))
+    ends = max(abs(light[0]), abs(light[-1])) / light.max()
+    text = f"the outermost of {len(light)} planes hold {100 * ends:.1f} % of the brightest one's light"
+    return _judged("depth", ends, (0.3, np.inf), text, "give more planes (of a wide-field microscope they never grow dark)")
+
+
+def _width(name: str, width: float, expected: float) -> Finding:
     ratio = width / expected
     level: Level = "ok" if 0.85 <= ratio <= 1.5 else "warn" if 0.6 <= ratio <= 3 else "fail"
     advice = (
@@ -170,7 +225,7 @@ def _width(psf: Psf, optics: Optics) -> Finding:
         if level == "ok"
         else "; check --na, --wavelength-nm and --psf-pixel-um" + ("" if ratio < 1 else ", the bead's size and the focus")
     )
-    return Finding(level, "fwhm", width, 1.5 * expected, f"width {width:.3g} um, theory {expected:.3g} um{advice}")
+    return Finding(level, name, width, 1.5 * expected, f"width {width:.3g} um, theory {expected:.3g} um{advice}")
 
 
 def _profile_fwhm(profile: np.ndarray) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from zsdeconv.errors import ImageError, OpticsError, UserError
 from zsdeconv.image import Image
 from zsdeconv.physics.kernel import Psf, check_spacing, check_values
+from zsdeconv.physics.psf_check import AIRY_FWHM
 from zsdeconv.physics.resample import core_offset, cropped, recentred
 
 SIGNIFICANT = 3.0
@@ -76,37 +77,87 @@ def measure_psf(
     *,
     pixel_um: float | None = None,
     z_um: float | None = None,
-    rank: int = 2,
+    rank: int | None = 2,
     central_slice: bool = False,
     background: float | None = None,
 ) -> MeasuredPsf:
-    """Read a PSF file and find its background and centre, changing nothing yet. Arguments and errors as `read_psf`."""
+    """Read a PSF file and find its background and centre, changing nothing yet.
+
+    Arguments and errors as `read_psf`; with `rank` None the file may be either, a plane or a stack.
+    """
     source = Path(path).name
     if pixel_um is not None:
         check_spacing((pixel_um,), 1, source)
-    values, spacing_um = _read(Path(path), pixel_um, z_um)
+    values, spacing_um = read_samples(path, pixel_um, z_um)
     check_values(np.abs(values), source)
+    rank = values.ndim if rank is None else rank
     ceiling = np.inf
     if values.ndim == 3 and rank == 2:
         # The background is the camera's, the same in every plane: where the focused spot fills its field, others still show it.
-        ceiling = min(_clipped_mean(np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]])) for plane in values)
+        ceiling = min(clipped_mean(np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]])) for plane in values)
         values, spacing_um = _focal_plane(values, central_slice, source), spacing_um[1:]
     if values.ndim != rank:
-        raise OpticsError(f"PSF {source}: {values.ndim}-D {values.shape}, the image is {rank}-D; give a {rank}-D PSF with --psf")
+        raise OpticsError(
+            f"PSF {source}: one plane {values.shape}, the image is 3-D, a stack: how light spreads in depth is not in it; "
+            "give a PSF of several planes with --psf, or --na and --wavelength-nm"
+        )
     if min(values.shape) < 3:
         raise OpticsError(f"PSF {source}: {values.shape} samples, at least 3 along each axis are needed; give another file with --psf")
     if np.ptp(values) == 0:
         raise OpticsError(f"PSF {source}: constant {values.flat[0]:.4g}, no spot is in it; give another file with --psf")
     if np.isnan(spacing_um[-2:]).any():
         raise OpticsError(f"PSF {source}: the file does not state its pixel size; give --psf-pixel-um")
+    if np.isnan(spacing_um[0]):
+        raise OpticsError(f"PSF {source}: the file does not state the step between its {len(values)} planes; give --psf-z-um")
     check_spacing(spacing_um, rank, source)
-    level = border_background(values) if background is None else float(background)
-    if background is None and level > ceiling + FILLED_FIELD * np.ptp(values):
-        level = ceiling
+    level = background_of(values, ceiling) if background is None else float(background)
     signal = values - level
+    if rank == 3:
+        _check_focus(signal, source)
     middle = (np.array(values.shape) - 1) / 2
     offset = np.zeros(rank) if signal.max() <= 0 else recentred(signal, (1.0,) * rank)[1] - middle
     return MeasuredPsf(values, spacing_um, source, level, tuple(float(o) for o in offset))
+
+
+def background_of(values: np.ndarray, ceiling: float = np.inf) -> float:
+    """Background of a plane (not above that of the darkest plane of its stack, `ceiling`) or of a stack."""
+    if values.ndim == 3:
+        return _level_of_stack(values)
+    level = border_background(values)
+    return ceiling if level > ceiling + FILLED_FIELD * np.ptp(values) else level
+
+
+def _level_of_stack(values: np.ndarray) -> float:
+    """The background is the camera's, the same in every plane, but a defocused spot fills its field with light.
+
+    So it is measured on the planes whose borders are as dark as the darkest one's (within four standard errors), less the
+    tail that the border of a focal plane holds. That tail is known: of the light L of a focus of width w = wavelength / NA
+    it is L w / (2 pi^3 r^3) at r. A fit that takes more away has met an uneven field.
+    """
+    borders = np.concatenate([values[:, 0], values[:, -1], values[:, :, 0], values[:, :, -1]], axis=1)
+    levels = np.array([clipped_mean(border) for border in borders])
+    darkest = int(levels.argmin())
+    spread = 1.4826 * np.median(np.abs(borders[darkest] - np.median(borders[darkest])))
+    dark = levels <= levels[darkest] + 4 * spread / np.sqrt(borders.shape[1])
+    level = float(levels[dark].mean())
+    sharp = values[int(values.max((1, 2)).argmax())] - level
+    width = 2 * np.sqrt((sharp > 0.5 * sharp.max()).sum() / np.pi) / AIRY_FWHM
+    tail = max(sharp.sum(), 0.0) * width / (2 * np.pi**3 * (min(sharp.shape) / 2) ** 3)
+    return float(np.clip(border_background(values[dark].mean(0)), level - 3 * tail, level))
+
+
+def _check_focus(signal: np.ndarray, source: str) -> None:
+    """Raise `OpticsError` unless a stack is brightest in the middle of something: below half of that on either side."""
+    from scipy.ndimage import uniform_filter1d
+
+    peaks = uniform_filter1d(uniform_filter1d(signal, 3, axis=1), 3, axis=2).max(axis=(1, 2))
+    brightest = int(peaks.argmax())
+    below = peaks < 0.5 * peaks[brightest]
+    if peaks[brightest] > 0 and not (below[:brightest].any() and below[brightest:].any()):
+        raise OpticsError(
+            f"PSF {source}: brightest in plane {brightest + 1} of {len(peaks)} and not below half of that on both sides, so its focus is "
+            "cut off and its centre unknown; give a stack with planes on both sides of the focus, or --na and --wavelength-nm"
+        )
 
 
 def border_background(values: np.ndarray) -> float:
@@ -120,7 +171,10 @@ def border_background(values: np.ndarray) -> float:
     >>> round(border_background(100 + 900 * np.exp(-(x**2 + y**2) / 18)), 1)
     100.0
     """
-    centre = np.array(values.shape) // 2 + core_offset(values - np.median(values))
+    above = values - np.median(values)
+    if above.max() <= 0:  # no spot at all, as in a plane that a clean PSF does not reach
+        return float(np.median(values))
+    centre = np.array(values.shape) // 2 + core_offset(above)
     grids = np.meshgrid(*(np.arange(n) - c for n, c in zip(values.shape, centre, strict=True)), indexing="ij", sparse=True)
     r = np.sqrt(sum(g**2 for g in grids))
     ring = np.round(r).astype(int).ravel()
@@ -129,7 +183,7 @@ def border_background(values: np.ndarray) -> float:
     if len(rings) < 4:
         return 0.0
     flat = values.ravel()
-    level = np.array([_clipped_mean(flat[ring == k]) for k in rings])
+    level = np.array([clipped_mean(flat[ring == k]) for k in rings])
     return _fitted_level(np.array(rings, float), level, np.sqrt(counts[rings]), bool(values.min() >= 0))
 
 
@@ -150,7 +204,12 @@ def _significant_halves(signal: np.ndarray) -> list[int]:
     """Half widths of the centred box that ends where three shells in a row cannot be told from noise (3 standard errors).
 
     Going outwards and stopping there, a neighbouring bead or an uneven background further out does not count as light.
+    In a stack the box is found in y and x on the sum over z, and then in z on what the box holds of each plane.
     """
+    if signal.ndim == 3:
+        lateral = _significant_halves(signal.sum(0))
+        light = cropped(signal, [len(signal) // 2, *lateral]).sum((1, 2))
+        return [*_significant_halves(light), *lateral]
     middle = np.array(signal.shape) // 2
     grids = np.meshgrid(*(np.abs(np.arange(n) - m) for n, m in zip(signal.shape, middle, strict=True)), indexing="ij", sparse=True)
     shell = np.maximum.reduce(np.broadcast_arrays(*grids))
@@ -163,15 +222,16 @@ def _significant_halves(signal: np.ndarray) -> list[int]:
     return [min(reach, int(m)) for m in middle]
 
 
-def _clipped_mean(samples: np.ndarray) -> float:
+def clipped_mean(samples: np.ndarray) -> float:
     """Mean of the samples near their median: without other beads, and unlike the median not biased by skewed photon noise."""
     distance = np.abs(samples - np.median(samples))
     limit = 4 * 1.4826 * np.median(distance) or 3 * samples.std()
     return float(samples[distance <= limit].mean())
 
 
-def _read(path: Path, pixel_um: float | None, z_um: float | None) -> tuple[np.ndarray, tuple[float, ...]]:
+def read_samples(path: str | Path, pixel_um: float | None, z_um: float | None) -> tuple[np.ndarray, tuple[float, ...]]:
     """Samples (axes of length 1 removed) and pixel size (NaN where unknown) of an image file."""
+    path = Path(path)
     image = _image(path, pixel_um, z_um)
     values = np.squeeze(np.asarray(image.data))
     if np.iscomplexobj(values):

@@ -1,62 +1,188 @@
-"""Focal intensity of an aberration-free circular pupil, by the Debye integral over the polar angle.
+"""Intensity of a circular pupil in and around its focus, by the Debye integral over the polar angle.
 
 With k = 2 pi n / wavelength and theta up to alpha = arcsin(NA / n), every model below is a sum of squared integrals
 
-    I(r) = sum_m c_m | integral_0^alpha a_m(theta) J_m(k r sin theta) d theta |^2.
+    I(r, z) = sum_m c_m | integral_0^alpha a_m(theta) J_m(k r sin theta) exp(i phase(theta, z)) d theta |^2.
 
-A pupil is a row of (m, c_m, a_m). Gauss-Legendre quadrature over theta makes the result exact at any radius, so no grid
-(and no wrap-around of one) enters the PSF. Defocus is a phase exp(i k z cos theta) on a_m.
+A pupil is a row of (m, c_m, a_m). Gauss-Legendre quadrature over theta makes the result exact at any point, so no grid
+(and no wrap-around of one) enters the PSF. Defocus is the phase -k z cos theta. One plane interface, the cover glass,
+between an immersion n and a sample n' adds the aberration of a point at depth d (`aberration`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from zsdeconv.physics.optics import Optics
 
-Term = tuple[int, float, Callable[[np.ndarray], np.ndarray]]
+
+class Ray(NamedTuple):
+    """Behind the interface: cosine of the angle there, transmission for s and p light, sine there over sine before."""
+
+    cos: Any
+    s: Any
+    p: Any
+    sines: float
+
+
+Term = tuple[int, float, Callable[[np.ndarray, Ray], np.ndarray]]
 
 # The scalar pupil is uniform in pupil area, sin(theta) cos(theta) d theta: the Airy pattern, exactly.
 # The vectorial one (Richards and Wolf, Proc. R. Soc. A 253, 1959) is the unpolarised focus of an aplanatic lens, hence its
-# sqrt(cos theta). By reciprocity it is also the image of a freely rotating dipole.
+# sqrt(cos theta). By reciprocity it is also the image of a freely rotating dipole. Behind an interface the fields are those
+# of Hell, Reiner, Cremer and Stelzer (J. Microsc. 169, 1993) and Torok and Varga (Appl. Opt. 36, 1997).
 TERMS: dict[str, tuple[Term, ...]] = {
-    "scalar": ((0, 1.0, lambda t: np.sin(t) * np.cos(t)),),
+    "scalar": ((0, 1.0, lambda t, ray: np.sin(t) * np.cos(t)),),
     "vectorial": (
-        (0, 1.0, lambda t: np.sqrt(np.cos(t)) * np.sin(t) * (1 + np.cos(t))),
-        (1, 2.0, lambda t: np.sqrt(np.cos(t)) * np.sin(t) ** 2),
-        (2, 1.0, lambda t: np.sqrt(np.cos(t)) * np.sin(t) * (1 - np.cos(t))),
+        (0, 1.0, lambda t, ray: np.sqrt(np.cos(t)) * np.sin(t) * (ray.s + ray.p * ray.cos)),
+        (1, 2.0, lambda t, ray: np.sqrt(np.cos(t)) * np.sin(t) ** 2 * ray.p * ray.sines),
+        (2, 1.0, lambda t, ray: np.sqrt(np.cos(t)) * np.sin(t) * (ray.s - ray.p * ray.cos)),
     ),
 }
+CHUNK = 256
+"""Radii at a time: it bounds the memory of the Bessel functions to megabytes."""
 
 
 def focal_intensity(optics: Optics, r_um: np.ndarray) -> np.ndarray:
     """Intensity at distance `r_um` (any shape, micrometres) from the focus, in the focal plane; 1 at the focus.
 
+    That of the lens without aberration, at the emission wavelength.
+
     >>> focal_intensity(Optics(0.5, 500), np.array([0.0, 0.61])).round(3)  # the first dark ring lies at 0.61 wavelength / NA
     array([1., 0.])
     """
-    from scipy.special import j0, j1
-
-    theta, weight = _angles(optics, float(np.max(r_um)))
-    argument = 2 * np.pi * optics.ri / optics.wavelength_um * np.multiply.outer(r_um, np.sin(theta))
-    bessel = [j0(argument)]
-    if len(TERMS[optics.pupil]) > 1:  # J_2 from the other two: scipy's general order is ten times slower
-        bessel.append(j1(argument))
-        bessel.append(2 * bessel[1] / np.where(argument == 0, 1, argument) - np.where(argument == 0, 0, bessel[0]))
+    theta, weight = _angles(optics, 2 * np.pi * optics.na / optics.wavelength_um * float(np.max(r_um)))
+    bessel = _bessel(optics, optics.wavelength_um, r_um, theta)
     intensity, at_focus = np.zeros(np.shape(r_um)), 0.0
     for order, factor, amplitude in TERMS[optics.pupil]:
-        a = weight * amplitude(theta)
+        a = weight * amplitude(theta, _straight(theta))
         intensity += factor * (bessel[order] @ a) ** 2
         at_focus += factor * a.sum() ** 2 if order == 0 else 0.0
     return intensity / at_focus
 
 
-def _angles(optics: Optics, r_max_um: float) -> tuple[np.ndarray, np.ndarray]:
-    """Quadrature nodes and weights over theta, enough for the fastest oscillation at `r_max_um`."""
-    phase = 2 * np.pi * optics.na / optics.wavelength_um * r_max_um
-    # Half a node per radian resolves the Bessel functions; the other 48 bring the error below 1e-12 (up to NA = n).
-    nodes, weights = np.polynomial.legendre.leggauss(48 + int(np.ceil(phase / 2)))
-    alpha = np.arcsin(optics.na / optics.ri)
-    return alpha / 2 * (nodes + 1), alpha / 2 * weights
+def defocused_intensity(optics: Optics, r_um: np.ndarray, z_um: np.ndarray, wavelength_um: float | None = None) -> np.ndarray:
+    """Intensity (z r) at distances `r_um` (r) from the axis in the planes `z_um` (z); 1 at an unaberrated focus.
+
+    `z_um` is how far the objective has been focused beyond a point (deeper into the sample, in the immersion's index, as a
+    stage drives it). Under aberration the brightest plane is not z = 0; `axial_focus_um` finds it. `wavelength_um` (vacuum)
+    is that of the emission unless given.
+
+    >>> optics = Optics(0.5, 500)
+    >>> defocused_intensity(optics, np.array([0.0, 0.61]), np.array([0.0, 4.0])).round(2)  # dark at z = 2 n wavelength / NA^2
+    array([[1.  , 0.  ],
+           [0.  , 0.04]])
+    """
+    wavelength = optics.wavelength_um if wavelength_um is None else wavelength_um
+    k = 2 * np.pi / wavelength
+    reach = optics.na * float(np.max(r_um)) + float(np.abs(z_um).max()) * (optics.ri - np.sqrt(optics.ri**2 - optics.na**2))
+    theta, weight = _angles(optics, k * (reach + _path_range_um(optics)))
+    ray, detour_um = _behind_glass(optics, theta)
+    phase = np.exp(1j * k * (detour_um[:, None] - optics.ri * np.multiply.outer(np.cos(theta), z_um)))
+    terms = [(order, factor, (weight * amplitude(theta, ray))[:, None] * phase) for order, factor, amplitude in TERMS[optics.pupil]]
+    planes = [_planes(optics, wavelength, part, theta, terms) for part in np.split(r_um, range(CHUNK, len(r_um), CHUNK))]
+    straight = sum(weight * amplitude(theta, _straight(theta)) for order, _, amplitude in TERMS[optics.pupil] if order == 0)
+    return np.concatenate(planes, axis=1) / np.sum(straight) ** 2
+
+
+def axial_focus_um(optics: Optics, intensity: Callable[[np.ndarray], np.ndarray] | None = None) -> float:
+    """The `z_um` at which a point on the axis is brightest: 0 without aberration, n / n' - 1 times the depth for a small NA.
+
+    `intensity(z_um)` is that of the lens at the emission wavelength unless given.
+
+    >>> round(axial_focus_um(Optics(0.3, 500, 1.0, sample_ri=1.33, depth_um=20)), 1)  # 20 (1 / 1.33 - 1) = -5.0
+    -5.1
+    """
+    from scipy.optimize import minimize_scalar
+
+    if not optics.aberrated:
+        return 0.0
+    along = intensity or (lambda z: defocused_intensity(optics, np.zeros(1), z)[:, 0])
+    low, high = ray_foci_um(optics)
+    unit = 1 / optics.axial_cutoff_per_um
+    z = np.linspace(low - unit, high + unit, 1 + int(np.ceil((high - low + 2 * unit) / (unit / 12))))
+    best = z[int(along(z).argmax())]
+    found: Any = minimize_scalar(lambda v: -along(np.array([v]))[0], bounds=(best - unit / 6, best + unit / 6), method="bounded")
+    return float(found.x)
+
+
+def ray_foci_um(optics: Optics) -> tuple[float, float]:
+    """Smallest and largest `z_um` at which rays of one angle cross the axis, over the inner 95 % of the usable aperture."""
+    if not optics.aberrated:
+        return 0.0, 0.0
+    assert optics.depth_um is not None and optics.sample_ri is not None
+    sine = 0.95 * min(optics.na, optics.sample_ri)
+    before, behind = (np.sqrt(n**2 - sine**2) for n in (optics.ri, optics.sample_ri))
+    ends = (optics.depth_um * (optics.ri / optics.sample_ri - 1), optics.depth_um * (before / behind - 1))
+    return min(ends), max(ends)
+
+
+def _planes(
+    optics: Optics, wavelength_um: float, r_um: np.ndarray, theta: np.ndarray, terms: list[tuple[int, float, np.ndarray]]
+) -> np.ndarray:
+    bessel = _bessel(optics, wavelength_um, r_um, theta)
+    total = np.zeros((len(r_um), terms[0][2].shape[1]))
+    for order, factor, amplitude in terms:
+        total += factor * ((bessel[order] @ np.real(amplitude)) ** 2 + (bessel[order] @ np.imag(amplitude)) ** 2)
+    return total.T
+
+
+def _bessel(optics: Optics, wavelength_um: float, r_um: np.ndarray, theta: np.ndarray) -> list[np.ndarray]:
+    """J_m(k r sin theta) for each order m that the pupil has (shape of r, theta)."""
+    from scipy.special import j0, j1
+
+    argument = 2 * np.pi * optics.ri / wavelength_um * np.multiply.outer(r_um, np.sin(theta))
+    bessel = [j0(argument)]
+    if len(TERMS[optics.pupil]) > 1:  # J_2 from the other two: scipy's general order is ten times slower
+        bessel.append(j1(argument))
+        bessel.append(2 * bessel[1] / np.where(argument == 0, 1, argument) - np.where(argument == 0, 0, bessel[0]))
+    return bessel
+
+
+def _straight(theta: np.ndarray) -> Ray:
+    """No interface."""
+    return Ray(np.cos(theta), 1.0, 1.0, 1.0)
+
+
+def _behind_glass(optics: Optics, theta: np.ndarray) -> tuple[Ray, np.ndarray]:
+    """The refracted rays, and the optical path d (n' cos theta' - n cos theta) by which they are late, per angle.
+
+    Beyond the critical angle the path is imaginary: that light reaches the lens from points within a wavelength of the glass only.
+    """
+    if not optics.aberrated:
+        return _straight(theta), np.zeros(len(theta))
+    assert optics.depth_um is not None and optics.sample_ri is not None
+    n, m, cos = optics.ri, optics.sample_ri, np.cos(theta)
+    refracted = np.sqrt(1 - (n / m * np.sin(theta)) ** 2 + 0j)
+    ray = Ray(refracted, 2 * n * cos / (n * cos + m * refracted), 2 * n * cos / (m * cos + n * refracted), n / m)
+    return ray, optics.depth_um * (m * refracted - n * cos)
+
+
+def _path_range_um(optics: Optics) -> float:
+    """By how much the aberration's optical path differs between axis and edge, at most."""
+    _, path = _behind_glass(optics, np.linspace(0, np.arcsin(optics.na / optics.ri), 200))
+    return float(np.ptp(np.real(path)))
+
+
+def _angles(optics: Optics, phase: float) -> tuple[np.ndarray, np.ndarray]:
+    """Quadrature nodes and weights over theta, enough for an integrand that turns by `phase` from axis to edge."""
+    # Half a node per radian resolves the oscillations; the other 48 bring the error below 1e-12 (up to NA = n).
+    nodes, weights = _legendre(48 + int(np.ceil(phase / 2)))
+    edges = [0.0, np.arcsin(optics.na / optics.ri)]
+    if optics.aberrated and optics.sample_ri is not None and optics.sample_ri < optics.na:
+        edges.insert(1, np.arcsin(optics.sample_ri / optics.ri))  # the path has a kink at the critical angle
+    spans = [(a, (b - a) / 2) for a, b in pairwise(edges)]
+    return np.concatenate([a + h * (nodes + 1) for a, h in spans]), np.concatenate([h * weights for _, h in spans])
+
+
+@lru_cache(maxsize=8)
+def _legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
+    from scipy.special import roots_legendre
+
+    # numpy solves a dense eigenproblem for them, which is slow for the many that a deep aberration needs
+    return np.polynomial.legendre.leggauss(count) if count < 500 else roots_legendre(count)

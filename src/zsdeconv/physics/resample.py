@@ -43,7 +43,8 @@ class Interpolant:
 
     Samples stay samples (no averaging over pixels), so that a PSF read from a file and one from theory mean the same.
     Where the new grid is coarser, frequencies beyond its Nyquist limit are removed first: a PSF that the grid can carry has
-    none, its noise has. The sum over samples times the pixel size is kept.
+    none, its noise has. Along z nothing is removed: a plane shows what is in its focus, not a mean over the step to the next.
+    The sum over samples times the pixel size is kept.
 
     >>> f = Interpolant(np.outer(np.hanning(9), np.hanning(11)), step=(0.5, 0.5))
     >>> f(centre=(4, 5), half=(6, 7)).shape
@@ -58,7 +59,8 @@ class Interpolant:
         self._knots = []
         self._coefficients = np.pad(values, PAD)
         for axis, ratio in enumerate(self.step):
-            samples = _low_passed(np.moveaxis(self._coefficients, axis, 0), ratio)
+            samples = np.moveaxis(self._coefficients, axis, 0)
+            samples = _low_passed(samples, ratio) if axis >= values.ndim - 2 else samples
             spline = make_interp_spline(np.arange(len(samples)), samples, k=SPLINE_ORDER)
             self._knots.append(spline.t)
             self._coefficients = np.moveaxis(spline.c, 0, axis)

@@ -1,0 +1,139 @@
+"""From beads to a PSF: on simulated beads, whose truth is known, and on a real stack."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from zsdeconv.errors import OpticsError
+from zsdeconv.physics.beads import measure_beads, read_beads
+from zsdeconv.physics.optics import Optics
+from zsdeconv.physics.psf import check_psf, fwhms_um, theoretical_psf
+
+SPACING = (0.15, 0.05, 0.06)
+SIGMA_UM = (0.26, 0.1, 0.13)
+FWHM_UM = tuple(2.3548 * s for s in SIGMA_UM)
+PLACES = ((14.3, 25.2, 30.7, 1.0), (15.1, 70.8, 28.4, 0.7), (13.6, 30.5, 84.1, 0.8), (14.7, 75.45, 88.6, 0.6))
+
+
+def spot(shape: tuple[int, ...], centre: tuple[float, ...], skew: float = 0.0) -> np.ndarray:
+    """A Gaussian of `SIGMA_UM`, with a weak neighbour towards +y where `skew` is not 0."""
+    rank = len(shape)
+    grids = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij", sparse=True)
+    units = [(g - c) * step / s for g, c, step, s in zip(grids, centre, SPACING[-rank:], SIGMA_UM[-rank:], strict=True)]
+    side = [u - (2.2 if axis == rank - 2 else 0) for axis, u in enumerate(units)]
+    return np.exp(-sum(u**2 for u in units) / 2) + skew * np.exp(-sum(u**2 for u in side) / 2)
+
+
+def field(
+    places: tuple = PLACES, shape: tuple[int, ...] = (29, 101, 117), skew: float = 0.0, height: float = 3000, seed: int = 0
+) -> np.ndarray:
+    clean = sum(height * p[-1] * spot(shape, p[:-1], skew) for p in places)
+    rng = np.random.default_rng(seed)
+    return rng.poisson(clean + 20) + rng.normal(100, 2, shape)
+
+
+def test_known_beads_are_found_and_measured() -> None:
+    beads = measure_beads(field(), SPACING, "simulated")
+    assert (beads.found, beads.used, beads.rejected) == (4, 4, {})
+    assert beads.fwhm_um == pytest.approx(FWHM_UM, rel=0.01)  # photon noise of 10 000 photons: 0.5 %
+    truth = np.array([p[:3] for p in PLACES])
+    assert beads.centres_px[np.argsort(beads.centres_px[:, 1])] == pytest.approx(truth[np.argsort(truth[:, 1])], abs=0.03)
+    shape = beads.psf.values.shape
+    expected = spot(shape, tuple(n // 2 for n in shape))
+    expected /= expected.sum()
+    assert all(n % 2 for n in shape)
+    assert np.sqrt(((beads.psf.values - expected) ** 2).sum() / (expected**2).sum()) < 0.02
+    assert beads.psf.spacing_um == SPACING
+    assert "simulated (4 of 4)" in beads.psf.source
+    assert fwhms_um(beads.psf) == pytest.approx(FWHM_UM, rel=0.04)
+
+
+def test_one_plane_of_beads() -> None:
+    beads = measure_beads(field(tuple(p[1:] for p in PLACES), (101, 117)), SPACING[1:], "plane")
+    assert beads.used == 4
+    assert beads.fwhm_um == pytest.approx(FWHM_UM[1:], rel=0.02)
+    assert beads.psf.rank == 2
+
+
+def test_asymmetry_is_kept() -> None:
+    values = measure_beads(field(skew=0.3), SPACING, "skew").psf.values
+    middle = tuple(n // 2 for n in values.shape)
+    up, down = values[middle[0], middle[1] + 4, middle[2]], values[middle[0], middle[1] - 4, middle[2]]
+    assert up > 2 * down
+
+
+def test_what_cannot_be_used_is_left_out_and_counted() -> None:
+    others = ((14.0, 50.4, 2.9, 0.9), (1.2, 51.0, 58.0, 0.9), (15.0, 84.0, 90.0, 0.5))
+    image = field((*PLACES, *others))
+    beads = measure_beads(image, SPACING, "field")
+    assert beads.rejected == {"border": 2, "overlapping": 2}
+    assert (beads.found, beads.used) == (7, 3)
+    assert beads.fwhm_um == pytest.approx(FWHM_UM, rel=0.01)
+    clipped = np.minimum(np.rint(image), 2500)
+    measured = measure_beads(clipped, SPACING, "clipped")
+    assert measured.rejected["saturated"] >= 1
+    assert measured.fwhm_um == pytest.approx(FWHM_UM, rel=0.02)
+
+
+def test_clumps_are_unlike() -> None:
+    clump = tuple((14.0, y, 57.0 + dx, 0.5) for y, dx in ((52.0, -2.0), (52.0, 2.0)))
+    beads = measure_beads(field((*PLACES, *clump)), SPACING, "clump")
+    assert beads.rejected == {"unlike": 1}
+    assert beads.fwhm_um == pytest.approx(FWHM_UM, rel=0.01)
+
+
+def test_haze_that_varies_with_depth_is_not_part_of_the_psf() -> None:
+    haze = 40 * np.linspace(0, 1, 29)[:, None, None]
+    clear, hazy = (measure_beads(image, SPACING, "x").psf.values for image in (field(), field() + haze))
+    n = min(len(clear), len(hazy)) // 2
+    light = [v[len(v) // 2 - n : len(v) // 2 + n + 1].sum((1, 2)) for v in (clear, hazy)]
+    assert light[1] == pytest.approx(light[0], abs=2e-3)
+
+
+def test_beads_of_a_lens() -> None:
+    """A wide-field PSF with its rings comes back; the removed frequencies held none of it."""
+    optics = Optics(1.2, 525, 1.333)
+    psf = theoretical_psf(optics, (0.15, 0.05, 0.05), (2.1, 1.5, 1.5)).values
+    image = np.zeros((29, 95, 97))
+    image[:, 10:71, 15:76] = 4000 * psf / psf.max()
+    image = np.random.default_rng(1).poisson(image + 10).astype(float)
+    beads = measure_beads(image, (0.15, 0.05, 0.05), "lens")
+    assert fwhms_um(beads.psf) == pytest.approx(fwhms_um(theoretical_psf(optics, (0.15, 0.05, 0.05))), rel=0.03)
+    assert {f.name: f.level for f in check_psf(beads.psf, optics=optics)}["fwhm in z"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("image", "word"),
+    [
+        (np.random.default_rng(0).normal(100, 3, (15, 60, 61)), "there is no bead"),
+        (np.full((15, 60, 61), 7.0), "there is no bead"),
+        (np.full((15, 60, 61), np.nan), "not one finite"),
+        (field(((14.0, 50.4, 2.9, 0.9),)), r"none of 1 can be used \(1 border\)"),
+        (field(((14.0, 50.0, 50.0, 0.9), (14.0, 57.0, 57.0, 0.9))), "2 overlapping"),
+        (np.zeros((3, 60, 61)), "zero"),
+        (np.eye(4)[None].repeat(9, 0), "at least 5"),
+    ],
+)
+def test_images_without_usable_beads(image: np.ndarray, word: str) -> None:
+    with pytest.raises(OpticsError, match=word) as caught:
+        measure_beads(image, SPACING, "bad")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_pixel_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "beads.tif"
+    tifffile.imwrite(path, field().astype(np.float32))
+    with pytest.raises(OpticsError, match="--pixel-um"):
+        read_beads(path)
+    with pytest.raises(OpticsError, match="--z-um"):
+        read_beads(path, pixel_um=0.05)
+    assert read_beads(path, pixel_um=0.05, z_um=0.15).used == 4
+
+
+def test_real_beads(shared: Path) -> None:
+    beads = read_beads(shared / "realdata/stacks/confocal_beads.tif")
+    assert (beads.found, beads.used) == (4, 4)
+    assert beads.fwhm_um == pytest.approx((0.65, 0.25, 0.18), rel=0.1)  # as INDEX.md has read them off the pixels
+    assert {f.level for f in check_psf(beads.psf)} <= {"ok", "warn"}
