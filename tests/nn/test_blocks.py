@@ -70,3 +70,15 @@ def test_glorot_bounds_and_repeats() -> None:
     assert 0.95 * bound < weights.abs().max() <= bound
     assert torch.equal(weights, filled(1))
     assert not torch.equal(weights, filled(2))
+
+
+def test_eight_symmetries_are_eight_different_ones() -> None:
+    x = torch.arange(12.0).reshape(1, 1, 3, 4)
+    images = [blocks.turned(x, s) for s in range(blocks.SYMMETRIES)]
+    assert len({(image.shape, tuple(image.flatten().tolist())) for image in images}) == 8
+
+
+@pytest.mark.parametrize("symmetry", range(blocks.SYMMETRIES))
+def test_turning_back_undoes_turning(symmetry: int) -> None:
+    for x in (torch.arange(12.0).reshape(1, 1, 3, 4), torch.arange(30.0).reshape(1, 1, 5, 2, 3)):
+        assert torch.equal(blocks.unturned(blocks.turned(x, symmetry), symmetry), x)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from oracles import asymmetric_kernel
 from zsdeconv.config import resolve
+from zsdeconv.nn import blocks
 from zsdeconv.nn.fast import RL_SNAPSHOTS, FastNet, UNet
 from zsdeconv.nn.networks import make_network
 from zsdeconv.nn.unet import TwoStageUNet
@@ -149,3 +150,17 @@ def test_the_table_makes_what_the_configuration_names() -> None:
     assert all(torch.equal(a, b) for a, b, _ in pairs)
     assert not all(torch.equal(a, c) for a, _, c in pairs)
     assert isinstance(make_network(resolve({"preset": "paper", "scale": 1}), 2, operator), TwoStageUNet)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shape", [(8, 12), (13, 11)])
+def test_a_symmetry_turns_what_stage_1_sees_and_nothing_else(shape: tuple[int, int]) -> None:
+    net, x = network(learned=True), image(*shape)
+    plain = net(x, stage=1)[0]
+    for symmetry in range(1, net.symmetries):
+        denoised, deconvolved = net(x, symmetry=symmetry)
+        assert denoised.shape == plain.shape and not torch.equal(denoised, plain)
+        torch.testing.assert_close(deconvolved, net._deconvolved(denoised))
+    if all(n % net.stride_px == 0 for n in shape):
+        expected = blocks.unturned(net(blocks.turned(x, 5), stage=1)[0], 5)
+        torch.testing.assert_close(net(x, stage=1, symmetry=5)[0], expected)
