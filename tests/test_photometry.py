@@ -9,7 +9,7 @@ from zsdeconv.nn import blocks
 from zsdeconv.noise.model import Camera, signal_estimate
 from zsdeconv.noise.pairs import Recorrupt
 from zsdeconv.photometry import Line, LineFit, Photometry, measure_photometry
-from zsdeconv.physics.operators import Downsample
+from zsdeconv.physics.operators import Blur, Downsample, Operator
 from zsdeconv.predict import FramePrediction
 
 CAMERA = Camera(offset=0.0, gain=0.02, read_variance=0.0009)
@@ -90,6 +90,41 @@ def test_a_slope_that_cannot_be_is_not_applied() -> None:
     assert fit.line() == Line()
 
 
+class Lens(nn.Module):
+    """An estimator that knows the object and its clean image."""
+
+    def __init__(self, x: Tensor, clean: Tensor) -> None:
+        super().__init__()
+        self.x, self.clean = nn.Parameter(x), clean
+
+    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        return self.clean, self.x
+
+
+def spots() -> tuple[Tensor, Operator]:
+    """An object of points so dense that the tails of a wide lens leave no place dark, and the lens."""
+    r = np.hypot(*np.mgrid[-30:31, -30:31])
+    tailed = 1 / (1 + (r / 2) ** 3)
+    x = np.zeros((160, 160))
+    x[5::21, 9::17] = 100.0
+    return torch.from_numpy(x).float()[None, None], Downsample(2, 2) @ Blur(tailed / tailed.sum())
+
+
+@pytest.mark.parametrize("error", [-0.05, 0.08])
+def test_an_offset_that_is_wrong_is_seen_under_the_light_that_the_lens_spreads(error: float) -> None:
+    x, lens = spots()
+    clean = lens(x)[0, 0]
+    assert clean.min() > 0.02, "no pixel without light"
+    samples = [(y + error, signal) for y, signal in (sample(clean.numpy().astype(float), seed) for seed in range(3))]
+    found, known = (
+        measure_photometry(Lens(x, clean[None, None]), samples, Recorrupt(CAMERA), lens, seed=0, offset_known=known)
+        for known in (False, True)
+    )
+    # noise sd 0.05, in y_tilde 0.07, over 3 x 1280 pixels of which the eight rounds share half: standard error 0.001
+    assert found.dark == pytest.approx(error, abs=0.005)
+    assert known.dark == 0.0
+
+
 def test_sums_over_parts_equal_the_whole() -> None:
     generator = torch.Generator().manual_seed(0)
     e, h, t = (torch.rand(40, 50, generator=generator) + torch.linspace(0, 3, 50) for _ in range(3))
@@ -103,13 +138,13 @@ def test_sums_over_parts_equal_the_whole() -> None:
 
 
 def test_correction_inverts_the_lines_and_survives_the_model_file() -> None:
-    photometry = Photometry(Line(0.8, 0.1), Line(0.5, -0.2))
+    photometry = Photometry(Line(0.8, 0.1), Line(0.5, -0.2), dark=0.03)
     again = Photometry.from_dict(photometry.to_dict())
     assert again == photometry
     x = torch.rand(4, 5)
     corrected = again.corrected(FramePrediction(0.8 * x + 0.1, 0.5 * x - 0.2, 0.5 * x))
-    for image in (corrected.denoised, corrected.deconvolved, corrected.spread):
-        torch.testing.assert_close(image, x)
+    for image, expected in ((corrected.denoised, x - 0.03), (corrected.deconvolved, x - 0.03), (corrected.spread, x)):
+        torch.testing.assert_close(image, expected)
     assert again.corrected(FramePrediction(x, x, None)).spread is None
 
 

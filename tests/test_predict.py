@@ -159,3 +159,27 @@ def test_progress_goes_to_one_and_the_input_is_not_changed() -> None:
     predict_frame(Identity(), y, torch.ones_like(y), factors=(2, 2), passes=3, alpha=1.0, progress=done.append)
     assert done == pytest.approx([1 / 3, 2 / 3, 1.0])
     assert torch.equal(y, before)
+
+
+class Turned(Identity):
+    """Adds the number of the symmetry to the image."""
+
+    symmetries = 8
+
+    def forward(self, x: Tensor, symmetry: int = 0) -> tuple[Tensor, Tensor]:
+        raw, fine = super().forward(x)
+        return raw + symmetry, fine + symmetry
+
+
+def test_each_pass_goes_through_another_symmetry() -> None:
+    y = frame(9, 14)
+    for passes, mean in ((0, 0.0), (1, 0.0), (4, 1.5), (8, 3.5), (16, 3.5)):
+        for tile_px in (5, 1024):
+            torch.testing.assert_close(predicted(Turned(), y, passes=passes, tile_px=tile_px).denoised, y + mean)
+
+
+@torch.no_grad()
+def test_tiles_equal_the_whole_in_every_symmetry() -> None:
+    network, y = fast(), frame(45, 130)
+    whole, tiled = (predicted(network, y, tile_px=tile, passes=8) for tile in (1024, 32))
+    torch.testing.assert_close(tiled.denoised, whole.denoised, atol=1e-5, rtol=0)  # the promise: 1e-5 of the range

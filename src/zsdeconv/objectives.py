@@ -17,12 +17,15 @@ from torch import Tensor, nn
 from zsdeconv import losses
 from zsdeconv.config import Config, LossSection, TrainingSection
 from zsdeconv.data.patches import PatchSampler, Sample
+from zsdeconv.data.views import ViewSampler
+from zsdeconv.nn import blocks
 from zsdeconv.nn.fast import FastNet
 from zsdeconv.noise.model import Camera
 from zsdeconv.noise.pairs import Interleave, Recorrupt
 from zsdeconv.physics.deconvolve import richardson_lucy
 from zsdeconv.physics.operators import Blur, Crop, Operator
 from zsdeconv.physics.psf import Psf, fwhm_um
+from zsdeconv.predict import one_pass
 
 OBJECT_ITERATIONS = 22
 """Accelerated Richardson-Lucy iterations for the object that is imaged again."""
@@ -30,6 +33,8 @@ OBJECT_PASSES = 16
 """Re-corrupted passes averaged for the denoised image that the object is made from."""
 FINEST_SHARE = 1 / 3
 """Width of the finest detail that such an object holds, as a share of the width of the PSF."""
+TARGET_SHARE = 0.22
+"""Width of the Gaussian through which stage 2 is asked to see the object, as a share of the width of the PSF."""
 EDGE_PX = 6
 """Raw pixels at the border of a patch that are left out of the error: convolutions there see padding."""
 
@@ -200,55 +205,69 @@ class Denoise(_FromPairs):
 
 
 class Reimage:
-    """Stage 2 from re-imaged objects: `|| f(y_sim) - x ||^2` with `y_sim = D H x + noise`.
+    """Stage 2 from re-imaged objects: `|| f(y_sim) - K x ||^2` with `y_sim = D H x + noise`.
 
-    `x` is a sharp estimate of the object: Richardson-Lucy on the denoised training images, its resolution held back to
-    `finest_px` (full width at half maximum, fine pixels) by a Gaussian inside the model. `D H x` is what the lens makes of
-    it, and fresh noise follows the camera's variance law, (1 + alpha^2)-fold as in prediction. So stage 2 learns the
+    `x` is a view of a sharp estimate of the object: Richardson-Lucy on the denoised training images, its resolution held back
+    to `FINEST_SHARE` of the lens's by a Gaussian inside the model; turned by any angle and zoomed. `D H x` is what the lens
+    makes of it, and fresh noise follows the camera's variance law, (1 + alpha^2)-fold as in prediction. So stage 2 learns the
     mean object that explains a noisy image, among objects like those of the image itself, where Eq. 6 alone leaves all
-    that the lens cuts off to a regulariser. The idea of imaging the own estimate again is that of equivariant imaging
-    (Chen, Tachella and Davies, ICCV 2021) and of the parametric bootstrap.
+    that the lens cuts off to a regulariser. `K` is a narrow Gaussian: what is much finer than the lens resolves is not asked for.
+    `psf_fwhm_px` is the width of the PSF at half maximum, fine pixels.
+
+    The idea of imaging the own estimate again is that of equivariant imaging (Chen, Tachella and Davies, ICCV 2021) and of the
+    parametric bootstrap.
     """
 
     name = "reimage"
 
     def __init__(
-        self, samples: Sequence[Sample], camera: Camera, training: TrainingSection, forward_operator: Operator, finest_px: float, scale: int
+        self,
+        samples: Sequence[Sample],
+        camera: Camera,
+        training: TrainingSection,
+        forward_operator: Operator,
+        psf_fwhm_px: float,
+        scale: int,
     ) -> None:
         self.samples, self.camera, self.training = samples, camera, training
-        self.forward_operator, self.finest_px = forward_operator, finest_px
-        self.scale = scale
+        self.forward_operator, self.psf_fwhm_px, self.scale = forward_operator, psf_fwhm_px, scale
 
     def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
         return cast(FastNet, network).stage2.parameters()
 
     @torch.no_grad()
     def prepare(self, network: nn.Module, draws: Draws) -> None:
-        """Make the objects and their clean images from what stage 1 has learned."""
-        narrow = Blur(gaussian(self.finest_px, self.samples[0][0].ndim))
-        model, reimaged = self.forward_operator @ narrow, []
+        """Make the objects from what stage 1 has learned."""
+        rank = self.samples[0][0].ndim
+        narrow = Blur(gaussian(FINEST_SHARE * self.psf_fwhm_px, rank))
+        self.target = Blur(gaussian(TARGET_SHARE * self.psf_fwhm_px, rank))
+        model, objects = self.forward_operator @ narrow, []
         for y, signal in self.samples:
             denoised = self._denoised(network, y, signal, draws)
-            x = narrow(richardson_lucy(denoised, model, [OBJECT_ITERATIONS])[0])
-            reimaged.append((self.forward_operator(x)[0, 0].clamp(min=0), x[0, 0]))
-        self.sampler = PatchSampler(reimaged, self.training.patch_px, self.training.batch)
-        edges = _edges(self.sampler.patch_px)
-        self.crop = Crop([e * self.scale for e in edges])
+            objects.append(narrow(richardson_lucy(denoised, model, [OBJECT_ITERATIONS])[0])[0, 0])
+        lateral = min(self.training.patch_px, *(n for y, _ in self.samples for n in y.shape[-2:]))
+        around = -(-self.forward_operator.reach_px // (2 * self.scale))
+        self.views = ViewSampler(objects, (lateral + 2 * around) * self.scale, self.training.batch)
+        self.around, self.fine_around = _lateral_crop(rank, around), _lateral_crop(rank, around * self.scale)
+        self.crop = _lateral_crop(rank, _edges([lateral])[0] * self.scale)
 
     def _denoised(self, network: nn.Module, y: Tensor, signal: Tensor, draws: Draws) -> Tensor:
         noise_sd, total = self.camera.variance(signal).sqrt(), torch.zeros_like(y)[None, None]
-        for _ in range(OBJECT_PASSES // 2):
+        for n in range(0, OBJECT_PASSES, 2):
             z = torch.randn(y.shape, generator=draws.device, device=y.device) * noise_sd
-            for sign in (1, -1):
-                total += network((y + sign * z)[None, None], stage=1)[0]
+            for k, sign in enumerate((1, -1)):
+                total += one_pass(network, n + k, (y + sign * z)[None, None], stage=1)[0]
         return total / OBJECT_PASSES
 
     def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
-        clean, x = self.sampler(draws.host)
+        with torch.no_grad():
+            x = self.views(draws.host)
+            clean, target = self.around(self.forward_operator(x)).clamp(min=0), self.fine_around(self.target(x))
         excess = 1 + torch.empty(len(clean), *[1] * (clean.ndim - 1), device=clean.device).uniform_(0.5, 1.5, generator=draws.device)
         z = torch.randn(clean.shape, generator=draws.device, device=clean.device)
-        _, deconvolved = network(clean + z * (self.camera.variance(clean) * excess).sqrt())
-        return losses.fidelity(self.crop(deconvolved), self.crop(x))
+        turn = int(torch.randint(blocks.SYMMETRIES, (), generator=draws.host))
+        _, deconvolved = one_pass(network, turn, clean + z * (self.camera.variance(clean) * excess).sqrt())
+        return losses.fidelity(self.crop(deconvolved), self.crop(target))
 
 
 def curriculum(
@@ -267,13 +286,17 @@ def curriculum(
     training = config.training
     if config.network.kind != "fast":
         return [(TwoStage(samples, recorrupt, training, config.loss, forward_operator), 1.0)]
-    finest_px = fwhm_um(psf) / psf.spacing_um[-1] * FINEST_SHARE
-    reimage = Reimage(samples, recorrupt.camera, training, forward_operator, finest_px, config.scale)
+    fwhm_px = fwhm_um(psf) / psf.spacing_um[-1]
+    reimage = Reimage(samples, recorrupt.camera, training, forward_operator, psf_fwhm_px=fwhm_px, scale=config.scale)
     return [(Denoise(samples, recorrupt, training), 1 - training.reimage_share), (reimage, training.reimage_share)]
 
 
 def _edges(patch_px: Sequence[int]) -> list[int]:
     return [min(EDGE_PX, (n - 1) // 4) for n in patch_px]
+
+
+def _lateral_crop(rank: int, margin_px: int) -> Crop:
+    return Crop([0] * (rank - 2) + [margin_px] * 2)
 
 
 def gaussian(fwhm_px: float, rank: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +14,14 @@ from zsdeconv.data.patches import Sample
 from zsdeconv.noise.model import Camera
 from zsdeconv.noise.pairs import Recorrupt
 from zsdeconv.physics.operators import Operator
-from zsdeconv.predict import FramePrediction
+from zsdeconv.predict import FramePrediction, one_pass
 
 MAX_ROUNDS = 8
 PIXELS_PER_SAMPLE = 2**20
 SLOPE_LIMITS = (0.5, 1.5)
 """A slope outside these says that there was hardly any signal to measure it on, and is not applied."""
+DARK_SHARE = 0.2
+"""Share of the pixels, the darkest ones, on which the zero of the intensity scale is measured."""
 LEAST_CONTRAST = 10
 """Variance of the clean image, in standard errors, from which a slope is measured; pairs of one image share half their noise."""
 
@@ -73,50 +76,89 @@ class Photometry:
     The minimiser of the squared error is drawn towards the mean: regressed on the truth its slope is below 1, by the
     ratio of remaining error to signal, a tenth at very low light. Dividing by it makes sums and ratios of intensities
     right on average. An affine change, so no structure appears or vanishes.
+
+    `dark` is the level of an image without light, in the network's unit: what the calibrated offset is still wrong by.
     """
 
     denoised: Line = Line()
     deconvolved: Line = Line()
+    dark: float = 0.0
 
     @classmethod
-    def from_dict(cls, lines: Mapping[str, Mapping[str, float]]) -> Photometry:
+    def from_dict(cls, numbers: Mapping[str, Any]) -> Photometry:
         """What `to_dict` gave."""
-        return cls(**{name: Line(**line) for name, line in lines.items()})
+        lines = {name: Line(**line) for name, line in numbers.items() if name != "dark"}
+        return cls(**lines, dark=float(numbers["dark"]))
 
     def corrected(self, prediction: FramePrediction) -> FramePrediction:
-        """The prediction with slope 1 and intercept 0."""
+        """The prediction with slope 1 and intercept 0, where no light is 0."""
         return replace(
             prediction,
-            denoised=self.denoised.undone(prediction.denoised),
-            deconvolved=self.deconvolved.undone(prediction.deconvolved),
+            denoised=self.denoised.undone(prediction.denoised).sub_(self.dark),
+            deconvolved=self.deconvolved.undone(prediction.deconvolved).sub_(self.dark),
             spread=None if prediction.spread is None else prediction.spread / self.deconvolved.slope,
         )
 
-    def to_dict(self) -> dict[str, dict[str, float]]:
-        """Both lines as plain numbers, for the model file."""
+    def to_dict(self) -> dict[str, Any]:
+        """Both lines and the dark level as plain numbers, for the model file."""
         return asdict(self)
+
+
+class DarkLevel:
+    """The level of an image without light, as the optics tell it.
+
+    Light is not negative, and a lens spreads it: `H f(y)`, with `f(y) >= 0`, says how much light reaches the darkest places
+    from all others. What the camera recorded there beyond that is offset. The places are chosen by `f'(y_hat)` and looked up in
+    `y_tilde`, which do not share their noise, so no place is dark by chance.
+    """
+
+    def __init__(self) -> None:
+        self.n, self.sum = 0, 0.0
+
+    def add(self, denoised: Tensor, reblurred: Tensor, y_tilde: Tensor) -> None:
+        """One more pair, with both estimates made from its `y_hat`; all on the raw grid, in the network's unit."""
+        d, difference = denoised.cpu().double().flatten(), (y_tilde - reblurred).cpu().double().flatten()
+        count = max(1, int(DARK_SHARE * d.numel()))
+        self.n += count
+        self.sum += float(difference[d.argsort()[:count]].sum())
+
+    @property
+    def level(self) -> float:
+        """Mean over all pairs, 0 when there are none."""
+        return self.sum / max(self.n, 1)
 
 
 @torch.no_grad()
 def measure_photometry(
-    network: nn.Module, samples: Sequence[Sample], recorrupt: Recorrupt, forward_operator: Operator, *, seed: int
+    network: nn.Module,
+    samples: Sequence[Sample],
+    recorrupt: Recorrupt,
+    forward_operator: Operator,
+    *,
+    seed: int,
+    offset_known: bool = False,
 ) -> Photometry:
-    """The lines of a trained network on its training samples `(y, A(y - b))`, from re-corrupted pairs with alpha 1.
+    """Lines and dark level of a trained network on its training samples `(y, A(y - b))`, from re-corrupted pairs with alpha 1.
 
-    The pairs are those of prediction: `z` with the camera's own variance, so nothing is drawn but `z`.
+    The pairs are those of prediction: `z` with the camera's own variance, so nothing is drawn but `z`. With `offset_known`
+    the offset is not doubted, and the dark level is 0.
     """
     exact = replace(recorrupt, alpha=(1.0, 1.0), beta1_factor=(1.0, 1.0), beta2_factor=(1.0, 1.0))
     device = next(network.parameters()).device
-    generator, fits = torch.Generator(device).manual_seed(seed), (LineFit(), LineFit())
+    generator, fits, dark = torch.Generator(device).manual_seed(seed), (LineFit(), LineFit()), DarkLevel()
     for y, signal in samples:
         rounds = max(1, min(MAX_ROUNDS, PIXELS_PER_SAMPLE // y.numel()))
-        for _ in range(rounds):
+        for n in range(rounds):
             y_hat, y_tilde = exact(y[None, None], signal[None, None], generator)
-            denoised, deconvolved = network(y_hat)
-            for fit, estimate in zip(fits, (denoised, forward_operator(deconvolved)), strict=True):
+            denoised, deconvolved = one_pass(network, n, y_hat)
+            reblurred = forward_operator(deconvolved)
+            for fit, estimate in zip(fits, (denoised, reblurred), strict=True):
                 fit.add(estimate, y_hat, y_tilde)
+            dark.add(denoised, reblurred, y_tilde)
     excess = _excess(samples, recorrupt.camera)
-    return Photometry(*(fit.line(excess) for fit in fits))
+    lines = [fit.line(excess) for fit in fits]
+    doubtful = not offset_known and lines[1] != Line()
+    return Photometry(lines[0], lines[1], dark.level if doubtful else 0.0)
 
 
 def _excess(samples: Sequence[Sample], camera: Camera) -> float:

@@ -100,7 +100,8 @@ def train_prepared(
     trainer = Trainer(network, phases, config.training, seed=config.seed, device=device, checkpoint=saved, callback=callback)
     history = trainer.fit(resume=resume)
 
-    photometry = measure_photometry(network.eval(), samples, recorrupt, forward_operator, seed=config.seed)
+    offset_known = config.input.background != "auto"
+    photometry = measure_photometry(network.eval(), samples, recorrupt, forward_operator, seed=config.seed, offset_known=offset_known)
     provenance = {"version": __version__, "calibration": prepared.calibration.to_dict(), **prepared.summary()}
     return Model(
         network, modality, config, unit, camera, prepared.psf, prepared.spacing_um, photometry, history=history, provenance=provenance

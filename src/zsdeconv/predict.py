@@ -67,7 +67,8 @@ def predict_frame(
     """Restore one frame `y` (`*zyx`, the network's unit).
 
     With `passes` > 0 the network sees `y + alpha z` and `y - alpha z`, `z ~ N(0, noise_sd^2)`, in turn, and the mean of all
-    passes is returned: the noise level it was trained on, and most of its own noise averaged out. The frame
+    passes is returned: the noise level it was trained on, and most of its own noise averaged out, the more so as each pass goes
+    through another symmetry of a network that knows them. The frame
     is continued by its mirror image, so that no border of it is a border of the network's world, and cut into tiles of at
     most `tile_px` with `overlap_px` around them (default: the network's halo, for which tiles and whole agree to 1e-5), of which
     `batch` go through the network at a time.
@@ -80,31 +81,37 @@ def predict_frame(
             z = torch.randn(y.shape, generator=generator).to(y.device).mul_(noise_sd).mul_(alpha)
         elif passes:
             z = z.neg_()
-        denoised, deconvolved = _whole(network, y + z if passes else y, factors, tile_px or DEFAULT_TILE_PX, overlap_px, batch)
+        denoised, deconvolved = _whole(network, n, y + z if passes else y, factors, tile_px or DEFAULT_TILE_PX, overlap_px, batch)
         raw.add(denoised, keep_squares=False)
         fine.add(deconvolved, keep_squares=passes > 1)
         progress((n + 1) / max(passes, 1))
     return FramePrediction(raw.results()[0], *fine.results())
 
 
+def one_pass(network: nn.Module, n: int, x: Tensor, **options: int) -> tuple[Tensor, Tensor]:
+    """Pass number `n` of several over one image: each through another symmetry, where the network knows any."""
+    symmetries = getattr(network, "symmetries", 1)
+    return network(x, **options) if symmetries == 1 else network(x, symmetry=n % symmetries, **options)
+
+
 def _whole(
-    network: nn.Module, y: Tensor, factors: Sequence[int], tile_px: int, overlap_px: int | None, batch: int
+    network: nn.Module, n: int, y: Tensor, factors: Sequence[int], tile_px: int, overlap_px: int | None, batch: int
 ) -> tuple[Tensor, Tensor]:
     """One pass over all tiles of a frame."""
     stride, halo = (blocks.per_axis(getattr(network, name), y.ndim) for name in ("stride_px", "halo_px"))
     if overlap_px is not None:
         halo = blocks.per_axis(overlap_px, y.ndim)
-    border = [min(2 * s, n - 1) for s, n in zip(stride, y.shape, strict=True)]
+    border = [min(2 * s, size - 1) for s, size in zip(stride, y.shape, strict=True)]
     world = blocks.mirror(y[None, None], border)
     denoised = y.new_empty(world.shape[2:])
-    deconvolved = y.new_empty([n * f for n, f in zip(world.shape[2:], factors, strict=True)])
+    deconvolved = y.new_empty([size * f for size, f in zip(world.shape[2:], factors, strict=True)])
     for tiles in _alike(plan_tiles(world.shape[2:], blocks.per_axis(tile_px, y.ndim), halo, stride), batch):
-        raw_parts, fine_parts = network(torch.cat([world[(..., *tile.read_slices())] for tile in tiles]))
+        raw_parts, fine_parts = one_pass(network, n, torch.cat([world[(..., *tile.read_slices())] for tile in tiles]))
         for tile, raw_part, fine_part in zip(tiles, raw_parts[:, 0], fine_parts[:, 0], strict=True):
             denoised[tile.write_slices([1] * y.ndim)] = raw_part[tile.trust_slices([1] * y.ndim)]
             deconvolved[tile.write_slices(factors)] = fine_part[tile.trust_slices(factors)]
-    inner = tuple(slice(b, b + n) for b, n in zip(border, y.shape, strict=True))
-    fine_inner = tuple(slice(b * f, (b + n) * f) for b, n, f in zip(border, y.shape, factors, strict=True))
+    inner = tuple(slice(b, b + size) for b, size in zip(border, y.shape, strict=True))
+    fine_inner = tuple(slice(b * f, (b + size) * f) for b, size, f in zip(border, y.shape, factors, strict=True))
     return denoised[inner], deconvolved[fine_inner]
 
 

@@ -79,3 +79,15 @@ def test_kernels_of_unequal_widths_keep_the_size_and_act_along_their_axes() -> N
     x[0, 0, 3, 2, 4] = 1.0
     touched = (layer(x) - bias_of(layer))[0, 0].abs().gt(0.5).nonzero()
     assert touched.amin(0).tolist() == [2, 2, 2] and touched.amax(0).tolist() == [4, 2, 6]
+
+
+def test_eight_symmetries_are_eight_different_ones() -> None:
+    x = torch.arange(12.0).reshape(1, 1, 3, 4)
+    images = [blocks.turned(x, s) for s in range(blocks.SYMMETRIES)]
+    assert len({(image.shape, tuple(image.flatten().tolist())) for image in images}) == 8
+
+
+@pytest.mark.parametrize("symmetry", range(blocks.SYMMETRIES))
+def test_turning_back_undoes_turning(symmetry: int) -> None:
+    for x in (torch.arange(12.0).reshape(1, 1, 3, 4), torch.arange(30.0).reshape(1, 1, 5, 2, 3)):
+        assert torch.equal(blocks.unturned(blocks.turned(x, symmetry), symmetry), x)

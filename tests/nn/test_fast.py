@@ -209,3 +209,17 @@ def test_the_table_makes_what_the_configuration_names() -> None:
     volumes = {"network": {"channels": (4, 8), "lateral_first": True, "coarse_start": True}}
     made = make_network(resolve(volumes), 3, forward_model(asymmetric_kernel(3, 3, 3), 3, 2))
     assert isinstance(made, FastNet) and made.start_scale == 1 and made.stage1.axial_convolutions == 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shape", [(8, 12), (13, 11)])
+def test_a_symmetry_turns_what_stage_1_sees_and_nothing_else(shape: tuple[int, int]) -> None:
+    net, x = network(learned=True), image(*shape)
+    plain = net(x, stage=1)[0]
+    for symmetry in range(1, net.symmetries):
+        denoised, deconvolved = net(x, symmetry=symmetry)
+        assert denoised.shape == plain.shape and not torch.equal(denoised, plain)
+        torch.testing.assert_close(deconvolved, net._deconvolved(denoised))
+    if all(n % stride == 0 for n, stride in zip(shape, net.stride_px, strict=True)):
+        expected = blocks.unturned(net(blocks.turned(x, 5), stage=1)[0], 5)
+        torch.testing.assert_close(net(x, stage=1, symmetry=5)[0], expected)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from zsdeconv.nn import blocks
 from zsdeconv.symbols import Batch
 
 Sample = tuple[Tensor, ...]
@@ -44,24 +45,14 @@ class PatchSampler:
     def _patch(self, sample: Sample, generator: torch.Generator) -> list[Tensor]:
         sizes = sample[0].shape
         start = [_draw(n - p + 1, generator) for n, p in zip(sizes, self.patch_px, strict=True)]
-        symmetry = _draw(8, generator)
-        return [turned(_window(image, sizes, start, self.patch_px), symmetry) for image in sample]
+        symmetry = _draw(blocks.SYMMETRIES, generator)
+        return [blocks.turned(_window(image, sizes, start, self.patch_px), symmetry) for image in sample]
 
 
 def _window(image: Tensor, coarse: Sequence[int], start: Sequence[int], size: Sequence[int]) -> Tensor:
     """The part of `image` over the coarse pixels from `start` on, `size` of them."""
     factors = [n // c for n, c in zip(image.shape, coarse, strict=True)]
     return image[tuple(slice(a * f, (a + n) * f) for a, n, f in zip(start, size, factors, strict=True))]
-
-
-def turned(x: Tensor, symmetry: int) -> Tensor:
-    """One of the eight symmetries of the lateral square: `symmetry % 4` quarter turns, then a flip along x from 4 on.
-
-    >>> turned(torch.tensor([[1, 2], [3, 4]]), 5).tolist()
-    [[4, 2], [3, 1]]
-    """
-    x = torch.rot90(x, symmetry % 4, (-2, -1))
-    return x.flip(-1) if symmetry >= 4 else x
 
 
 def _draw(n: int, generator: torch.Generator) -> int:

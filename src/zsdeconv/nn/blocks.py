@@ -19,6 +19,9 @@ from zsdeconv.symbols import Batch
 
 Convolution: TypeAlias = nn.Conv2d | nn.Conv3d
 
+SYMMETRIES = 8
+"""Symmetries of the lateral square: four quarter turns, each with and without a flip."""
+
 _CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 _MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 _MEAN_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -234,6 +237,26 @@ def window(x: Batch, start: Sequence[int], stop: Sequence[int]) -> Batch:
     [[[[4.0, 5.0], [8.0, 9.0]]]]
     """
     return x[(..., *(slice(a, b) for a, b in zip(start, stop, strict=True)))]
+
+
+def turned(x: Tensor, symmetry: int) -> Tensor:
+    """One of the eight symmetries of the lateral square: `symmetry % 4` quarter turns, then a flip along x from 4 on.
+
+    >>> turned(torch.tensor([[1, 2], [3, 4]]), 5).tolist()
+    [[4, 2], [3, 1]]
+    """
+    x = torch.rot90(x, symmetry % 4, (-2, -1))
+    return x.flip(-1) if symmetry >= 4 else x
+
+
+def unturned(x: Tensor, symmetry: int) -> Tensor:
+    """Inverse of `turned`.
+
+    >>> unturned(turned(torch.tensor([[1, 2], [3, 4]]), 5), 5).tolist()
+    [[1, 2], [3, 4]]
+    """
+    x = x.flip(-1) if symmetry >= 4 else x
+    return torch.rot90(x, -(symmetry % 4), (-2, -1))
 
 
 @torch.no_grad()

@@ -97,6 +97,8 @@ class FastNet(nn.Module):
     (torch.Size([1, 1, 9, 7]), torch.Size([1, 1, 18, 14]))
     """
 
+    symmetries = blocks.SYMMETRIES
+
     def __init__(
         self,
         rank: int,
@@ -116,9 +118,13 @@ class FastNet(nn.Module):
         self.stage2 = UNet(rank, features, scale**2, channels, lateral_first=lateral_first)
         self.to(memory_format=blocks.memory_format(rank))  # pyright: ignore[reportCallIssue]
 
-    def forward(self, x: Batch, stage: int = 2) -> tuple[Batch, Batch]:
-        """Denoised and deconvolved image of `x`, `b 1 *zyx` of any size; with `stage` 1 the denoised one twice."""
-        denoised = blocks.smooth(x) + self._corrected(self.stage1, x)
+    def forward(self, x: Batch, stage: int = 2, symmetry: int = 0) -> tuple[Batch, Batch]:
+        """Denoised and deconvolved image of `x`, `b 1 *zyx` of any size; with `stage` 1 the denoised one twice.
+
+        With a `symmetry` (`blocks.turned`) stage 1 sees the image turned and its answer is turned back: it has learned from
+        images turned in all ways and errs a little differently in each. Stage 2 knows the lens, which cannot be turned.
+        """
+        denoised = blocks.smooth(x) + self._corrected(self.stage1, x, symmetry)
         return denoised, self._deconvolved(denoised.detach()) if stage == 2 else denoised
 
     def _deconvolved(self, denoised: Batch) -> Batch:
@@ -128,10 +134,10 @@ class FastNet(nn.Module):
         start = blocks.upsample(estimates[-1], blocks.lateral(self.rank, self.scale // self.start_scale))
         return F.leaky_relu(start + blocks.channels_to_fine(correction, self.scale), NEGATIVE_SLOPE)
 
-    def _corrected(self, unet: UNet, x: Batch) -> Batch:
+    def _corrected(self, unet: UNet, x: Batch, symmetry: int = 0) -> Batch:
         padded = blocks.pad_to_multiple(x, unet.stride_px)
-        padded = padded.contiguous(memory_format=blocks.memory_format(self.rank))
-        return blocks.window(unet(padded), [0] * self.rank, x.shape[2:]).to(x.dtype)
+        padded = blocks.turned(padded, symmetry).contiguous(memory_format=blocks.memory_format(self.rank))
+        return blocks.window(blocks.unturned(unet(padded), symmetry), [0] * self.rank, x.shape[2:]).to(x.dtype)
 
     @property
     def stride_px(self) -> tuple[int, ...]:
