@@ -16,7 +16,18 @@ from zsdeconv.nn.rcan import TwoStageRCAN
 from zsdeconv.nn.unet import TwoStageUNet
 from zsdeconv.noise.model import Camera
 from zsdeconv.noise.pairs import Recorrupt
-from zsdeconv.objectives import EDGE_PX, TARGET_SHARE, Denoise, Draws, Interleaved, Reimage, TwoStage, curriculum, gaussian
+from zsdeconv.objectives import (
+    EDGE_PX,
+    TARGET_SHARE,
+    Denoise,
+    Draws,
+    InterleavedPairs,
+    RecorruptedPairs,
+    Reimage,
+    TwoStage,
+    curriculum,
+    gaussian,
+)
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
 
@@ -52,14 +63,17 @@ def training(**changes: Any) -> TrainingSection:
 
 def pair_of(objective: TwoStage | Denoise, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """The pair that the objective draws first from such a seed."""
-    y_hat, y_tilde = objective.pair(Draws(seed, CPU))
+    y_hat, y_tilde, gap = objective.pairs(Stub(), Draws(seed, CPU))
+    assert gap is None
     return y_hat[:, 0].double().numpy(), y_tilde[:, 0].double().numpy()
 
 
 @pytest.mark.parametrize("error", ["squared", "absolute"])
 def test_both_stages_at_once_are_equations_4_to_6(error) -> None:
     margin, mu, weight = 3, 0.3, 0.05
-    objective = TwoStage(samples(), RECORRUPT, training(margin_px=margin), LossSection(mu=mu, lambda_hessian=weight, error=error), OPERATOR)
+    settings = training(margin_px=margin)
+    pairs, loss_section = RecorruptedPairs(samples(), RECORRUPT, settings), LossSection(mu=mu, lambda_hessian=weight, error=error)
+    objective = TwoStage(pairs, settings, loss_section, OPERATOR)
     loss = float(objective(Stub(), Draws(0, CPU)).detach())
 
     y_hat, y_tilde = pair_of(objective)
@@ -92,16 +106,18 @@ def test_interleaved_training_is_equations_7_to_9(error) -> None:
     kernel = asymmetric_kernel(3, 5, 7)
     z = torch.rand(15, 26, 21, generator=torch.Generator().manual_seed(1))
     settings = LossSection(mu=mu, lambda_hessian=weight, gamma=gamma, error=error)
-    objective = Interleaved([(z, z)], training(patch_px=16, margin_px=3), settings, forward_model(kernel, 3, 2), slices=13)
+    budget = training(patch_px=16, margin_px=3, patch_planes=6, margin_planes=2)
+    pairs = InterleavedPairs([(z, z)], budget)
+    objective = TwoStage(pairs, budget, settings, forward_model(kernel, 3, 2))
     network = StackStub()
     loss = objective(network, Draws(0, CPU))
     loss.backward()
     assert network.w.grad is not None and float(network.w.grad) != 0
 
     draws = Draws(0, CPU)
-    patches = objective.sampler(draws.host)[0].double().numpy()[:, 0]
-    assert patches.shape == (3, 13, 16, 16)
-    swapped = objective.interleave.order(3, CPU, draws.device).tolist()
+    patches = pairs.sampler(draws.host)[0].double().numpy()[:, 0]
+    assert patches.shape == (3, 12, 16, 16)
+    swapped = pairs.interleave.order(3, CPU, draws.device).tolist()
     assert set(swapped) == {True, False}  # generic: both orders in this batch
     power = np.square if error == "squared" else np.abs
     inner, inner_fine = np.s_[1:-1, 3:-3, 3:-3], np.s_[1:-1, 6:-6, 6:-6]  # 6 slices a half: (6 - 1) // 4 of them at most
@@ -129,17 +145,49 @@ def test_interleaved_training_is_equations_7_to_9(error) -> None:
 )
 def test_published_networks_learn_from_interleaved_stacks(network: nn.Module) -> None:
     z = torch.rand(5, 13, 18, generator=torch.Generator().manual_seed(1))  # five slices will do
-    objective = Interleaved(
-        [(z, z)], training(patch_px=12, batch=2), LossSection(), forward_model(asymmetric_kernel(3, 3, 5), 3, 2), slices=26
-    )
+    settings = training(patch_px=12, batch=2, patch_planes=13)
+    objective = TwoStage(InterleavedPairs([(z, z)], settings), settings, LossSection(), forward_model(asymmetric_kernel(3, 3, 5), 3, 2))
     objective.prepare(network, Draws(0, CPU))
     assert len(list(objective.parameters(network))) == len(list(network.parameters()))
     objective(network, Draws(0, CPU)).backward()
     assert all(p.grad is not None for p in network.parameters())
 
 
+def test_denoising_from_slices_amends_the_gap() -> None:
+    z = torch.rand(14, 26, 21, generator=torch.Generator().manual_seed(1))
+    pairs = InterleavedPairs([(z, z)], training(patch_px=16, patch_planes=6))
+    network = StackStub()
+    loss = float(Denoise(pairs, LossSection(gamma=0.7))(network, Draws(0, CPU)).detach())
+    y_hat, y_tilde, gap = pairs(network, Draws(0, CPU))
+    inner = np.s_[:, :, 1:-1, 3:-3, 3:-3]
+    difference = (network(y_hat)[0].detach() - y_tilde)[inner]
+    expected = difference.square().mean() + 0.7 * (difference - gap[inner]).square().mean()
+    assert loss == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_stage_2_of_a_stack_learns_from_views_of_some_of_its_planes() -> None:
+    kernel = asymmetric_kernel(3, 5, 7)
+    operator = forward_model(kernel, 3, 2)
+    y = torch.rand(15, 30, 34, generator=torch.Generator().manual_seed(1)) + 0.2
+    torch.manual_seed(0)
+    network = FastNet(3, 2, operator, (4, 8), lateral_first=True, coarse_start=True)
+    settings = training(patch_px=16, patch_planes=6, batch=2)
+    quiet = Camera(offset=0.0, gain=1e-12, read_variance=1e-12)
+    objective = Reimage([(y, y)], quiet, settings, operator, (3.0, 6.0, 6.0), scale=2)
+    objective.prepare(network, Draws(0, CPU))
+    seen: list[Tensor] = []
+    network.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    loss = objective(network, Draws(5, CPU))
+    x = objective.views(Draws(5, CPU).host)
+    assert x.shape == (2, 1, 6 + 2 * 4, 2 * (16 + 2 * 1), 2 * (16 + 2 * 1))  # half of the lens's three fine pixels
+    clean = np.stack([lateral_mean(mirrored_convolution(view, kernel), 2) for view in x[:, 0].double().numpy()])
+    np.testing.assert_allclose(seen[0][:, 0], clean[:, 4:-4, 1:-1, 1:-1].clip(0), atol=2e-5)  # noise 1e-6, float32
+    loss.backward()
+    assert all(p.grad is not None for p in network.stage2.parameters())
+
+
 def test_denoising_compares_through_the_pair_and_leaves_out_the_border() -> None:
-    objective = Denoise(samples(), RECORRUPT, training())
+    objective = Denoise(RecorruptedPairs(samples(), RECORRUPT, training()), LossSection())
     y_hat, y_tilde = pair_of(objective)
     edge = (24 - 1) // 4
     assert edge == 5 < EDGE_PX  # small patches keep their middle
@@ -156,13 +204,13 @@ def test_each_phase_trains_its_own_stage() -> None:
 
 
 def a_psf() -> Psf:
-    return Psf.from_array(gaussian(6.0, 2), (0.03, 0.03), "a test")
+    return Psf.from_array(gaussian((6.0, 6.0)), (0.03, 0.03), "a test")
 
 
 def reimage(n: int = 1, **changes: int) -> tuple[Reimage, FastNet]:
     torch.manual_seed(0)
     network = FastNet(2, 2, OPERATOR, (4, 8))
-    objective = Reimage(samples(n), CAMERA, training(**changes), OPERATOR, psf_fwhm_px=6.0, scale=2)
+    objective = Reimage(samples(n), CAMERA, training(**changes), OPERATOR, (6.0, 6.0), scale=2)
     objective.prepare(network, Draws(0, CPU))
     return objective, network
 
@@ -171,7 +219,7 @@ def view_of(objective: Reimage, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Noise-free images and targets of the views that the objective draws first from such a seed, without what lies around them."""
     x = objective.views(Draws(seed, CPU).host)[:, 0].double().numpy()
     clean = np.stack([lateral_mean(mirrored_convolution(view, KERNEL), 2) for view in x])
-    target = np.stack([mirrored_convolution(view, gaussian(6.0 * TARGET_SHARE, 2)) for view in x])
+    target = np.stack([mirrored_convolution(view, gaussian([6.0 * TARGET_SHARE] * 2)) for view in x])
     around = objective.around.margin_px[0]
     inner, fine = slice(around, -around), slice(2 * around, -2 * around)
     return clean[:, inner, inner].clip(0), target[:, fine, fine]
@@ -242,12 +290,12 @@ def test_draws_continue_where_they_were_saved() -> None:
     assert torch.equal(torch.rand(3, generator=other.device), first[1])
 
 
-@pytest.mark.parametrize("rank", [2, 3])
-def test_the_gaussian_is_as_wide_as_it_says(rank: int) -> None:
-    kernel = gaussian(4.0, rank)
+@pytest.mark.parametrize("fwhm_px", [(4.0, 6.0), (2.0, 4.0, 8.0)])
+def test_the_gaussian_is_as_wide_as_it_says(fwhm_px: tuple[float, ...]) -> None:
+    kernel = gaussian(fwhm_px)
     middle = [n // 2 for n in kernel.shape]
     assert kernel.sum() == pytest.approx(1.0)
-    for axis in range(rank):
+    for axis, fwhm in enumerate(fwhm_px):
         at = list(middle)
-        at[axis] += 2
+        at[axis] += int(fwhm / 2)
         assert kernel[tuple(at)] / kernel[tuple(middle)] == pytest.approx(0.5, abs=1e-4)  # half maximum at half the width

@@ -58,8 +58,9 @@ class OpticsSection(_Section):
 
 
 class PairsSection(_Section):
-    """Re-corruption (Eq. 2, 3): the ranges each pair draws from."""
+    """How pairs are made: by re-corruption (Eq. 2, 3; ranges that each pair draws from), or of every other plane of a stack (Eq. 8)."""
 
+    kind: Literal["auto", "recorrupt", "interleave"] = "auto"
     alpha: tuple[Positive, Positive] = (1.0, 2.0)
     beta1_factor: tuple[NotNegative, NotNegative] = (0.5, 1.5)
     beta2_factor: tuple[NotNegative, NotNegative] = (0.8, 1.2)
@@ -71,6 +72,15 @@ class PairsSection(_Section):
             if low > high:
                 raise ValueError(f"{name} {low}-{high}: the first number must not exceed the second; swap them")
         return self
+
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """What re-corruption draws from."""
+        return {"alpha": self.alpha, "beta1_factor": self.beta1_factor, "beta2_factor": self.beta2_factor}
+
+    @property
+    def prediction_alpha(self) -> float:
+        """Noise added in prediction, for the network to see the noise that it was trained on: none after training on slices."""
+        return 0.0 if self.kind == "interleave" else 1.0
 
 
 class NetworkSection(_Section):
@@ -96,8 +106,8 @@ class LossSection(_Section):
 
 
 class TrainingSection(_Section):
-    """The training loop: patches in raw pixels and, of stacks, planes (`margin_px` and `margin_planes` of them outside the loss), Adam's rate
-    and its schedule, the budget, the share of it that goes to stage 2, validation and stopping.
+    """The training loop: patches in raw pixels and, of stacks, planes (`margin_px` and `margin_planes` of them outside the loss),
+    Adam's rate and its schedule, the budget, the share of it that goes to stage 2, validation and stopping.
     """
 
     patch_px: Annotated[int, Field(ge=8)] = 64
@@ -113,6 +123,18 @@ class TrainingSection(_Section):
     reimage_share: Annotated[float, Field(gt=0, lt=1)] = 0.45
     validate_every: Count = 50
     patience: Count = 20
+
+    def patch(self, rank: int) -> tuple[int, ...]:
+        """Size of a patch along each spatial axis.
+
+        >>> TrainingSection(patch_px=48, patch_planes=16).patch(3)
+        (16, 48, 48)
+        """
+        return (self.patch_planes, self.patch_px, self.patch_px)[-rank:]
+
+    def margin(self, rank: int) -> tuple[int, ...]:
+        """Margin of a patch along each spatial axis."""
+        return (self.margin_planes, self.margin_px, self.margin_px)[-rank:]
 
 
 class PredictionSection(_Section):
@@ -241,6 +263,7 @@ _SECTION_OF_OPTION = {
 SETTINGS = {name: name for name in ("modality", "preset", "scale", "device", "seed")} | {
     name: f"{section}.{name}" for section, names in _SECTION_OF_OPTION.items() for name in names
 }
+SETTINGS["pairs"] = "pairs.kind"
 """Where in the configuration each option of the command line and of `zsdeconv.train` goes."""
 
 

@@ -15,8 +15,8 @@ class Modality:
     """A row of choices.
 
     `spatial_axes` are the axes a network works on, slowest first; along `sample_axes` an image holds samples of one model.
-    `refine` lists the axes that get finer when super-resolving, `fewest` the least sizes that an axis must have. `presets` holds
-    what each preset sets apart here, over what it sets everywhere.
+    `refine` lists the axes that get finer when super-resolving, `fewest` the least sizes that an axis must have, `pairs` the ways in
+    which pairs can be made. `presets` holds what each preset sets apart here, over what it sets everywhere.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Modality:
     sample_axes: str
     refine: str
     fewest: Mapping[str, int] = field(default_factory=dict)
+    pairs: tuple[str, ...] = ("recorrupt",)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -52,6 +53,7 @@ MODALITIES = {
             sample_axes="T",
             refine="YX",
             fewest={"Z": 5},
+            pairs=("recorrupt", "interleave"),
             presets={
                 "fast": {
                     "network": {"channels": (8, 16, 32, 64), "lateral_first": True, "coarse_start": True},
@@ -64,7 +66,7 @@ MODALITIES = {
                     "loss": {"lambda_hessian": 0.1},
                     "training": {
                         "patch_px": 80,
-                        "patch_planes": 34,
+                        "patch_planes": 17,
                         "margin_px": 8,
                         "margin_planes": 2,
                         "batch": 3,

@@ -112,7 +112,8 @@ class Model:
         noise_sd = np.sqrt(self.camera.variance(signal_estimate(frame, offset))) / self.unit.scale
         y, sd = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (self.unit.to_unit(frame.astype(np.float32)), noise_sd))
         factors = self.modality.factors(self.config.scale)
-        prediction = predict_frame(network, y, sd, factors=factors, alpha=1.0, seed=self.config.seed, **options)
+        alpha = self.config.pairs.prediction_alpha
+        prediction = predict_frame(network, y, sd, factors=factors, alpha=alpha, seed=self.config.seed, **options)
         return self.photometry.corrected(prediction)
 
     def _restored(self, image: Image, predictions: list[FramePrediction]) -> Restored:

@@ -23,8 +23,8 @@ from zsdeconv.nn.fast import FastNet
 from zsdeconv.noise.model import Camera
 from zsdeconv.noise.pairs import Interleave, Recorrupt
 from zsdeconv.physics.deconvolve import richardson_lucy
-from zsdeconv.physics.operators import Blur, Crop, Operator
-from zsdeconv.physics.psf import Psf, fwhm_um
+from zsdeconv.physics.operators import Blur, Crop, Operator, forward_model
+from zsdeconv.physics.psf import Psf, fwhms_um
 from zsdeconv.predict import one_pass
 
 OBJECT_ITERATIONS = 22
@@ -35,6 +35,8 @@ FINEST_SHARE = 1 / 3
 """Width of the finest detail that such an object holds, as a share of the width of the PSF."""
 TARGET_SHARE = 0.22
 """Width of the Gaussian through which stage 2 is asked to see the object, as a share of the width of the PSF."""
+AROUND_PLANES = 4
+"""Planes above and below a patch of a stack whose light is reckoned with."""
 EDGE_PX = 6
 """Raw pixels at the border of a patch that are left out of the error: convolutions there see padding."""
 
@@ -74,41 +76,71 @@ class Objective(Protocol):
         ...
 
 
-class _FromPairs:
-    """Batches of re-corrupted pairs of the samples `(y, A(y - b))`."""
+class Pairs(Protocol):
+    """Where the pairs come from that a denoiser learns from; `patch_px` is the size of its input."""
+
+    patch_px: tuple[int, ...]
+
+    def __call__(self, network: nn.Module, draws: Draws) -> tuple[Tensor, Tensor, Tensor | None]:
+        """A fresh batch: `y_hat`, `y_tilde` and, where they do not show quite the same object, the gap `G` between them."""
+        ...
+
+
+class RecorruptedPairs:
+    """Pairs of patches of the samples `(y, A(y - b))`, made by adding noise and taking it away (Eq. 2)."""
 
     def __init__(self, samples: Sequence[Sample], recorrupt: Recorrupt, training: TrainingSection) -> None:
-        self.samples, self.recorrupt = samples, recorrupt
-        self.sampler = PatchSampler(samples, training.patch_px, training.batch)
+        self.recorrupt = recorrupt
+        self.sampler = PatchSampler(samples, training.patch(samples[0][0].ndim), training.batch)
+        self.patch_px = self.sampler.patch_px
 
-    def pair(self, draws: Draws) -> tuple[Tensor, Tensor]:
+    def __call__(self, network: nn.Module, draws: Draws) -> tuple[Tensor, Tensor, None]:
         y, signal = self.sampler(draws.host)
-        return self.recorrupt(y, signal, draws.device)
+        return *self.recorrupt(y, signal, draws.device), None
+
+
+class InterleavedPairs:
+    """Pairs of the odd and the even slices of stacks (Eq. 8), with the gap `G = S_odd(f'(z)) - S_even(f'(z))` between them."""
+
+    def __init__(self, samples: Sequence[Sample], training: TrainingSection) -> None:
+        planes, *lateral = training.patch(samples[0][0].ndim)
+        self.interleave = Interleave()
+        self.sampler = PatchSampler(samples, (2 * planes, *lateral), training.batch)
+        self.patch_px = (self.sampler.patch_px[0] // 2, *self.sampler.patch_px[1:])
+
+    def __call__(self, network: nn.Module, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+        z = self.sampler(draws.host)[0]
+        even_first = self.interleave.order(len(z), z.device, draws.device)
+        y_hat, y_tilde = self.interleave.split(z, even_first)
+        with torch.no_grad():
+            first, second = self.interleave.split(network(z, stage=1)[0], even_first)
+        return y_hat, y_tilde, first - second
+
+
+class TwoStage:
+    """Both stages at once, `L = mu L_den + (1 - mu) L_dec` (Eq. 4-6; with a gap Eq. 7-9), without the margins of the patches.
+
+    `forward_operator` is `D H`, with the PSF sampled as the slices of `y_hat` lie. As published, the Hessian term sees all of an
+    image, and of a stack what is inside the margins.
+    """
+
+    name = "two-stage"
+
+    def __init__(self, pairs: Pairs, training: TrainingSection, loss: LossSection, forward_operator: Operator) -> None:
+        rank = len(pairs.patch_px)
+        margin = [min(m, (n - 1) // 4) for m, n in zip(training.margin(rank), pairs.patch_px, strict=True)]
+        self.pairs, self.loss, self.crop, self.rank = pairs, loss, Crop(margin), rank
+        self.forward_operator = self.crop @ forward_operator
+
+    def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
+        return network.parameters()
 
     def prepare(self, network: nn.Module, draws: Draws) -> None:
         """Nothing to prepare: pairs are made anew at every step."""
 
-
-class _BothLosses:
-    """`L = mu L_den + (1 - mu) L_dec` of both stages (Eq. 4, 7), without the margins of patches of `patch_px`.
-
-    The published Hessian term sees all of an image, and of a stack what is `smooth_inside` the margins.
-    """
-
-    def __init__(
-        self,
-        patch_px: Sequence[int],
-        training: TrainingSection,
-        loss: LossSection,
-        forward_operator: Operator,
-        *,
-        smooth_inside: bool = False,
-    ) -> None:
-        margin = [min(training.margin_px, (n - 1) // 4) for n in patch_px]
-        self.loss, self.crop, self.smooth_inside = loss, Crop(margin), smooth_inside
-        self.forward_operator = self.crop @ forward_operator
-
-    def __call__(self, denoised: Tensor, deconvolved: Tensor, y_tilde: Tensor, gap: Tensor | None = None) -> Tensor:
+    def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
+        y_hat, y_tilde, gap = self.pairs(network, draws)
+        denoised, deconvolved = network(y_hat)
         target, error = self.crop(y_tilde), self.loss.error
         amended = None if gap is None else losses.Gap(self.crop(gap), self.loss.gamma)
         loss_den = losses.denoising_loss(self.crop(denoised), target, gap=amended, error=error)
@@ -118,7 +150,7 @@ class _BothLosses:
             self.forward_operator,
             lambda_hessian=self.loss.lambda_hessian,
             gap=amended,
-            inside=self._inside(denoised, deconvolved) if self.smooth_inside else lambda x: x,
+            inside=(lambda x: x) if self.rank == 2 else self._inside(denoised, deconvolved),
             error=error,
         )
         return losses.two_stage_loss(loss_den, loss_dec, self.loss.mu)
@@ -128,80 +160,24 @@ class _BothLosses:
         return Crop([m * (f // n) for m, f, n in zip(self.crop.margin_px, fine.shape[2:], raw.shape[2:], strict=True)])
 
 
-class TwoStage(_FromPairs):
-    """Both stages at once from re-corrupted pairs, `L = mu L_den + (1 - mu) L_dec` (Eq. 4-6)."""
-
-    name = "two-stage"
-
-    def __init__(
-        self, samples: Sequence[Sample], recorrupt: Recorrupt, training: TrainingSection, loss: LossSection, forward_operator: Operator
-    ) -> None:
-        super().__init__(samples, recorrupt, training)
-        self.both = _BothLosses(self.sampler.patch_px, training, loss, forward_operator)
-
-    def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
-        return network.parameters()
-
-    def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
-        y_hat, y_tilde = self.pair(draws)
-        denoised, deconvolved = network(y_hat)
-        return self.both(denoised, deconvolved, y_tilde)
-
-
-class Interleaved:
-    """Both stages at once from the odd and the even slices of stacks, with the gap-amending term (Eq. 7-9).
-
-    `forward_operator` is `D H` with the PSF sampled at 2 dz, as the slices of either half lie. A patch holds `slices` of a
-    sample, so half of them go through the network, and all of them for the gap `G`.
-    """
-
-    name = "interleaved"
-
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        training: TrainingSection,
-        loss: LossSection,
-        forward_operator: Operator,
-        *,
-        slices: int,
-    ) -> None:
-        self.interleave = Interleave()
-        self.sampler = PatchSampler(samples, (slices, training.patch_px, training.patch_px), training.batch)
-        depth, *lateral = self.sampler.patch_px
-        self.both = _BothLosses([depth // 2, *lateral], training, loss, forward_operator, smooth_inside=True)
-
-    def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
-        return network.parameters()
-
-    def prepare(self, network: nn.Module, draws: Draws) -> None:
-        """Nothing to prepare: a stack holds its pair."""
-
-    def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
-        z = self.sampler(draws.host)[0]
-        even_first = self.interleave.order(len(z), z.device, draws.device)
-        y_hat, y_tilde = self.interleave.split(z, even_first)
-        with torch.no_grad():
-            first, second = self.interleave.split(network(z, stage=1)[0], even_first)
-        denoised, deconvolved = network(y_hat)
-        return self.both(denoised, deconvolved, y_tilde, gap=first - second)
-
-
-class Denoise(_FromPairs):
-    """Stage 1 alone (Eq. 5)."""
+class Denoise:
+    """Stage 1 alone (Eq. 5; with a gap Eq. 8)."""
 
     name = "denoise"
 
-    def __init__(self, samples: Sequence[Sample], recorrupt: Recorrupt, training: TrainingSection) -> None:
-        super().__init__(samples, recorrupt, training)
-        self.crop = Crop(_edges(self.sampler.patch_px))
+    def __init__(self, pairs: Pairs, loss: LossSection) -> None:
+        self.pairs, self.loss, self.crop = pairs, loss, Crop(_edges(pairs.patch_px))
 
     def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
         return cast(FastNet, network).stage1.parameters()
 
+    def prepare(self, network: nn.Module, draws: Draws) -> None:
+        """Nothing to prepare: pairs are made anew at every step."""
+
     def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
-        y_hat, y_tilde = self.pair(draws)
-        return losses.denoising_loss(self.crop(network(y_hat, stage=1)[0]), self.crop(y_tilde))
+        y_hat, y_tilde, gap = self.pairs(network, draws)
+        amended = None if gap is None else losses.Gap(self.crop(gap), self.loss.gamma)
+        return losses.denoising_loss(self.crop(network(y_hat, stage=1)[0]), self.crop(y_tilde), gap=amended)
 
 
 class Reimage:
@@ -212,7 +188,7 @@ class Reimage:
     makes of it, and fresh noise follows the camera's variance law, (1 + alpha^2)-fold as in prediction. So stage 2 learns the
     mean object that explains a noisy image, among objects like those of the image itself, where Eq. 6 alone leaves all
     that the lens cuts off to a regulariser. `K` is a narrow Gaussian: what is much finer than the lens resolves is not asked for.
-    `psf_fwhm_px` is the width of the PSF at half maximum, fine pixels.
+    `psf_fwhm_px` is the width of the PSF at half maximum along each axis, fine pixels, `added_noise` the range of alpha^2.
 
     The idea of imaging the own estimate again is that of equivariant imaging (Chen, Tachella and Davies, ICCV 2021) and of the
     parametric bootstrap.
@@ -226,11 +202,14 @@ class Reimage:
         camera: Camera,
         training: TrainingSection,
         forward_operator: Operator,
-        psf_fwhm_px: float,
+        psf_fwhm_px: Sequence[float],
+        *,
         scale: int,
+        added_noise: tuple[float, float] = (0.5, 1.5),
     ) -> None:
         self.samples, self.camera, self.training = samples, camera, training
-        self.forward_operator, self.psf_fwhm_px, self.scale = forward_operator, psf_fwhm_px, scale
+        self.forward_operator, self.psf_fwhm_px, self.added_noise = forward_operator, psf_fwhm_px, added_noise
+        self.factors = blocks.lateral(len(psf_fwhm_px), scale)
 
     def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
         return cast(FastNet, network).stage2.parameters()
@@ -238,21 +217,31 @@ class Reimage:
     @torch.no_grad()
     def prepare(self, network: nn.Module, draws: Draws) -> None:
         """Make the objects from what stage 1 has learned."""
-        rank = self.samples[0][0].ndim
-        narrow = Blur(gaussian(FINEST_SHARE * self.psf_fwhm_px, rank))
-        self.target = Blur(gaussian(TARGET_SHARE * self.psf_fwhm_px, rank))
+        narrow, self.target = (Blur(gaussian([share * n for n in self.psf_fwhm_px])) for share in (FINEST_SHARE, TARGET_SHARE))
         model, objects = self.forward_operator @ narrow, []
         for y, signal in self.samples:
             denoised = self._denoised(network, y, signal, draws)
             objects.append(narrow(richardson_lucy(denoised, model, [OBJECT_ITERATIONS])[0])[0, 0])
-        lateral = min(self.training.patch_px, *(n for y, _ in self.samples for n in y.shape[-2:]))
-        around = -(-self.forward_operator.reach_px // (2 * self.scale))
-        self.views = ViewSampler(objects, (lateral + 2 * around) * self.scale, self.training.batch)
-        self.around, self.fine_around = _lateral_crop(rank, around), _lateral_crop(rank, around * self.scale)
-        self.crop = _lateral_crop(rank, _edges([lateral])[0] * self.scale)
+        patch, around = self._sizes()
+        seen = [(n + 2 * a) * f for n, a, f in zip(patch, around, self.factors, strict=True)]
+        self.views = ViewSampler(objects, seen, self.training.batch)
+        self.around, self.fine_around = Crop(around), self._fine_crop(around)
+        self.crop = self._fine_crop(_edges(patch))
+
+    def _sizes(self) -> tuple[list[int], list[int]]:
+        """Raw pixels of a patch along each axis, and how many more on both sides send their light into it."""
+        smallest = [min(sizes) for sizes in zip(*(y.shape for y, _ in self.samples), strict=True)]
+        *axial, height, width = (min(n, size) for n, size in zip(self.training.patch(len(smallest)), smallest, strict=True))
+        reach = -(-self.forward_operator.reach_px // (2 * self.factors[-1]))
+        around = [min(AROUND_PLANES, (size - n) // 2) for n, size in zip(axial, smallest, strict=False)]
+        return [*axial, min(height, width), min(height, width)], [*around, reach, reach]
+
+    def _fine_crop(self, margin_px: Sequence[int]) -> Crop:
+        return Crop([m * f for m, f in zip(margin_px, self.factors, strict=True)])
 
     def _denoised(self, network: nn.Module, y: Tensor, signal: Tensor, draws: Draws) -> Tensor:
-        noise_sd, total = self.camera.variance(signal).sqrt(), torch.zeros_like(y)[None, None]
+        noise_sd = self.camera.variance(signal).mul(sum(self.added_noise) / 2).sqrt()
+        total = torch.zeros_like(y)[None, None]
         for n in range(0, OBJECT_PASSES, 2):
             z = torch.randn(y.shape, generator=draws.device, device=y.device) * noise_sd
             for k, sign in enumerate((1, -1)):
@@ -263,7 +252,8 @@ class Reimage:
         with torch.no_grad():
             x = self.views(draws.host)
             clean, target = self.around(self.forward_operator(x)).clamp(min=0), self.fine_around(self.target(x))
-        excess = 1 + torch.empty(len(clean), *[1] * (clean.ndim - 1), device=clean.device).uniform_(0.5, 1.5, generator=draws.device)
+        excess = torch.empty(len(clean), *[1] * (clean.ndim - 1), device=clean.device)
+        excess = 1 + excess.uniform_(*self.added_noise, generator=draws.device)
         z = torch.randn(clean.shape, generator=draws.device, device=clean.device)
         turn = int(torch.randint(blocks.SYMMETRIES, (), generator=draws.host))
         _, deconvolved = one_pass(network, turn, clean + z * (self.camera.variance(clean) * excess).sqrt())
@@ -283,32 +273,31 @@ def curriculum(
     >>> [p.name for p, _ in curriculum(resolve({}), [(y, y)], recorrupt, forward_model(psf.values, 2, 2), psf)]
     ['denoise', 'reimage']
     """
-    training = config.training
+    training, rank, interleaved = config.training, psf.values.ndim, config.pairs.kind == "interleave"
+    pairs = InterleavedPairs(samples, training) if interleaved else RecorruptedPairs(samples, recorrupt, training)
     if config.network.kind != "fast":
-        return [(TwoStage(samples, recorrupt, training, config.loss, forward_operator), 1.0)]
-    fwhm_px = fwhm_um(psf) / psf.spacing_um[-1]
-    reimage = Reimage(samples, recorrupt.camera, training, forward_operator, psf_fwhm_px=fwhm_px, scale=config.scale)
-    return [(Denoise(samples, recorrupt, training), 1 - training.reimage_share), (reimage, training.reimage_share)]
+        seen = forward_model(psf.thinned((2, 1, 1)).values, rank, config.scale) if interleaved else forward_operator
+        return [(TwoStage(pairs, training, config.loss, seen), 1.0)]
+    fwhm_px = [um / spacing for um, spacing in zip(fwhms_um(psf), psf.spacing_um, strict=True)]
+    added_noise = (0.0, 0.0) if interleaved else (0.5, 1.5)
+    reimage = Reimage(samples, recorrupt.camera, training, forward_operator, fwhm_px, scale=config.scale, added_noise=added_noise)
+    return [(Denoise(pairs, config.loss), 1 - training.reimage_share), (reimage, training.reimage_share)]
 
 
 def _edges(patch_px: Sequence[int]) -> list[int]:
     return [min(EDGE_PX, (n - 1) // 4) for n in patch_px]
 
 
-def _lateral_crop(rank: int, margin_px: int) -> Crop:
-    return Crop([0] * (rank - 2) + [margin_px] * 2)
+def gaussian(fwhm_px: Sequence[float]) -> np.ndarray:
+    """Normalised Gaussian kernel of odd sizes, `fwhm_px` wide at half maximum along each axis.
 
-
-def gaussian(fwhm_px: float, rank: int) -> np.ndarray:
-    """Normalised Gaussian kernel of odd size, `fwhm_px` wide at half maximum along every axis.
-
-    >>> gaussian(2.0, 2).shape
-    (9, 9)
+    >>> gaussian((2.0, 4.0)).shape
+    (9, 15)
     """
-    sigma = fwhm_px / 2.3548
-    radius = max(int(np.ceil(4 * sigma)), 1)
-    profile = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     kernel = np.ones(())
-    for _ in range(rank):
+    for fwhm in fwhm_px:
+        sigma = fwhm / 2.3548
+        radius = max(int(np.ceil(4 * sigma)), 1)
+        profile = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
         kernel = np.multiply.outer(kernel, profile)
     return kernel / kernel.sum()

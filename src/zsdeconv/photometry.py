@@ -22,6 +22,8 @@ SLOPE_LIMITS = (0.5, 1.5)
 """A slope outside these says that there was hardly any signal to measure it on, and is not applied."""
 DARK_SHARE = 0.2
 """Share of the pixels, the darkest ones, on which the zero of the intensity scale is measured."""
+LEAST_ALPHA = 0.3
+"""Adds a tenth to the variance of the noise, which no network minds."""
 LEAST_CONTRAST = 10
 """Variance of the clean image, in standard errors, from which a slope is measured; pairs of one image share half their noise."""
 
@@ -134,16 +136,18 @@ def measure_photometry(
     samples: Sequence[Sample],
     recorrupt: Recorrupt,
     forward_operator: Operator,
+    alpha: float = 1.0,
     *,
     seed: int,
     offset_known: bool = False,
 ) -> Photometry:
-    """Lines and dark level of a trained network on its training samples `(y, A(y - b))`, from re-corrupted pairs with alpha 1.
+    """Lines and dark level of a trained network on its training samples `(y, A(y - b))`, from re-corrupted pairs.
 
-    The pairs are those of prediction: `z` with the camera's own variance, so nothing is drawn but `z`. With `offset_known`
-    the offset is not doubted, and the dark level is 0.
+    The pairs are those of prediction with `alpha`: `z` with the camera's own variance, so nothing is drawn but `z`. Without any
+    noise there are no pairs, hence at least `LEAST_ALPHA`. With `offset_known` the offset is not doubted, and the dark level is 0.
     """
-    exact = replace(recorrupt, alpha=(1.0, 1.0), beta1_factor=(1.0, 1.0), beta2_factor=(1.0, 1.0))
+    alpha = max(alpha, LEAST_ALPHA)
+    exact = replace(recorrupt, alpha=(alpha, alpha), beta1_factor=(1.0, 1.0), beta2_factor=(1.0, 1.0))
     device = next(network.parameters()).device
     generator, fits, dark = torch.Generator(device).manual_seed(seed), (LineFit(), LineFit()), DarkLevel()
     for y, signal in samples:

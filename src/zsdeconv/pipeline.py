@@ -91,7 +91,7 @@ def train_prepared(
     unit = Affine.fitted(prepared.frames, camera.offset)
     samples = _samples(prepared, unit, device)
     forward_operator = forward_model(prepared.psf.values, modality.rank, config.scale)
-    recorrupt = Recorrupt(unit.camera_in_unit(camera), **config.pairs.model_dump())
+    recorrupt = Recorrupt(unit.camera_in_unit(camera), **config.pairs.ranges())
     network = make_network(config, modality.rank, forward_operator)
 
     phases = curriculum(config, samples, recorrupt, forward_operator, prepared.psf)
@@ -101,7 +101,9 @@ def train_prepared(
     history = trainer.fit(resume=resume)
 
     offset_known = config.input.background != "auto"
-    photometry = measure_photometry(network.eval(), samples, recorrupt, forward_operator, seed=config.seed, offset_known=offset_known)
+    photometry = measure_photometry(
+        network.eval(), samples, recorrupt, forward_operator, config.pairs.prediction_alpha, seed=config.seed, offset_known=offset_known
+    )
     provenance = {"version": __version__, "calibration": prepared.calibration.to_dict(), **prepared.summary()}
     return Model(
         network, modality, config, unit, camera, prepared.psf, prepared.spacing_um, photometry, history=history, provenance=provenance

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from zsdeconv.nn import blocks
 from zsdeconv.tiling import Tile, plan_tiles
 
-DEFAULT_TILE_PX = 768
-"""Largest lateral size of a tile's own part: with the halo of the default network about 1 GB."""
+DEFAULT_TILE_PX = {2: (768, 768), 3: (32, 160, 160)}
+"""Largest size of a tile's own part for images of each rank: with the halo of the default network about 1 GB."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def predict_frame(
     most `tile_px` with `overlap_px` around them (default: the network's halo, for which tiles and whole agree to 1e-5), of which
     `batch` go through the network at a time.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator, tile = torch.Generator().manual_seed(seed), _tile(tile_px, y.ndim)
     raw, fine = _Accumulator(), _Accumulator()
     z = torch.zeros_like(y)
     for n in range(max(passes, 1)):
@@ -81,7 +81,7 @@ def predict_frame(
             z = torch.randn(y.shape, generator=generator).to(y.device).mul_(noise_sd).mul_(alpha)
         elif passes:
             z = z.neg_()
-        denoised, deconvolved = _whole(network, n, y + z if passes else y, factors, tile_px or DEFAULT_TILE_PX, overlap_px, batch)
+        denoised, deconvolved = _whole(network, n, y + z if passes else y, factors, tile, overlap_px, batch)
         raw.add(denoised, keep_squares=False)
         fine.add(deconvolved, keep_squares=passes > 1)
         progress((n + 1) / max(passes, 1))
@@ -94,8 +94,13 @@ def one_pass(network: nn.Module, n: int, x: Tensor, **options: int) -> tuple[Ten
     return network(x, **options) if symmetries == 1 else network(x, symmetry=n % symmetries, **options)
 
 
+def _tile(lateral_px: int | None, rank: int) -> tuple[int, ...]:
+    default = DEFAULT_TILE_PX[rank]
+    return default if lateral_px is None else (*default[:-2], lateral_px, lateral_px)
+
+
 def _whole(
-    network: nn.Module, n: int, y: Tensor, factors: Sequence[int], tile_px: int, overlap_px: int | None, batch: int
+    network: nn.Module, n: int, y: Tensor, factors: Sequence[int], tile_px: Sequence[int], overlap_px: int | None, batch: int
 ) -> tuple[Tensor, Tensor]:
     """One pass over all tiles of a frame."""
     stride, halo = (blocks.per_axis(getattr(network, name), y.ndim) for name in ("stride_px", "halo_px"))
@@ -105,7 +110,7 @@ def _whole(
     world = blocks.mirror(y[None, None], border)
     denoised = y.new_empty(world.shape[2:])
     deconvolved = y.new_empty([size * f for size, f in zip(world.shape[2:], factors, strict=True)])
-    for tiles in _alike(plan_tiles(world.shape[2:], blocks.per_axis(tile_px, y.ndim), halo, stride), batch):
+    for tiles in _alike(plan_tiles(world.shape[2:], tile_px, halo, stride), batch):
         raw_parts, fine_parts = one_pass(network, n, torch.cat([world[(..., *tile.read_slices())] for tile in tiles]))
         for tile, raw_part, fine_part in zip(tiles, raw_parts[:, 0], fine_parts[:, 0], strict=True):
             denoised[tile.write_slices([1] * y.ndim)] = raw_part[tile.trust_slices([1] * y.ndim)]

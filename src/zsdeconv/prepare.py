@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from zsdeconv.config import Config, specialised
-from zsdeconv.errors import DataWarning, ImageError, OpticsError
+from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.modality import MODALITIES, Modality, choose
 from zsdeconv.model import as_image
 from zsdeconv.noise.calibrate import Calibration, calibrate
+from zsdeconv.noise.model import Camera
+from zsdeconv.noise.pairs import FEWEST_SLICES, PairChoice, choose_pairs, neighbour_difference
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import read_otf
 from zsdeconv.physics.psf import Psf, check_sampling, fit_to_image, read_psf, theoretical_psf
@@ -86,7 +88,13 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     factors = modality.factors(config.scale)
     psf = fit_to_image(psf, tuple(n * f for n, f in zip(smallest, factors, strict=True)))
     calibration = _calibration(frames, config)
-    sources |= {"psf": origin, "camera": "image" if config.input.background == "auto" else "image, offset from option"}
+    pairs = _pairs(frames, config, modality, spacing_um, optics, calibration.camera)
+    config = config.model_copy(update={"pairs": config.pairs.model_copy(update={"kind": pairs.kind})})
+    sources |= {
+        "psf": origin,
+        "camera": "image" if config.input.background == "auto" else "image, offset from option",
+        "pairs": pairs.reason,
+    }
     return Prepared(config, modality, frames, spacing_um, psf, optics, calibration, sources)
 
 
@@ -152,6 +160,24 @@ def _optics(image: Image, config: Config) -> tuple[Optics | None, str]:
     if values["na"] is None or values["wavelength_nm"] is None:
         return None, "nowhere"
     return Optics(**values, **{name: getattr(config.optics, name) for name in others}), origin
+
+
+def _pairs(
+    frames: Sequence[np.ndarray], config: Config, modality: Modality, spacing_um: tuple[float, ...], optics: Optics | None, camera: Camera
+) -> PairChoice:
+    """How pairs are made: as told, or by what the stacks are like."""
+    told = config.pairs.kind
+    if told == "interleave" and told not in modality.pairs:
+        raise ConfigError("interleaved pairs are every other plane of a stack, the images are single planes; leave out --pairs")
+    if told == "recorrupt" or "interleave" not in modality.pairs:
+        return PairChoice("recorrupt", "re-corrupted pairs")
+    planes = min(len(frame) for frame in frames)
+    if told == "interleave":
+        if planes < FEWEST_SLICES:
+            raise ConfigError(f"{planes} planes: interleaving needs {FEWEST_SLICES} at least, re-corruption does not; leave out --pairs")
+        return PairChoice("interleave", "interleaved pairs, as told")
+    depth_of_field_um = None if optics is None else optics.ri * optics.wavelength_um / optics.na**2
+    return choose_pairs(planes, spacing_um[0], depth_of_field_um, neighbour_difference(frames[:CALIBRATION_FRAMES], camera))
 
 
 def _missing(image: Image, config: Config) -> str:

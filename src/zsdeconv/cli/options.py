@@ -52,6 +52,9 @@ PsfZUm = Annotated[
 ]
 
 Modality = Annotated[str | None, typer.Option("--modality", help="auto, 2d or 3d [default: auto]")]
+Pairs = Annotated[
+    str | None, typer.Option("--pairs", help="auto, recorrupt (add noise), or interleave (odd and even planes of a stack) [default: auto]")
+]
 Preset = Annotated[str | None, typer.Option("--preset", help="fast, paper (as published) or quality (wants a GPU) [default: fast]")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="settings from a YAML file; options win")]
 Scale = Annotated[int | None, typer.Option("--scale", help="2 halves the pixel size, 1 keeps it [default: 2]")]

@@ -53,6 +53,7 @@ def run(
     scale: options.Scale = None,
     modality: options.Modality = None,
     preset: options.Preset = None,
+    pairs: options.Pairs = None,
     config: options.ConfigFile = None,
     steps: options.Steps = None,
     minutes: options.Minutes = None,
@@ -115,6 +116,7 @@ def train(
     scale: options.Scale = None,
     modality: options.Modality = None,
     preset: options.Preset = None,
+    pairs: options.Pairs = None,
     config: options.ConfigFile = None,
     steps: options.Steps = None,
     minutes: options.Minutes = None,
@@ -268,6 +270,7 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
         ("image", f"{facts['frames']} x {sizes} pixels of {pixels} um ({sources['pixel_um']})"),
         ("psf", f"{facts['psf']['source']} ({sources['psf']}{assumed})"),
         ("camera", f"{values} ({sources['camera']})"),
+        ("pairs", sources["pairs"]),
         ("training", f"{facts['modality']}, preset {settings.preset}, {budget}, scale {settings.scale}, seed {settings.seed}, on {device}"),
     ]
 
