@@ -61,6 +61,10 @@ def command(job: Job, out: Path, extra: Sequence[str]) -> list[str]:
     """The command line of a user who knows the microscope and not the camera."""
     known = settings(job.case)
     optics = {"na": known["na"], "wavelength-nm": known["wavelength_nm"], "immersion-ri": known["ri"], "pixel-um": known["pixel_um"][-1]}
+    if "sheet_um" in known:
+        optics |= {"microscope": "lightsheet", "sheet-um": known["sheet_um"]}
+    if len(known["pixel_um"]) == 3:
+        optics |= {"z-um": known["pixel_um"][0]}
     options = [word for name, value in optics.items() for word in (f"--{name}", str(value))]
     budget = [*(["--minutes", f"{job.minutes:g}"] if job.minutes else []), "--seed", str(job.seed)]
     noisy = str(job.case / "noisy.tif")

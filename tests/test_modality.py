@@ -37,7 +37,6 @@ def test_frames_are_accepted(requested: str, axes: str, shape: tuple[int, ...]) 
     ("axes", "shape", "pattern"),
     [
         ("CYX", (2, 8, 9), "2 planes along C; split the channels"),
-        ("ZYX", (5, 8, 9), "5 planes along Z; if the 5 planes are time points give --axes with T"),
         ("PYX", (9, 8, 9), "9 planes along P; give --axes"),
         ("TX", (3, 9), "needs the axes YX, Y is missing; give --axes"),
     ],
@@ -49,6 +48,27 @@ def test_others_are_refused_with_advice(requested: str, axes: str, shape: tuple[
     assert str(shape) in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("axes", "shape"), [("ZYX", (5, 8, 9)), ("TZYX", (2, 7, 8, 9)), ("YXZ", (8, 9, 5)), ("ZCYX", (6, 1, 8, 9))])
+@pytest.mark.parametrize("requested", ["auto", "3d"])
+def test_stacks_are_accepted(requested: str, axes: str, shape: tuple[int, ...]) -> None:
+    assert choose(requested, image(axes, *shape)).spatial_axes == "ZYX"
+
+
+@pytest.mark.parametrize(
+    ("requested", "axes", "shape", "pattern"),
+    [
+        ("auto", "ZYX", (4, 8, 9), "4 planes along Z, the 3d method needs 5 at least; restore them plane by plane with --axes TYX"),
+        ("3d", "ZYX", (2, 8, 9), "2 planes along Z, the 3d method needs 5"),
+        ("2d", "ZYX", (5, 8, 9), "5 planes along Z; if the 5 planes are time points give --axes with T"),
+        ("auto", "CZYX", (2, 6, 8, 9), "2 planes along C; split the channels"),
+        ("3d", "TYX", (6, 8, 9), "the 3d method needs the axes ZYX, Z is missing; give --axes"),
+    ],
+)
+def test_stacks_that_do_not_fit_are_refused_with_advice(requested: str, axes: str, shape: tuple[int, ...], pattern: str) -> None:
+    with pytest.raises(ImageError, match=pattern):
+        choose(requested, image(axes, *shape))
+
+
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match="modality '4d': this version has 2d; give --modality auto"):
+    with pytest.raises(ConfigError, match="modality '4d': this version has 2d, 3d; give --modality auto"):
         choose("4d", image("YX", 8, 9))

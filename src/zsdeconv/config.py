@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from zsdeconv.errors import ConfigError
+from zsdeconv.stripes import Stripes
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -138,12 +139,22 @@ class TrainingSection(_Section):
 
 
 class PredictionSection(_Section):
-    """Tiles in raw pixels (None: as large as the memory bound allows) and averaged re-corrupted passes."""
+    """Tiles in raw pixels (None: as large as the memory bound allows), averaged re-corrupted passes, and damping of stripes along an
+    axis that are as wide at most and as long at least (off by default: it takes real frequencies, too).
+    """
 
     tile: Annotated[int, Field(ge=32)] | None = None
     overlap: Annotated[int, Field(ge=0)] | None = None
     batch: Count = 1
     passes: Annotated[int, Field(ge=0)] = 8
+    stripes: Literal["Y", "X"] | None = None
+    stripe_width_um: Positive = 1.0
+    stripe_length_um: Positive = 10.0
+
+    @property
+    def damping(self) -> Stripes | None:
+        """The stripes to be damped, None when none are."""
+        return None if self.stripes is None else Stripes(self.stripes, self.stripe_width_um, self.stripe_length_um)
 
 
 class Config(_Section):
@@ -258,7 +269,7 @@ _SECTION_OF_OPTION = {
         *("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um"),
     ),
     "training": ("steps", "minutes"),
-    "prediction": ("tile", "overlap", "batch", "passes"),
+    "prediction": ("tile", "overlap", "batch", "passes", "stripes", "stripe_width_um", "stripe_length_um"),
 }
 SETTINGS = {name: name for name in ("modality", "preset", "scale", "device", "seed")} | {
     name: f"{section}.{name}" for section, names in _SECTION_OF_OPTION.items() for name in names

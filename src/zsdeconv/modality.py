@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,7 +96,14 @@ def choose(requested: str, image: Image) -> Modality:
     for row in rows:
         if row.accepts(image):
             return row
-    raise ImageError(f"axes {image.axes} of size {image.data.shape}: {_misfit(image, next(iter(rows)))}")
+    raise ImageError(f"axes {image.axes} of size {image.data.shape}: {_misfit(image, _nearest(rows, image))}")
+
+
+def _nearest(rows: Iterable[Modality], image: Image) -> Modality:
+    """The row with the most of the image's axes, of those that have no others; the simplest where there is none."""
+    rows = sorted(rows, key=lambda row: row.rank)
+    fitting = [row for row in rows if set(row.spatial_axes) <= set(image.axes)]
+    return fitting[-1] if fitting else rows[0]
 
 
 def _misfit(image: Image, row: Modality) -> str:

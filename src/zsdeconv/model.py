@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from zsdeconv.photometry import Photometry
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
 from zsdeconv.predict import FramePrediction, predict_frame
+from zsdeconv.stripes import Stripes
 
 SPACING_TOLERANCE = 0.02
 """Relative difference of pixel sizes up to which an image fits a model: more would change the PSF visibly."""
@@ -48,6 +49,16 @@ class Restored:
         """The images by name, as the command line writes them."""
         named = {"denoised": self.denoised, "deconvolved": self.deconvolved, "uncertainty": self.uncertainty}
         return {name: image for name, image in named.items() if image is not None}
+
+    def damped(self, stripes: Stripes) -> Restored:
+        """Without the stripes in both images; what was taken is noted in their metadata under "stripes"."""
+
+        def without(image: Image) -> Image:
+            data, share = stripes.damp(image.data, (image.spacing_um["Y"], image.spacing_um["X"]))
+            note = {**asdict(stripes), "taken_share_of_sd": round(share, 4)}
+            return replace(image, data=data.astype(np.float32), metadata={**image.metadata, "stripes": note})
+
+        return replace(self, denoised=without(self.denoised), deconvolved=without(self.deconvolved))
 
 
 @dataclass(frozen=True)
@@ -77,13 +88,15 @@ class Model:
         tile: int | None = None,
         overlap: int | None = None,
         batch: int | None = None,
+        stripes: Stripes | None = None,
         device: str | None = None,
         progress: Callable[[float], None] = lambda done: None,
     ) -> Restored:
         """Restore an image of the same microscope: denoised on the raw grid, deconvolved on the fine one.
 
         Every frame along T is restored alike, on one intensity scale. `passes` re-corrupted passes are averaged; `tile` and
-        `overlap` are in raw pixels, `batch` is in tiles. Arguments left out come from the configuration of the training.
+        `overlap` are in raw pixels, `batch` is in tiles; `stripes` are damped afterwards. Arguments left out come from the
+        configuration of the training.
 
         Raises `ImageError` when the axes or the pixel size are not those of the training.
         """
@@ -104,7 +117,8 @@ class Model:
                     progress=lambda done, n=n: progress((n + done) / len(frames)),
                 )
             )
-        return self._restored(image, predictions)
+        restored, stripes = self._restored(image, predictions), stripes or settings.damping
+        return restored if stripes is None else restored.damped(stripes)
 
     def _predict_frame(self, network: nn.Module, frame: np.ndarray, **options: Any) -> FramePrediction:
         device = next(network.parameters()).device

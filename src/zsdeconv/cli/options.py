@@ -12,6 +12,7 @@ from zsdeconv.errors import ConfigError
 
 if TYPE_CHECKING:
     from zsdeconv.config import Config
+    from zsdeconv.stripes import Stripes
 
 Inputs = Annotated[
     list[Path], typer.Argument(metavar="INPUT...", help="image files (OME-TIFF, ImageJ or plain TIFF, MRC, DV)", show_default=False)
@@ -68,6 +69,12 @@ Overlap = Annotated[int | None, typer.Option("--overlap", help="pixels that tile
 Batch = Annotated[int | None, typer.Option("--batch", help="tiles at a time [default: 1]")]
 Passes = Annotated[int | None, typer.Option("--passes", help="averaged re-corrupted passes, 0 for none [default: of the preset]")]
 
+StripesAlong = Annotated[
+    str | None, typer.Option("--stripes", metavar="X|Y", help="damp stripes that run along this axis; takes real lines, too [default: off]")
+]
+StripeWidthUm = Annotated[float | None, typer.Option("--stripe-width-um", help="widest stripe, micrometres [default: 1]")]
+StripeLengthUm = Annotated[float | None, typer.Option("--stripe-length-um", help="shortest stripe, micrometres [default: 10]")]
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="check everything and show the settings, train nothing")]
 Resume = Annotated[bool, typer.Option("--resume", help="continue an interrupted training")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace existing results")]
@@ -97,6 +104,15 @@ def configuration(given: Mapping[str, Any], file: Path | None) -> Config:
             lone = f"--{name.replace('_', '-')} {um:g} without a PSF file"
             raise ConfigError(f"{lone}: there is nothing that it describes; give --psf too, or leave it out")
     return config
+
+
+def stripes_of(along: str | None, width_um: float | None, length_um: float | None) -> Stripes | None:
+    """The stripes that options ask to damp, None when they ask for none."""
+    asked = {"stripes": along, "stripe_width_um": width_um, "stripe_length_um": length_um}
+    if along is None and (width_um or length_um):
+        lone = "--stripe-width-um" if width_um else "--stripe-length-um"
+        raise ConfigError(f"{lone} {width_um or length_um:g} without --stripes: nothing is damped; give --stripes X or Y, or leave it out")
+    return configuration(asked, None).prediction.damping
 
 
 def adu_or_auto(text: str | None) -> float | str | None:

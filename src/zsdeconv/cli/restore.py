@@ -19,7 +19,7 @@ from zsdeconv.errors import ConfigError, DataWarning
 if TYPE_CHECKING:
     from zsdeconv.config import Config
     from zsdeconv.image import Image
-    from zsdeconv.model import Model
+    from zsdeconv.model import Model, Restored
     from zsdeconv.prepare import Prepared
 
 OutputFolder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder for the results, made if missing")]
@@ -61,6 +61,9 @@ def run(
     overlap: options.Overlap = None,
     batch: options.Batch = None,
     passes: options.Passes = None,
+    stripes: options.StripesAlong = None,
+    stripe_width_um: options.StripeWidthUm = None,
+    stripe_length_um: options.StripeLengthUm = None,
     device: options.Device = None,
     seed: options.Seed = None,
     dry_run: options.DryRun = False,
@@ -85,6 +88,7 @@ def run(
         if not dry_run:
             model = _trained(prepared, each.checkpoint, resume, path.name, quiet)
             restored = _predicted(model, image, path.name, quiet, {})
+            _tell_of_stripes(restored, quiet or json)
             written = write_run(each, restored, _provenance(model, path), overwrite=overwrite)
             facts |= _done(written, model, started, quiet or json)
         told.append(facts)
@@ -151,6 +155,9 @@ def predict(
     overlap: options.Overlap = None,
     batch: options.Batch = None,
     passes: options.Passes = None,
+    stripes: options.StripesAlong = None,
+    stripe_width_um: options.StripeWidthUm = None,
+    stripe_length_um: options.StripeLengthUm = None,
     device: options.Device = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -159,6 +166,7 @@ def predict(
     """Restore images with a model that `run` or `train` has written."""
     asked = {"tile": tile, "overlap": overlap, "batch": batch, "passes": passes, "device": device}
     options.configuration(asked, None)
+    damping = options.stripes_of(stripes, stripe_width_um, stripe_length_um)
     targets = _targets(inputs, output)
     refuse_existing([path for each in targets.values() for path in each.values()], overwrite)
     from zsdeconv.model import load
@@ -168,8 +176,9 @@ def predict(
     for path, each in targets.items():
         known = loaded.config.input
         image = _read(path, known.axes if axes is None else axes, known.pixel_um if pixel_um is None else pixel_um)
-        restored = _predicted(loaded, image, path.name, quiet, asked)
+        restored = _predicted(loaded, image, path.name, quiet, asked | {"stripes": damping})
         written = write_images(each, restored, _provenance(loaded, path) | {"model": model.name}, overwrite=overwrite)
+        _tell_of_stripes(restored, quiet or json)
         told.append({"input": str(path), "outputs": [str(p) for p in written]})
         if not (quiet or json):
             show_rows(("wrote", str(p)) for p in written)
@@ -240,6 +249,13 @@ def _trained(prepared: Prepared, checkpoint: Path, resume: bool, name: str, quie
 def _predicted(model: Model, image: Image, name: str, quiet: bool, asked: Mapping[str, Any]) -> Any:
     with progress(f"restoring {name}", quiet=quiet) as report:
         return model.predict(image, **asked, progress=lambda done: report(done, ""))
+
+
+def _tell_of_stripes(restored: Restored, silent: bool) -> None:
+    note = restored.deconvolved.metadata.get("stripes")
+    if note and not silent:
+        took = f"{100 * note['taken_share_of_sd']:.1f} % of the image's standard deviation"
+        show_rows([("stripes", f"damped along {note['along']}: {took}, and with them real lines as long and thin")])
 
 
 def _provenance(model: Model, path: Path) -> dict[str, Any]:

@@ -113,7 +113,9 @@ def _write_images(stack: ExitStack, targets: dict[str, Path], restored: Restored
     from zsdeconv.io import write
 
     for kind, path in targets.items():
-        write(_staged(stack, path, overwrite), restored.images()[kind], provenance=provenance, overwrite=True)
+        image = restored.images()[kind]
+        noted = {key: image.metadata[key] for key in ("stripes",) if key in image.metadata}
+        write(_staged(stack, path, overwrite), image, provenance=provenance | noted, overwrite=True)
 
 
 def _staged(stack: ExitStack, path: Path, overwrite: bool) -> Path:
