@@ -153,6 +153,17 @@ def test_published_networks_learn_from_interleaved_stacks(network: nn.Module) ->
     assert all(p.grad is not None for p in network.parameters())
 
 
+@pytest.mark.parametrize(("kernel", "allowed"), [(gaussian((6.0, 6.0)), 8), (gaussian((6.0, 3.0)), 4), (asymmetric_kernel(5, 7), 1)])
+def test_the_published_training_turns_patches_as_far_as_the_lens_allows(kernel: np.ndarray, allowed: int) -> None:
+    """A patch that is turned shows what a lens that is turned would have seen, and the operator of Eq. 6 is not turned."""
+    psf = Psf.from_array(kernel, (0.03, 0.03), "a test")
+    for kind, expected in (("unet", allowed), ("fast", 8)):
+        config = resolve({"network": {"kind": kind}})
+        objective = curriculum(config, samples(), RECORRUPT, forward_model(psf.values, 2, 2), psf)[0][0]
+        assert isinstance(objective, TwoStage | Denoise) and isinstance(objective.pairs, RecorruptedPairs)
+        assert len(objective.pairs.sampler.symmetries) == expected
+
+
 def test_denoising_from_slices_amends_the_gap() -> None:
     z = torch.rand(14, 26, 21, generator=torch.Generator().manual_seed(1))
     pairs = InterleavedPairs([(z, z)], training(patch_px=16, patch_planes=6))

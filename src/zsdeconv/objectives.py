@@ -89,9 +89,15 @@ class Pairs(Protocol):
 class RecorruptedPairs:
     """Pairs of patches of the samples `(y, A(y - b))`, made by adding noise and taking it away (Eq. 2)."""
 
-    def __init__(self, samples: Sequence[Sample], recorrupt: Recorrupt, training: TrainingSection) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        recorrupt: Recorrupt,
+        training: TrainingSection,
+        symmetries: Sequence[int] = range(blocks.SYMMETRIES),
+    ) -> None:
         self.recorrupt = recorrupt
-        self.sampler = PatchSampler(samples, training.patch(samples[0][0].ndim), training.batch)
+        self.sampler = PatchSampler(samples, training.patch(samples[0][0].ndim), training.batch, symmetries)
         self.patch_px = self.sampler.patch_px
 
     def __call__(self, network: nn.Module, draws: Draws) -> tuple[Tensor, Tensor, None]:
@@ -102,10 +108,10 @@ class RecorruptedPairs:
 class InterleavedPairs:
     """Pairs of the odd and the even slices of stacks (Eq. 8), with the gap `G = S_odd(f'(z)) - S_even(f'(z))` between them."""
 
-    def __init__(self, samples: Sequence[Sample], training: TrainingSection) -> None:
+    def __init__(self, samples: Sequence[Sample], training: TrainingSection, symmetries: Sequence[int] = range(blocks.SYMMETRIES)) -> None:
         planes, *lateral = training.patch(samples[0][0].ndim)
         self.interleave = Interleave()
-        self.sampler = PatchSampler(samples, (2 * planes, *lateral), training.batch)
+        self.sampler = PatchSampler(samples, (2 * planes, *lateral), training.batch, symmetries)
         self.patch_px = (self.sampler.patch_px[0] // 2, *self.sampler.patch_px[1:])
 
     def __call__(self, network: nn.Module, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
@@ -120,7 +126,8 @@ class InterleavedPairs:
 class TwoStage:
     """Both stages at once, `L = mu L_den + (1 - mu) L_dec` (Eq. 4-6; with a gap Eq. 7-9), without the margins of the patches.
 
-    `forward_operator` is `D H`, with the PSF sampled as the slices of `y_hat` lie. As published, the Hessian term sees all of an
+    `forward_operator` is `D H`, with the PSF sampled as the slices of `y_hat` lie; the pairs must be turned in no other way than
+    its PSF allows. As published, the Hessian term sees all of an
     image, and of a stack what is inside the margins.
     """
 
@@ -274,8 +281,10 @@ def curriculum(
     ['denoise', 'reimage']
     """
     training, rank, interleaved = config.training, psf.values.ndim, config.pairs.kind == "interleave"
-    pairs = InterleavedPairs(samples, training) if interleaved else RecorruptedPairs(samples, recorrupt, training)
-    if config.network.kind != "fast":
+    published = config.network.kind != "fast"
+    turns = blocks.symmetries_of(torch.tensor(psf.values)) if published else range(blocks.SYMMETRIES)
+    pairs = InterleavedPairs(samples, training, turns) if interleaved else RecorruptedPairs(samples, recorrupt, training, turns)
+    if published:
         seen = forward_model(psf.thinned((2, 1, 1)).values, rank, config.scale) if interleaved else forward_operator
         return [(TwoStage(pairs, training, config.loss, seen), 1.0)]
     fwhm_px = [um / spacing for um, spacing in zip(fwhms_um(psf), psf.spacing_um, strict=True)]

@@ -29,6 +29,12 @@ def test_all_symmetries_are_drawn_equally_often() -> None:
     assert set(counts) == set(range(8)) and all(60 < count < 140 for count in counts.values())
 
 
+def test_only_the_symmetries_allowed_are_drawn() -> None:
+    x = numbered(5, 5)
+    (patches,) = PatchSampler([(x,)], patch_px=5, batch=100, symmetries=(2, 5))(generator())
+    assert {tuple(patch.flatten().tolist()) for patch in patches} == {tuple(turned(x, s).flatten().tolist()) for s in (2, 5)}
+
+
 def test_all_places_are_drawn_up_to_both_borders() -> None:
     x = numbered(7, 12)
     (patches,) = PatchSampler([(x,)], patch_px=4, batch=1500)(generator())

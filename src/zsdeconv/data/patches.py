@@ -21,18 +21,24 @@ class PatchSampler:
     smallest sample. Only symmetries of the pixel grid are used: they move whole pixels, so noise that was white stays white,
     which an interpolating rotation would not leave so. Quarter turns need square patches: both lateral sizes are those of
     the narrowest sample at most. Nothing is mirrored along z, where a lens need not be symmetric. A sample is drawn with the
-    probability of its share of all pixels.
+    probability of its share of all pixels. Of all `symmetries` (`blocks.turned`) only some may be allowed.
 
     >>> sampler = PatchSampler([(torch.rand(40, 30), torch.rand(80, 60))], patch_px=16, batch=3)
     >>> [x.shape for x in sampler(torch.Generator().manual_seed(0))]
     [torch.Size([3, 1, 16, 16]), torch.Size([3, 1, 32, 32])]
     """
 
-    def __init__(self, samples: Sequence[Sample], patch_px: int | Sequence[int], batch: int) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        patch_px: int | Sequence[int],
+        batch: int,
+        symmetries: Sequence[int] = range(blocks.SYMMETRIES),
+    ) -> None:
         smallest = [min(sizes) for sizes in zip(*(sample[0].shape for sample in samples), strict=True)]
         wanted = [*smallest[:-2], patch_px, patch_px] if isinstance(patch_px, int) else patch_px
         *axial, height, width = (min(n, size) for n, size in zip(wanted, smallest, strict=True))
-        self.samples, self.batch = list(samples), batch
+        self.samples, self.batch, self.symmetries = list(samples), batch, list(symmetries)
         self.patch_px = (*axial, min(height, width), min(height, width))
         self.shares = torch.tensor([float(sample[0].numel()) for sample in samples])
 
@@ -45,7 +51,7 @@ class PatchSampler:
     def _patch(self, sample: Sample, generator: torch.Generator) -> list[Tensor]:
         sizes = sample[0].shape
         start = [_draw(n - p + 1, generator) for n, p in zip(sizes, self.patch_px, strict=True)]
-        symmetry = _draw(blocks.SYMMETRIES, generator)
+        symmetry = self.symmetries[_draw(len(self.symmetries), generator)]
         return [blocks.turned(_window(image, sizes, start, self.patch_px), symmetry) for image in sample]
 
 

@@ -259,6 +259,17 @@ def unturned(x: Tensor, symmetry: int) -> Tensor:
     return torch.rot90(x, -(symmetry % 4), (-2, -1))
 
 
+def symmetries_of(kernel: Tensor, tolerance: float = 0.02) -> list[int]:
+    """The symmetries that leave a kernel `*zyx` as it is, up to a share `tolerance` of its absolute sum.
+
+    >>> symmetries_of(torch.ones(3, 3)), symmetries_of(torch.tensor([[0.0, 1.0, 2.0]]))
+    ([0, 1, 2, 3, 4, 5, 6, 7], [0, 6])
+    """
+    limit = tolerance * float(kernel.abs().sum())
+    images = [turned(kernel, symmetry) for symmetry in range(SYMMETRIES)]
+    return [n for n, image in enumerate(images) if image.shape == kernel.shape and float((image - kernel).abs().sum()) <= limit]
+
+
 @torch.no_grad()
 def glorot_(module: nn.Module, generator: torch.Generator | None = None) -> None:
     """Fill all convolutions of `module`: weights uniform in +-sqrt(6 / (fan_in + fan_out)), biases zero (the default of Keras).
