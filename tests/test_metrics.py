@@ -153,6 +153,20 @@ def test_photometry_through_the_lens(rng):
     assert evaluate(1.02 * truth, truth, psf=psf)["flux_slope"] == pytest.approx(1.02, abs=1e-9)
 
 
+def test_photometry_of_a_stack_goes_through_its_planes(rng):
+    kernel = np.zeros((3, 3, 3))
+    kernel[1, 1, 1], kernel[0, 1, 1], kernel[2, 1, 2] = 0.5, 0.3, 0.2
+    psf = Psf.from_array(kernel, (0.2, 0.05, 0.05), "a test")
+    truth = rng.random((2, 9, 40, 44))
+    padded = np.pad(truth, ((0, 0), *((n // 2, n // 2) for n in psf.values.shape)))
+    blurred = np.zeros(truth.shape)
+    for at, value in np.ndenumerate(psf.values[::-1, ::-1, ::-1]):
+        blurred += value * padded[(slice(None), *(slice(i, i + n) for i, n in zip(at, truth.shape[1:], strict=True)))]
+    spacing = {"Z": 0.2, "Y": 0.05, "X": 0.05}
+    scores = evaluate(Image(1.03 * truth, "TZYX", spacing), Image(bin2(blurred), "TZYX", {"Z": 0.2, "Y": 0.1, "X": 0.1}), psf=psf)
+    assert scores["flux_slope"] == pytest.approx(1.03, abs=1e-6)
+
+
 def test_the_psf_is_convolved_not_correlated(rng):
     values = np.zeros((5, 5))
     values[2, 2:] = 0.5, 0.2, 0.3  # a tail along +x

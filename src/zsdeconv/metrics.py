@@ -126,13 +126,16 @@ def evaluate(
     `psf` makes the photometry that of a deconvolved image: the prediction is blurred by it, then (if its grid is twice
     finer) binned and compared with `truth` as a camera would have seen it; on equal grids both are blurred.
 
-    Raises `ImageError` for other shapes, values that are not finite or a constant truth, `OpticsError` for a PSF that is not 2-D.
+    A PSF of a stack blurs the stacks along Z, Y and X, one of a plane each plane.
+
+    Raises `ImageError` for other shapes, values that are not finite or a constant truth, `OpticsError` for the PSF of a stack
+    where there is none.
 
     >>> x = np.random.default_rng(0).random((32, 32))
     >>> round(evaluate(2 * x, x)["flux_slope"], 6)
     2.0
     """
-    fine, reference, spacing_um, fine_um = _common(prediction, truth)
+    fine, reference, spacing_um, fine_um, depth = _common(prediction, truth)
     binned = fine.shape != reference.shape
     x = bin2(fine) if binned else fine
     scores: dict[str, Any] = {"psnr": psnr(x, reference), "ssim": ssim(x, reference)}
@@ -140,7 +143,7 @@ def evaluate(
         soft = _softened(reference, resolution_um, spacing_um)
         scores |= {"soft_psnr": psnr(x, soft), "soft_ssim": ssim(x, soft)}
     scores["frc_nm"] = None if spacing_um is None else 1e3 * frc_crossing_um(x, reference, spacing_um)
-    blurred, seen, words = _for_photometry(fine, reference, binned, psf, fine_um)
+    blurred, seen, words = _for_photometry(fine, reference, binned, psf, fine_um, depth)
     scores["flux_slope"], scores["flux_offset_frac"] = flux(blurred, seen)
     return scores | {"negative_fraction": float(np.mean(x < 0)), "binned": binned, "flux_of": words}
 
@@ -161,8 +164,10 @@ def _planes(x: np.ndarray) -> np.ndarray:
 Spacing = tuple[float, float]
 
 
-def _common(prediction: Image | np.ndarray, truth: Image | np.ndarray) -> tuple[np.ndarray, np.ndarray, Spacing | None, Spacing | None]:
-    """Both images as float64 `n y x`, with the pixel sizes (y, x) of the truth and of the prediction in um."""
+def _common(
+    prediction: Image | np.ndarray, truth: Image | np.ndarray
+) -> tuple[np.ndarray, np.ndarray, Spacing | None, Spacing | None, int]:
+    """Both images as float64 `n y x`, with the pixel sizes (y, x) of the truth and of the prediction in um, and planes per stack."""
     first, second = (_as_image(image).transposed("TCZYX") for image in (prediction, truth))
     x, reference = (np.asarray(image.data, np.float64) for image in (first, second))
     ratio = 2 if x.shape[-1] == 2 * reference.shape[-1] else 1
@@ -179,7 +184,7 @@ def _common(prediction: Image | np.ndarray, truth: Image | np.ndarray) -> tuple[
         spacing_um = (fine_um[0] * ratio, fine_um[1] * ratio)
     if fine_um is None and spacing_um is not None:
         fine_um = (spacing_um[0] / ratio, spacing_um[1] / ratio)
-    return _planes(x), _planes(reference), spacing_um, fine_um
+    return _planes(x), _planes(reference), spacing_um, fine_um, reference.shape[-3]
 
 
 def _as_image(image: Image | np.ndarray) -> Image:
@@ -206,30 +211,38 @@ def _softened(reference: np.ndarray, resolution_um: float, spacing_um: Spacing |
 
 
 def _for_photometry(
-    fine: np.ndarray, reference: np.ndarray, binned: bool, psf: Psf | None, fine_um: Spacing | None
+    fine: np.ndarray, reference: np.ndarray, binned: bool, psf: Psf | None, fine_um: Spacing | None, depth: int
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """The two images to regress, and what they are."""
     if psf is None:
         return (bin2(fine), reference, "prediction binned 2 x 2, on truth") if binned else (fine, reference, "prediction, on truth")
-    psf.require_rank(2)
-    kernel = psf.values if fine_um is None or np.allclose(fine_um, psf.spacing_um, rtol=1e-3) else psf.resampled(fine_um).values
-    margin = [min(k // 2, n // 4) for k, n in zip(kernel.shape, fine.shape[-2:], strict=True)]
+    if depth == 1:
+        psf.require_rank(2)
+    kernel = _sampled(psf, fine_um)
+    fine, reference = (x.reshape(-1, *(depth,) * (kernel.ndim - 2), *x.shape[-2:]) for x in (fine, reference))
+    margin = [min(k // 2, n // 4) for k, n in zip(kernel.shape, fine.shape[1:], strict=True)]
     # What lies outside the field is unknown, so a rim of half a PSF is not compared; an even rim keeps the binning in step.
     rim = [m + m % 2 for m in margin]
     blurred = _convolve(fine, kernel)
     if binned:
-        half = [m // 2 for m in rim]
+        half = [*rim[:-2], *(m // 2 for m in rim[-2:])]
         return _inner(bin2(blurred), half), _inner(reference, half), "prediction blurred by the PSF and binned 2 x 2, on truth"
     return _inner(blurred, rim), _inner(_convolve(reference, kernel), rim), "prediction on truth, both blurred by the PSF"
 
 
-def _convolve(planes: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+def _sampled(psf: Psf, yx_um: Spacing | None) -> np.ndarray:
+    """The PSF at the pixel size of an image, where that is known."""
+    if yx_um is None or np.allclose(yx_um, psf.spacing_um[-2:], rtol=1e-3):
+        return psf.values
+    return psf.resampled((*psf.spacing_um[:-2], *yx_um)).values
+
+
+def _convolve(images: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     from scipy.signal import fftconvolve
 
-    return fftconvolve(planes, kernel[None], mode="same", axes=(-2, -1))
+    return fftconvolve(images, kernel[None], mode="same", axes=tuple(range(1, images.ndim)))
 
 
-def _inner(planes: np.ndarray, rim: list[int]) -> np.ndarray:
+def _inner(images: np.ndarray, rim: list[int]) -> np.ndarray:
     """Without `rim` pixels at each border."""
-    (my, mx), (ny, nx) = rim, planes.shape[-2:]
-    return planes[:, my : ny - my, mx : nx - mx]
+    return images[(slice(None), *(slice(m, n - m) for m, n in zip(rim, images.shape[1:], strict=True)))]

@@ -14,7 +14,9 @@ from zsdeconv.errors import ConfigError, DataWarning, ImageError
 if TYPE_CHECKING:
     import numpy as np
 
+    from zsdeconv.image import Image
     from zsdeconv.noise import Calibration
+    from zsdeconv.physics.psf import Psf
 
 PLOT_FORMATS = (".png", ".pdf", ".svg")
 
@@ -56,6 +58,7 @@ def evaluate(
     truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="what it should be", show_default=False)],
     psf: Annotated[Path | None, typer.Option(metavar="FILE", help="measure the flux through this PSF (of a deconvolved image)")] = None,
     psf_pixel_um: options.PsfPixelUm = None,
+    psf_z_um: options.PsfZUm = None,
     resolution_um: Annotated[
         float | None, typer.Option(help="also compare with the truth blurred to this width, micrometres: soft_psnr, soft_ssim")
     ] = None,
@@ -66,15 +69,21 @@ def evaluate(
     """Score an image against its truth: psnr and ssim after an affine fit, resolution by FRC, photometry without any fit."""
     from zsdeconv.io import read
     from zsdeconv.metrics import evaluate as scores_of
-    from zsdeconv.physics.psf import read_psf
 
     first, second = read(prediction, axes=axes), read(truth, axes=axes, pixel_um=pixel_um)
-    kernel = None if psf is None else read_psf(psf, pixel_um=psf_pixel_um)
+    kernel = None if psf is None else _psf_for(psf, first, psf_pixel_um, psf_z_um)
     scores = scores_of(first, second, psf=kernel, resolution_um=resolution_um)
     if json:
         show_json({"prediction": str(prediction), "truth": str(truth)} | scores)
     else:
         show_rows((name, f"{value:.4f}" if isinstance(value, float) else _words(value)) for name, value in scores.items())
+
+
+def _psf_for(path: Path, image: Image, pixel_um: float | None, z_um: float | None) -> Psf:
+    """The PSF in a file: that of a stack for a stack."""
+    from zsdeconv.physics.psf import read_psf
+
+    return read_psf(path, pixel_um=pixel_um, z_um=z_um, rank=3 if image.sizes.get("Z", 1) > 1 else 2)
 
 
 def _frames(paths: list[Path], axes: str | None) -> np.ndarray:
