@@ -27,8 +27,8 @@ $(READY): constraints.txt pyproject.toml
 	@$(PIP) --no-build-isolation --editable '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## simulate a noisy image, restore it, score it, draw demo/restoration.png
-	@$(BIN)/python benchmarks/demo.py demo
+demo: $(READY)  ## simulate a noisy image, restore it, score it, draw demo/restoration.png (STACK=1: a stack)
+	@$(BIN)/python benchmarks/demo.py demo$(if $(STACK),-stack --stack)
 
 test: $(READY) lint  ## lint, then the test suite with doctests and coverage
 	@$(BIN)/python -m pytest -m "not slow and not gui" --cov --cov-report=term

@@ -15,33 +15,71 @@ ZOOM_UM = 4.0
 COLOURS = 64
 
 
-def draw(images: dict[str, np.ndarray], scores: dict[str, dict[str, Any]], pixel_um: float, path: Path) -> None:
-    """Draw the panels into a PNG.
+def draw(images: dict[str, np.ndarray], scores: dict[str, dict[str, Any]], spacing_um: list[float], path: Path) -> None:
+    """Draw the panels into a PNG: the whole field, and a part enlarged.
 
-    `noisy`, `denoised` and `clean` on the raw grid of `pixel_um`; `richardson_lucy`, `deconvolved` and `truth` on the fine grid; all in ADU
-    above the offset. Each grid has one intensity scale for all its images, from 0 to the 99.7th percentile of its noise-free image.
+    `noisy`, `denoised` and `clean` on the raw grid of `spacing_um`; `richardson_lucy`, `deconvolved` and `truth` on the fine grid; all
+    in ADU above the offset. Each grid has one intensity scale for all its images, from 0 to the 99.7th percentile of its noise-free image.
     """
-    field_um = pixel_um * images["noisy"].shape[-1]
+    field_um = spacing_um[-1] * images["noisy"].shape[-1]
     corner = busiest_corner(images["truth"], round(ZOOM_UM / field_um * images["truth"].shape[-1]))
     corner_um = [c * field_um / images["truth"].shape[-1] for c in corner]
-    figure = Figure(figsize=(12.5, 5.8), dpi=100, facecolor=PAPER)
-    axes = figure.subplots(
-        2, len(PANELS), gridspec_kw={"wspace": 0.02, "hspace": 0.02, "left": 0.005, "right": 0.995, "top": 0.94, "bottom": 0.075}
-    )
-    for at, (name, title) in enumerate(zip(PANELS, TITLES, strict=True)):
-        top = np.percentile(images["clean" if name in ("noisy", "denoised") else "truth"], 99.7)
+    figure, axes = panels((12.5, 5.8), (1, 1))
+    for at, name in enumerate(PANELS):
         for axis in axes[:, at]:
-            axis.imshow(images[name], cmap="inferno", vmin=0, vmax=top, extent=(0, field_um, field_um, 0))
-            axis.set_axis_off()
-        axes[0, at].set_title(title, color=INK, fontsize=13, pad=6)
+            axis.imshow(images[name], cmap="inferno", vmin=0, vmax=brightest(images, name), extent=(0, field_um, field_um, 0))
         axes[0, at].add_patch(Rectangle((corner_um[1], corner_um[0]), ZOOM_UM, ZOOM_UM, fill=False, color=ACCENT, lw=1.2))
         axes[1, at].set(xlim=(corner_um[1], corner_um[1] + ZOOM_UM), ylim=(corner_um[0] + ZOOM_UM, corner_um[0]))
-        axes[1, at].text(
-            0.5, -0.05, caption(scores.get(name)), color=INK, fontsize=10.5, ha="center", va="top", transform=axes[1, at].transAxes
-        )
+        captioned(axes[1, at], scores.get(name))
     scale_bar(axes[0, 0], 5.0)
     scale_bar(axes[1, 0], 1.0)
     save_small(figure, path)
+
+
+def draw_stack(images: dict[str, np.ndarray], scores: dict[str, dict[str, Any]], spacing_um: list[float], path: Path) -> None:
+    """Draw the panels of a stack into a PNG: the middle plane, and below it the section along z through its busiest row.
+
+    Grids and intensity scales as in `draw`; `spacing_um` along z and across.
+    """
+    z_um, pixel_um = spacing_um
+    planes, _, width = images["noisy"].shape
+    field_um, depth_um = pixel_um * width, z_um * planes
+    detail = np.abs(np.gradient(images["truth"][planes // 2].astype(float), axis=0)).sum(1)
+    rim = len(detail) // 8
+    row = rim + int(np.argmax(detail[rim:-rim]))
+    figure, axes = panels((12.5, 2.45 * (1 + depth_um / field_um) / 0.865), (1, depth_um / field_um))
+    for at, name in enumerate(PANELS):
+        image, top = images[name], brightest(images, name)
+        here = row * image.shape[1] // len(detail)
+        shown = {"cmap": "inferno", "vmin": 0, "vmax": top, "aspect": "auto"}
+        axes[0, at].imshow(image[planes // 2], extent=(0, field_um, field_um, 0), **shown)
+        axes[1, at].imshow(image[:, here], extent=(0, field_um, depth_um, 0), **shown)
+        axes[0, at].axhline(row / len(detail) * field_um, color=ACCENT, lw=0.8, ls=":")
+        captioned(axes[1, at], scores.get(name))
+    scale_bar(axes[0, 0], 2.0)
+    scale_bar(axes[1, 0], 2.0)
+    save_small(figure, path)
+
+
+def panels(size_inch: tuple[float, float], heights: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+    """Two rows of panels with the titles above."""
+    figure = Figure(figsize=size_inch, dpi=100, facecolor=PAPER)
+    place = {"wspace": 0.02, "hspace": 0.02, "left": 0.005, "right": 0.995, "top": 0.94, "bottom": 0.075, "height_ratios": heights}
+    axes = figure.subplots(2, len(PANELS), gridspec_kw=place)
+    for axis, title in zip(axes[0], TITLES, strict=True):
+        axis.set_title(title, color=INK, fontsize=13, pad=6)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure, axes
+
+
+def brightest(images: dict[str, np.ndarray], name: str) -> float:
+    """Top of the intensity scale of an image: that of the noise-free one on its grid."""
+    return float(np.percentile(images["clean" if name in ("noisy", "denoised") else "truth"], 99.7))
+
+
+def captioned(axis: Axes, scores: dict[str, Any] | None) -> None:
+    axis.text(0.5, -0.05, caption(scores), color=INK, fontsize=10.5, ha="center", va="top", transform=axis.transAxes)
 
 
 def busiest_corner(truth: np.ndarray, n: int) -> tuple[int, int]:
