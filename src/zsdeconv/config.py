@@ -258,7 +258,7 @@ def _over_preset(given: Mapping[str, Any], presets: Mapping[str, Mapping[str, An
         config = Config.model_validate(_merged(_merged(PRESETS[preset], presets.get(preset, {})), given))
     except ValidationError as error:
         raise ConfigError(_first_problem(error)) from None
-    config._given = dict(given)  # pyright: ignore[reportPrivateUsage]
+    config._given = dict(given)
     return config
 
 
