@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from zsdeconv.config import PRESETS, SETTINGS, Config, as_settings, read_config, resolve, to_yaml
+from zsdeconv.config import PRESETS, SETTINGS, Config, as_settings, read_config, resolve, specialised, to_yaml
 from zsdeconv.errors import ConfigError
 
 
@@ -130,3 +130,12 @@ def test_files_that_are_no_configuration(tmp_path: Path, content: bytes, pattern
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"No such file.*check --config"):
         read_config(tmp_path / "none.yaml")
+
+
+def test_what_was_changed_after_resolving_is_not_undone_for_a_modality() -> None:
+    table = {"fast": {"training": {"batch": 2, "patch_px": 48}}}
+    changed = resolve({"training": {"steps": 100}}).model_copy(update={"scale": 1, "seed": 5})
+    special = specialised(changed, table)
+    assert (special.scale, special.seed, special.training.steps, special.training.batch) == (1, 5, 100, 2)
+    assert specialised(special, {}) == special
+    assert specialised(resolve({"training": {"batch": 8}}), table).training.batch == 8  # the default, but given

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from oracles import asymmetric_kernel
-from zsdeconv.config import Config, TrainingSection, resolve
+from zsdeconv.config import Config, TrainingSection, resolve, specialised
 from zsdeconv.errors import ConfigError, UserError
 from zsdeconv.io.model_file import load_model, save_model
+from zsdeconv.modality import MODALITIES
 from zsdeconv.nn.networks import make_network
 from zsdeconv.noise.model import Camera
 from zsdeconv.noise.pairs import Recorrupt
@@ -222,7 +223,7 @@ def test_a_loss_that_is_no_number_is_reported() -> None:
 
 @pytest.mark.parametrize(("schedule", "expected"), [("halving", 0.5**2), ("cosine", 0.0)])
 def test_the_rate_falls(schedule: str, expected: float) -> None:
-    run = ramp(Ramp(1.0), schedule=schedule, halve_every=40)
+    run = ramp(Ramp(1.0), schedule=schedule, halve_from=40, halve_every=40)
     assert run._rate(99, 1.0) == pytest.approx(0.01 * expected, abs=1e-9)
     assert run._rate(50, 0.5) == pytest.approx(0.005)
 
@@ -233,6 +234,13 @@ def test_minutes_are_kept() -> None:
     history = run.fit()
     assert 0.55 < time.monotonic() - started < 3.0  # a busy machine may take its time for the last step
     assert history[-1]["done"] == 1.0
+
+
+def test_the_published_rate_of_stacks_is_halved_late_and_then_often() -> None:
+    training = specialised(resolve({"preset": "paper"}), MODALITIES["3d"].presets).training
+    run = ramp(Ramp(1.0), schedule="halving", halve_from=training.halve_from, halve_every=training.halve_every)
+    rates = [run._rate(step, 0.0) / 0.01 for step in (0, 4_999, 5_000, 7_499, 7_500, 9_999, 10_000)]
+    assert rates == pytest.approx([1, 1, 0.5, 0.5, 0.25, 0.25, 0.125])  # METHOD, 5: at 5 000, 7 500 and 10 000
 
 
 def test_a_training_that_diverges_goes_back_to_its_best_at_half_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:

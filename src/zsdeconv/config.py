@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from zsdeconv.errors import ConfigError
-from zsdeconv.stripes import Stripes
+
+if TYPE_CHECKING:
+    from zsdeconv.stripes import Stripes
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -108,7 +110,8 @@ class LossSection(_Section):
 
 class TrainingSection(_Section):
     """The training loop: patches in raw pixels and, of stacks, planes (`margin_px` and `margin_planes` of them outside the loss),
-    Adam's rate and its schedule, the budget, the share of it that goes to stage 2, validation and stopping.
+    Adam's rate and its schedule (halved at step `halve_from`, then every `halve_every`), the budget, the share of it that goes
+    to stage 2, validation and stopping.
     """
 
     patch_px: Annotated[int, Field(ge=8)] = 64
@@ -118,6 +121,7 @@ class TrainingSection(_Section):
     batch: Count = 8
     learning_rate: Positive = 1e-3
     schedule: Literal["cosine", "halving"] = "cosine"
+    halve_from: Count = 10_000
     halve_every: Count = 10_000
     steps: Count = 1800
     minutes: Positive | None = None
@@ -154,6 +158,8 @@ class PredictionSection(_Section):
     @property
     def damping(self) -> Stripes | None:
         """The stripes to be damped, None when none are."""
+        from zsdeconv.stripes import Stripes
+
         return None if self.stripes is None else Stripes(self.stripes, self.stripe_width_um, self.stripe_length_um)
 
 
@@ -181,9 +187,11 @@ class Config(_Section):
     _given: dict[str, Any] | None = PrivateAttr(default=None)
 
     @property
-    def given(self) -> dict[str, Any] | None:
-        """What the user set, without presets and defaults; None where the tree was not made by `resolve`."""
-        return self._given
+    def given(self) -> dict[str, Any]:
+        """What the user set, without presets and defaults; all that was set where the tree is no longer what `resolve` made."""
+        if self._given is not None and _over_preset(self._given, {}) == self:
+            return self._given
+        return self.model_dump(mode="json", exclude_unset=True)
 
     def __eq__(self, other: object) -> bool:
         """The same settings, whoever made them."""
@@ -245,8 +253,7 @@ def specialised(config: Config, presets: Mapping[str, Mapping[str, Any]]) -> Con
     >>> training.batch, training.steps
     (2, 100)
     """
-    given = config.model_dump(mode="json", exclude_unset=True) if config.given is None else config.given
-    return _over_preset(given, presets)
+    return _over_preset(config.given, presets)
 
 
 def _over_preset(given: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]) -> Config:

@@ -12,12 +12,12 @@ import numpy as np
 
 from zsdeconv.errors import ImageError
 from zsdeconv.image import Image
+from zsdeconv.symbols import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
     from zsdeconv.physics.kernel import Psf
 
 FRC_THRESHOLD = 1 / 7
-FWHM_PER_SIGMA = 2.3548200450309493
 SSIM_WINDOW = 7
 
 

@@ -71,6 +71,7 @@ MODALITIES = {
                         "margin_planes": 2,
                         "batch": 3,
                         "learning_rate": 1e-4,
+                        "halve_from": 5_000,
                         "halve_every": 2_500,
                         "steps": 10_000,
                     },

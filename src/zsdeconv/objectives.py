@@ -26,6 +26,7 @@ from zsdeconv.physics.deconvolve import richardson_lucy
 from zsdeconv.physics.operators import Blur, Crop, Operator, forward_model
 from zsdeconv.physics.psf import Psf, fwhms_um
 from zsdeconv.predict import one_pass
+from zsdeconv.symbols import FWHM_PER_SIGMA
 
 OBJECT_ITERATIONS = 22
 """Accelerated Richardson-Lucy iterations for the object that is imaged again."""
@@ -305,7 +306,7 @@ def gaussian(fwhm_px: Sequence[float]) -> np.ndarray:
     """
     kernel = np.ones(())
     for fwhm in fwhm_px:
-        sigma = fwhm / 2.3548
+        sigma = fwhm / FWHM_PER_SIGMA
         radius = max(int(np.ceil(4 * sigma)), 1)
         profile = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
         kernel = np.multiply.outer(kernel, profile)

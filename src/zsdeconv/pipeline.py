@@ -105,6 +105,7 @@ def train_prepared(
         network.eval(), samples, recorrupt, forward_operator, config.pairs.prediction_alpha, seed=config.seed, offset_known=offset_known
     )
     provenance = {"version": __version__, "calibration": prepared.calibration.to_dict(), **prepared.summary()}
+    provenance["offset_correction_adu"] = round(photometry.dark * unit.scale, 4)
     return Model(
         network, modality, config, unit, camera, prepared.psf, prepared.spacing_um, photometry, history=history, provenance=provenance
     )

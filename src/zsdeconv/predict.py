@@ -13,7 +13,7 @@ from zsdeconv.nn import blocks
 from zsdeconv.tiling import Tile, plan_tiles
 
 DEFAULT_TILE_PX = {2: (768, 768), 3: (32, 160, 160)}
-"""Largest size of a tile's own part for images of each rank: with the halo of the default network about 1 GB."""
+"""Largest size of a tile's own part for images of each rank: of planes about 1 GB with the halo of the default network."""
 
 
 @dataclass(frozen=True)

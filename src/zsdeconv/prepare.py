@@ -168,7 +168,7 @@ def _pairs(
     """How pairs are made: as told, or by what the stacks are like."""
     told = config.pairs.kind
     if told == "interleave" and told not in modality.pairs:
-        raise ConfigError("interleaved pairs are every other plane of a stack, the images are single planes; leave out --pairs")
+        raise ConfigError("--pairs interleave: it takes every other plane of a stack, the images are single planes; leave it out")
     if told == "recorrupt" or "interleave" not in modality.pairs:
         return PairChoice("recorrupt", "re-corrupted pairs")
     planes = min(len(frame) for frame in frames)

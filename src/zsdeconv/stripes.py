@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FWHM_PER_SIGMA = 2.3548
+from zsdeconv.symbols import FWHM_PER_SIGMA
 
 
 @dataclass(frozen=True)

@@ -32,5 +32,8 @@ Batch: TypeAlias = Float[Tensor, "b c *zyx"]
 Volume: TypeAlias = Float[Tensor, "*zyx"]
 Pixels: TypeAlias = Float[np.ndarray, "*zyx"]
 
+FWHM_PER_SIGMA = 2.3548
+"""Full width at half maximum of a Gaussian over its standard deviation, 2 sqrt(2 ln 2)."""
+
 SPATIAL_AXES = "ZYX"
 """Axes that carry a length, slowest first."""

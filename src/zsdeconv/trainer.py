@@ -178,7 +178,7 @@ class Trainer:
         settings = self.settings
         highest = settings.learning_rate * 0.5**self.progress.setbacks
         if settings.schedule == "halving":
-            return highest * 0.5 ** (step // settings.halve_every)
+            return highest * 0.5 ** max(0, 1 + (step - settings.halve_from) // settings.halve_every)
         return highest * min(1.0, (done + 0.01) / WARM_UP_SHARE) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     @torch.no_grad()

@@ -110,7 +110,7 @@ REFUSED = {
         ("--pairs", "interleave"),
         "6 planes: interleaving needs 8 at least, re-corruption does not",
     ),
-    "interleaving a plane": ((40, 37), "YX", {}, ("--pairs", "interleave"), "interleaved pairs are every other plane of a stack"),
+    "interleaving a plane": ((40, 37), "YX", {}, ("--pairs", "interleave"), "--pairs interleave: it takes every other plane of a stack"),
     "planes as a stack": ((9, 40, 37), "TYX", {}, ("--modality", "3d"), "needs the axes ZYX, Z is missing; give --axes"),
     "negative step": ((9, 40, 37), "ZYX", {}, ("--z-um", -0.2), "--z-um -0.2"),
     "lone step of a PSF": ((9, 40, 37), "ZYX", {}, ("--psf-z-um", 0.2), "--psf-z-um 0.2 without a PSF file"),

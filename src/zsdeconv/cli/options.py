@@ -12,7 +12,6 @@ from zsdeconv.errors import ConfigError
 
 if TYPE_CHECKING:
     from zsdeconv.config import Config
-    from zsdeconv.stripes import Stripes
 
 Inputs = Annotated[
     list[Path], typer.Argument(metavar="INPUT...", help="image files (OME-TIFF, ImageJ or plain TIFF, MRC, DV)", show_default=False)
@@ -103,16 +102,11 @@ def configuration(given: Mapping[str, Any], file: Path | None) -> Config:
         if um is not None and config.optics.psf is None:
             lone = f"--{name.replace('_', '-')} {um:g} without a PSF file"
             raise ConfigError(f"{lone}: there is nothing that it describes; give --psf too, or leave it out")
+    for name in ("stripe_width_um", "stripe_length_um"):
+        if given.get(name) is not None and config.prediction.stripes is None:
+            lone = f"--{name.replace('_', '-')} {given[name]:g} without --stripes"
+            raise ConfigError(f"{lone}: nothing is damped; give --stripes X or Y, or leave it out")
     return config
-
-
-def stripes_of(along: str | None, width_um: float | None, length_um: float | None) -> Stripes | None:
-    """The stripes that options ask to damp, None when they ask for none."""
-    asked = {"stripes": along, "stripe_width_um": width_um, "stripe_length_um": length_um}
-    if along is None and (width_um or length_um):
-        lone = "--stripe-width-um" if width_um else "--stripe-length-um"
-        raise ConfigError(f"{lone} {width_um or length_um:g} without --stripes: nothing is damped; give --stripes X or Y, or leave it out")
-    return configuration(asked, None).prediction.damping
 
 
 def adu_or_auto(text: str | None) -> float | str | None:

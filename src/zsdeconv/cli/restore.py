@@ -164,9 +164,9 @@ def predict(
     quiet: options.Quiet = False,
 ) -> None:
     """Restore images with a model that `run` or `train` has written."""
-    asked = {"tile": tile, "overlap": overlap, "batch": batch, "passes": passes, "device": device}
-    options.configuration(asked, None)
-    damping = options.stripes_of(stripes, stripe_width_um, stripe_length_um)
+    asked: dict[str, Any] = {"tile": tile, "overlap": overlap, "batch": batch, "passes": passes, "device": device}
+    stripe = {"stripes": stripes, "stripe_width_um": stripe_width_um, "stripe_length_um": stripe_length_um}
+    asked["stripes"] = options.configuration(asked | stripe, None).prediction.damping
     targets = _targets(inputs, output)
     refuse_existing([path for each in targets.values() for path in each.values()], overwrite)
     from zsdeconv.model import load
@@ -176,7 +176,7 @@ def predict(
     for path, each in targets.items():
         known = loaded.config.input
         image = _read(path, known.axes if axes is None else axes, known.pixel_um if pixel_um is None else pixel_um)
-        restored = _predicted(loaded, image, path.name, quiet, asked | {"stripes": damping})
+        restored = _predicted(loaded, image, path.name, quiet, asked)
         written = write_images(each, restored, _provenance(loaded, path) | {"model": model.name}, overwrite=overwrite)
         _tell_of_stripes(restored, quiet or json)
         told.append({"input": str(path), "outputs": [str(p) for p in written]})

@@ -13,6 +13,7 @@ from zsdeconv.errors import OpticsError
 from zsdeconv.physics.kernel import Psf, check_spacing, check_values
 from zsdeconv.physics.psf_file import MeasuredPsf, background_of, clipped_mean, read_samples
 from zsdeconv.physics.resample import Interpolant
+from zsdeconv.symbols import FWHM_PER_SIGMA
 
 SIGMAS = 6.0
 """A bead stands out of the noise by so many standard deviations,"""
@@ -29,7 +30,6 @@ UNLIKE = 1.4
 PASSBAND = 1.5
 """Highest frequency kept in the average, in units of 1 / width: a wide-field PSF ends at 1.03, a confocal one at 1.45."""
 MOST_BEADS = 200
-SIGMA_TO_FWHM = float(np.sqrt(8 * np.log(2)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ def measure_beads(values: np.ndarray, spacing_um: tuple[float, ...], source: str
     psf = MeasuredPsf(average, spacing_um, words, background_of(average), (0.0,) * values.ndim).mended()
     typical = np.median([fit.sigma for fit in fits], axis=0)
     mean = _fitted(average, _Fit(middle.astype(float), typical, float(average.max()), 0.0))
-    fwhm = tuple(float(SIGMA_TO_FWHM * s * um) for s, um in zip(mean.sigma, spacing_um, strict=True))
+    fwhm = tuple(float(FWHM_PER_SIGMA * s * um) for s, um in zip(mean.sigma, spacing_um, strict=True))
     return Beads(psf, fwhm, len(places), len(fits), dict(rejected), np.array([fit.centre for fit in fits]))
 
 
@@ -184,7 +184,7 @@ def _reason(values: np.ndarray, places: np.ndarray, k: int, width: np.ndarray, c
 def _fitted_at(values: np.ndarray, place: np.ndarray, width: np.ndarray) -> _Fit:
     start = np.maximum(0, np.floor(place - CORE * width)).astype(int)
     part = values[tuple(slice(a, int(p + CORE * w) + 1) for a, p, w in zip(start, place, width, strict=True))]
-    fit = _fitted(part, _Fit((place - start).astype(float), width / SIGMA_TO_FWHM, float(np.ptp(part)), float(np.median(part))))
+    fit = _fitted(part, _Fit((place - start).astype(float), width / FWHM_PER_SIGMA, float(np.ptp(part)), float(np.median(part))))
     return _Fit(fit.centre + start, fit.sigma, fit.height, fit.level)
 
 
@@ -231,7 +231,7 @@ def _field(values: np.ndarray, places: np.ndarray, width: np.ndarray) -> np.ndar
 
 def _averaged(values: np.ndarray, fits: list[_Fit]) -> np.ndarray:
     """Sum of the light of the beads (their field taken away) around their centres; samples outside the image count as missing."""
-    width = SIGMA_TO_FWHM * np.median([fit.sigma for fit in fits], axis=0)
+    width = FWHM_PER_SIGMA * np.median([fit.sigma for fit in fits], axis=0)
     half = np.minimum(np.ceil(BOX * width), (np.array(values.shape) - 1) // 2).astype(int)
     total, weight = np.zeros(2 * half + 1), np.zeros(2 * half + 1)
     for fit in fits:
