@@ -445,3 +445,13 @@ def test_real_file_full_of_nan(shared):
     image = read(shared / "realdata" / "psf" / "all_nan.tif", axes="ZYX")
     with pytest.raises(ImageError, match=r"922500 of 922500 pixels are NaN .*first: Z=0, Y=0, X=0"):
         check_restorable(image)
+
+
+def test_a_z_step_says_that_nameless_planes_are_depths(tmp_path):
+    path = tmp_path / "nameless.tif"
+    tifffile.imwrite(path, np.zeros((5, 8, 9), np.uint16), photometric="minisblack")
+    with pytest.raises(ImageError, match="ZYX"):
+        read(path)
+    image = read(path, z_um=0.3)
+    assert (image.axes, image.spacing_um["Z"]) == ("ZYX", 0.3)
+    assert read(path, axes="TYX", z_um=0.3).axes == "TYX"  # the letters win

@@ -17,7 +17,7 @@ from zsdeconv.cli.results import Results, checkpoint_of, refuse_existing, result
 from zsdeconv.errors import ConfigError, DataWarning
 
 if TYPE_CHECKING:
-    from zsdeconv.config import Config
+    from zsdeconv.config import Config, InputSection
     from zsdeconv.image import Image
     from zsdeconv.model import Model, Restored
     from zsdeconv.prepare import Prepared
@@ -82,7 +82,7 @@ def run(
     used = settings
     for path, each in results.items():
         started = time.monotonic()
-        image = _read(path, settings.input.axes, settings.input.pixel_um)
+        image = _read(path, settings.input)
         prepared = _prepared([image], path.name, settings, quiet or json)
         facts: dict[str, Any] = {"input": str(path), "summary": prepared.summary()}
         if not dry_run:
@@ -136,7 +136,7 @@ def train(
     settings = options.configuration(_settings(locals()), config)
     refuse_existing([output], overwrite)
     started = time.monotonic()
-    images = [_read(path, settings.input.axes, settings.input.pixel_um) for path in inputs]
+    images = [_read(path, settings.input) for path in inputs]
     prepared = _prepared(images, ", ".join(path.name for path in inputs), settings, quiet or json)
     facts: dict[str, Any] = {"inputs": [str(path) for path in inputs], "summary": prepared.summary()}
     if not dry_run:
@@ -174,8 +174,7 @@ def predict(
     loaded = load(model)
     told = []
     for path, each in targets.items():
-        known = loaded.config.input
-        image = _read(path, known.axes if axes is None else axes, known.pixel_um if pixel_um is None else pixel_um)
+        image = _read(path, loaded.config.input, axes, pixel_um)
         restored = _predicted(loaded, image, path.name, quiet, asked)
         written = write_images(each, restored, _provenance(loaded, path) | {"model": model.name}, overwrite=overwrite)
         _tell_of_stripes(restored, quiet or json)
@@ -213,10 +212,12 @@ def _unfinished(results: dict[Path, Results], silent: bool) -> dict[Path, Result
     return {path: each for path, each in results.items() if not each.complete()}
 
 
-def _read(path: Path, axes: str | None, pixel_um: float | None) -> Image:
+def _read(path: Path, known: InputSection, axes: str | None = None, pixel_um: float | None = None) -> Image:
+    """The image of a file, with what is `known` of it besides, unless `axes` or `pixel_um` say otherwise."""
     from zsdeconv.io import read
 
-    return read(path, axes=axes, pixel_um=pixel_um)
+    stated = {"axes": known.axes if axes is None else axes, "pixel_um": known.pixel_um if pixel_um is None else pixel_um}
+    return read(path, **stated, z_um=known.z_um)
 
 
 def _prepared(images: list[Image], names: str, settings: Config, silent: bool) -> Prepared:

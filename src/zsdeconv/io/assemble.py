@@ -19,6 +19,8 @@ _READABLE = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "
 class Options:
     """What the user states about a file: letters of its axes, lateral pixel size and z step in um; None: as the file says.
 
+    Who gives a z step says that there are depths: planes that the file has no name for are taken as Z then.
+
     Raises `ConfigError` on a length that is no pixel size (1 nm to 1 mm) and on impossible axes.
 
     >>> Options(axes="tyx", pixel_um=0.065).axes
@@ -58,7 +60,7 @@ def assemble(
     Raises `ImageError` on pixel types that are no camera image, and on axes that neither file nor option names.
     """
     _refuse_type(name, data.dtype)
-    data, axes = _with_axes(name, data, axes, options.axes)
+    data, axes = _with_axes(name, data, _with_depths(axes, options), options.axes)
     claims = {a: um for a, um in spacing_um.items() if a in axes}
     stated = dict.fromkeys((a for a in "YX" if a in axes), options.pixel_um) | ({"Z": options.z_um} if "Z" in axes else {})
     chosen = {a: um for a, um in stated.items() if um is not None}
@@ -82,6 +84,12 @@ def _checked_letters(axes: str) -> str:
     return letters
 
 
+def _with_depths(axes: str, options: Options) -> str:
+    """The file's axes, with its one nameless dimension as Z when the user has given a z step."""
+    nameless = [a for a in axes if a not in KNOWN_AXES]
+    return axes.replace(nameless[0], "Z") if options.z_um is not None and len(nameless) == 1 and "Z" not in axes else axes
+
+
 def _with_axes(name: str, data: np.ndarray, axes: str, wanted: str | None) -> tuple[np.ndarray, str]:
     """Data and their axes, as the option says or else the file; a single plane fits any option that ends in its axes."""
     if wanted is not None:
@@ -95,7 +103,8 @@ def _with_axes(name: str, data: np.ndarray, axes: str, wanted: str | None) -> tu
     if all(axes.count(a) == 1 and a in KNOWN_AXES for a in axes):
         return data, axes
     nameless = " and ".join(str(n) for a, n in zip(axes, data.shape, strict=True) if a not in KNOWN_AXES)
-    advice = "TYX (times), ZYX (depths) or CYX (channels)" if len(axes) == 3 and axes.endswith("YX") else "with one letter for each"
+    planes = len(axes) == 3 and axes.endswith("YX")
+    advice = "TYX (times), ZYX (depths; or --z-um) or CYX (channels)" if planes else "with one letter for each"
     raise ImageError(f"{name}: the file does not say what the {nameless} planes of {data.shape} are; give --axes {advice}")
 
 
