@@ -35,8 +35,8 @@ def stack():
 def bead(monkeypatch):
     """A structure of one emitter at the depth `z_um` from the middle of the stack, off every grid line along y and x."""
 
-    def at(z_um):
-        one = Emitters(np.array([[z_um], *([um] for um in BEAD_YX_UM)]), np.ones(1), np.zeros(1, int))
+    def at(z_um, yx_um=BEAD_YX_UM):
+        one = Emitters(np.array([[z_um], *([um] for um in yx_um)]), np.ones(1), np.zeros(1, int))
         monkeypatch.setitem(STRUCTURES, "bead", lambda *_: one)
         return "bead"
 
@@ -180,7 +180,7 @@ def test_a_bead_through_the_stack_is_the_psf(bead, microscope, plane):
 
 
 def test_a_stack_deep_enough_keeps_all_light(bead):
-    scene = StackScene(size=32, planes=21, haze=0.0, structure=bead(0.0))
+    scene = StackScene(size=40, planes=21, haze=0.0, structure=bead(0.0, (1.93, 2.07)))
     seen = simulate_3d(scene)
     assert seen.clean.data.sum() * 4 == pytest.approx(seen.truth.data.sum(), rel=1e-6)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from zsdeconv.data.patches import Sample
 from zsdeconv.noise.model import Camera
 from zsdeconv.noise.pairs import Recorrupt
-from zsdeconv.physics.operators import Operator
+from zsdeconv.physics.operators import Crop, Operator
 from zsdeconv.predict import FramePrediction, one_pass
 
 MAX_ROUNDS = 8
@@ -145,31 +145,50 @@ def measure_photometry(
 
     The pairs are those of prediction with `alpha`: `z` with the camera's own variance, so nothing is drawn but `z`. Without any
     noise there are no pairs, hence at least `LEAST_ALPHA`. With `offset_known` the offset is not doubted, and the dark level is 0.
+    Places that get much of their light from beyond the border of the image, where nobody knows the object, are left out.
     """
     alpha = max(alpha, LEAST_ALPHA)
     exact = replace(recorrupt, alpha=(alpha, alpha), beta1_factor=(1.0, 1.0), beta2_factor=(1.0, 1.0))
     device = next(network.parameters()).device
     generator, fits, dark = torch.Generator(device).manual_seed(seed), (LineFit(), LineFit()), DarkLevel()
+    excess = _Excess(recorrupt.camera)
     for y, signal in samples:
         rounds = max(1, min(MAX_ROUNDS, PIXELS_PER_SAMPLE // y.numel()))
         for n in range(rounds):
             y_hat, y_tilde = exact(y[None, None], signal[None, None], generator)
             denoised, deconvolved = one_pass(network, n, y_hat)
-            reblurred = forward_operator(deconvolved)
+            inner = _inner(y.shape, deconvolved.shape[2:], forward_operator.reach_px)
+            denoised, reblurred, y_hat, y_tilde = map(inner, (denoised, forward_operator(deconvolved), y_hat, y_tilde))
             for fit, estimate in zip(fits, (denoised, reblurred), strict=True):
                 fit.add(estimate, y_hat, y_tilde)
             dark.add(denoised, reblurred, y_tilde)
-    excess = _excess(samples, recorrupt.camera)
-    lines = [fit.line(excess) for fit in fits]
+        excess.add(*(inner(x[None, None]) for x in (y, signal)))
+    lines = [fit.line(excess.mean) for fit in fits]
     doubtful = not offset_known and lines[1] != Line()
     return Photometry(lines[0], lines[1], dark.level if doubtful else 0.0)
 
 
-def _excess(samples: Sequence[Sample], camera: Camera) -> float:
+def _inner(raw: Sequence[int], fine: Sequence[int], reach_px: Sequence[int]) -> Crop:
+    """The raw image without what is nearer to its border than half the reach of the lens; of each axis at least three quarters stay."""
+    return Crop([min(reach * n // (2 * f), (n - 1) // 8) for n, f, reach in zip(raw, fine, reach_px, strict=True)])
+
+
+class _Excess:
     """How much the variance law for `max(A(y - b), 0)` overestimates the mean variance, which is exactly that of the mean of `y`.
 
     Where there is no light the mean of five by five pixels is as often below zero as above, and only the one half is clipped.
     """
-    drawn = sum(float(camera.variance(signal).cpu().double().sum()) for _, signal in samples)
-    mean = sum(float((camera.gain * y.cpu().double() + camera.read_variance).sum()) for y, _ in samples)
-    return (drawn - mean) / sum(y.numel() for y, _ in samples)
+
+    def __init__(self, camera: Camera) -> None:
+        self.camera, self.n, self.sum = camera, 0, 0.0
+
+    def add(self, y: Tensor, signal: Tensor) -> None:
+        """One more image."""
+        self.n += y.numel()
+        drawn, exact = self.camera.variance(signal), self.camera.gain * y + self.camera.read_variance
+        self.sum += float(drawn.cpu().double().sum() - exact.cpu().double().sum())
+
+    @property
+    def mean(self) -> float:
+        """Mean over all pixels."""
+        return self.sum / self.n

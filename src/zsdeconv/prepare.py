@@ -17,7 +17,6 @@ from zsdeconv.io.checks import check_restorable
 from zsdeconv.modality import MODALITIES, Modality, choose
 from zsdeconv.model import as_image
 from zsdeconv.noise.calibrate import Calibration, calibrate
-from zsdeconv.noise.model import Camera
 from zsdeconv.noise.pairs import FEWEST_SLICES, PairChoice, choose_pairs, neighbour_difference
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import read_otf
@@ -88,7 +87,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     factors = modality.factors(config.scale)
     psf = fit_to_image(psf, tuple(n * f for n, f in zip(smallest, factors, strict=True)))
     calibration = _calibration(frames, config)
-    pairs = _pairs(frames, config, modality, spacing_um, optics, calibration.camera)
+    pairs = _pairs(frames, config, modality, spacing_um, optics, calibration)
     config = config.model_copy(update={"pairs": config.pairs.model_copy(update={"kind": pairs.kind})})
     sources |= {
         "psf": origin,
@@ -163,9 +162,14 @@ def _optics(image: Image, config: Config) -> tuple[Optics | None, str]:
 
 
 def _pairs(
-    frames: Sequence[np.ndarray], config: Config, modality: Modality, spacing_um: tuple[float, ...], optics: Optics | None, camera: Camera
+    frames: Sequence[np.ndarray],
+    config: Config,
+    modality: Modality,
+    spacing_um: tuple[float, ...],
+    optics: Optics | None,
+    found: Calibration,
 ) -> PairChoice:
-    """How pairs are made: as told, or by what the stacks are like."""
+    """How pairs are made: as told, or by what the stacks and their noise are like; the published networks learn from planes."""
     told = config.pairs.kind
     if told == "interleave" and told not in modality.pairs:
         raise ConfigError("--pairs interleave: it takes every other plane of a stack, the images are single planes; leave it out")
@@ -177,7 +181,9 @@ def _pairs(
             raise ConfigError(f"{planes} planes: interleaving needs {FEWEST_SLICES} at least, re-corruption does not; leave out --pairs")
         return PairChoice("interleave", "interleaved pairs, as told")
     depth_of_field_um = None if optics is None else optics.ri * optics.wavelength_um / optics.na**2
-    return choose_pairs(planes, spacing_um[0], depth_of_field_um, neighbour_difference(frames[:CALIBRATION_FRAMES], camera))
+    difference = neighbour_difference(frames[:CALIBRATION_FRAMES], found.camera)
+    law_holds = config.network.kind == "fast" and not found.correlated
+    return choose_pairs(planes, spacing_um[0], depth_of_field_um, difference, law_holds=law_holds)
 
 
 def _missing(image: Image, config: Config) -> str:

@@ -283,7 +283,7 @@ def _check_psf_fits(scene: StackScene) -> None:
     """A lens of low NA sees far: its PSF may be larger than memory before it is made."""
     reach_um = AXIAL_REACH / scene.optics.axial_cutoff_per_um * (2 if scene.optics.aberrated else 1)
     planes = 2 * min(MOST_PLANES, round(reach_um / scene.z_um)) + 1
-    side = 2 * round(RADIUS_IN_WAVELENGTHS * scene.optics.wavelength_um / scene.na / scene.fine_um) + 1
+    side = 2 * round(RADIUS_IN_WAVELENGTHS[scene.rank] * scene.optics.wavelength_um / scene.na / scene.fine_um) + 1
     if planes * side**2 > MOST_VOXELS:
         raise ConfigError(
             f"PSF of NA {scene.na:g}: {planes} x {side} x {side} voxels, {_MILLIONS} at most; give a larger --pixel-um, --z-um or --na"

@@ -175,3 +175,8 @@ def test_limits_of_the_choice() -> None:
     for changed in ({"slices": FEWEST_SLICES - 1}, {"dz_um": 0.301}, {"difference": LARGEST_DIFFERENCE + 0.001}, {"difference": np.inf}):
         choice = choose_pairs(**{"slices": 30, "dz_um": 0.3, "depth_of_field_um": 0.6, "difference": 0.0, **changed})
         assert choice.kind == "recorrupt" and choice.reason.startswith("re-corrupted pairs: ")
+
+
+def test_where_the_noise_law_holds_nothing_is_left_out() -> None:
+    choice = choose_pairs(30, 0.1, 0.6, 0.0, law_holds=True)
+    assert choice.kind == "recorrupt" and "independent" in choice.reason

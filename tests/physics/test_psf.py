@@ -329,7 +329,7 @@ def test_stack_at_twice_the_step() -> None:
 def test_few_slices_are_no_reason_to_refuse_a_long_psf() -> None:
     psf = theoretical_psf(Optics(1.1, 525, 1.33), (0.15, 0.05, 0.05))
     fitted = fit_to_image(psf, (5, 200, 210))
-    assert fitted.values.shape == (9, 53, 53)  # slices 4 apart are the farthest that meet
+    assert fitted.values.shape == (9, 67, 67)  # slices 4 apart are the farthest that meet
     assert fitted.values.sum() == pytest.approx(1)
     assert fit_to_image(psf, (40, 200, 210)) is psf
     with pytest.raises(OpticsError, match="more than the image's 5 x 200 x 12"):

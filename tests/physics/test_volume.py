@@ -197,9 +197,9 @@ def test_one_plane_of_any_microscope() -> None:
 
 
 def test_size_in_depth() -> None:
-    assert theoretical_psf(SHEET, (0.15, 0.05, 0.05)).values.shape == (25, 53, 53)  # until the sheet is dark: 1.86 um
+    assert theoretical_psf(SHEET, (0.15, 0.05, 0.05)).values.shape == (25, 67, 67)  # until the sheet is dark: 1.86 um
     wide = theoretical_psf(Optics(1.1, 525, 1.33), (0.15, 0.05, 0.05))
-    assert wide.values.shape == (49, 53, 53)  # four periods of the axial cutoff, 0.90 um each
+    assert wide.values.shape == (49, 67, 67)  # four periods of the axial cutoff, 0.90 um each
     assert theoretical_psf(Optics(1.1, 525, 1.33), (0.9, 0.05, 0.05)).values.shape[0] == 9
     assert theoretical_psf(Optics(0.1, 525), (0.05, 0.5, 0.5)).values.shape[0] == 257  # bounded, however fine the step
     for psf in (wide, theoretical_psf(SHEET, (0.15, 0.05, 0.07), (0.3, 0.5, 0.4))):

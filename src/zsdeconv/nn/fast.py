@@ -151,7 +151,8 @@ class FastNet(nn.Module):
         The U-Nets' part is a strict bound. Richardson-Lucy reaches farther with every iteration, but what arrives from
         beyond four radii of the PSF is nothing (measured in tests/nn/test_fast.py).
         """
-        start = [4 * math.ceil(self.start_operator.reach_px / factor) for factor in blocks.lateral(self.rank, self.start_scale)]
+        coarse = blocks.lateral(self.rank, self.start_scale)
+        start = [4 * math.ceil(reach / factor) for reach, factor in zip(self.start_operator.reach_px, coarse, strict=True)]
         return tuple(sum(parts) for parts in zip(self.stage1.halo_px, self.stage2.halo_px, start, strict=True))
 
 
@@ -165,7 +166,7 @@ def coarse_blur(forward_operator: Operator, rank: int, scale: int, energy: float
     >>> coarse_blur(Downsample(2, 2), 2, 2).kernel.round(6)  # no blur at all
     array([[1.]])
     """
-    radius = [math.ceil(forward_operator.reach_px / factor) + 1 for factor in blocks.lateral(rank, scale)]
+    radius = [math.ceil(reach / f) + 1 for reach, f in zip(forward_operator.reach_px, blocks.lateral(rank, scale), strict=True)]
     point = torch.zeros(1, 1, *(2 * r + 1 for r in radius), dtype=torch.float64)  # its mirror images cast no light in here
     point[(0, 0, *radius)] = 1.0
     image = forward_operator(blocks.upsample(point, blocks.lateral(rank, scale)))[0, 0].numpy()

@@ -100,18 +100,24 @@ class PairChoice:
     reason: str
 
 
-def choose_pairs(slices: int, dz_um: float, depth_of_field_um: float | None, difference: float) -> PairChoice:
+def choose_pairs(slices: int, dz_um: float, depth_of_field_um: float | None, difference: float, *, law_holds: bool = False) -> PairChoice:
     """Interleaved or re-corrupted pairs, for stacks of at least so many slices.
+
+    Where the `law_holds` that Eq. 2 takes for granted, independent noise of known variance in every pixel, re-corruption is chosen:
+    its pairs show one object, as often as wanted with fresh noise, at the step dz of the stack itself. Interleaving needs no law
+    but likeness, and where that is missing too, re-corruption is what is left.
 
     Interleaving halves the stack, so it takes `FEWEST_SLICES`. Slices of a half lie 2 dz apart and still have to sample the
     image: 2 dz must not exceed the depth of field `n lambda / NA^2` (None where the optics are unknown). And neighbours must
     show the same object: `difference` of `neighbour_difference`, in units of the signal's variance, `LARGEST_DIFFERENCE` at most.
 
-    >>> choose_pairs(32, 0.15, 0.58, 0.02).kind
-    'interleave'
+    >>> choose_pairs(32, 0.15, 0.58, 0.02).kind, choose_pairs(32, 0.15, 0.58, 0.02, law_holds=True).kind
+    ('interleave', 'recorrupt')
     >>> choose_pairs(32, 0.5, 0.58, 0.3).reason
     're-corrupted pairs: slices 2 x 0.5 um apart cannot sample a depth of field of 0.58 um'
     """
+    if law_holds:
+        return PairChoice("recorrupt", "re-corrupted pairs: the noise of neighbouring pixels is independent, as Eq. 2 needs it")
     if slices < FEWEST_SLICES:
         return PairChoice("recorrupt", f"re-corrupted pairs: {slices} slices are too few to be halved ({FEWEST_SLICES} are needed)")
     if depth_of_field_um is not None and 2 * dz_um > depth_of_field_um:

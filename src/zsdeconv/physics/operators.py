@@ -6,6 +6,7 @@ differentiable. Composed, they are the forward model of Eq. 1 and 6: `D(H x)`.
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -30,9 +31,9 @@ class Operator(ABC):
         """Apply the transpose."""
 
     @property
-    def reach_px(self) -> int:
-        """Farthest distance, in pixels of its input, at which an input pixel touches an output pixel."""
-        return 0
+    @abstractmethod
+    def reach_px(self) -> tuple[int, ...]:
+        """Farthest distance along each spatial axis, in pixels of its input, at which an input pixel touches an output pixel."""
 
     def __matmul__(self, first: Operator) -> Operator:
         return Composed(self, first)
@@ -51,8 +52,8 @@ class Composed(Operator):
         return self.first.adjoint(self.second.adjoint(y))
 
     @property
-    def reach_px(self) -> int:
-        return self.first.reach_px + self.second.reach_px
+    def reach_px(self) -> tuple[int, ...]:
+        return tuple(map(operator.add, self.first.reach_px, self.second.reach_px))
 
 
 class Downsample(Operator):
@@ -71,6 +72,10 @@ class Downsample(Operator):
     def adjoint(self, y: Batch) -> Batch:
         return blocks.upsample(y, self.factors) / float(np.prod(self.factors))
 
+    @property
+    def reach_px(self) -> tuple[int, ...]:
+        return (0,) * len(self.factors)
+
 
 class Crop(Operator):
     """Cut `margin_px` pixels from both ends of each spatial axis; the adjoint puts zeros there.
@@ -87,6 +92,10 @@ class Crop(Operator):
 
     def adjoint(self, y: Batch) -> Batch:
         return F.pad(y, [m for margin in reversed(self.margin_px) for m in (margin, margin)])
+
+    @property
+    def reach_px(self) -> tuple[int, ...]:
+        return (0,) * len(self.margin_px)
 
 
 class Blur(Operator):
@@ -121,8 +130,8 @@ class Blur(Operator):
         return blocks.unmirror(y, self.radius_px)
 
     @property
-    def reach_px(self) -> int:
-        return max(self.radius_px)
+    def reach_px(self) -> tuple[int, ...]:
+        return self.radius_px
 
     def transfer(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Transfer function on the half-spectrum of an FFT at least as large as `shape`, on the device and in the type of `like`."""

@@ -34,8 +34,8 @@ __all__ = [
     "theoretical_psf",
 ]
 
-RADIUS_IN_WAVELENGTHS = 2.7
-"""Default half width of a theoretical PSF in units of wavelength / NA: eight dark rings."""
+RADIUS_IN_WAVELENGTHS = {2: 2.7, 3: 3.5}
+"""Default half width of a theoretical PSF of each rank in units of wavelength / NA: eight dark rings, and in depth more for the cone."""
 
 
 def theoretical_psf(optics: Optics, spacing_um: Sequence[float], radius_um: float | Sequence[float] | None = None) -> Psf:
@@ -45,7 +45,7 @@ def theoretical_psf(optics: Optics, spacing_um: Sequence[float], radius_um: floa
     is the camera pixel.
 
     `radius_um` is the half width along y and x, or one for each axis; by default 2.7 wavelength / NA (1 um at NA 1.41,
-    525 nm). It is tied to the width of the core and not to a fraction of the light because the ringed tail of a hard
+    525 nm), in depth 3.5. It is tied to the width of the core and not to a fraction of the light because the ringed tail of a hard
     pupil falls as r^-3 only: the light beyond r is (wavelength / NA) / (pi^2 r), 3.8 % here, and keeping 99 % would take
     fourteen times the pixels. Along z the default takes all planes with at least 0.1 % of the brightest one's light, up to
     four periods of the axial cutoff: there the cone of light of a wide-field microscope is wider than the grid.
@@ -60,7 +60,7 @@ def theoretical_psf(optics: Optics, spacing_um: Sequence[float], radius_um: floa
     (65, 65)
     >>> sheet = Optics(1.1, 525, 1.33, microscope="lightsheet", sheet_um=1.0)
     >>> theoretical_psf(sheet, (0.15, 0.05, 0.05)).values.shape
-    (25, 53, 53)
+    (25, 67, 67)
     """
     spacing = tuple(spacing_um)
     check_spacing(spacing, 3 if len(spacing) == 3 else 2, "from theory")
@@ -92,7 +92,7 @@ def _radii(optics: Optics, radius_um: float | Sequence[float] | None, rank: int)
                 f"radius_um {tuple(radius_um)}: {len(radius_um)} half widths for {rank} axes; give one for each, or one for y and x"
             )
         return list(radius_um)
-    lateral = RADIUS_IN_WAVELENGTHS * optics.wavelength_um / optics.na if radius_um is None else radius_um
+    lateral = RADIUS_IN_WAVELENGTHS[rank] * optics.wavelength_um / optics.na if radius_um is None else radius_um
     return [*[None] * (rank - 2), lateral, lateral]
 
 
