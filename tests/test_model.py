@@ -142,7 +142,8 @@ def test_tiles_and_progress(model: Model) -> None:
     whole = model.predict(image).deconvolved.data
     tiled = model.predict(image, tile=32, progress=done.append).deconvolved.data
     np.testing.assert_allclose(tiled, whole, atol=1e-5 * whole.max())
-    assert done == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert len(done) > 4 and done == sorted(done) and done[-1] == pytest.approx(1.0)  # two frames, two passes, several tiles
+    assert {0.25, 0.5, 0.75} <= set(done)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -102,22 +102,26 @@ class Model:
         """
         image = self._fitting(image)
         settings = self.config.prediction
-        frames = _frames(image, self.modality)
-        network = self.network.to(choose_device(device or self.config.device)).eval()
-        predictions = []
+        frames, network = _frames(image, self.modality), self.network.to(choose_device(device or self.config.device)).eval()
+        gathered: dict[str, _Gathered] = {}
         for n, frame in enumerate(frames):
-            predictions.append(
-                self._predict_frame(
-                    network,
-                    frame,
-                    passes=settings.passes if passes is None else passes,
-                    tile_px=tile or settings.tile,
-                    overlap_px=settings.overlap if overlap is None else overlap,
-                    batch=batch or settings.batch,
-                    progress=lambda done, n=n: progress((n + done) / len(frames)),
-                )
+            prediction = self._predict_frame(
+                network,
+                frame,
+                passes=settings.passes if passes is None else passes,
+                tile_px=tile or settings.tile,
+                overlap_px=settings.overlap if overlap is None else overlap,
+                batch=batch or settings.batch,
+                progress=lambda done, n=n: progress((n + done) / len(frames)),
             )
-        restored, stripes = self._restored(image, predictions), stripes or settings.damping
+            for kind, part in (
+                ("denoised", prediction.denoised),
+                ("deconvolved", prediction.deconvolved),
+                ("uncertainty", prediction.spread),
+            ):
+                if part is not None:
+                    gathered.setdefault(kind, _Gathered(len(frames))).add(n, part.mul_(self.unit.scale).cpu().numpy())
+        restored, stripes = self._restored(image, gathered), stripes or settings.damping
         return restored if stripes is None else restored.damped(stripes)
 
     def _predict_frame(self, network: nn.Module, frame: np.ndarray, **options: Any) -> FramePrediction:
@@ -130,24 +134,19 @@ class Model:
         prediction = predict_frame(network, y, sd, factors=factors, alpha=alpha, seed=self.config.seed, **options)
         return self.photometry.corrected(prediction)
 
-    def _restored(self, image: Image, predictions: list[FramePrediction]) -> Restored:
-        factors = self.modality.factors(self.config.scale)
+    def _restored(self, image: Image, gathered: Mapping[str, _Gathered]) -> Restored:
+        fine = self.modality.factors(self.config.scale)
 
-        def assembled(parts: list[Tensor], factors: tuple[int, ...], kind: str) -> Image:
-            data = np.empty((len(parts), *parts[0].shape), np.float32)
-            for frame, part in zip(data, parts, strict=True):
-                frame[...] = self.unit.to_adu(part.cpu().numpy())
+        def assembled(kind: str, factors: Sequence[int]) -> Image:
+            data = gathered[kind].data
             data = data.reshape(*[image.sizes[a] for a in image.axes[: -self.modality.rank]], *data.shape[1:])
             spacing = {a: um / f for (a, um), f in zip(self._spacing().items(), factors, strict=True)}
-            metadata = {**image.metadata, "kind": kind}
-            return Image(data, image.axes, spacing, 0.0, metadata)
+            return Image(data, image.axes, spacing, 0.0, {**image.metadata, "kind": kind})
 
-        ones = (1,) * self.modality.rank
-        spreads = [p.spread for p in predictions if p.spread is not None]
         return Restored(
-            denoised=assembled([p.denoised for p in predictions], ones, "denoised"),
-            deconvolved=assembled([p.deconvolved for p in predictions], factors, "deconvolved"),
-            uncertainty=assembled(spreads, factors, "uncertainty") if spreads else None,
+            denoised=assembled("denoised", (1,) * self.modality.rank),
+            deconvolved=assembled("deconvolved", fine),
+            uncertainty=assembled("uncertainty", fine) if "uncertainty" in gathered else None,
             model=self,
         )
 
@@ -191,6 +190,22 @@ class Model:
             "provenance": json.loads(json.dumps(self.provenance, default=str)),
         }
         return save_model(path, tensors, header, overwrite)
+
+
+class _Gathered:
+    """Frames put together to one array `t *zyx`; a single one is taken as it is, for images can be half as large as the memory."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames, self.data = frames, np.empty(0, np.float32)
+
+    def add(self, n: int, frame: np.ndarray) -> None:
+        """Frame number `n`; all are of one size."""
+        if self.frames == 1:
+            self.data = frame[None]
+            return
+        if n == 0:
+            self.data = np.empty((self.frames, *frame.shape), np.float32)
+        self.data[n] = frame
 
 
 def load(path: str | Path) -> Model:

@@ -36,8 +36,8 @@ class Line:
     intercept: float = 0.0
 
     def undone(self, estimate: Tensor) -> Tensor:
-        """The estimate with slope 1 and intercept 0."""
-        return estimate.sub(self.intercept).div_(self.slope)
+        """The estimate with slope 1 and intercept 0, in its own place."""
+        return estimate.sub_(self.intercept).div_(self.slope)
 
 
 class LineFit:
@@ -93,12 +93,12 @@ class Photometry:
         return cls(**lines, dark=float(numbers["dark"]))
 
     def corrected(self, prediction: FramePrediction) -> FramePrediction:
-        """The prediction with slope 1 and intercept 0, where no light is 0."""
+        """The prediction with slope 1 and intercept 0, where no light is 0. Its images are large and changed in their own place."""
         return replace(
             prediction,
             denoised=self.denoised.undone(prediction.denoised).sub_(self.dark),
             deconvolved=self.deconvolved.undone(prediction.deconvolved).sub_(self.dark),
-            spread=None if prediction.spread is None else prediction.spread / self.deconvolved.slope,
+            spread=None if prediction.spread is None else prediction.spread.div_(self.deconvolved.slope),
         )
 
     def to_dict(self) -> dict[str, Any]:

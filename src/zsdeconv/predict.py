@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from zsdeconv.nn import blocks
 from zsdeconv.tiling import Tile, plan_tiles
 
-DEFAULT_TILE_PX = {2: (768, 768), 3: (32, 160, 160)}
-"""Largest size of a tile's own part for images of each rank: of planes about 1 GB with the halo of the default network."""
+DEFAULT_TILE_PX = {2: (768, 768), 3: (64, 224, 224)}
+"""Largest size of a tile's own part for images of each rank: 1 to 2 GB with the halo of the default network."""
 
 
 @dataclass(frozen=True)
@@ -26,27 +26,24 @@ class FramePrediction:
 
 
 class _Accumulator:
-    """Running mean and spread of passes that come in opposite pairs; images are large, so sums are turned into results in place."""
+    """Mean and spread of passes that come in opposite pairs, tile by tile: images are large, so there is one array for each."""
 
-    def __init__(self) -> None:
-        self.total: Tensor | None = None
-        self.squares: Tensor | None = None
-        self.count = 0
+    def __init__(self, shape: Sequence[int], like: Tensor, *, with_spread: bool) -> None:
+        self.total = like.new_zeros(shape)
+        self.squares = like.new_zeros(shape) if with_spread else None
 
-    def add(self, image: Tensor, *, keep_squares: bool) -> None:
-        self.total = image.clone() if self.total is None else self.total.add_(image)
-        if keep_squares:
-            self.squares = image.square() if self.squares is None else self.squares.addcmul_(image, image)
-        self.count += 1
+    def add(self, where: tuple[slice, ...], part: Tensor) -> None:
+        """A part of one more pass."""
+        self.total[where] += part
+        if self.squares is not None:
+            self.squares[where].addcmul_(part, part)
 
-    def results(self) -> tuple[Tensor, Tensor | None]:
-        """Mean and standard deviation (None when no squares were kept); to be called once."""
-        assert self.total is not None
-        mean = self.total.div_(self.count)
+    def results(self, count: int) -> tuple[Tensor, Tensor | None]:
+        """Mean and standard deviation over `count` passes, in place of the sums; to be called once."""
+        mean = self.total.div_(count)
         if self.squares is None:
             return mean, None
-        variance = self.squares.addcmul_(mean, mean, value=-self.count).div_(self.count - 1)
-        return mean, variance.clamp_(min=0).sqrt_()
+        return mean, self.squares.addcmul_(mean, mean, value=-count).div_(count - 1).clamp_(min=0).sqrt_()
 
 
 @torch.no_grad()
@@ -73,19 +70,25 @@ def predict_frame(
     most `tile_px` with `overlap_px` around them (default: the network's halo, for which tiles and whole agree to 1e-5), of which
     `batch` go through the network at a time.
     """
-    generator, tile = torch.Generator().manual_seed(seed), _tile(tile_px, y.ndim)
-    raw, fine = _Accumulator(), _Accumulator()
+    generator, count, ones = torch.Generator().manual_seed(seed), max(passes, 1), [1] * y.ndim
+    border, tiles = _plan(network, y.shape, tile_px, overlap_px)
+    raw = _Accumulator(y.shape, y, with_spread=False)
+    fine = _Accumulator([n * f for n, f in zip(y.shape, factors, strict=True)], y, with_spread=count > 1)
     z = torch.zeros_like(y)
-    for n in range(max(passes, 1)):
+    for n in range(count):
         if passes and n % 2 == 0:
             z = torch.randn(y.shape, generator=generator).to(y.device).mul_(noise_sd).mul_(alpha)
         elif passes:
             z = z.neg_()
-        denoised, deconvolved = _whole(network, n, y + z if passes else y, factors, tile, overlap_px, batch)
-        raw.add(denoised, keep_squares=False)
-        fine.add(deconvolved, keep_squares=passes > 1)
-        progress((n + 1) / max(passes, 1))
-    return FramePrediction(raw.results()[0], *fine.results())
+        world, done = blocks.mirror((y + z if passes else y)[None, None], border), 0
+        for group in _alike(tiles, batch):
+            parts = one_pass(network, n, torch.cat([world[(..., *tile.read_slices(border))] for tile in group]))
+            for tile, raw_part, fine_part in zip(group, *(part[:, 0] for part in parts), strict=True):
+                raw.add(tile.write_slices(ones), raw_part[tile.trust_slices(ones)])
+                fine.add(tile.write_slices(factors), fine_part[tile.trust_slices(factors)])
+            done += len(group)
+            progress((n + done / len(tiles)) / count)
+    return FramePrediction(raw.results(count)[0], *fine.results(count))
 
 
 def one_pass(network: nn.Module, n: int, x: Tensor, **options: int) -> tuple[Tensor, Tensor]:
@@ -94,30 +97,15 @@ def one_pass(network: nn.Module, n: int, x: Tensor, **options: int) -> tuple[Ten
     return network(x, **options) if symmetries == 1 else network(x, symmetry=n % symmetries, **options)
 
 
-def _tile(lateral_px: int | None, rank: int) -> tuple[int, ...]:
-    default = DEFAULT_TILE_PX[rank]
-    return default if lateral_px is None else (*default[:-2], lateral_px, lateral_px)
-
-
-def _whole(
-    network: nn.Module, n: int, y: Tensor, factors: Sequence[int], tile_px: Sequence[int], overlap_px: int | None, batch: int
-) -> tuple[Tensor, Tensor]:
-    """One pass over all tiles of a frame."""
-    stride, halo = (blocks.per_axis(getattr(network, name), y.ndim) for name in ("stride_px", "halo_px"))
+def _plan(network: nn.Module, shape: Sequence[int], lateral_px: int | None, overlap_px: int | None) -> tuple[list[int], list[Tile]]:
+    """How far a frame of `shape` is continued beyond its ends, and the tiles of the whole, as told or else as is good for `network`."""
+    rank = len(shape)
+    tile = DEFAULT_TILE_PX[rank] if lateral_px is None else (*DEFAULT_TILE_PX[rank][:-2], lateral_px, lateral_px)
+    stride, halo = (blocks.per_axis(getattr(network, name), rank) for name in ("stride_px", "halo_px"))
     if overlap_px is not None:
-        halo = blocks.per_axis(overlap_px, y.ndim)
-    border = [min(2 * s, size - 1) for s, size in zip(stride, y.shape, strict=True)]
-    world = blocks.mirror(y[None, None], border)
-    denoised = y.new_empty(world.shape[2:])
-    deconvolved = y.new_empty([size * f for size, f in zip(world.shape[2:], factors, strict=True)])
-    for tiles in _alike(plan_tiles(world.shape[2:], tile_px, halo, stride), batch):
-        raw_parts, fine_parts = one_pass(network, n, torch.cat([world[(..., *tile.read_slices())] for tile in tiles]))
-        for tile, raw_part, fine_part in zip(tiles, raw_parts[:, 0], fine_parts[:, 0], strict=True):
-            denoised[tile.write_slices([1] * y.ndim)] = raw_part[tile.trust_slices([1] * y.ndim)]
-            deconvolved[tile.write_slices(factors)] = fine_part[tile.trust_slices(factors)]
-    inner = tuple(slice(b, b + size) for b, size in zip(border, y.shape, strict=True))
-    fine_inner = tuple(slice(b * f, (b + size) * f) for b, size, f in zip(border, y.shape, factors, strict=True))
-    return denoised[inner], deconvolved[fine_inner]
+        halo = blocks.per_axis(overlap_px, rank)
+    border = [min(2 * s, size - 1) for s, size in zip(stride, shape, strict=True)]
+    return border, list(plan_tiles(shape, tile, halo, stride, border))
 
 
 def _alike(tiles: Iterable[Tile], batch: int) -> Iterator[list[Tile]]:

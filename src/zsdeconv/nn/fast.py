@@ -148,12 +148,14 @@ class FastNet(nn.Module):
     def halo_px(self) -> tuple[int, ...]:
         """Distance along each axis, raw pixels, beyond which an input pixel changes an output pixel by less than 1e-5 of the range.
 
-        The U-Nets' part is a strict bound. Richardson-Lucy reaches farther with every iteration, but what arrives from
-        beyond four radii of the PSF is nothing (measured in tests/nn/test_fast.py).
+        Richardson-Lucy reaches farther with every iteration, but what arrives from beyond four radii of the PSF is nothing. Along z
+        the U-Nets add all that they can reach. Laterally their strict bound comes from pooled levels, whose influence dies off long
+        before it, so there the farthest of all parts is enough (measured on trained networks; tests/nn/test_fast.py).
         """
         coarse = blocks.lateral(self.rank, self.start_scale)
         start = [4 * math.ceil(reach / factor) for reach, factor in zip(self.start_operator.reach_px, coarse, strict=True)]
-        return tuple(sum(parts) for parts in zip(self.stage1.halo_px, self.stage2.halo_px, start, strict=True))
+        *axial, height, width = zip(self.stage1.halo_px, self.stage2.halo_px, start, strict=True)
+        return (*map(sum, axial), max(height), max(width))
 
 
 @torch.no_grad()
