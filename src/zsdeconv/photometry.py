@@ -145,7 +145,7 @@ def measure_photometry(
 
     The pairs are those of prediction with `alpha`: `z` with the camera's own variance, so nothing is drawn but `z`. Without any
     noise there are no pairs, hence at least `LEAST_ALPHA`. With `offset_known` the offset is not doubted, and the dark level is 0.
-    Places that get much of their light from beyond the border of the image, where nobody knows the object, are left out.
+    The ends of a stack, which get much of their light from where nobody knows the object, are left out.
     """
     alpha = max(alpha, LEAST_ALPHA)
     exact = replace(recorrupt, alpha=(alpha, alpha), beta1_factor=(1.0, 1.0), beta2_factor=(1.0, 1.0))
@@ -157,7 +157,7 @@ def measure_photometry(
         for n in range(rounds):
             y_hat, y_tilde = exact(y[None, None], signal[None, None], generator)
             denoised, deconvolved = one_pass(network, n, y_hat)
-            inner = _inner(y.shape, deconvolved.shape[2:], forward_operator.reach_px)
+            inner = _inner(y.shape[:-2], y.ndim, forward_operator.reach_px)
             denoised, reblurred, y_hat, y_tilde = map(inner, (denoised, forward_operator(deconvolved), y_hat, y_tilde))
             for fit, estimate in zip(fits, (denoised, reblurred), strict=True):
                 fit.add(estimate, y_hat, y_tilde)
@@ -168,9 +168,13 @@ def measure_photometry(
     return Photometry(lines[0], lines[1], dark.level if doubtful else 0.0)
 
 
-def _inner(raw: Sequence[int], fine: Sequence[int], reach_px: Sequence[int]) -> Crop:
-    """The raw image without what is nearer to its border than half the reach of the lens; of each axis at least three quarters stay."""
-    return Crop([min(reach * n // (2 * f), (n - 1) // 8) for n, f, reach in zip(raw, fine, reach_px, strict=True)])
+def _inner(planes: Sequence[int], rank: int, reach_px: Sequence[int]) -> Crop:
+    """A stack of so many `planes` without those nearer to its ends than half the reach of the lens; three quarters stay at least.
+
+    A stack has few planes, so a good part of it is near its ends. Images are wide: laterally nothing is left out.
+    """
+    axial = [min(reach // 2, (n - 1) // 8) for n, reach in zip(planes, reach_px, strict=False)]
+    return Crop([*axial, *[0] * (rank - len(axial))])
 
 
 class _Excess:
