@@ -153,11 +153,11 @@ def measure_photometry(
     generator, fits, dark = torch.Generator(device).manual_seed(seed), (LineFit(), LineFit()), DarkLevel()
     excess = _Excess(recorrupt.camera)
     for y, signal in samples:
+        inner = _inner(y.shape[:-2], y.ndim, forward_operator.reach_px)
         rounds = max(1, min(MAX_ROUNDS, PIXELS_PER_SAMPLE // y.numel()))
         for n in range(rounds):
             y_hat, y_tilde = exact(y[None, None], signal[None, None], generator)
             denoised, deconvolved = one_pass(network, n, y_hat)
-            inner = _inner(y.shape[:-2], y.ndim, forward_operator.reach_px)
             denoised, reblurred, y_hat, y_tilde = map(inner, (denoised, forward_operator(deconvolved), y_hat, y_tilde))
             for fit, estimate in zip(fits, (denoised, reblurred), strict=True):
                 fit.add(estimate, y_hat, y_tilde)

@@ -1,0 +1,88 @@
+"""Time and memory of a prediction against the size of a stack, one network and one pass; a table, and a picture of the two.
+
+    python benchmarks/prediction_cost.py -o OUT [--megavoxels 4 16 64 256] [--model MODEL.zsd]
+
+Stacks of 64 planes of noise, each in a process of its own. Without a model, one is trained for a few steps: what it has learned does
+not change what it costs.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+PLANES = 64
+PREDICT = """
+import json, resource, sys, time
+import numpy as np
+import zsdeconv as zs
+
+model, planes, side = zs.load(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+stack = np.random.default_rng(0).poisson(20.0, (planes, side, side)).astype(np.uint16)
+start = time.perf_counter()
+model.predict(stack, passes=1)
+seconds = time.perf_counter() - start
+peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+print(json.dumps({"megavoxels": stack.size / 2**20, "seconds": seconds, "peak_gb": peak_gb}))
+"""
+
+
+def trained(path: Path) -> Path:
+    """A model of the optics of the benchmark's stacks."""
+    import warnings
+
+    import zsdeconv as zs
+
+    optics = zs.Optics(na=1.1, wavelength_nm=525, immersion_ri=1.33, microscope="lightsheet", sheet_um=1.0)
+    noisy = np.random.default_rng(1).poisson(20.0, (16, 64, 64)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # there is nothing but noise to calibrate on
+        return zs.train([noisy], optics, pixel_um=0.1, z_um=0.15, modality="3d", steps=4).save(path, overwrite=True)
+
+
+def draw(rows: list[dict[str, float]], slope: float, path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    size = [row["megavoxels"] for row in rows]
+    for axis, name, unit in zip(figure.subplots(1, 2), ("seconds", "peak_gb"), ("time of one pass, s", "peak memory, GB"), strict=True):
+        axis.loglog(size, [row[name] for row in rows], "o-", color="tab:blue")
+        axis.set_xlabel("size of the stack, Mvoxel")
+        axis.set_ylabel(unit)
+        axis.grid(True, which="both", alpha=0.3)
+        if name == "seconds":
+            axis.set_title(f"time ~ size^{slope:.2f}")
+    FigureCanvasAgg(figure).print_figure(path, dpi=80)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--megavoxels", type=float, nargs="+", default=[4, 16, 64, 256])
+    parser.add_argument("--model", type=Path)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    model = args.model or trained(args.out / "cost.zsd")
+    rows = []
+    for size in args.megavoxels:
+        side = round(math.sqrt(size * 2**20 / PLANES))
+        words = [sys.executable, "-W", "ignore", "-c", PREDICT, str(model), str(PLANES), str(side)]
+        rows.append(json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout))
+        print(json.dumps(rows[-1]), flush=True)
+    slope = (
+        float(np.polyfit(np.log([r["megavoxels"] for r in rows]), np.log([r["seconds"] for r in rows]), 1)[0])
+        if len(rows) > 1
+        else math.nan
+    )
+    print(f"time ~ size^{slope:.3f}")
+    (args.out / "prediction_cost.json").write_text(json.dumps(rows, indent=1) + "\n")
+    draw(rows, slope, args.out / "prediction_cost.png")
+
+
+if __name__ == "__main__":
+    main()
