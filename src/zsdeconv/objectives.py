@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from zsdeconv import losses
 from zsdeconv.config import Config, LossSection, TrainingSection
-from zsdeconv.data.patches import PatchSampler, Sample
+from zsdeconv.data.patches import PatchSampler, Sample, excerpts
 from zsdeconv.data.views import ViewSampler
 from zsdeconv.nn import blocks
 from zsdeconv.nn.fast import FastNet
@@ -30,6 +30,8 @@ from zsdeconv.symbols import FWHM_PER_SIGMA
 
 OBJECT_ITERATIONS = 22
 """Accelerated Richardson-Lucy iterations for the object that is imaged again."""
+OBJECT_PIXELS = 2**21
+"""Raw pixels from which objects are made at most: the views of so many never look alike, and Richardson-Lucy takes time for each."""
 OBJECT_PASSES = 16
 """Re-corrupted passes averaged for the denoised image that the object is made from."""
 FINEST_SHARE = 1 / 3
@@ -215,7 +217,7 @@ class Reimage:
         scale: int,
         added_noise: tuple[float, float] = (0.5, 1.5),
     ) -> None:
-        self.samples, self.camera, self.training = samples, camera, training
+        self.samples, self.camera, self.training = excerpts(samples, OBJECT_PIXELS), camera, training
         self.forward_operator, self.psf_fwhm_px, self.added_noise = forward_operator, psf_fwhm_px, added_noise
         self.factors = blocks.lateral(len(psf_fwhm_px), scale)
 
