@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zsdeconv.nn import blocks
 from zsdeconv.tiling import Tile, plan_tiles
 
-DEFAULT_TILE_PX = {2: (768, 768), 3: (64, 224, 224)}
+DEFAULT_TILE_PX = {2: (768, 768), 3: (64, 160, 160)}
 """Largest size of a tile's own part for images of each rank: 1 to 2 GB with the halo of the default network."""
 
 

@@ -79,3 +79,16 @@ def test_image_is_not_changed():
     data = noisy(30, 31, dtype=np.float32)
     data.flags.writeable = False
     check_restorable(Image(data, "YX"))
+
+
+def test_planes_of_one_value_are_lost_planes():
+    data = np.random.default_rng(0).poisson(20.0, (2, 5, 12, 16)).astype(np.uint16)
+    check_restorable(Image(data, "TZYX"))
+    data[1, 3:] = 0
+    with pytest.raises(ImageError, match=r"2 of 10 planes are constant \(first: T=1, Z=3, every pixel is 0\).*leave them out"):
+        check_restorable(Image(data, "TZYX"))
+    with pytest.raises(ImageError, match=r"first: T=1, Z=3"):
+        check_restorable(Image(data.transpose(2, 0, 1, 3), "YTZX"))
+    each = np.arange(3.0)[:, None, None] + np.zeros((12, 16))
+    with pytest.raises(ImageError, match="3 of 3 planes"):
+        check_restorable(Image(each, "ZYX"))

@@ -5,20 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from zsdeconv.cli import options
 from zsdeconv.cli.console import show_json, show_rows
-
-if TYPE_CHECKING:
-    from zsdeconv.image import Image
-
-PROGRAM_BYTES = 4.5e8
-TILE_BYTES_PER_PX = 1000
-LARGEST_TILE_PX = 1024**2
-"""Measured with the default network: the interpreter with its libraries, and the activations of a tile per raw pixel."""
+from zsdeconv.memory import restoration_bytes
 
 OPTIONS = {"pixel_um": "--pixel-um", "na": "--na", "wavelength_nm": "--wavelength-nm"}
 """Numbers that a restoration cannot do without, and the option that gives each."""
@@ -91,21 +84,9 @@ def _of_image(file: Path, axes: str | None) -> dict[str, Any]:
         "channels": list(image.metadata.get("channels", [])),
         "optics": optics,
         "missing": {name: option for name, option in OPTIONS.items() if name not in found},
-        "memory_gb": round(_memory_bytes(image) / 1e9, 2),
+        "memory_gb": round(restoration_bytes(image.sizes, image.data.itemsize) / 1e9, 2),
         "provenance": image.metadata.get("provenance", {}),
     }
-
-
-def _memory_bytes(image: Image) -> float:
-    """Memory that `run` would take at its peak with default settings, roughly.
-
-    The program itself; the input; three results in float32, two of them with four times the pixels; sums over passes and
-    the padded copies of one frame on both grids; and one tile in the network.
-    """
-    frame = image.sizes.get("Y", 1) * image.sizes.get("X", 1)
-    results = 4 * image.data.size * (1 + 4 + 4)
-    working = 4 * frame * (6 + 12 * 4)
-    return PROGRAM_BYTES + image.data.nbytes + results + working + TILE_BYTES_PER_PX * min(frame, LARGEST_TILE_PX)
 
 
 def _section(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -83,6 +83,7 @@ def run(
     for path, each in results.items():
         started = time.monotonic()
         image = _read(path, settings.input)
+        _refuse_too_large(path, image, settings.scale, settings.prediction.passes)
         prepared = _prepared([image], path.name, settings, quiet or json)
         facts: dict[str, Any] = {"input": str(path), "summary": prepared.summary()}
         if not dry_run:
@@ -175,6 +176,7 @@ def predict(
     told = []
     for path, each in targets.items():
         image = _read(path, loaded.config.input, axes, pixel_um)
+        _refuse_too_large(path, image, loaded.config.scale, loaded.config.prediction.passes if passes is None else passes)
         restored = _predicted(loaded, image, path.name, quiet, asked)
         written = write_images(each, restored, _provenance(loaded, path) | {"model": model.name}, overwrite=overwrite)
         _tell_of_stripes(restored, quiet or json)
@@ -218,6 +220,13 @@ def _read(path: Path, known: InputSection, axes: str | None = None, pixel_um: fl
 
     stated = {"axes": known.axes if axes is None else axes, "pixel_um": known.pixel_um if pixel_um is None else pixel_um}
     return read(path, **stated, z_um=known.z_um)
+
+
+def _refuse_too_large(path: Path, image: Image, scale: int, passes: int) -> None:
+    from zsdeconv.memory import refuse_larger_than_memory, restoration_bytes
+
+    needed = restoration_bytes(image.sizes, image.data.itemsize, scale=scale, with_spread=passes > 1)
+    refuse_larger_than_memory(path.name, needed, "restoring it")
 
 
 def _prepared(images: list[Image], names: str, settings: Config, silent: bool) -> Prepared:

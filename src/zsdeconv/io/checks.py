@@ -20,7 +20,7 @@ def check_restorable(image: Image) -> None:
     """Refuse images that no method could restore; warn about those that suffer.
 
     Raises `ImageError` for complex data, no or too few pixels, NaN or infinite pixels (how many, and where the first is) and
-    a constant image or channel. Warns (`DataWarning`) with the fraction of saturated pixels: at the top of the data type or of
+    a constant image, channel or plane. Warns (`DataWarning`) with the fraction of saturated pixels: at the top of the data type or of
     a clipped histogram.
 
     >>> check_restorable(Image(np.arange(12.0 * 16).reshape(12, 16), "YX"))
@@ -34,6 +34,7 @@ def check_restorable(image: Image) -> None:
         where = f"channel {number}: " if "C" in image.axes else ""
         _refuse_constant(channel, where)
         _warn_saturated(channel, where)
+    _refuse_lost_planes(image)
 
 
 def saturated_fraction(data: np.ndarray) -> float:
@@ -92,6 +93,20 @@ def _refuse_constant(channel: np.ndarray, where: str) -> None:
     low, high = channel.min(), channel.max()
     if low == high:
         raise ImageError(f"{where}constant image (every pixel is {low:g}), at least two values are needed; check the exposure and --axes")
+
+
+def _refuse_lost_planes(image: Image) -> None:
+    """A camera never records one value in a whole plane: such planes were lost, or put there to fill a gap."""
+    others = [axis for axis in image.axes if axis not in "YX"]
+    planes = image.transposed("".join(others) + "YX").data
+    lost = np.ptp(planes, axis=(-2, -1)) == 0
+    if lost.any():
+        first = tuple(np.argwhere(lost)[0])
+        where = ", ".join(f"{axis}={index}" for axis, index in zip(others, first, strict=True))
+        raise ImageError(
+            f"{np.count_nonzero(lost)} of {lost.size} planes are constant (first: {where}, every pixel is {planes[first].flat[0]:g}), "
+            "0 can be real: planes were lost or filled in; leave them out"
+        )
 
 
 def _warn_saturated(channel: np.ndarray, where: str) -> None:

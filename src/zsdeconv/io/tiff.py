@@ -19,6 +19,7 @@ from zsdeconv.image import Image
 from zsdeconv.io.assemble import Options, assemble
 from zsdeconv.io.tiff_metadata import Stated, annotation, stated
 from zsdeconv.io.tiff_structure import cut_short, refuse_truncated
+from zsdeconv.memory import refuse_larger_than_memory
 
 _COLOURS = {"RGB", "YCBCR", "CIELAB", "ICCLAB", "SEPARATED"}
 _UNNAMED = {"generic", "uniform"}  # kinds of series that no dialect describes
@@ -79,6 +80,7 @@ def _first_image(path: Path, tif: tifffile.TiffFile, options: Options) -> Image:
     facts = stated(tif, first.kind)
     axes = first.axes.replace("P", "R") if first.kind == "lsm" else first.axes  # there P numbers stage positions
     axes = _samples_as_channels(path.name, tif, first, axes, options)
+    refuse_larger_than_memory(path.name, first.nbytes, "reading it")
     data, axes = _as_written(first.asarray(), axes, facts)
     metadata = {"format": first.kind, **facts.metadata}
     if facts.ours:
