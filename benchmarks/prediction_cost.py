@@ -1,8 +1,9 @@
-"""Time and memory of a prediction against the size of a stack, one network and one pass; a table, and a picture of the two.
+"""Time and memory of a prediction against the size of a stack, one network, pass and thread; a table, and a picture of the two.
 
     python benchmarks/prediction_cost.py -o OUT [--megavoxels 4 16 64 256] [--model MODEL.zsd]
 
-Stacks of 64 planes of noise, each in a process of its own. Without a model, one is trained for a few steps: what it has learned does
+Stacks of 64 planes of noise, each in a process of its own. Time is that of the processor, which other work on the machine does
+not lengthen much. Without a model, one is trained for a few steps: what it has learned does
 not change what it costs.
 """
 
@@ -19,13 +20,15 @@ PLANES = 64
 PREDICT = """
 import json, resource, sys, time
 import numpy as np
+import torch
 import zsdeconv as zs
 
+torch.set_num_threads(1)
 model, planes, side = zs.load(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 stack = np.random.default_rng(0).poisson(20.0, (planes, side, side)).astype(np.uint16)
-start = time.perf_counter()
+start = time.process_time()
 model.predict(stack, passes=1)
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 print(json.dumps({"megavoxels": stack.size / 2**20, "seconds": seconds, "peak_gb": peak_gb}))
 """
@@ -50,7 +53,9 @@ def draw(rows: list[dict[str, float]], slope: float, path: Path) -> None:
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     size = [row["megavoxels"] for row in rows]
-    for axis, name, unit in zip(figure.subplots(1, 2), ("seconds", "peak_gb"), ("time of one pass, s", "peak memory, GB"), strict=True):
+    for axis, name, unit in zip(
+        figure.subplots(1, 2), ("seconds", "peak_gb"), ("processor time of one pass, s", "peak memory, GB"), strict=True
+    ):
         axis.loglog(size, [row[name] for row in rows], "o-", color="tab:blue")
         axis.set_xlabel("size of the stack, Mvoxel")
         axis.set_ylabel(unit)

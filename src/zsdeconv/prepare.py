@@ -24,8 +24,10 @@ from zsdeconv.physics.psf import Psf, check_sampling, fit_to_image, read_psf, th
 
 SPACING_LIMITS_UM = (0.001, 10.0)
 """Pixel sizes in the sample that a fluorescence microscope can have; beyond, a unit was mistaken."""
-CALIBRATION_FRAMES = 8
-"""Frames that the camera is measured on at most; more tell nothing new."""
+CALIBRATION_PX = 2**23
+"""Pixels that the camera is measured on at most, in whole planes; more tell nothing new."""
+COMPARED_STACKS = 8
+"""Stacks of a series in which neighbouring slices are compared at most."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def _pairs(
             raise ConfigError(f"{planes} planes: interleaving needs {FEWEST_SLICES} at least, re-corruption does not; leave out --pairs")
         return PairChoice("interleave", "interleaved pairs, as told")
     depth_of_field_um = None if optics is None else optics.ri * optics.wavelength_um / optics.na**2
-    difference = neighbour_difference(frames[:CALIBRATION_FRAMES], found.camera)
+    difference = neighbour_difference(frames[:COMPARED_STACKS], found.camera)
     law_holds = config.network.kind == "fast" and not found.correlated
     return choose_pairs(planes, spacing_um[0], depth_of_field_um, difference, law_holds=law_holds)
 
@@ -201,7 +203,7 @@ def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:
     shapes = [plane.shape for plane in planes]
     common = max(set(shapes), key=shapes.count)
     alike = [plane for plane in planes if plane.shape == common]
-    chosen = alike[:: -(-len(alike) // CALIBRATION_FRAMES)]
+    chosen = alike[:: -(-len(alike) // max(1, CALIBRATION_PX // alike[0].size))]
     background = config.input.background
     found = calibrate(np.stack(chosen), offset=None if background == "auto" else float(background))
     for message in found.messages:

@@ -13,7 +13,7 @@ from zsdeconv.noise.levels import Levels, collect
 CORRELATION_LIMIT = 0.08
 SAMPLE_PX = 1_600_000
 TILE_PX = 512
-MOST_FRAMES = 8
+MOST_FRAMES = 64
 MOST_PX = 6_000_000
 
 
