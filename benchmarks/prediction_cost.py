@@ -1,6 +1,6 @@
 """Time and memory of a prediction against the size of a stack, one network, pass and thread; a table, and a picture of the two.
 
-    python benchmarks/prediction_cost.py -o OUT [--megavoxels 4 16 64 256] [--model MODEL.zsd]
+    python benchmarks/prediction_cost.py -o OUT [--megavoxels 4 16 64 256] [--model MODEL.zsd] [--tile 352]
 
 Stacks of 64 planes of noise, each in a process of its own. Time is that of the processor, which other work on the machine does
 not lengthen much. Without a model, one is trained for a few steps: what it has learned does
@@ -24,10 +24,10 @@ import torch
 import zsdeconv as zs
 
 torch.set_num_threads(1)
-model, planes, side = zs.load(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+model, (planes, side, tile) = zs.load(sys.argv[1]), map(int, sys.argv[2:])
 stack = np.random.default_rng(0).poisson(20.0, (planes, side, side)).astype(np.uint16)
 start = time.process_time()
-model.predict(stack, passes=1)
+model.predict(stack, passes=1, tile=tile or None)
 seconds = time.process_time() - start
 peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 print(json.dumps({"megavoxels": stack.size / 2**20, "seconds": seconds, "peak_gb": peak_gb}))
@@ -70,13 +70,14 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--megavoxels", type=float, nargs="+", default=[4, 16, 64, 256])
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--tile", type=int, default=0, help="side of the tiles in pixels [default: that of the program]")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     model = args.model or trained(args.out / "cost.zsd")
     rows = []
     for size in args.megavoxels:
         side = round(math.sqrt(size * 2**20 / PLANES))
-        words = [sys.executable, "-W", "ignore", "-c", PREDICT, str(model), str(PLANES), str(side)]
+        words = [sys.executable, "-W", "ignore", "-c", PREDICT, str(model), str(PLANES), str(side), str(args.tile)]
         rows.append(json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout))
         print(json.dumps(rows[-1]), flush=True)
     slope = (

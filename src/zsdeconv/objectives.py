@@ -1,7 +1,7 @@
 """What a network is asked to learn, phase by phase.
 
-The published way is one phase with both losses (`TwoStage`, Eq. 4-6; for stacks `Interleaved`, Eq. 7-9). Ours are two: stage
-1 learns to denoise from re-corrupted pairs (`Denoise`, Eq. 5); then an object made from its result is imaged again and again
+The published way is one phase with both losses (`TwoStage`, Eq. 4-6; of interleaved slices Eq. 7-9). Ours are two: stage
+1 learns to denoise from pairs (`Denoise`, Eq. 5 or 8); then an object made from its result is imaged again and again
 by the model of lens and camera, and stage 2 learns to find the object back (`Reimage`).
 """
 
