@@ -37,3 +37,5 @@ FWHM_PER_SIGMA = 2.3548
 
 SPATIAL_AXES = "ZYX"
 """Axes that carry a length, slowest first."""
+AIRY_FWHM = 0.5145
+"""Full width at half maximum of the Airy pattern in units of wavelength / NA."""

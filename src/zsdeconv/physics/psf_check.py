@@ -10,6 +10,7 @@ import numpy as np
 
 from zsdeconv.errors import DataWarning
 from zsdeconv.physics.resample import core_offset
+from zsdeconv.symbols import AIRY_FWHM
 
 if TYPE_CHECKING:
     from zsdeconv.physics.kernel import Psf
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from zsdeconv.physics.psf_file import MeasuredPsf
 
 Level = Literal["ok", "warn", "fail"]
-
-AIRY_FWHM = 0.5145
-"""Full width at half maximum of the Airy pattern in units of wavelength / NA."""
 
 
 @dataclass(frozen=True)

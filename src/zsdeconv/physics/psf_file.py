@@ -10,8 +10,8 @@ import numpy as np
 from zsdeconv.errors import ImageError, OpticsError, UserError
 from zsdeconv.image import Image
 from zsdeconv.physics.kernel import Psf, check_spacing, check_values
-from zsdeconv.physics.psf_check import AIRY_FWHM
 from zsdeconv.physics.resample import core_offset, cropped, recentred
+from zsdeconv.symbols import AIRY_FWHM
 
 SIGNIFICANT = 3.0
 """A background below so many standard errors is not subtracted: a clean PSF passes unchanged."""
