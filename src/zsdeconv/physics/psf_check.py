@@ -10,7 +10,6 @@ import numpy as np
 
 from zsdeconv.errors import DataWarning
 from zsdeconv.physics.resample import core_offset
-from zsdeconv.symbols import AIRY_FWHM
 
 if TYPE_CHECKING:
     from zsdeconv.physics.kernel import Psf
