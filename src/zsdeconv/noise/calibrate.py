@@ -184,15 +184,21 @@ def _clip_messages(scene: Scene) -> list[str]:
     found = []
     if top > SATURATION_LIMIT:
         found.append(
-            f"saturated: {100 * top:.2g} % of the pixels sit at the top value {scene.clip[1] + scene.shift:.6g} (limit 0.1 %) "
+            f"saturated: {100 * top:.2g} % of the pixels sit at the top value {_limit(scene, 1):.6g} (limit 0.1 %) "
             "and cannot be restored; lower the exposure"
         )
     if bottom > SATURATION_LIMIT:
         found.append(
-            f"clipped: {100 * bottom:.2g} % of the pixels sit at the lowest value {scene.clip[0] + scene.shift:.6g} (limit 0.1 %), "
+            f"clipped: {100 * bottom:.2g} % of the pixels sit at the lowest value {_limit(scene, 0):.6g} (limit 0.1 %), "
             "so offset and read noise are guesses; use raw data, or give --background and --dark"
         )
     return found
+
+
+def _limit(scene: Scene, end: int) -> float:
+    """Value (ADU) at which the frames are clipped, without the rounding of float32 that the shift leaves in a zero."""
+    limit = scene.clip[end] + scene.shift
+    return limit if abs(limit) > 1e-6 * abs(scene.shift) else 0.0
 
 
 def _correlation_messages(scene: Scene) -> list[str]:
