@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zsdeconv.nn import blocks
 from zsdeconv.tiling import Tile, plan_tiles
 
-DEFAULT_TILE_PX = {2: (768, 768), 3: (64, 160, 160)}
+DEFAULT_TILE_PX = {2: (768, 768), 3: (64, 128, 128)}
 """Largest size of a tile's own part for images of each rank: 1 to 2 GB with the halo of the default network."""
 
 
@@ -88,6 +88,7 @@ def predict_frame(
                 fine.add(tile.write_slices(factors), fine_part[tile.trust_slices(factors)])
             done += len(group)
             progress((n + done / len(tiles)) / count)
+        del world  # before the next one is made
     return FramePrediction(raw.results(count)[0], *fine.results(count))
 
 
