@@ -11,7 +11,7 @@ from zsdeconv.errors import ImageError
 PROGRAM_BYTES = 4.5e8
 """The interpreter with its libraries."""
 TILE_BYTES_PER_PX = {2: 1000, 3: 350}
-LARGEST_TILE_PX = {2: 1024**2, 3: 11e6}
+LARGEST_TILE_PX = {2: 1024**2, 3: 8e6}
 """Of images of each rank: activations per raw pixel that a tile reads, and the largest tile; measured with the default networks."""
 
 
