@@ -4,16 +4,16 @@
 
 The same physics that restoration assumes, with nothing assumed to be known too well: it makes test images, demos and a
 check of what can be expected on one's own microscope before a sample is wasted. A scene is a plane or a stack of planes, and
-what differs between them (axes, grids, optics, thickness of the sample) is in its class.
+what differs between them (axes, grids, optics, thickness of the sample, how it is recorded) is in its class (scenes.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from itertools import product
-from math import ceil, prod
+from math import prod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -22,170 +22,20 @@ import yaml
 from zsdeconv.errors import ConfigError, OutputError
 from zsdeconv.image import Image
 from zsdeconv.io import atomic_path, write
-from zsdeconv.metrics import bin2
 from zsdeconv.noise.model import Camera
-from zsdeconv.physics.microscope import microscope_named
-from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import RADIUS_IN_WAVELENGTHS, Psf, theoretical_psf
 from zsdeconv.physics.volume import AXIAL_REACH, MOST_PLANES
+from zsdeconv.scenes import SCALE, DeepScene, Scene, StackScene, inner
 from zsdeconv.structures import STRUCTURES, Emitters
 
-SCALE = 2
 LABEL_SIGMA_UM = 0.03
 HAZE_SIGMA_UM = 1.5
 PEAK_PERCENTILE = 99.8
 
-SHEET_UM = 1.0
-"""Half thickness of a light sheet, unless given."""
-SURROUND_UM = 4.0
-"""The sample goes on above and below the recorded planes, so far at least: as far as a wide-field microscope of NA 1.1 sees."""
 MOST_VOXELS = 2**26
 """Voxels of the fine grid at most, for about 4 GB: at the peak eight copies are held, of 8 bytes each."""
 MOST_UM3 = 5e4
 """Sample at most, in cubic micrometres: so many emitters fit into memory."""
-_MILLIONS = f"{MOST_VOXELS / 1e6:.0f} million"
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What is looked at, through what, with which camera.
-
-    `photons` are photo-electrons per raw pixel at the 99.8th percentile of the first frame; `size` raw pixels along Y and X;
-    `haze` the fraction of light that is diffuse; `motion_um` the root-mean-square way that each element moves between
-    two of the `frames`. Camera: `gain` (ADU per photo-electron), `read_noise` and `offset` in ADU.
-
-    Raises `ConfigError` (and `OpticsError`, for the optics) on values out of range.
-
-    >>> Scene(structure="vesicles").fine_um
-    0.0325
-    """
-
-    structure: str = "filaments"
-    photons: float = 30.0
-    size: int = 256
-    pixel_um: float = 0.065
-    na: float = 1.4
-    wavelength_nm: float = 525.0
-    immersion_ri: float | None = None
-    pupil: str = "scalar"
-    gain: float = 1.0
-    read_noise: float = 2.0
-    offset: float = 100.0
-    haze: float = 0.1
-    frames: int = 1
-    motion_um: float = 0.05
-    seed: int = 0
-
-    axes: ClassVar[str] = "YX"
-
-    def __post_init__(self) -> None:
-        if self.structure not in STRUCTURES:
-            raise ConfigError(f"structure {self.structure!r} is unknown; give --structure {'|'.join(STRUCTURES)}")
-        for name, (low, high) in _LIMITS.items():
-            value = getattr(self, name, low)
-            if not low <= value <= high:
-                raise ConfigError(f"{name} {value:g} is outside {low:g} to {high:g}; give another --{name.replace('_', '-')}")
-        _ = self.optics
-
-    @property
-    def rank(self) -> int:
-        return len(self.axes)
-
-    @property
-    def fine_um(self) -> float:
-        """Pixel of the fine grid, um."""
-        return self.pixel_um / SCALE
-
-    @property
-    def spacing_um(self) -> tuple[float, ...]:
-        """Distance of samples of the fine grid along each axis, um."""
-        return (self.fine_um, self.fine_um)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Samples of the fine grid along each axis."""
-        return (SCALE * self.size, SCALE * self.size)
-
-    def above(self, psf: Psf) -> int:
-        """Planes of the sample above the recorded ones, and as many below; a plane has none."""
-        return 0
-
-    def thickness_um(self, above: int) -> float:
-        """Depth of the sample, um, with the planes above and below the recorded ones; 0 for a plane."""
-        return 0.0
-
-    @property
-    def optics(self) -> Optics:
-        return Optics(na=self.na, wavelength_nm=self.wavelength_nm, immersion_ri=self.immersion_ri, pupil=self.pupil)
-
-    @property
-    def camera(self) -> Camera:
-        return Camera(offset=self.offset, gain=self.gain, read_variance=self.read_noise**2)
-
-
-@dataclass(frozen=True)
-class StackScene(Scene):
-    """What is looked at in depth: a sample that goes on above and below the recorded `planes`, which lie `z_um` apart.
-
-    `microscope` and what belongs to it (`sheet_um`, `pinhole_au`, `excitation_nm`, `sample_ri`, `depth_um`) are those of
-    `Optics`. Unless told, a light sheet of 1 um half thickness under a water-immersion lens of NA 1.1, critically sampled:
-    dim light, quick volumes and a PSF of a few planes, which is what stacks are restored for most.
-
-    >>> StackScene(planes=7).shape, StackScene(microscope="confocal").optics.pinhole_au
-    ((7, 256, 256), 1.0)
-    """
-
-    size: int = 128
-    pixel_um: float = 0.1
-    na: float = 1.1
-    planes: int = 24
-    z_um: float = 0.2
-    microscope: str = "lightsheet"
-    sheet_um: float | None = None
-    pinhole_au: float | None = None
-    excitation_nm: float | None = None
-    sample_ri: float | None = None
-    depth_um: float | None = None
-
-    axes: ClassVar[str] = "ZYX"
-
-    @property
-    def spacing_um(self) -> tuple[float, ...]:
-        return (self.z_um, *super().spacing_um)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.planes, *super().shape)
-
-    def above(self, psf: Psf) -> int:
-        return max(len(psf.values) // 2, ceil(SURROUND_UM / self.z_um))
-
-    def thickness_um(self, above: int) -> float:
-        return (self.planes + 2 * above) * self.z_um
-
-    @property
-    def optics(self) -> Optics:
-        in_depth = {name: getattr(self, name) for name in _IN_DEPTH}
-        if self.sheet_um is None and "sheet_um" in microscope_named(self.microscope).parameters:
-            in_depth["sheet_um"] = SHEET_UM
-        return Optics(self.na, self.wavelength_nm, self.immersion_ri, self.pupil, **in_depth)
-
-
-_IN_DEPTH = ("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um")
-_LIMITS = {
-    "photons": (0.01, 1e6),
-    "size": (32, 8192),
-    "pixel_um": (0.005, 2.0),
-    "planes": (2, 4096),
-    "z_um": (0.01, 20.0),
-    "gain": (1e-3, 1e3),
-    "read_noise": (0.0, 1e4),
-    "offset": (0.0, 6e4),
-    "haze": (0.0, 1.0),
-    "frames": (1, 10_000),
-    "motion_um": (0.0, 100.0),
-    "seed": (0, 2**63 - 1),
-}
 
 
 @dataclass(frozen=True)
@@ -208,7 +58,7 @@ def simulate_2d(scene: Scene) -> Simulation:
     >>> simulate_2d(Scene(size=48)).truth.sizes
     {'Y': 96, 'X': 96}
     """
-    return _simulated(scene, theoretical_psf(scene.optics, scene.spacing_um))
+    return simulated(scene, theoretical_psf(scene.optics, scene.spacing_um))
 
 
 def simulate_3d(scene: StackScene) -> Simulation:
@@ -225,10 +75,15 @@ def simulate_3d(scene: StackScene) -> Simulation:
     >>> simulate_3d(StackScene(size=32, planes=5, photons=50)).truth.sizes
     {'Z': 5, 'Y': 64, 'X': 64}
     """
+    return simulated(scene, stack_psf(scene))
+
+
+def stack_psf(scene: DeepScene, most_voxels: int = MOST_VOXELS) -> Psf:
+    """The theoretical PSF on the fine grid of a scene in depth. Raises `ConfigError` where PSF or sample would not fit into memory."""
     _check_psf_fits(scene)
     psf = theoretical_psf(scene.optics, scene.spacing_um)
-    _check_sample_fits(scene, psf)
-    return _simulated(scene, psf)
+    _check_sample_fits(scene, psf, most_voxels)
+    return psf
 
 
 def expose(clean: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
@@ -273,31 +128,29 @@ def _write_camera(path: Path, image: Image, overwrite: bool) -> None:
 
 def settings(scene: Scene) -> dict[str, Any]:
     """The scene as plain values, with the derived ones a reader would ask for."""
-    optics = scene.optics
-    given = asdict(scene) | {name: getattr(optics, name) for name in _IN_DEPTH if hasattr(scene, name)}
-    axes = scene.axes if scene.frames == 1 else f"T{scene.axes}"
-    return given | {"immersion_ri": optics.immersion_ri, "fine_pixel_um": scene.fine_um, "axes": axes}
+    return asdict(scene) | scene.derived
 
 
-def _check_psf_fits(scene: StackScene) -> None:
+def _check_psf_fits(scene: DeepScene) -> None:
     """A lens of low NA sees far: its PSF may be larger than memory before it is made."""
     reach_um = AXIAL_REACH / scene.optics.axial_cutoff_per_um * (2 if scene.optics.aberrated else 1)
     planes = 2 * min(MOST_PLANES, round(reach_um / scene.z_um)) + 1
     side = 2 * round(RADIUS_IN_WAVELENGTHS[scene.rank] * scene.optics.wavelength_um / scene.na / scene.fine_um) + 1
     if planes * side**2 > MOST_VOXELS:
         raise ConfigError(
-            f"PSF of NA {scene.na:g}: {planes} x {side} x {side} voxels, {_MILLIONS} at most; give a larger --pixel-um, --z-um or --na"
+            f"PSF of NA {scene.na:g}: {planes} x {side} x {side} voxels, {MOST_VOXELS / 1e6:.0f} million at most; "
+            "give a larger --pixel-um, --z-um or --na"
         )
 
 
-def _check_sample_fits(scene: StackScene, psf: Psf) -> None:
+def _check_sample_fits(scene: DeepScene, psf: Psf, most_voxels: int) -> None:
     above = scene.above(psf)
     planes = scene.frames * scene.planes + 2 * above
     side = SCALE * scene.size
-    if planes * side**2 > MOST_VOXELS:
+    if planes * side**2 > most_voxels:
         raise ConfigError(
-            f"stack of {planes} x {side} x {side} voxels on the fine grid, with what lies above and below: {_MILLIONS} at most; "
-            "give a smaller --size, --planes or --frames, or a larger --z-um"
+            f"stack of {planes} x {side} x {side} voxels on the fine grid, with what lies above and below: "
+            f"{most_voxels / 1e6:.0f} million at most; give a smaller --size, --planes or --frames, or a larger --z-um"
         )
     sample_um3 = (scene.size * scene.pixel_um) ** 2 * scene.thickness_um(above)
     if sample_um3 > MOST_UM3:
@@ -307,37 +160,24 @@ def _check_sample_fits(scene: StackScene, psf: Psf) -> None:
         )
 
 
-def _simulated(scene: Scene, psf: Psf) -> Simulation:
+def simulated(scene: Scene, psf: Psf) -> Simulation:
+    """Images of a scene of any kind, seen through `psf` (fine grid). Raises `ConfigError` when there is nothing in the field."""
     of_object, of_motion, of_noise = (np.random.default_rng(s) for s in np.random.SeedSequence(scene.seed).spawn(3))
     above = scene.above(psf)
     emitters = STRUCTURES[scene.structure](scene.size * scene.pixel_um, of_object, scene.thickness_um(above))
     step_um = of_motion.normal(0, scene.motion_um / np.sqrt(scene.rank), (int(emitters.element.max()) + 1, scene.rank))
-    frames = [_frame(emitters.moved(t * step_um), scene, psf, above) for t in range(scene.frames)]
-    truth, clean = (np.stack(part) for part in zip(*frames, strict=True))
-    peak = float(np.percentile(clean[0], PEAK_PERCENTILE))
+    objects = (_object(emitters.moved(t * step_um), scene, above) for t in range(scene.frames))
+    frames = [(inner(x, above).copy(), scene.record(x, psf, t)) for t, x in enumerate(objects)]
+    truth, raw = (np.stack(part) for part in zip(*frames, strict=True))
+    peak = float(np.percentile(raw[0], PEAK_PERCENTILE))
     if peak <= 0:
         empty = f"seed {scene.seed} puts no {scene.structure} into a field of {scene.size} pixels"
         raise ConfigError(f"{empty}; give a larger --size or another --seed")
     scale = scene.photons * scene.gain / peak
-    clean, truth = scale * clean, scale * truth
-    noisy = expose(clean, scene.camera, of_noise)
-    return Simulation(scene, *(_image(scene, *part) for part in ((noisy, 1), (clean, 1), (truth, SCALE))), psf=psf)
-
-
-def _frame(emitters: Emitters, scene: Scene, psf: Psf, above: int) -> tuple[np.ndarray, np.ndarray]:
-    """Truth (fine grid) and clean image (raw grid) of the recorded planes, at one time."""
-    from scipy.signal import fftconvolve
-
-    x = _object(emitters, scene, above)
-    reach = sum(n // 2 for n in psf.values.shape[:-2])
-    # Linear convolution with the planes that send light to the recorded ones; rounding below zero is clipped.
-    blurred = fftconvolve(_inner(x, above - reach), psf.values, mode="same")
-    return _inner(x, above).copy(), bin2(_inner(blurred, reach).clip(0))
-
-
-def _inner(x: np.ndarray, planes: int) -> np.ndarray:
-    """A stack without its first and last `planes`; a plane as it is."""
-    return x[tuple(slice(planes, n - planes) for n in x.shape[:-2])]
+    raw, truth = scale * raw, scale * truth
+    noisy = _image(scene, expose(raw, scene.camera, of_noise), scene.raw_axes)
+    clean = raw.mean(1 + scene.raw_axes.index("P")) if "P" in scene.raw_axes else raw
+    return Simulation(scene, noisy, _image(scene, clean, scene.axes), _image(scene, truth, scene.axes, SCALE), psf)
 
 
 def _object(emitters: Emitters, scene: Scene, above: int = 0) -> np.ndarray:
@@ -364,9 +204,8 @@ def _object(emitters: Emitters, scene: Scene, above: int = 0) -> np.ndarray:
     return (1 - scene.haze) * sharp + scene.haze * diffuse
 
 
-def _image(scene: Scene, frames: np.ndarray, scale: int) -> Image:
-    """Frames with axes and pixel size; a single frame has no T axis."""
-    data, axes = (frames[0], scene.axes) if scene.frames == 1 else (frames, f"T{scene.axes}")
+def _image(scene: Scene, frames: np.ndarray, axes: str, scale: int = 1) -> Image:
+    """Frames (time first) with axes and pixel size; a single frame has no T axis."""
+    data, axes = (frames[0], axes) if scene.frames == 1 else (frames, f"T{axes}")
     um = dict(zip(scene.axes, scene.spacing_um, strict=True)) | dict.fromkeys("YX", scene.pixel_um / scale)
-    offset = scene.offset if frames.dtype == np.uint16 else 0.0
-    return Image(data, axes, um, offset=offset)
+    return Image(data, axes, um, offset=scene.offset if data.dtype == np.uint16 else 0.0)

@@ -1,18 +1,11 @@
-"""`psf make`, `psf measure`, `psf check`, `simulate 2d` and `simulate 3d`: what they write, what they say, what they refuse."""
-
-import dataclasses
-import inspect
-import re
+"""`psf make`, `psf measure` and `psf check`: what they write, what they say, what they refuse."""
 
 import numpy as np
 import pytest
-import yaml
 
 from zsdeconv import io
-from zsdeconv.cli.optics import simulate_2d, simulate_3d
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import theoretical_psf
-from zsdeconv.simulate import Scene, StackScene
 
 
 def test_psf_make_writes_theory(zs, tmp_path):
@@ -140,72 +133,3 @@ def test_psf_check_wants_both_numbers_of_the_optics(zs, save, given):
     path = save("psf.tif", np.outer(np.hanning(9), np.hanning(9)).astype(np.float32))
     error = zs("psf", "check", path, given, 1.4 if given == "--na" else 525).error
     assert "--na" in error and "--wavelength-nm" in error
-
-
-def test_simulate_writes_what_the_library_makes(zs, tmp_path):
-    shown = zs(
-        "simulate", "2d", "-o", tmp_path / "s", "--structure", "puncta", "--size", 40, "--read-noise", 3.5, "--frames", 2, "--json"
-    ).json
-    scene = Scene(structure="puncta", size=40, read_noise=3.5, frames=2)
-    settings = yaml.safe_load((tmp_path / "s" / "settings.yaml").read_text())
-    assert settings == shown["settings"]
-    assert {name: settings[name] for name in dataclasses.asdict(scene) if name != "immersion_ri"} == {
-        name: value for name, value in dataclasses.asdict(scene).items() if name != "immersion_ri"
-    }
-    assert io.read(shown["files"]["noisy"]).sizes == {"T": 2, "Y": 40, "X": 40}
-
-
-def test_simulate_writes_stacks(zs, tmp_path):
-    words = ("--structure", "puncta", "--size", 32, "--planes", 6, "--z-um", 0.25, "--microscope", "confocal", "--pinhole-au", 0.8)
-    shown = zs("simulate", "3d", "-o", tmp_path / "s", *words, "--json").json
-    settings = yaml.safe_load((tmp_path / "s" / "settings.yaml").read_text())
-    assert settings == shown["settings"]
-    scene = StackScene(structure="puncta", size=32, planes=6, z_um=0.25, microscope="confocal", pinhole_au=0.8)
-    given = dataclasses.asdict(scene) | {"immersion_ri": 1.333, "excitation_nm": pytest.approx(0.93 * 525)}
-    assert {name: settings[name] for name in given} == given
-    noisy = io.read(shown["files"]["noisy"])
-    assert noisy.sizes == {"Z": 6, "Y": 32, "X": 32} and noisy.spacing_um == {"Z": 0.25, "Y": 0.1, "X": 0.1}
-    lens = ("--na", 1.1, "--wavelength-nm", 525, "--microscope", "confocal", "--pinhole-au", 0.8)
-    assert zs("psf", "check", shown["files"]["psf"], *lens).code == 0
-
-
-@pytest.mark.parametrize(("verb", "scene"), [(simulate_2d, Scene()), (simulate_3d, StackScene())])
-def test_simulate_helps_with_the_defaults_that_it_has(verb, scene):
-    """The command line does not import the simulation to print its help, so the defaults stand there as text."""
-    parameters = inspect.signature(verb, eval_str=True).parameters
-    assert {field.name for field in dataclasses.fields(scene)} <= parameters.keys()
-    assumed = {"immersion_ri", "sample_ri", "depth_um", "pinhole_au", "excitation_nm"}
-    for name in parameters.keys() & scene.__dataclass_fields__.keys() - assumed:
-        stated = re.search(r"\[default: (.*)\]", parameters[name].annotation.__metadata__[0].help)
-        assert stated is not None, name
-        value = scene.optics.sheet_um if name == "sheet_um" else getattr(scene, name)
-        assert stated[1] in (str(value), value if isinstance(value, str) else f"{value:g}"), name
-
-
-def test_simulate_refuses_and_leaves_nothing(zs, tmp_path):
-    assert "--structure" in zs("simulate", "2d", "-o", tmp_path / "s", "--structure", "stars").error
-    assert "NA (1.6)" in zs("simulate", "2d", "-o", tmp_path / "s", "--na", 1.6).error
-    assert "--size" in zs("simulate", "2d", "-o", tmp_path / "s", "--size", 4).error
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "file").write_text("")
-    assert "-o" in zs("simulate", "2d", "-o", tmp_path / "file" / "s", "--size", 32).error
-    assert zs("simulate", "2d", "-o", tmp_path / "s", "--size", 32, "--quiet").out == ""
-    assert "--overwrite" in zs("simulate", "2d", "-o", tmp_path / "s", "--size", 32).error
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        (("--microscope", "telescope"), ["'telescope'", "--microscope"]),
-        (("--microscope", "twophoton"), ["--excitation-nm"]),
-        (("--microscope", "widefield", "--sheet-um", 1), ["--sheet-um 1", "lightsheet"]),
-        (("--depth-um", 5), ["--sample-ri"]),
-        (("--planes", 1), ["planes 1", "--planes"]),
-        (("--z-um", 0), ["z_um 0", "--z-um"]),
-        (("--size", 4096), ["8192", "67 million", "--size", "--planes"]),
-    ],
-)
-def test_simulate_refuses_stacks_and_leaves_nothing(zs, tmp_path, more, words):
-    error = zs("simulate", "3d", "-o", tmp_path / "s", *more).error
-    assert all(word in error for word in words), error
-    assert list(tmp_path.iterdir()) == []

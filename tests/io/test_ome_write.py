@@ -23,7 +23,7 @@ def restored(axes="TCYX", **metadata):
     return Image(RNG.normal(size=[sizes[a] for a in axes]).astype(np.float32), axes, spacing, 0.0, metadata)
 
 
-@pytest.mark.parametrize("axes", ["YX", "TYX", "ZYX", "CYX", "TCYX", "ZCYX", "ZTYX", "CTZYX", "PYX"])
+@pytest.mark.parametrize("axes", ["YX", "TYX", "ZYX", "CYX", "TCYX", "ZCYX", "ZTYX", "CTZYX", "PYX", "ZPYX", "TPYX", "TZPYX"])
 def test_round_trip(tmp_path, axes):
     image = restored(axes, channels=["α-tubulin <&>", "DNA"]) if "C" in axes else restored(axes)
     back = read(write(tmp_path / "a.ome.tif", image, provenance={"seed": 1}))

@@ -1,8 +1,8 @@
-"""`psf make`, `psf measure`, `psf check`, `simulate 2d` and `simulate 3d`: theory, beads, doctor, and images of a known object."""
+"""`psf make`, `psf measure` and `psf check`: theory, beads and doctor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,22 +16,8 @@ from zsdeconv.errors import ConfigError, OpticsError
 if TYPE_CHECKING:
     from zsdeconv.physics.optics import Optics
     from zsdeconv.physics.psf import Psf
-    from zsdeconv.simulate import Scene, Simulation
 
 psf = typer.Typer(help="Make a point spread function from theory, measure it on beads, or check one from a file.")
-simulate = typer.Typer(help="Simulate a noisy image or stack together with its truth.")
-
-SimulationFolder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder for noisy, clean, truth, psf and settings")]
-Structure = Annotated[str | None, typer.Option("--structure", help="filaments, vesicles, network or puncta [default: filaments]")]
-Photons = Annotated[float | None, typer.Option("--photons", help="photo-electrons in a bright pixel [default: 30]")]
-Emission = Annotated[float | None, typer.Option("--wavelength-nm", help="emission wavelength, nanometres [default: 525]")]
-Gain = Annotated[float | None, typer.Option("--gain", help="camera counts (ADU) per photo-electron [default: 1]")]
-ReadNoise = Annotated[float | None, typer.Option("--read-noise", help="read noise, ADU [default: 2]")]
-Offset = Annotated[float | None, typer.Option("--offset", help="camera offset, ADU [default: 100]")]
-Haze = Annotated[float | None, typer.Option("--haze", help="fraction of diffuse light [default: 0.1]")]
-Frames = Annotated[int | None, typer.Option("--frames", help="time points [default: 1]")]
-MotionUm = Annotated[float | None, typer.Option("--motion-um", help="motion between frames, micrometres [default: 0.05]")]
-SceneSeed = Annotated[int | None, typer.Option("--seed", help="same seed, same image [default: 0]")]
 
 
 @psf.command("make")
@@ -162,91 +148,3 @@ def _size(psf: Psf) -> str:
     """Samples and their size, said once where they are alike."""
     steps = psf.spacing_um[-1:] if len({round(um, 9) for um in psf.spacing_um}) == 1 else psf.spacing_um
     return f"{' x '.join(map(str, psf.values.shape))} pixels of {' x '.join(f'{um:.4g}' for um in steps)} um"
-
-
-@simulate.command("2d")
-def simulate_2d(
-    output: SimulationFolder,
-    structure: Structure = None,
-    photons: Photons = None,
-    size: Annotated[int | None, typer.Option(help="pixels along Y and X [default: 256]")] = None,
-    pixel_um: Annotated[float | None, typer.Option(help="pixel size in the sample, micrometres [default: 0.065]")] = None,
-    na: Annotated[float | None, typer.Option(help="numerical aperture [default: 1.4]")] = None,
-    wavelength_nm: Emission = None,
-    immersion_ri: options.ImmersionRi = None,
-    pupil: options.Pupil = None,
-    gain: Gain = None,
-    read_noise: ReadNoise = None,
-    offset: Offset = None,
-    haze: Haze = None,
-    frames: Frames = None,
-    motion_um: MotionUm = None,
-    seed: SceneSeed = None,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Simulate camera frames of a known object: noisy.tif, clean.tif, truth.tif (twice finer grid), psf.tif, settings.yaml."""
-    given = locals()
-    from zsdeconv import simulate as simulation
-
-    _simulate(simulation.simulate_2d, simulation.Scene, given)
-
-
-@simulate.command("3d")
-def simulate_3d(
-    output: SimulationFolder,
-    structure: Structure = None,
-    photons: Photons = None,
-    size: Annotated[int | None, typer.Option(help="pixels along Y and X [default: 128]")] = None,
-    planes: Annotated[int | None, typer.Option(help="planes along Z [default: 24]")] = None,
-    pixel_um: Annotated[float | None, typer.Option(help="pixel size in the sample, micrometres [default: 0.1]")] = None,
-    z_um: Annotated[float | None, typer.Option(help="step between planes, micrometres [default: 0.2]")] = None,
-    microscope: Annotated[
-        str | None, typer.Option(help="widefield, confocal, twophoton, lightsheet or lattice [default: lightsheet]")
-    ] = None,
-    sheet_um: Annotated[
-        float | None,
-        typer.Option(help="half thickness of the light sheet, where it has fallen to 1/e^2, micrometres [default: 1]"),
-    ] = None,
-    pinhole_au: options.PinholeAu = None,
-    excitation_nm: options.ExcitationNm = None,
-    na: Annotated[float | None, typer.Option(help="numerical aperture [default: 1.1]")] = None,
-    wavelength_nm: Emission = None,
-    immersion_ri: options.ImmersionRi = None,
-    sample_ri: options.SampleRi = None,
-    depth_um: options.DepthUm = None,
-    pupil: options.Pupil = None,
-    gain: Gain = None,
-    read_noise: ReadNoise = None,
-    offset: Offset = None,
-    haze: Haze = None,
-    frames: Frames = None,
-    motion_um: MotionUm = None,
-    seed: SceneSeed = None,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Simulate stacks of a known object: noisy.tif, clean.tif, truth.tif (twice finer along y and x), psf.tif, settings.yaml.
-
-    The sample goes on above and below the stack and sends its light into it. Unless told otherwise the microscope is a light
-    sheet under a water-immersion lens.
-    """
-    given = locals()
-    from zsdeconv import simulate as simulation
-
-    _simulate(simulation.simulate_3d, simulation.StackScene, given)
-
-
-def _simulate(make: Callable[[Any], Simulation], kind: type[Scene], given: Mapping[str, Any]) -> None:
-    """Images of the scene that the options describe: make, write and name them."""
-    from zsdeconv.simulate import settings, write_simulation
-
-    scene = kind(**{field.name: given[field.name] for field in fields(kind) if given[field.name] is not None})
-    paths = write_simulation(make(scene), given["output"], overwrite=given["overwrite"])
-    if given["json"]:
-        show_json({"files": {name: str(path) for name, path in paths.items()}, "settings": settings(scene)})
-    elif not given["quiet"]:
-        names = ", ".join(path.name for path in paths.values())
-        typer.echo(f"{scene.structure}, {scene.photons:g} photo-electrons in a bright pixel: {names} in {given['output']}")
