@@ -1,0 +1,1 @@
+"""Structured illumination: the pattern estimated once, then the reconstruction as a fixed linear operator."""
