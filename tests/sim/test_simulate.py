@@ -14,7 +14,7 @@ from zsdeconv.errors import ConfigError, OpticsError
 from zsdeconv.metrics import bin2
 from zsdeconv.physics.psf import Psf, theoretical_psf
 from zsdeconv.scenes import DeepScene, Scene
-from zsdeconv.sim.simulate import ORDERS, SimScene, SimStackScene, simulate_sim2d, simulate_sim3d
+from zsdeconv.sim.simulate import SimScene, SimStackScene, simulate_sim2d, simulate_sim3d
 from zsdeconv.simulate import settings, simulate_2d, write_simulation
 from zsdeconv.structures import STRUCTURES, Emitters
 
@@ -78,14 +78,16 @@ def test_grids_and_units(simulation, stack):
     assert stack.noisy.spacing_um == {"Z": 0.125, "Y": 0.08, "X": 0.08}
 
 
-@pytest.mark.parametrize(("directions", "phases", "order"), [(3, 3, ORDERS[0]), (2, 5, ORDERS[1]), (1, 4, ORDERS[0])])
+@pytest.mark.parametrize(
+    ("directions", "phases", "order"), [(3, 3, "direction-phase"), (2, 5, "phase-direction"), (1, 4, "direction-phase")]
+)
 def test_stripes_light_the_object_before_the_lens_sees_it(simulation, directions, phases, order):
     """Each frame is the object times its pattern, through lens and pixels, done in real space; in the order of the file."""
     scene = dataclasses.replace(SMALL, directions=directions, phases=phases, order=order)
     psf, x = lopsided((9, 13), scene.spacing_um), simulation.truth.data
     raw = scene.record(x, psf)
     frames = [(d, i) for d in range(directions) for i in range(phases)]
-    if order == ORDERS[1]:
+    if order == "phase-direction":
         frames = [(d, i) for i in range(phases) for d in range(directions)]
     expected = np.stack([bin2(convolve2d(x * light(scene, d, i), psf.values, mode="same")) for d, i in frames])
     assert raw == pytest.approx(expected, abs=1e-9 * expected.max())  # FFT rounding
@@ -185,7 +187,7 @@ def test_order_1_turns_over_with_the_focus_and_order_2_does_not():
 
 def test_light_fades_from_frame_to_frame(simulation):
     """In the order in which frames are taken, over all planes and times; the stated gains make up for it."""
-    scene = dataclasses.replace(SMALL, bleaching=0.03, order=ORDERS[1])
+    scene = dataclasses.replace(SMALL, bleaching=0.03, order="phase-direction")
     x, psf = simulation.truth.data, simulation.psf
     even = dataclasses.replace(scene, bleaching=0.0).record(x, psf)
     for time in (0, 2):

@@ -22,10 +22,9 @@ from zsdeconv.metrics import bin2
 from zsdeconv.physics.microscope import STOKES
 from zsdeconv.physics.psf import Psf, theoretical_psf
 from zsdeconv.scenes import DeepScene, Scene, inner, through
+from zsdeconv.sim.patterns import Layout, Order
 from zsdeconv.simulate import MOST_VOXELS, Simulation, simulated, stack_psf
 
-ORDERS = ("direction-phase", "phase-direction")
-"""Which of the two changes slowest from frame to frame: named first."""
 ABOVE_FINEST = 1.1
 """Period of the stripes, unless given, over the finest one that the objective can make."""
 THREE_BEAMS = (1.0, 4 / 3, 2 / 3)
@@ -56,7 +55,7 @@ class SimScene(Scene):
     angle_deg: float = 17.0
     modulation: float = 0.8
     bleaching: float = 0.0
-    order: str = ORDERS[0]
+    order: Order = "direction-phase"
     excitation_nm: float | None = None
 
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -77,8 +76,7 @@ class SimScene(Scene):
         if self.phases < bands:
             few = f"{self.phases} phases: at least {bands} are needed to tell {bands} bands apart"
             raise ConfigError(f"{few}; give --phases {bands} or more")
-        if self.order not in ORDERS:
-            raise ConfigError(f"order {self.order!r}: it must be {' or '.join(ORDERS)}; give --order")
+        _ = self.numbers
         _check_stripes(self)
         _check_pixel(self)
 
@@ -120,9 +118,8 @@ class SimScene(Scene):
 
     @property
     def numbers(self) -> np.ndarray:
-        """Number of each frame in the file (direction phase)."""
-        frames = np.arange(self.directions * self.phases)
-        return frames.reshape(self.directions, -1) if self.order == ORDERS[0] else frames.reshape(self.phases, -1).T
+        """Number of each frame in the file (direction phase). Raises `ConfigError` for an unknown order."""
+        return Layout(self.directions, self.phases, self.order).numbers
 
     @property
     def strengths(self) -> tuple[float, ...]:
