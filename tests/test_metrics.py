@@ -154,8 +154,8 @@ def test_photometry_through_the_lens(rng):
 
 
 def test_photometry_of_a_stack_goes_through_its_planes(rng):
-    kernel = np.zeros((3, 3, 3))
-    kernel[1, 1, 1], kernel[0, 1, 1], kernel[2, 1, 2] = 0.5, 0.3, 0.2
+    kernel = np.zeros((3, 7, 7))
+    kernel[1, 3, 3], kernel[0, 3, 3], kernel[2, 3, 4] = 0.5, 0.3, 0.2
     psf = Psf.from_array(kernel, (0.2, 0.05, 0.05), "a test")
     truth = rng.random((2, 9, 40, 44))
     padded = np.pad(truth, ((0, 0), *((n // 2, n // 2) for n in psf.values.shape)))
