@@ -146,17 +146,17 @@ def recentred(values: np.ndarray, step: Sequence[float]) -> tuple[np.ndarray, np
         reach = np.maximum(centre, last - centre)
         return f(centre.tolist(), np.maximum(1, np.floor(reach / grid_step + 1e-6)).astype(int).tolist())
 
-    best, least, step = (whole(centre), centre), np.inf, 1.0
+    best, least, share = (whole(centre), centre), np.inf, 1.0
     for _ in range(24):
         out = whole(centre)
         offset = core_offset(out)
         if (size := np.abs(offset).max()) < least:
             best, least = (out, centre), size
         else:
-            step *= 0.5
+            share *= 0.5
         if size < 1e-3:
             break
-        centre = np.clip(centre + step * offset * grid_step, 0, last)
+        centre = np.clip(centre + share * offset * grid_step, 0, last)
     return best
 
 
