@@ -1,9 +1,9 @@
-"""Time and memory of a prediction against the size of a stack, one network, pass and thread; a table, and a picture of the two.
+"""Time and memory of a prediction against the size of a stack, one network and one pass; a table, and a picture of the two.
 
-    python benchmarks/prediction_cost.py -o OUT [--megavoxels 4 16 64 256] [--model MODEL.zsd] [--tile 352]
+    python benchmarks/prediction_cost.py -o OUT [--megavoxels 4 16 64 256] [--model MODEL.zsd] [--tile 352] [--threads 2]
 
-Stacks of 64 planes of noise, each in a process of its own. Time is that of the processor, which other work on the machine does
-not lengthen much. Without a model, one is trained for a few steps: what it has learned does
+Stacks of 64 planes of noise, each in a process of its own. Time is that of the processor, all threads together, which other work on
+the machine lengthens less than that of the clock (`wall_s`). Without a model, one is trained for a few steps: what it has learned does
 not change what it costs.
 """
 
@@ -23,14 +23,14 @@ import numpy as np
 import torch
 import zsdeconv as zs
 
-torch.set_num_threads(1)
-model, (planes, side, tile) = zs.load(sys.argv[1]), map(int, sys.argv[2:])
+model, (planes, side, tile, threads) = zs.load(sys.argv[1]), map(int, sys.argv[2:])
+torch.set_num_threads(threads)
 stack = np.random.default_rng(0).poisson(20.0, (planes, side, side)).astype(np.uint16)
-start = time.process_time()
+start, began = time.process_time(), time.perf_counter()
 model.predict(stack, passes=1, tile=tile or None)
-seconds = time.process_time() - start
+seconds, wall = time.process_time() - start, time.perf_counter() - began
 peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-print(json.dumps({"megavoxels": stack.size / 2**20, "seconds": seconds, "peak_gb": peak_gb}))
+print(json.dumps({"megavoxels": stack.size / 2**20, "seconds": seconds, "wall_s": wall, "peak_gb": peak_gb}))
 """
 
 
@@ -71,22 +71,24 @@ def main() -> None:
     parser.add_argument("--megavoxels", type=float, nargs="+", default=[4, 16, 64, 256])
     parser.add_argument("--model", type=Path)
     parser.add_argument("--tile", type=int, default=0, help="side of the tiles in pixels [default: that of the program]")
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     model = args.model or trained(args.out / "cost.zsd")
+    record = args.out / "prediction_cost.json"
     rows = []
     for size in args.megavoxels:
         side = round(math.sqrt(size * 2**20 / PLANES))
-        words = [sys.executable, "-W", "ignore", "-c", PREDICT, str(model), str(PLANES), str(side), str(args.tile)]
+        words = [sys.executable, "-W", "ignore", "-c", PREDICT, str(model), str(PLANES), str(side), str(args.tile), str(args.threads)]
         rows.append(json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout))
         print(json.dumps(rows[-1]), flush=True)
+        record.write_text(json.dumps(rows, indent=1) + "\n")
     slope = (
         float(np.polyfit(np.log([r["megavoxels"] for r in rows]), np.log([r["seconds"] for r in rows]), 1)[0])
         if len(rows) > 1
         else math.nan
     )
     print(f"time ~ size^{slope:.3f}")
-    (args.out / "prediction_cost.json").write_text(json.dumps(rows, indent=1) + "\n")
     draw(rows, slope, args.out / "prediction_cost.png")
 
 
