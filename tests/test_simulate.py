@@ -316,3 +316,9 @@ def test_impossible_stacks_are_refused(change, word):
 def test_stacks_beyond_memory_are_refused(change, words):
     with pytest.raises(ConfigError, match=words):
         simulate_3d(StackScene(**change))
+
+
+@pytest.mark.parametrize("changed", [{"size": 8192}, {"size": 256, "frames": 2000}])
+def test_images_that_would_not_fit_into_memory_are_refused(changed):
+    with pytest.raises(ConfigError, match=r"67 million at most; give a smaller --size or --frames"):
+        simulate_2d(Scene(**changed))

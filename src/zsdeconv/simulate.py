@@ -33,7 +33,7 @@ HAZE_SIGMA_UM = 1.5
 PEAK_PERCENTILE = 99.8
 
 MOST_VOXELS = 2**26
-"""Voxels of the fine grid at most, for about 4 GB: at the peak eight copies are held, of 8 bytes each."""
+"""Voxels of the fine grid at most, for about 6 GB: at the peak eight copies and more are held, of 8 bytes each."""
 MOST_UM3 = 5e4
 """Sample at most, in cubic micrometres: so many emitters fit into memory."""
 
@@ -55,9 +55,17 @@ def simulate_2d(scene: Scene) -> Simulation:
     The object and the noise are drawn from independent streams of the seed, so that another light level, gain or number of
     frames shows the same object. Nothing lies outside the field: `clean` is exactly `D H truth`.
 
+    Raises `ConfigError` for images that would not fit into memory.
+
     >>> simulate_2d(Scene(size=48)).truth.sizes
     {'Y': 96, 'X': 96}
     """
+    side = SCALE * scene.size
+    if max(side**2, scene.frames * scene.size**2) > MOST_VOXELS:
+        raise ConfigError(
+            f"{scene.frames} x {scene.size} x {scene.size} pixels, {side} x {side} on the fine grid: "
+            f"{MOST_VOXELS / 1e6:.0f} million at most; give a smaller --size or --frames"
+        )
     return simulated(scene, theoretical_psf(scene.optics, scene.spacing_um))
 
 
