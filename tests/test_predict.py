@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zsdeconv import predict
 from zsdeconv.nn.fast import FastNet
 from zsdeconv.nn.unet import TwoStageUNet
 from zsdeconv.physics.operators import Operator, forward_model
@@ -183,3 +184,23 @@ def test_tiles_equal_the_whole_in_every_symmetry() -> None:
     network, y = fast(), frame(45, 130)
     whole, tiled = (predicted(network, y, tile_px=tile, passes=8) for tile in (1024, 32))
     torch.testing.assert_close(tiled.denoised, whole.denoised, atol=1e-5, rtol=0)  # the promise: 1e-5 of the range
+
+
+def test_tiles_of_a_stack_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deeper and wider than a tile with its halo, for a network as stacks have it."""
+    torch.manual_seed(4)
+    z, y, x = torch.meshgrid(*(torch.arange(-n, n + 1.0) for n in (3, 6, 5)), indexing="ij")
+    psf = torch.exp(-((z / 1.2) ** 2 + (y / 2.0) ** 2 + ((x - 0.3 * z) / 1.7) ** 2) / 2)
+    operator = forward_model((psf / psf.sum()).numpy(), 3, 2)
+    network = perturbed(FastNet(3, 2, operator, (4, 6), lateral_first=True, coarse_start=True))
+    seen = frame(80, 24, 100)
+    assert 2 * network.halo_px[0] < 80 and 2 * network.halo_px[2] < 100  # pyright: ignore[reportIndexIssue]
+
+    def restored(*tile_px: int) -> FramePrediction:
+        monkeypatch.setitem(predict.DEFAULT_TILE_PX, 3, tile_px)
+        return predict_frame(network, seen, 0 * seen, factors=(1, 2, 2), passes=0, alpha=1.0)
+
+    whole = restored(128, 128, 128)
+    for tiled in (restored(16, 128, 128), restored(128, 128, 16)):
+        torch.testing.assert_close(tiled.denoised, whole.denoised, atol=1e-5, rtol=0)  # the promise: 1e-5 of the range, about 1
+        torch.testing.assert_close(tiled.deconvolved, whole.deconvolved, atol=1e-5 * float(whole.deconvolved.max()), rtol=0)

@@ -242,7 +242,7 @@ class Reimage:
         """Raw pixels of a patch along each axis, and how many more on both sides send their light into it."""
         smallest = [min(sizes) for sizes in zip(*(y.shape for y, _ in self.samples), strict=True)]
         *axial, height, width = (min(n, size) for n, size in zip(self.training.patch(len(smallest)), smallest, strict=True))
-        reach = -(-max(self.forward_operator.reach_px) // (2 * self.factors[-1]))
+        reach = -(-max(self.forward_operator.reach_px[-2:]) // (2 * self.factors[-1]))
         around = [min(AROUND_PLANES, (size - n) // 2) for n, size in zip(axial, smallest, strict=False)]
         return [*axial, min(height, width), min(height, width)], [*around, reach, reach]
 

@@ -123,7 +123,7 @@ def reconstruct(
     frames = image.data.astype("float32") - float(parameters.made_from["offset_adu"])
     w = choose_wiener(frames[0], parameters, detection, parameters.pixel_um) if wiener is None else wiener
     operator = Reconstruct(parameters, detection, parameters.pixel_um, w)
-    provenance = {"sim": _facts(parameters), "wiener": w, "psf": operator.psf().fingerprint, "frames": str(raw)}
+    provenance = {"sim": _facts(parameters), "wiener": w, "psf": operator.psf().fingerprint, "input": raw.name}
     path = write(output, _reconstructed(frames, operator, image), provenance=provenance, overwrite=overwrite)
     if json:
         show_json({"file": str(path), "wiener": w} | _facts(parameters))

@@ -18,6 +18,8 @@ from zsdeconv.symbols import Batch
 RL_SNAPSHOTS = (3, 8)
 """Richardson-Lucy iterations whose estimates the second stage reads: a blurred and safe one, a sharp and noisy one."""
 
+LATERAL_HALO_PX = {2: 64, 3: 56}
+"""Where trained networks of each rank no longer see anything: less than 1e-5 of the range came from beyond 60 and 48 pixels."""
 NEGATIVE_SLOPE = 0.05
 """Light is not negative: what the second stage gives below zero is shrunk by this, and not cut, so that it can still learn."""
 COARSE_ENERGY = 0.95
@@ -148,14 +150,15 @@ class FastNet(nn.Module):
     def halo_px(self) -> tuple[int, ...]:
         """Distance along each axis, raw pixels, beyond which an input pixel changes an output pixel by less than 1e-5 of the range.
 
-        Richardson-Lucy reaches farther with every iteration, but what arrives from beyond four radii of the PSF is nothing. Along z
-        the U-Nets add all that they can reach. Laterally their strict bound comes from pooled levels, whose influence dies off long
-        before it, so there the farthest of all parts is enough (measured on trained networks; tests/nn/test_fast.py).
+        Richardson-Lucy reaches farther with every iteration, but what arrives from beyond four radii of the PSF is nothing. To that
+        the U-Nets add all that they can reach. Laterally, where pooling lets deep ones reach far, their influence dies off long before:
+        no more is taken than `LATERAL_HALO_PX`, unless a single part reaches farther (tests/nn/test_fast.py, tests/test_predict.py).
         """
         coarse = blocks.lateral(self.rank, self.start_scale)
         start = [4 * math.ceil(reach / factor) for reach, factor in zip(self.start_operator.reach_px, coarse, strict=True)]
         *axial, height, width = zip(self.stage1.halo_px, self.stage2.halo_px, start, strict=True)
-        return (*map(sum, axial), max(height), max(width))
+        enough = LATERAL_HALO_PX[self.rank]
+        return (*map(sum, axial), *(min(sum(parts), max(*parts, enough)) for parts in (height, width)))
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from zsdeconv.metrics import bin2
 from zsdeconv.physics.microscope import STOKES
 from zsdeconv.physics.psf import Psf, theoretical_psf
 from zsdeconv.scenes import DeepScene, Scene, inner, through
-from zsdeconv.sim.patterns import Layout, Order
+from zsdeconv.sim.patterns import Layout, Order, nominal_phases_rad
 from zsdeconv.simulate import MOST_VOXELS, Simulation, simulated, stack_psf
 
 ABOVE_FINEST = 1.1
@@ -114,7 +114,7 @@ class SimScene(Scene):
     @property
     def phases_rad(self) -> np.ndarray:
         """What is added to the phase from frame to frame: even steps through one period of order 1."""
-        return 2 * np.pi * np.arange(self.phases) / self.phases
+        return np.array(nominal_phases_rad(self.phases))
 
     @property
     def numbers(self) -> np.ndarray:
