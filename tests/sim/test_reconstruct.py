@@ -113,6 +113,21 @@ def test_linear_in_single_precision() -> None:
     assert float((whole - sum_of_parts).abs().max()) < 1e-5 * float(whole.abs().max())
 
 
+def test_a_part_of_the_frames_is_reconstructed_as_the_whole() -> None:
+    """In the middle, where the borders of the part are farther away than the PSF reaches; the stripes' phase goes on at its origin."""
+    reconstruct = Reconstruct(odd_parameters(), COARSE, 0.2, 0.2)
+    frames = torch.from_numpy(np.random.default_rng(5).normal(3, 1, (1, 8, 90, 96)))
+    top, left, reach = 7, 21, 24
+    whole = reconstruct(frames)[..., 2 * (top + reach) : 2 * (top + 70 - reach), 2 * (left + reach) : 2 * (left + 72 - reach)]
+    part = reconstruct(frames[..., top : top + 70, left : left + 72], (top, left))[..., 2 * reach : -2 * reach, 2 * reach : -2 * reach]
+    torch.testing.assert_close(part, whole, rtol=0, atol=0.02)  # 0.5 of white noise; the tails of the filter beyond the reach
+    elsewhere = reconstruct(frames[..., top : top + 70, left : left + 72])[..., 2 * reach : -2 * reach, 2 * reach : -2 * reach]
+    assert (elsewhere - whole).abs().max() > 0.2
+    x, y = torch.rand(1, 8, 20, 22, dtype=torch.float64), torch.rand(1, 1, 40, 44, dtype=torch.float64)
+    product = (reconstruct(x, (3, 5)) * y).sum()
+    torch.testing.assert_close(product, (x * reconstruct.adjoint(y, (3, 5))).sum(), rtol=1e-12, atol=0)
+
+
 def test_types_batches_and_frame_sizes() -> None:
     operator = Reconstruct(stripes(), DETECTION, PIXEL_UM, 0.1)
     x = torch.randn(3, 9, 40, 51, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

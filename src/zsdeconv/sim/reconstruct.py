@@ -96,7 +96,8 @@ class Reconstruct(Operator):
     uniform object keeps its brightness. A point at x0 becomes `H_SIM(x - x0)` (`psf`), the transform of `W Dsum`. `conj(c_1)`
     instead of `1 / c_1` does not amplify the noise of a weak pattern.
 
-    Raw pixel j lies on fine pixel 2 j. Beyond their borders frames continue as their mirror images, as in `Blur`. Tables for
+    Raw pixel j lies on fine pixel 2 j. Frames may be a part of those recorded: `origin_px` (y, x) is where their first pixel lies in
+    them, for stripes go on from there. Beyond their borders frames continue as their mirror images, as in `Blur`. Tables for
     the last two frame sizes are kept on the device and in the type of the frames.
 
     `wiener` is w: about 0.1 for bright frames, 0.3 to 0.4 for dim ones (`choose_wiener`). Raises `ConfigError` unless it is positive,
@@ -124,17 +125,16 @@ class Reconstruct(Operator):
         self.parameters, self.pixel_um, self.wiener = parameters, float(pixel_um), float(wiener)
         self.weights = BandWeights(parameters, detection, attenuation)
         self.margin_px = math.ceil(RADIUS_IN_RESOLUTIONS / detection.cutoff_per_um / pixel_um)
-        self._mixing = torch.from_numpy(_mixing(parameters))
         self._gain = 1.0
         self._gain = 1 / float(self.otf(np.zeros(1), np.zeros(1))[0])
         self._tables: dict[tuple[object, ...], _Tables] = {}
 
-    def __call__(self, x: Batch) -> Batch:
+    def __call__(self, x: Batch, origin_px: Sequence[int] = (0, 0)) -> Batch:
         kind, yx_shape = x.dtype, (x.shape[2], x.shape[3])
         x = x.to(_working(kind))
         tables = self._tables_for(yx_shape, x)
         x = blocks.window(blocks.mirror(x, tables.margins), (0, 0), tables.sizes)
-        bands = torch.einsum("nf,bfyx->bnyx", _like(self._mixing, x), x)
+        bands = torch.einsum("nf,bfyx->bnyx", self._mixing(origin_px, x), x)
         spectrum = torch.fft.rfft2(bands) * tables.lens
         demodulated = FINER**2 * torch.fft.irfft2(_padded(spectrum), s=tables.fine_sizes) * tables.carriers
         image = torch.fft.irfft2(torch.fft.rfft2(demodulated.sum(1, keepdim=True)) * tables.filter, s=tables.fine_sizes)
@@ -142,14 +142,14 @@ class Reconstruct(Operator):
         stop = [first + FINER * n for first, n in zip(start, yx_shape, strict=True)]
         return blocks.window(image, start, stop).to(kind)
 
-    def adjoint(self, y: Batch) -> Batch:
+    def adjoint(self, y: Batch, origin_px: Sequence[int] = (0, 0)) -> Batch:
         kind, yx_shape = y.dtype, (y.shape[2] // FINER, y.shape[3] // FINER)
         y = y.to(_working(kind))
         tables = self._tables_for(yx_shape, y)
         image = torch.fft.rfft2(_enclosed(y, [FINER * margin for margin in tables.margins], tables.fine_sizes))
         modulated = torch.fft.irfft2(image * tables.filter, s=tables.fine_sizes) * tables.carriers
         bands = torch.fft.irfft2(_restricted(torch.fft.rfft2(modulated)) * tables.lens, s=tables.sizes)
-        frames = torch.einsum("nf,bnyx->bfyx", _like(self._mixing, y), bands)
+        frames = torch.einsum("nf,bnyx->bfyx", self._mixing(origin_px, y), bands)
         mirrored = [n + 2 * margin for n, margin in zip(yx_shape, tables.margins, strict=True)]
         return blocks.unmirror(_enclosed(frames, (0, 0), mirrored), tables.margins).to(kind)
 
@@ -183,6 +183,17 @@ class Reconstruct(Operator):
             f"SIM reconstruction ({len(self.parameters.directions)} directions, w {self.wiener:.3g}; {self.weights.detection.otf.source})"
         )
         return Psf(values / values.sum(), (self.fine_um, self.fine_um), source)
+
+    def _mixing(self, origin_px: Sequence[int], like: Tensor) -> Tensor:
+        """Weights (band frame) of the frames in the real bands: order 0, then the parts of `2 conj(c_1) M^+_1` of each direction."""
+        directions = self.parameters.directions
+        weights = np.zeros((1 + 2 * len(directions), self.parameters.layout.frames))
+        for number, (frames, direction) in enumerate(zip(self.parameters.layout.numbers, directions, strict=True)):
+            order0, order1, _ = direction.separation()
+            turn = 2 * np.pi * self.pixel_um * float(np.dot(direction.p_per_um, origin_px))
+            side = 2 * np.conj(direction.c1) * order1 * np.exp(-1j * turn)
+            weights[0, frames], weights[1 + 2 * number, frames], weights[2 + 2 * number, frames] = order0.real, side.real, side.imag
+        return _like(torch.from_numpy(weights / len(directions)), like)
 
     def _tables_for(self, yx_shape: tuple[int, int], like: Tensor) -> _Tables:
         key = (yx_shape, like.device, like.dtype)
@@ -250,16 +261,6 @@ def halved_gaussian(widefield: Psf) -> Psf:
     ]
     values = np.outer(*profiles)
     return Psf(values / values.sum(), widefield.spacing_um, f"Gaussian half as wide as {widefield.source}")
-
-
-def _mixing(parameters: SimParameters) -> np.ndarray:
-    """Weights (band frame) of the file's frames in the real bands: order 0, then the parts of `2 conj(c_1) M^+_1` of each direction."""
-    weights = np.zeros((1 + 2 * len(parameters.directions), parameters.layout.frames))
-    for number, (frames, direction) in enumerate(zip(parameters.layout.numbers, parameters.directions, strict=True)):
-        order0, order1, _ = direction.separation()
-        side = 2 * np.conj(direction.c1) * order1
-        weights[0, frames], weights[1 + 2 * number, frames], weights[2 + 2 * number, frames] = order0.real, side.real, side.imag
-    return weights / len(parameters.directions)
 
 
 def _half_frequencies(sizes: Sequence[int], spacing_um: float) -> tuple[np.ndarray, np.ndarray]:
