@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from oracles import asymmetric_kernel, lateral_mean, mirrored_convolution
 from zsdeconv import losses
 from zsdeconv.config import LossSection, TrainingSection, resolve
+from zsdeconv.data.normalize import Affine
+from zsdeconv.data.pairs import Draws, InterleavedPairs, RecorruptedPairs
+from zsdeconv.imaging import CameraField, DirectImaging
 from zsdeconv.nn import blocks
 from zsdeconv.nn.fast import FastNet
 from zsdeconv.nn.rcan import TwoStageRCAN
@@ -18,17 +21,13 @@ from zsdeconv.noise.model import Camera
 from zsdeconv.noise.pairs import Recorrupt
 from zsdeconv.objectives import (
     EDGE_PX,
-    TARGET_SHARE,
     Denoise,
-    Draws,
-    InterleavedPairs,
-    RecorruptedPairs,
     Reimage,
     TwoStage,
     curriculum,
     gaussian,
 )
-from zsdeconv.physics.operators import forward_model
+from zsdeconv.physics.operators import Operator, forward_model
 from zsdeconv.physics.psf import Psf
 
 CPU = torch.device("cpu")
@@ -55,6 +54,14 @@ def samples(n: int = 1) -> list[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(1)
     images = [torch.rand(40, 48, generator=generator) + 0.2 for _ in range(n)]
     return [(image, blocks.smooth(image[None, None])[0, 0]) for image in images]
+
+
+def fields(n: int = 1) -> list[CameraField]:
+    return [CameraField(y, signal, CAMERA) for y, signal in samples(n)]
+
+
+def imaging(operator: Operator = OPERATOR, camera: Camera = CAMERA) -> DirectImaging:
+    return DirectImaging(Affine(0.0, 1.0), camera, operator, 2)
 
 
 def training(**changes: Any) -> TrainingSection:
@@ -159,7 +166,7 @@ def test_the_published_training_turns_patches_as_far_as_the_lens_allows(kernel: 
     psf = Psf.from_array(kernel, (0.03, 0.03), "a test")
     for kind, expected in (("unet", allowed), ("fast", 8)):
         config = resolve({"network": {"kind": kind}})
-        objective = curriculum(config, samples(), RECORRUPT, forward_model(psf.values, 2, 2), psf)[0][0]
+        objective = curriculum(config, imaging(forward_model(psf.values, 2, 2)), fields(), psf)[0][0]
         assert isinstance(objective, TwoStage | Denoise) and isinstance(objective.pairs, RecorruptedPairs)
         assert len(objective.pairs.sampler.symmetries) == expected
 
@@ -184,7 +191,7 @@ def test_stage_2_of_a_stack_learns_from_views_of_some_of_its_planes() -> None:
     network = FastNet(3, 2, operator, (4, 8), lateral_first=True, coarse_start=True)
     settings = training(patch_px=16, patch_planes=6, batch=2)
     quiet = Camera(offset=0.0, gain=1e-12, read_variance=1e-12)
-    objective = Reimage([(y, y)], quiet, settings, operator, (3.0, 6.0, 6.0), scale=2)
+    objective = Reimage(imaging(operator, quiet), [CameraField(y, y, quiet)], settings, (3.0, 6.0, 6.0))
     objective.prepare(network, Draws(0, CPU))
     seen: list[Tensor] = []
     network.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
@@ -209,7 +216,7 @@ def test_denoising_compares_through_the_pair_and_leaves_out_the_border() -> None
 
 def test_each_phase_trains_its_own_stage() -> None:
     network = FastNet(2, 2, OPERATOR, (4, 8))
-    phases = [p for p, _ in curriculum(resolve({}), samples(), RECORRUPT, OPERATOR, a_psf())]
+    phases = [p for p, _ in curriculum(resolve({}), imaging(), fields(), a_psf())]
     chosen = [[id(p) for p in phase.parameters(network)] for phase in phases]
     assert chosen == [[id(p) for p in network.stage1.parameters()], [id(p) for p in network.stage2.parameters()]]
 
@@ -218,10 +225,10 @@ def a_psf() -> Psf:
     return Psf.from_array(gaussian((6.0, 6.0)), (0.03, 0.03), "a test")
 
 
-def reimage(n: int = 1, **changes: int) -> tuple[Reimage, FastNet]:
+def reimage(n: int = 1, camera: Camera = CAMERA, **changes: int) -> tuple[Reimage, FastNet]:
     torch.manual_seed(0)
     network = FastNet(2, 2, OPERATOR, (4, 8))
-    objective = Reimage(samples(n), CAMERA, training(**changes), OPERATOR, (6.0, 6.0), scale=2)
+    objective = Reimage(imaging(OPERATOR, camera), fields(n), training(**changes), (6.0, 6.0))
     objective.prepare(network, Draws(0, CPU))
     return objective, network
 
@@ -230,7 +237,7 @@ def view_of(objective: Reimage, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Noise-free images and targets of the views that the objective draws first from such a seed, without what lies around them."""
     x = objective.views(Draws(seed, CPU).host)[:, 0].double().numpy()
     clean = np.stack([lateral_mean(mirrored_convolution(view, KERNEL), 2) for view in x])
-    target = np.stack([mirrored_convolution(view, gaussian([6.0 * TARGET_SHARE] * 2)) for view in x])
+    target = np.stack([mirrored_convolution(view, gaussian([6.0 * training().target_share] * 2)) for view in x])
     around = objective.around.margin_px[0]
     inner, fine = slice(around, -around), slice(2 * around, -2 * around)
     return clean[:, inner, inner].clip(0), target[:, fine, fine]
@@ -238,7 +245,7 @@ def view_of(objective: Reimage, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_objects_are_sharper_than_their_image_and_hold_its_light() -> None:
     objective, _ = reimage(n=2)
-    for x, (y, _) in zip(objective.views.objects, objective.samples, strict=True):
+    for x, y in zip(objective.views.objects, (field.y for field in objective.fields), strict=True):
         assert x.shape == (80, 96) and float(x.min()) >= 0
         clean = lateral_mean(mirrored_convolution(x.double().numpy(), KERNEL), 2)
         assert float(clean.mean()) == pytest.approx(float(y.mean()), rel=0.02)
@@ -249,8 +256,7 @@ def test_objects_are_sharper_than_their_image_and_hold_its_light() -> None:
 
 def test_the_target_of_stage_2_is_the_object_and_its_input_what_the_lens_makes_of_it() -> None:
     """Also of a lens that is not symmetric, under which an object that is turned has an image that is not."""
-    objective, _ = reimage(batch=4)
-    objective.camera = Camera(offset=0.0, gain=1e-12, read_variance=1e-12)
+    objective, _ = reimage(camera=Camera(offset=0.0, gain=1e-12, read_variance=1e-12), batch=4)
     stub = Stub()
     loss = float(objective(stub, Draws(5, CPU)).detach())
     clean, x = view_of(objective, 5)
@@ -285,7 +291,7 @@ def test_learning_stage_2_leaves_stage_1_alone() -> None:
 @pytest.mark.parametrize(("kind", "names"), [("fast", ["denoise", "reimage"]), ("unet", ["two-stage"]), ("rcan", ["two-stage"])])
 def test_shares_of_the_phases_fill_the_budget(kind: str, names: list[str]) -> None:
     config = resolve({"network": {"kind": kind}, "training": {"reimage_share": 0.3}})
-    phases = curriculum(config, samples(), RECORRUPT, OPERATOR, a_psf())
+    phases = curriculum(config, imaging(), fields(), a_psf())
     assert [phase.name for phase, _ in phases] == names
     assert sum(share for _, share in phases) == pytest.approx(1.0)
 

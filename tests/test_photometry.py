@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zsdeconv.imaging import CameraField
 from zsdeconv.nn import blocks
 from zsdeconv.noise.model import Camera, signal_estimate
-from zsdeconv.noise.pairs import Recorrupt
 from zsdeconv.photometry import Line, LineFit, Photometry, measure_photometry
 from zsdeconv.physics.operators import Blur, Downsample, Operator
 from zsdeconv.predict import FramePrediction
@@ -39,8 +39,12 @@ class Estimator(nn.Module):
         return denoised, blocks.upsample(denoised**2 / 0.6, (2, 2))
 
 
+def fields(samples: list[tuple[Tensor, Tensor]]) -> list[CameraField]:
+    return [CameraField(y, signal, CAMERA) for y, signal in samples]
+
+
 def measured(network: nn.Module, samples: list[tuple[Tensor, Tensor]], seed: int = 0) -> Photometry:
-    return measure_photometry(network, samples, Recorrupt(CAMERA), Downsample(2, 2), seed=seed)
+    return measure_photometry(network, fields(samples), Downsample(2, 2), seed=seed)
 
 
 def test_line_of_a_known_estimator_is_found_from_noise_alone() -> None:
@@ -117,8 +121,7 @@ def test_an_offset_that_is_wrong_is_seen_under_the_light_that_the_lens_spreads(e
     assert clean.min() > 0.02, "no pixel without light"
     samples = [(y + error, signal) for y, signal in (sample(clean.numpy().astype(float), seed) for seed in range(3))]
     found, known = (
-        measure_photometry(Lens(x, clean[None, None]), samples, Recorrupt(CAMERA), lens, seed=0, offset_known=known)
-        for known in (False, True)
+        measure_photometry(Lens(x, clean[None, None]), fields(samples), lens, seed=0, offset_known=known) for known in (False, True)
     )
     # noise sd 0.05, in y_tilde 0.07, over 3 x 1280 pixels of which the eight rounds share half: standard error 0.001
     assert found.dark == pytest.approx(error, abs=0.005)

@@ -1,5 +1,6 @@
 """Prediction: tiles equal the whole, passes average, any size comes out right."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,9 +53,13 @@ class Identity(nn.Module):
         return x, x.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
 
 
+def white(y: Tensor, sd: float = 1.0) -> Callable[[torch.Generator], Tensor]:
+    return lambda generator: sd * torch.randn(y.shape, generator=generator)
+
+
 def predicted(network: nn.Module, y: Tensor, *, scale: int = 2, noise: float = 0.0, **options: Any) -> FramePrediction:
     options = {"passes": 0, "alpha": 1.0, **options}
-    return predict_frame(network, y, torch.full_like(y, noise), factors=(scale, scale), **options)
+    return predict_frame(network, y, white(y, noise), factors=(scale, scale), **options)
 
 
 def test_tiles_equal_the_whole_for_our_network_and_a_real_psf() -> None:
@@ -157,7 +162,7 @@ def test_the_seed_decides_and_no_passes_need_none() -> None:
 def test_progress_goes_to_one_and_the_input_is_not_changed() -> None:
     y, done = frame(9, 12), []
     before = y.clone()
-    predict_frame(Identity(), y, torch.ones_like(y), factors=(2, 2), passes=3, alpha=1.0, progress=done.append)
+    predict_frame(Identity(), y, white(y), factors=(2, 2), passes=3, alpha=1.0, progress=done.append)
     assert done == pytest.approx([1 / 3, 2 / 3, 1.0])
     assert torch.equal(y, before)
 
@@ -198,7 +203,7 @@ def test_tiles_of_a_stack_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> No
 
     def restored(*tile_px: int) -> FramePrediction:
         monkeypatch.setitem(predict.DEFAULT_TILE_PX, 3, tile_px)
-        return predict_frame(network, seen, 0 * seen, factors=(1, 2, 2), passes=0, alpha=1.0)
+        return predict_frame(network, seen, white(seen, 0.0), factors=(1, 2, 2), passes=0, alpha=1.0)
 
     whole = restored(128, 128, 128)
     for tiled in (restored(16, 128, 128), restored(128, 128, 16)):

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from oracles import asymmetric_kernel
 from zsdeconv.config import Config, TrainingSection, resolve, specialised
+from zsdeconv.data.normalize import Affine
+from zsdeconv.data.pairs import Draws
 from zsdeconv.errors import ConfigError, UserError
+from zsdeconv.imaging import CameraField, DirectImaging
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES
 from zsdeconv.nn.networks import make_network
 from zsdeconv.noise.model import Camera
-from zsdeconv.noise.pairs import Recorrupt
-from zsdeconv.objectives import Draws, curriculum
+from zsdeconv.objectives import curriculum
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
 from zsdeconv.trainer import Checkpoint, Event, Trainer
@@ -39,8 +41,9 @@ def trainer(config: Config, checkpoint: Path | None = None, callback=lambda even
     y, x = np.mgrid[:40, :48]
     clean = 0.5 + 0.4 * np.sin(y / 1.7) * np.cos(x / 1.5)  # too fine for a mean filter
     image, signal = (torch.from_numpy(a).float() for a in (clean + 0.1 * rng.normal(size=clean.shape), clean))
-    operator = forward_model(PSF.values, 2, 2)
-    phases = curriculum(config, [(image, signal)], Recorrupt(Camera(0.0, 0.01, 0.002)), operator, PSF)
+    operator, camera = forward_model(PSF.values, 2, 2), Camera(0.0, 0.01, 0.002)
+    imaging = DirectImaging(Affine(0.0, 1.0), camera, operator, 2)
+    phases = curriculum(config, imaging, [CameraField(image, signal, camera)], PSF)
     network = make_network(config, 2, operator)
     saved = Checkpoint(checkpoint, key)
     return Trainer(network, phases, config.training, seed=config.seed, device=CPU, checkpoint=saved, callback=callback)

@@ -87,16 +87,30 @@ class PairsSection(_Section):
 
 
 class NetworkSection(_Section):
-    """Which network, and how wide: `unet` and `rcan` are the published ones, `fast` our own.
+    """Which network, and how wide: `unet`, `rcan` and `rcan-sim` are the published ones, `fast` our own.
 
     Of `fast` alone, to be quick with volumes: `lateral_first`, every other convolution leaves z alone; `coarse_start`, the
     deconvolution to start from is one on the raw grid instead of the fine one.
     """
 
-    kind: Literal["fast", "unet", "rcan"] = "fast"
+    kind: Literal["fast", "unet", "rcan", "rcan-sim"] = "fast"
     channels: Annotated[tuple[Annotated[int, Field(ge=1, le=512)], ...], Field(min_length=2, max_length=6)] = (16, 32, 64, 64)
     lateral_first: bool = False
     coarse_start: bool = False
+
+
+class SimSection(_Section):
+    """Structured illumination: `directions` x `phases` raw frames in that `order`; about how the stripes lie (`angles_deg`, `period_um`)
+    or a file of `parameters`; the `wiener` parameter of the reconstruction (None: from the noise).
+    """
+
+    directions: Count | None = None
+    phases: Count | None = None
+    order: str | None = None
+    angles_deg: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] | None = None
+    period_um: Positive | None = None
+    parameters: str | None = None
+    wiener: Positive | None = None
 
 
 class LossSection(_Section):
@@ -111,7 +125,7 @@ class LossSection(_Section):
 class TrainingSection(_Section):
     """The training loop: patches in raw pixels and, of stacks, planes (`margin_px` and `margin_planes` of them outside the loss),
     Adam's rate and its schedule (halved at step `halve_from`, then every `halve_every`), the budget, the share of it that goes
-    to stage 2, validation and stopping.
+    to stage 2, the width of the finest detail that stage 2 is asked for as a share of the width of the PSF, validation and stopping.
     """
 
     patch_px: Annotated[int, Field(ge=8)] = 64
@@ -126,6 +140,7 @@ class TrainingSection(_Section):
     steps: Count = 1800
     minutes: Positive | None = None
     reimage_share: Annotated[float, Field(gt=0, lt=1)] = 0.45
+    target_share: Annotated[float, Field(gt=0, le=1)] = 0.22
     validate_every: Count = 50
     patience: Count = 20
 
@@ -178,6 +193,7 @@ class Config(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     input: InputSection = InputSection()
     optics: OpticsSection = OpticsSection()
+    sim: SimSection = SimSection()
     pairs: PairsSection = PairsSection()
     network: NetworkSection = NetworkSection()
     loss: LossSection = LossSection()
@@ -275,13 +291,14 @@ _SECTION_OF_OPTION = {
         *("na", "wavelength_nm", "immersion_ri", "pupil", "psf", "otf", "psf_pixel_um", "psf_z_um"),
         *("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um"),
     ),
+    "sim": ("directions", "phases", "order", "angles_deg", "period_um", "wiener"),
     "training": ("steps", "minutes"),
     "prediction": ("tile", "overlap", "batch", "passes", "stripes", "stripe_width_um", "stripe_length_um"),
 }
 SETTINGS = {name: name for name in ("modality", "preset", "scale", "device", "seed")} | {
     name: f"{section}.{name}" for section, names in _SECTION_OF_OPTION.items() for name in names
 }
-SETTINGS["pairs"] = "pairs.kind"
+SETTINGS |= {"pairs": "pairs.kind", "sim_parameters": "sim.parameters"}
 """Where in the configuration each option of the command line and of `zsdeconv.train` goes."""
 
 

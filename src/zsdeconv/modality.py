@@ -14,7 +14,8 @@ from zsdeconv.image import Image
 class Modality:
     """A row of choices.
 
-    `spatial_axes` are the axes a network works on, slowest first; along `sample_axes` an image holds samples of one model.
+    `spatial_axes` are the axes a network works on, slowest first; along `sample_axes` an image holds samples of one model, along
+    `frame_axes` the raw frames that are reconstructed to one image, before the network, on the fine grid already.
     `refine` lists the axes that get finer when super-resolving, `fewest` the least sizes that an axis must have, `pairs` the ways in
     which pairs can be made. `presets` holds what each preset sets apart here, over what it sets everywhere.
     """
@@ -23,6 +24,7 @@ class Modality:
     spatial_axes: str
     sample_axes: str
     refine: str
+    frame_axes: str = ""
     fewest: Mapping[str, int] = field(default_factory=dict)
     pairs: tuple[str, ...] = ("recorrupt",)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -32,15 +34,28 @@ class Modality:
         """Number of spatial axes."""
         return len(self.spatial_axes)
 
+    @property
+    def recorded_axes(self) -> str:
+        """Axes of what the camera records of one sample, slowest first."""
+        return self.frame_axes + self.spatial_axes
+
     def factors(self, scale: int) -> tuple[int, ...]:
         """How many fine pixels a raw pixel becomes along each spatial axis."""
         return tuple(scale if axis in self.refine else 1 for axis in self.spatial_axes)
 
+    def network_scale(self, scale: int) -> int:
+        """How much finer the grid becomes in the network."""
+        return 1 if self.frame_axes else scale
+
+    def denoised_factors(self, scale: int) -> tuple[int, ...]:
+        """How many pixels of the denoised image a raw pixel becomes along each spatial axis."""
+        return tuple(f // self.network_scale(f) for f in self.factors(scale))
+
     def accepts(self, image: Image) -> bool:
-        """Whether the image has the spatial axes, and others only along which it holds samples or a single plane."""
-        others = [a for a, n in image.sizes.items() if n > 1 and a not in self.spatial_axes + self.sample_axes]
+        """Whether the image has the recorded axes, and others only along which it holds samples or a single plane."""
+        others = [a for a, n in image.sizes.items() if n > 1 and a not in self.recorded_axes + self.sample_axes]
         enough = all(image.sizes.get(axis, 0) >= n for axis, n in self.fewest.items())
-        return not others and enough and set(self.spatial_axes) <= set(image.axes)
+        return not others and enough and set(self.recorded_axes) <= set(image.axes)
 
 
 MODALITIES = {
@@ -78,6 +93,18 @@ MODALITIES = {
                 },
             },
         ),
+        Modality(
+            "sim2d",
+            spatial_axes="YX",
+            frame_axes="P",
+            sample_axes="T",
+            refine="YX",
+            presets={
+                "fast": {"training": {"patch_px": 128, "batch": 2}},
+                "quality": {"training": {"patch_px": 192, "batch": 4}},
+                "paper": {"pairs": {"alpha": (2.0, 5.0), "beta1_factor": (1.5, 3.0)}},
+            },
+        ),
     )
 }
 
@@ -103,21 +130,22 @@ def choose(requested: str, image: Image) -> Modality:
 def _nearest(rows: Iterable[Modality], image: Image) -> Modality:
     """The row with the most of the image's axes, of those that have no others; the simplest where there is none."""
     rows = sorted(rows, key=lambda row: row.rank)
-    fitting = [row for row in rows if set(row.spatial_axes) <= set(image.axes)]
+    fitting = [row for row in rows if set(row.recorded_axes) <= set(image.axes)]
     return fitting[-1] if fitting else rows[0]
 
 
 def _misfit(image: Image, row: Modality) -> str:
-    missing = [a for a in row.spatial_axes if a not in image.axes]
+    missing = [a for a in row.recorded_axes if a not in image.axes]
     if missing:
-        return f"the {row.name} method needs the axes {row.spatial_axes}, {missing[0]} is missing; give --axes"
+        return f"the {row.name} method needs the axes {row.recorded_axes}, {missing[0]} is missing; give --axes"
     short = [axis for axis, n in row.fewest.items() if image.sizes[axis] < n]
     if short:
         limit = f"the {row.name} method needs {row.fewest[short[0]]} at least"
         return f"{image.sizes[short[0]]} planes along {short[0]}, {limit}; restore them plane by plane with --axes TYX --modality 2d"
-    extra = next(a for a, n in image.sizes.items() if n > 1 and a not in row.spatial_axes + row.sample_axes)
+    extra = next(a for a, n in image.sizes.items() if n > 1 and a not in row.recorded_axes + row.sample_axes)
     advice = {
         "C": "split the channels into files, each has its own light and its own model",
+        "P": "raw frames of structured illumination are restored with --modality sim2d",
         "Z": f"if the {image.sizes[extra]} planes are time points give --axes with T, otherwise save single planes",
     }
     return f"{image.sizes[extra]} planes along {extra}; {advice.get(extra, 'give --axes, or save single frames')}"

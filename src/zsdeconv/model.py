@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,20 @@ from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, ImageError, ModelError, UserError
 from zsdeconv.image import Image
+from zsdeconv.imaging import DirectImaging, Imaging
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES, Modality
+from zsdeconv.nn import blocks
 from zsdeconv.nn.networks import make_network
-from zsdeconv.noise.model import Camera, signal_estimate
+from zsdeconv.noise.model import Camera
 from zsdeconv.photometry import Photometry
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
 from zsdeconv.predict import FramePrediction, predict_frame
+from zsdeconv.sim.imaging import SimImaging
+from zsdeconv.sim.reconstruct import Reconstruct
+from zsdeconv.sim.stored import from_parts, to_parts
 from zsdeconv.stripes import Stripes
 
 SPACING_TOLERANCE = 0.02
@@ -37,17 +43,20 @@ class Restored:
     """One image restored, ADU above the offset, float32, axes of the input with the spatial ones last.
 
     `denoised` lies on the raw grid, `deconvolved` and `uncertainty` (standard deviation over the re-corrupted passes; None
-    with less than two) on the fine grid. `model` restores the next image.
+    with less than two) on the fine grid. Of structured illumination all lie on the fine grid, and `reconstructed` is what the network
+    was given, with all its noise (None otherwise). `model` restores the next image.
     """
 
     denoised: Image
     deconvolved: Image
     uncertainty: Image | None
     model: Model
+    reconstructed: Image | None = None
 
     def images(self) -> dict[str, Image]:
         """The images by name, as the command line writes them."""
-        named = {"denoised": self.denoised, "deconvolved": self.deconvolved, "uncertainty": self.uncertainty}
+        kinds = ("reconstructed", "denoised", "deconvolved", "uncertainty")
+        named = {kind: getattr(self, kind) for kind in kinds}
         return {name: image for name, image in named.items() if image is not None}
 
     def damped(self, stripes: Stripes) -> Restored:
@@ -65,7 +74,8 @@ class Restored:
 class Model:
     """A trained network, the optics and the camera it was trained for.
 
-    `psf` lies on the fine grid, `spacing_um` is the raw grid's. `photometry` undoes the contrast that a least-squares
+    `psf` lies on the fine grid, `spacing_um` is the raw grid's, `reconstruct` makes one image of raw frames where there are any.
+    `photometry` undoes the contrast that a least-squares
     estimate gives away. `history` holds the losses at each validation, `provenance` where the numbers came from.
     """
 
@@ -77,6 +87,7 @@ class Model:
     psf: Psf
     spacing_um: tuple[float, ...]
     photometry: Photometry
+    reconstruct: Reconstruct | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -102,10 +113,10 @@ class Model:
         """
         image = self._fitting(image)
         settings = self.config.prediction
-        frames, network = _frames(image, self.modality), self.network.to(choose_device(device or self.config.device)).eval()
+        frames, network = frames_of(image, self.modality), self.network.to(choose_device(device or self.config.device)).eval()
         gathered: dict[str, _Gathered] = {}
         for n, frame in enumerate(frames):
-            prediction = self._predict_frame(
+            y, prediction = self._predict_frame(
                 network,
                 frame,
                 passes=settings.passes if passes is None else passes,
@@ -118,36 +129,43 @@ class Model:
                 ("denoised", prediction.denoised),
                 ("deconvolved", prediction.deconvolved),
                 ("uncertainty", prediction.spread),
+                ("reconstructed", None if self.reconstruct is None else y),
             ):
                 if part is not None:
                     gathered.setdefault(kind, _Gathered(len(frames))).add(n, part.mul_(self.unit.scale).cpu().numpy())
+            del prediction, y  # before the next ones are made
         restored, stripes = self._restored(image, gathered), stripes or settings.damping
         return restored if stripes is None else restored.damped(stripes)
 
-    def _predict_frame(self, network: nn.Module, frame: np.ndarray, **options: Any) -> FramePrediction:
-        device = next(network.parameters()).device
-        offset = self.unit.offset
-        noise_sd = np.sqrt(self.camera.variance(signal_estimate(frame, offset))) / self.unit.scale
-        y, sd = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (self.unit.to_unit(frame.astype(np.float32)), noise_sd))
-        factors = self.modality.factors(self.config.scale)
+    def _predict_frame(self, network: nn.Module, frame: np.ndarray, **options: Any) -> tuple[Tensor, FramePrediction]:
+        """What the network is given, and what it makes of it, in its unit."""
+        field = self.imaging.field(frame, next(network.parameters()).device)
         alpha = self.config.pairs.prediction_alpha
-        prediction = predict_frame(network, y, sd, factors=factors, alpha=alpha, seed=self.config.seed, **options)
-        return self.photometry.corrected(prediction)
+        factors = blocks.lateral(self.modality.rank, self.imaging.scale)
+        prediction = predict_frame(network, field.y, field.noise, factors=factors, alpha=alpha, seed=self.config.seed, **options)
+        return field.y, self.photometry.corrected(prediction)
+
+    @cached_property
+    def imaging(self) -> Imaging:
+        """How the images came about that this model restores."""
+        return imaging_of(self.modality, self.config.scale, self.unit, self.camera, self.psf, self.reconstruct)
 
     def _restored(self, image: Image, gathered: Mapping[str, _Gathered]) -> Restored:
         fine = self.modality.factors(self.config.scale)
 
         def assembled(kind: str, factors: Sequence[int]) -> Image:
             data = gathered[kind].data
-            data = data.reshape(*[image.sizes[a] for a in image.axes[: -self.modality.rank]], *data.shape[1:])
+            axes = image.axes.removesuffix(self.modality.recorded_axes)
+            data = data.reshape(*[image.sizes[a] for a in axes], *data.shape[1:])
             spacing = {a: um / f for (a, um), f in zip(self._spacing().items(), factors, strict=True)}
-            return Image(data, image.axes, spacing, 0.0, {**image.metadata, "kind": kind})
+            return Image(data, axes + self.modality.spatial_axes, spacing, 0.0, {**image.metadata, "kind": kind})
 
         return Restored(
-            denoised=assembled("denoised", (1,) * self.modality.rank),
+            denoised=assembled("denoised", self.modality.denoised_factors(self.config.scale)),
             deconvolved=assembled("deconvolved", fine),
             uncertainty=assembled("uncertainty", fine) if "uncertainty" in gathered else None,
             model=self,
+            reconstructed=assembled("reconstructed", fine) if "reconstructed" in gathered else None,
         )
 
     def _spacing(self) -> dict[str, float]:
@@ -159,7 +177,7 @@ class Model:
             image = as_image(image, self.modality)
         if not self.modality.accepts(image):
             raise ImageError(
-                f"axes {image.axes} of size {image.data.shape}: the model restores {self.modality.spatial_axes} frames"
+                f"axes {image.axes} of size {image.data.shape}: the model restores {self.modality.recorded_axes} frames"
                 f" ({self.modality.name}); train another one, or give --axes"
             )
         for axis, um in self._spacing().items():
@@ -169,13 +187,14 @@ class Model:
                     f"pixel size {found:g} um along {axis}: the model was trained at {um:g} um; train another one, or correct --pixel-um"
                 )
         check_restorable(image)
-        others = "".join(a for a in image.axes if a not in self.modality.spatial_axes)
-        return image.transposed(others + self.modality.spatial_axes)
+        return ordered(image, self.modality)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the model to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors["psf"] = torch.from_numpy(self.psf.values.copy())
+        parts, sim = ({}, None) if self.reconstruct is None else to_parts(self.reconstruct)
+        tensors |= {f"sim.{name}": tensor for name, tensor in parts.items()}
         header = {
             "modality": self.modality.name,
             "rank": self.modality.rank,
@@ -185,6 +204,7 @@ class Model:
             "camera": {"offset": self.camera.offset, "gain": self.camera.gain, "read_variance": self.camera.read_variance},
             "psf": {"spacing_um": self.psf.spacing_um, "source": self.psf.source, "fingerprint": self.psf.fingerprint},
             "spacing_um": self.spacing_um,
+            "sim": sim,
             "photometry": self.photometry.to_dict(),
             "history": self.history,
             "provenance": json.loads(json.dumps(self.provenance, default=str)),
@@ -228,17 +248,23 @@ def load(path: str | Path) -> Model:
 def _from_parts(tensors: dict[str, Tensor], header: dict[str, Any]) -> Model:
     modality, config = MODALITIES[header["modality"]], Config.model_validate(header["config"])
     psf = Psf(tensors.pop("psf").numpy(), tuple(header["psf"]["spacing_um"]), header["psf"]["source"])
-    network = make_network(config, modality.rank, forward_model(psf.values, modality.rank, config.scale))
+    sim = header.get("sim")
+    parts = {name.removeprefix("sim."): tensors.pop(name) for name in list(tensors) if name.startswith("sim.")}
+    reconstruct = None if sim is None else from_parts(parts, sim)
+    unit, camera = Affine(**header["unit"]), Camera(**header["camera"])
+    imaging = imaging_of(modality, config.scale, unit, camera, psf, reconstruct)
+    network = make_network(config, modality.rank, imaging.forward_operator, imaging.scale)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
     return Model(
         network=network,
         modality=modality,
         config=config,
-        unit=Affine(**header["unit"]),
-        camera=Camera(**header["camera"]),
+        unit=unit,
+        camera=camera,
         psf=psf,
         spacing_um=tuple(header["spacing_um"]),
         photometry=Photometry.from_dict(header["photometry"]),
+        reconstruct=reconstruct,
         history=header["history"],
         provenance=header["provenance"],
     )
@@ -246,15 +272,28 @@ def _from_parts(tensors: dict[str, Tensor], header: dict[str, Any]) -> Model:
 
 def as_image(data: Any, modality: Modality) -> Image:
     """An array as an image whose last axes are the modality's, and the one before them its samples."""
-    array, letters = np.asarray(data), modality.sample_axes + modality.spatial_axes
+    array, letters = np.asarray(data), modality.sample_axes + modality.recorded_axes
     if array.ndim > len(letters):
         array = array.squeeze()
     return Image(array, letters[-array.ndim :])
 
 
-def _frames(image: Image, modality: Modality) -> list[np.ndarray]:
-    """Views of the samples of an image whose spatial axes come last."""
-    return list(image.data.reshape(-1, *image.data.shape[-modality.rank :]))
+def ordered(image: Image, modality: Modality) -> Image:
+    """The image with what the camera records of a sample last."""
+    others = "".join(a for a in image.axes if a not in modality.recorded_axes)
+    return image.transposed(others + modality.recorded_axes)
+
+
+def frames_of(image: Image, modality: Modality) -> list[np.ndarray]:
+    """Views of the samples of an `ordered` image."""
+    return list(image.data.reshape(-1, *image.data.shape[-len(modality.recorded_axes) :]))
+
+
+def imaging_of(modality: Modality, scale: int, unit: Affine, camera: Camera, psf: Psf, reconstruct: Reconstruct | None = None) -> Imaging:
+    """How images of a modality come about, with the PSF on the fine grid and the camera in ADU."""
+    if reconstruct is not None:
+        return SimImaging(unit, camera, psf, reconstruct)
+    return DirectImaging(unit, camera, forward_model(psf.values, modality.rank, scale), scale)
 
 
 def choose_device(requested: str) -> torch.device:

@@ -10,9 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zsdeconv.data.patches import Sample
-from zsdeconv.noise.model import Camera
-from zsdeconv.noise.pairs import Recorrupt
+from zsdeconv.imaging import Field
 from zsdeconv.physics.operators import Crop, Operator
 from zsdeconv.predict import FramePrediction, one_pass
 
@@ -133,36 +131,34 @@ class DarkLevel:
 @torch.no_grad()
 def measure_photometry(
     network: nn.Module,
-    samples: Sequence[Sample],
-    recorrupt: Recorrupt,
+    fields: Sequence[Field],
     forward_operator: Operator,
     alpha: float = 1.0,
     *,
     seed: int,
     offset_known: bool = False,
 ) -> Photometry:
-    """Lines and dark level of a trained network on its training samples `(y, A(y - b))`, from re-corrupted pairs.
+    """Lines and dark level of a trained network on the fields it was trained on, from re-corrupted pairs.
 
     The pairs are those of prediction with `alpha`: `z` with the camera's own variance, so nothing is drawn but `z`. Without any
     noise there are no pairs, hence at least `LEAST_ALPHA`. With `offset_known` the offset is not doubted, and the dark level is 0.
     The ends of a stack, which get much of their light from where nobody knows the object, are left out.
     """
     alpha = max(alpha, LEAST_ALPHA)
-    exact = replace(recorrupt, alpha=(alpha, alpha), beta1_factor=(1.0, 1.0), beta2_factor=(1.0, 1.0))
     device = next(network.parameters()).device
-    generator, fits, dark = torch.Generator(device).manual_seed(seed), (LineFit(), LineFit()), DarkLevel()
-    excess = _Excess(recorrupt.camera)
-    for y, signal in samples:
-        inner = _inner(y.shape[:-2], y.ndim, forward_operator.reach_px)
-        rounds = max(1, min(MAX_ROUNDS, PIXELS_PER_SAMPLE // y.numel()))
-        for n in range(rounds):
-            y_hat, y_tilde = exact(y[None, None], signal[None, None], generator)
+    generator, fits, dark, excess = torch.Generator(device).manual_seed(seed), (LineFit(), LineFit()), DarkLevel(), _Mean()
+    for field in fields:
+        y = field.y[None, None]
+        inner = _inner(field.y.shape[:-2], field.y.ndim, forward_operator.reach_px)
+        for n in range(max(1, min(MAX_ROUNDS, PIXELS_PER_SAMPLE // y.numel()))):
+            z = field.noise(generator)
+            y_hat, y_tilde = y + alpha * z, y - z / alpha
             denoised, deconvolved = one_pass(network, n, y_hat)
             denoised, reblurred, y_hat, y_tilde = map(inner, (denoised, forward_operator(deconvolved), y_hat, y_tilde))
             for fit, estimate in zip(fits, (denoised, reblurred), strict=True):
                 fit.add(estimate, y_hat, y_tilde)
             dark.add(denoised, reblurred, y_tilde)
-        excess.add(*(inner(x[None, None]) for x in (y, signal)))
+        excess.add(inner(field.excess()[None, None]))
     lines = [fit.line(excess.mean) for fit in fits]
     doubtful = not offset_known and lines[1] != Line()
     return Photometry(lines[0], lines[1], dark.level if doubtful else 0.0)
@@ -177,20 +173,16 @@ def _inner(planes: Sequence[int], rank: int, reach_px: Sequence[int]) -> Crop:
     return Crop([*axial, *[0] * (rank - len(axial))])
 
 
-class _Excess:
-    """How much the variance law for `max(A(y - b), 0)` overestimates the mean variance, which is exactly that of the mean of `y`.
+class _Mean:
+    """Mean over all pixels of several images."""
 
-    Where there is no light the mean of five by five pixels is as often below zero as above, and only the one half is clipped.
-    """
+    def __init__(self) -> None:
+        self.n, self.sum = 0, 0.0
 
-    def __init__(self, camera: Camera) -> None:
-        self.camera, self.n, self.sum = camera, 0, 0.0
-
-    def add(self, y: Tensor, signal: Tensor) -> None:
+    def add(self, image: Tensor) -> None:
         """One more image."""
-        self.n += y.numel()
-        drawn, exact = self.camera.variance(signal), self.camera.gain * y + self.camera.read_variance
-        self.sum += float(drawn.cpu().double().sum() - exact.cpu().double().sum())
+        self.n += image.numel()
+        self.sum += float(image.cpu().double().sum())
 
     @property
     def mean(self) -> float:

@@ -6,22 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from zsdeconv._version import __version__
 from zsdeconv.config import Config, as_settings, resolve
 from zsdeconv.data.normalize import Affine
-from zsdeconv.data.patches import Sample
 from zsdeconv.data.regions import training_regions
 from zsdeconv.errors import ConfigError
 from zsdeconv.image import Image
-from zsdeconv.model import Model, Restored, choose_device
+from zsdeconv.model import Model, Restored, choose_device, imaging_of
 from zsdeconv.nn.networks import make_network
-from zsdeconv.noise.model import signal_estimate
-from zsdeconv.noise.pairs import Recorrupt
 from zsdeconv.objectives import curriculum
 from zsdeconv.photometry import measure_photometry
-from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prepare import Prepared, prepare
@@ -89,32 +83,31 @@ def train_prepared(
     config, modality, camera = prepared.config, prepared.modality, prepared.calibration.camera
     device = choose_device(config.device)
     unit = Affine.fitted(prepared.frames, camera.offset)
-    samples = _samples(prepared, unit, device)
-    forward_operator = forward_model(prepared.psf.values, modality.rank, config.scale)
-    recorrupt = Recorrupt(unit.camera_in_unit(camera), **config.pairs.ranges())
-    network = make_network(config, modality.rank, forward_operator)
+    imaging = imaging_of(modality, config.scale, unit, camera, prepared.psf, prepared.reconstruct)
+    fields = [imaging.field(pixels, device, start) for pixels, start in training_regions(prepared.frames, config.seed)]
+    network = make_network(config, modality.rank, imaging.forward_operator, imaging.scale)
 
-    phases = curriculum(config, samples, recorrupt, forward_operator, prepared.psf)
+    phases = curriculum(config, imaging, fields, prepared.psf)
     key = {"modality": modality.name, "rank": modality.rank, "config": config.model_dump(mode="json"), "data": prepared.fingerprint()}
     saved = Checkpoint(None if checkpoint is None else Path(checkpoint), key)
     trainer = Trainer(network, phases, config.training, seed=config.seed, device=device, checkpoint=saved, callback=callback)
     history = trainer.fit(resume=resume)
 
     offset_known = config.input.background != "auto"
-    photometry = measure_photometry(
-        network.eval(), samples, recorrupt, forward_operator, config.pairs.prediction_alpha, seed=config.seed, offset_known=offset_known
-    )
+    alpha = config.pairs.prediction_alpha
+    photometry = measure_photometry(network.eval(), fields, imaging.forward_operator, alpha, seed=config.seed, offset_known=offset_known)
     provenance = {"version": __version__, "calibration": prepared.calibration.to_dict(), **prepared.summary()}
     provenance["offset_correction_adu"] = round(photometry.dark * unit.scale, 4)
     return Model(
-        network, modality, config, unit, camera, prepared.psf, prepared.spacing_um, photometry, history=history, provenance=provenance
+        network,
+        modality,
+        config,
+        unit,
+        camera,
+        prepared.psf,
+        prepared.spacing_um,
+        photometry,
+        prepared.reconstruct,
+        history=history,
+        provenance=provenance,
     )
-
-
-def _samples(prepared: Prepared, unit: Affine, device: torch.device) -> list[Sample]:
-    """Training regions `(y, A(y - b))` in the network's unit, on the training device."""
-    samples = []
-    for region in training_regions(prepared.frames, prepared.config.seed):
-        signal = signal_estimate(region, unit.offset) / unit.scale
-        samples.append(tuple(torch.from_numpy(a.astype("float32")).to(device) for a in (unit.to_unit(region.astype("float64")), signal)))
-    return samples

@@ -50,7 +50,7 @@ class _Accumulator:
 def predict_frame(
     network: nn.Module,
     y: Tensor,
-    noise_sd: Tensor,
+    noise: Callable[[torch.Generator], Tensor],
     *,
     factors: Sequence[int],
     passes: int,
@@ -63,7 +63,7 @@ def predict_frame(
 ) -> FramePrediction:
     """Restore one frame `y` (`*zyx`, the network's unit).
 
-    With `passes` > 0 the network sees `y + alpha z` and `y - alpha z`, `z ~ N(0, noise_sd^2)`, in turn, and the mean of all
+    With `passes` > 0 the network sees `y + alpha z` and `y - alpha z` in turn, `z` fresh `noise` like that in `y`, and the mean of all
     passes is returned: the noise level it was trained on, and most of its own noise averaged out, the more so as each pass goes
     through another symmetry of a network that knows them. The frame
     is continued by its mirror image, so that no border of it is a border of the network's world, and cut into tiles of at
@@ -77,7 +77,7 @@ def predict_frame(
     z = torch.zeros_like(y)
     for n in range(count):
         if passes and n % 2 == 0:
-            z = torch.randn(y.shape, generator=generator).to(y.device).mul_(noise_sd).mul_(alpha)
+            z = noise(generator).mul_(alpha)
         elif passes:
             z = z.neg_()
         world, done = blocks.mirror((y + z if passes else y)[None, None], border), 0

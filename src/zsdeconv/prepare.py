@@ -15,12 +15,14 @@ from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.modality import MODALITIES, Modality, choose
-from zsdeconv.model import as_image
+from zsdeconv.model import as_image, frames_of, ordered
 from zsdeconv.noise.calibrate import Calibration, calibrate
 from zsdeconv.noise.pairs import FEWEST_SLICES, PairChoice, choose_pairs, neighbour_difference
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import read_otf
 from zsdeconv.physics.psf import Psf, check_sampling, fit_to_image, read_psf, theoretical_psf
+from zsdeconv.sim.prepare import facts, reconstruction
+from zsdeconv.sim.reconstruct import Reconstruct
 
 SPACING_LIMITS_UM = (0.001, 10.0)
 """Pixel sizes in the sample that a fluorescence microscope can have; beyond, a unit was mistaken."""
@@ -42,6 +44,7 @@ class Prepared:
     optics: Optics | None
     calibration: Calibration
     sources: dict[str, str]
+    reconstruct: Reconstruct | None = None
 
     def fingerprint(self) -> str:
         """Short SHA-256 of the pixels, by which a checkpoint knows its data."""
@@ -64,7 +67,7 @@ class Prepared:
             "psf": {"source": self.psf.source, "fingerprint": self.psf.fingerprint, "shape": list(self.psf.values.shape)},
             "camera": {"offset_adu": camera.offset, "gain_adu_per_e": camera.gain, "read_noise_adu": camera.read_noise},
             "sources": self.sources,
-        }
+        } | ({} if self.reconstruct is None else {"sim": facts(self.reconstruct)})
 
 
 def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None = None, psf: Psf | None = None) -> Prepared:
@@ -83,27 +86,52 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     for image in images:
         check_restorable(image)
     spacing_um, sources = _spacing(images, config, modality)
-    optics, psf, origin = _psf(images[0], config, optics, psf, spacing_um, modality)
-    frames = [frame for image in images for frame in image.data.reshape(-1, *image.data.shape[-modality.rank :])]
-    smallest = tuple(min(n) for n in zip(*(frame.shape for frame in frames), strict=True))
+    frames = [frame for image in images for frame in frames_of(image, modality)]
+    calibration = _calibration(frames, config)
+    reconstruct = None
+    if modality.frame_axes:
+        optics, reconstruct, psf, origins = _sim(images[0], frames, config, optics, psf, spacing_um, modality, calibration)
+    else:
+        optics, psf, origin = _psf(images[0], config, optics, psf, spacing_um, modality)
+        origins = {"psf": origin}
+    smallest = tuple(min(n) for n in zip(*(frame.shape[-modality.rank :] for frame in frames), strict=True))
     factors = modality.factors(config.scale)
     psf = fit_to_image(psf, tuple(n * f for n, f in zip(smallest, factors, strict=True)))
-    calibration = _calibration(frames, config)
     pairs = _pairs(frames, config, modality, spacing_um, optics, calibration)
     config = config.model_copy(update={"pairs": config.pairs.model_copy(update={"kind": pairs.kind})})
-    sources |= {
-        "psf": origin,
+    sources |= origins | {
         "camera": "image" if config.input.background == "auto" else "image, offset from option",
         "pairs": pairs.reason,
     }
-    return Prepared(config, modality, frames, spacing_um, psf, optics, calibration, sources)
+    return Prepared(config, modality, frames, spacing_um, psf, optics, calibration, sources, reconstruct)
 
 
 def _ordered(image: Image, modality: Modality) -> Image:
     if not modality.accepts(image):
         choose(modality.name, image)
-    others = "".join(a for a in image.axes if a not in modality.spatial_axes)
-    return image.transposed(others + modality.spatial_axes)
+    return ordered(image, modality)
+
+
+def _sim(
+    image: Image,
+    frames: Sequence[np.ndarray],
+    config: Config,
+    optics: Optics | None,
+    psf: Psf | None,
+    spacing_um: tuple[float, ...],
+    modality: Modality,
+    calibration: Calibration,
+) -> tuple[Optics | None, Reconstruct, Psf, dict[str, str]]:
+    """Optics where known, the reconstruction of raw frames, its PSF unless one is given, and where each came from."""
+    if config.scale != 2:
+        raise ConfigError(f"--scale {config.scale} with {modality.name}: a reconstruction lies on the twice finer grid; leave it out")
+    optics, origin = (optics, "argument") if optics is not None else _optics(image, config)
+    reconstruct, estimated = reconstruction(frames, spacing_um[-1], config, optics, calibration.camera)
+    origins = {"sim": estimated, "optics": origin}
+    if psf is None and config.optics.psf is None:
+        return optics, reconstruct, reconstruct.psf(), origins | {"psf": "reconstruction"}
+    _, psf, given = _psf(image, config, optics, psf, spacing_um, modality)
+    return optics, reconstruct, psf, origins | {"psf": given}
 
 
 def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tuple[tuple[float, ...], dict[str, str]]:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from zsdeconv.config import TrainingSection
+from zsdeconv.data.pairs import Draws
 from zsdeconv.errors import ConfigError, UserError
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.nn.precision import precision_for
-from zsdeconv.objectives import Draws, Objective
+from zsdeconv.objectives import Objective
 
 Event = dict[str, Any]
 """What a callback receives: phase, step, done (0-1), loss, validation, best, elapsed_s, memory_gb."""

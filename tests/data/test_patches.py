@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zsdeconv.data.patches import PatchSampler, excerpts
+from zsdeconv.data.patches import PatchSampler
 from zsdeconv.nn import blocks
 from zsdeconv.nn.blocks import turned
 
@@ -92,11 +92,3 @@ def test_the_generator_decides_everything() -> None:
     sampler = PatchSampler([(numbered(20, 20),)], patch_px=8, batch=4)
     assert torch.equal(sampler(generator(2))[0], sampler(generator(2))[0])
     assert not torch.equal(sampler(generator(2))[0], sampler(generator(3))[0])
-
-
-def test_small_data_are_excerpted_whole_and_large_ones_from_the_middle() -> None:
-    small, large = (torch.rand(40, 30),), (torch.arange(6.0).reshape(1, 6, 1) + torch.zeros(3, 6, 8), torch.rand(3, 6, 8))
-    assert excerpts([small, small], 2400)[0][0] is small[0]
-    (y, signal), *others = excerpts([large] * 9, 5 * 36)
-    assert len(others) == 4 and y.shape == signal.shape == (3, 3, 4)
-    assert y[0, :, 0].tolist() == [1.0, 2.0, 3.0]

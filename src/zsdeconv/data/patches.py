@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -13,33 +12,6 @@ from zsdeconv.symbols import Batch
 
 Sample = tuple[Tensor, ...]
 """Images of one field, each `*zyx`, the first on the coarsest grid and the others on it or on whole multiples of it."""
-
-
-MOST_EXCERPTS = 8
-
-
-def excerpts(samples: Sequence[Sample], max_pixels: int) -> list[Sample]:
-    """The samples, images of one size each; or, of those with more than `max_pixels` in all, at most eight and of each the middle.
-
-    Stacks keep all their slices. Of many samples those are taken that lie evenly apart.
-
-    >>> part = excerpts([(torch.zeros(4, 30, 40),)] * 20, 8400)
-    >>> len(part), part[0][0].shape
-    (7, torch.Size([4, 15, 20]))
-    """
-    if sum(sample[0].numel() for sample in samples) <= max_pixels:
-        return list(samples)
-    chosen = samples[:: -(-len(samples) // MOST_EXCERPTS)]
-    return [tuple(_middle(image, max_pixels / len(chosen)) for image in sample) for sample in chosen]
-
-
-def _middle(image: Tensor, pixels: float) -> Tensor:
-    """The middle of an image along y and x, of the same proportions, with so many pixels at most."""
-    share = min(1.0, math.sqrt(pixels / image.numel()))
-    for axis in (-2, -1):
-        n = max(1, int(share * image.shape[axis]))
-        image = image.narrow(axis, (image.shape[axis] - n) // 2, n)
-    return image
 
 
 class PatchSampler:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,27 +15,35 @@ REGION_SLICES = 64
 """Slices of a volume that a region holds at most; it is narrower in proportion, so that all regions have about equal size."""
 
 
-def training_regions(frames: Sequence[np.ndarray], seed: int, max_pixels: int = MAX_PIXELS) -> list[np.ndarray]:
+class Region(NamedTuple):
+    """Pixels of a frame, and where along each axis they begin in it."""
+
+    pixels: np.ndarray
+    start: tuple[int, ...]
+
+
+def training_regions(frames: Sequence[np.ndarray], seed: int, max_pixels: int = MAX_PIXELS) -> list[Region]:
     """The frames themselves (`*zyx`), or random regions of random frames when all together exceed `max_pixels`.
 
     Regions are at most 1024 pixels wide, those of volumes at most 64 slices thick and 1024^2 pixels in all. Memory for
     training so depends on `max_pixels`, not on the length of a movie.
 
-    >>> [region.shape for region in training_regions([np.zeros((2000, 3000))], seed=0, max_pixels=2**21)]
+    >>> [region.pixels.shape for region in training_regions([np.zeros((2000, 3000))], seed=0, max_pixels=2**21)]
     [(1024, 1024), (1024, 1024)]
-    >>> [region.shape for region in training_regions([np.zeros((70, 300, 200))], seed=0, max_pixels=2**21)]
+    >>> [region.pixels.shape for region in training_regions([np.zeros((70, 300, 200))], seed=0, max_pixels=2**21)]
     [(64, 128, 128), (64, 128, 128)]
     """
     if sum(frame.size for frame in frames) <= max_pixels:
-        return list(frames)
+        return [Region(frame, (0,) * frame.ndim) for frame in frames]
     rng = np.random.default_rng(seed)
-    regions: list[np.ndarray] = []
+    regions: list[Region] = []
     order = rng.permutation(len(frames))
-    while not regions or sum(region.size for region in regions) + regions[-1].size <= max_pixels:
+    while not regions or sum(region.pixels.size for region in regions) + regions[-1].pixels.size <= max_pixels:
         frame = frames[order[len(regions) % len(order)]]
         sizes = _region_shape(frame.shape)
         start = [int(rng.integers(n - size + 1)) for n, size in zip(frame.shape, sizes, strict=True)]
-        regions.append(frame[tuple(slice(a, a + size) for a, size in zip(start, sizes, strict=True))])
+        window = tuple(slice(a, a + size) for a, size in zip(start, sizes, strict=True))
+        regions.append(Region(frame[window], tuple(start)))
     return regions
 
 

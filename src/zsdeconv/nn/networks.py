@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -11,18 +13,23 @@ from zsdeconv.nn.rcan import TwoStageRCAN
 from zsdeconv.nn.unet import TwoStageUNet
 from zsdeconv.physics.operators import Operator
 
-PUBLISHED = {"unet": TwoStageUNet, "rcan": TwoStageRCAN}
+PUBLISHED = {
+    "unet": TwoStageUNet,
+    "rcan": TwoStageRCAN,
+    "rcan-sim": partial(TwoStageRCAN, blocks_per_group=4, tail=256, relu_between=True),
+}
 """The networks of the publication by the name of their kind, for images of any rank."""
 
 
-def make_network(config: Config, rank: int, forward_operator: Operator) -> nn.Module:
-    """The network that `config` names, with first weights drawn from `config.seed`.
+def make_network(config: Config, rank: int, forward_operator: Operator, scale: int | None = None) -> nn.Module:
+    """The network that `config` names, with first weights drawn from `config.seed`; `scale` is that of `config` unless given.
 
     Called with `b 1 *zyx` it gives `(denoised, deconvolved)`; it knows its `halo_px` and `stride_px`.
     """
-    if config.network.kind in PUBLISHED:
-        return PUBLISHED[config.network.kind](rank, config.scale, generator=torch.Generator().manual_seed(config.seed))
+    scale, kind = config.scale if scale is None else scale, config.network.kind
+    if kind in PUBLISHED:
+        return PUBLISHED[kind](rank, scale, generator=torch.Generator().manual_seed(config.seed))
     with torch.random.fork_rng(devices=[]):  # layers of torch draw their first weights from the global generator
         torch.manual_seed(config.seed)
         options = config.network.model_dump(include={"channels", "lateral_first", "coarse_start"})
-        return FastNet(rank, config.scale, forward_operator, **options)
+        return FastNet(rank, scale, forward_operator, **options)

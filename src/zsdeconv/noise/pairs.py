@@ -51,15 +51,19 @@ class Recorrupt:
 
     def __call__(self, y: Batch, signal: Batch, generator: torch.Generator) -> tuple[Batch, Batch]:
         """The pair `y_hat`, `y_tilde` of each image in `y`; `signal` is `A(y - b)`, clipped at 0, in the same unit."""
+        alpha, z = self.noise(signal, generator)
+        return y + alpha * z, y - z / alpha
+
+    def noise(self, signal: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
+        """`alpha` and `z` of each image, for what is linear in the images and may take `z` by itself."""
 
         def draw(limits: Range) -> Tensor:
-            shape = (len(y), *[1] * (y.ndim - 1))
-            return torch.empty(shape, device=y.device).uniform_(*limits, generator=generator)
+            shape = (len(signal), *[1] * (signal.ndim - 1))
+            return torch.empty(shape, device=signal.device).uniform_(*limits, generator=generator)
 
         alpha = draw(self.alpha)
         variance = draw(self.beta1_factor) * self.camera.gain * signal + draw(self.beta2_factor) * self.camera.read_variance
-        z = torch.randn(y.shape, generator=generator, device=y.device) * variance.sqrt()
-        return y + alpha * z, y - z / alpha
+        return alpha, torch.randn(signal.shape, generator=generator, device=signal.device) * variance.sqrt()
 
 
 class Interleave:

@@ -22,9 +22,12 @@ def richardson_lucy(
 ) -> list[Batch]:
     """Maximum-likelihood estimate of a non-negative object under Poisson noise (Richardson 1972, Lucy 1974).
 
-    `x <- x A*(y / A x) / A*(1)`, from the mean intensity of each image or from `start`. `y` holds ADU above the offset on the
-    operator's output grid; values below zero count as zero. The estimates after each number of `iterations` are returned,
-    in rising order.
+    `x <- x A*(y / A x) / A*(1)`, from `A*(y) / A*(1)` or from `start`. `y` holds ADU above the offset on the operator's output grid;
+    values below zero count as zero. The estimates after each number of `iterations` are returned, in rising order.
+
+    A PSF with negative rings, `A = P - N` with both parts positive, darkens places that it sends no light to. What it takes there is
+    known of every estimate and is given back to the data, as a background would be: `x <- x P*((y + N x) / P x) / P*(1)`, with `y`
+    as it is and the sum not below zero. Without such rings this is the same.
 
     With momentum each step starts from a point extrapolated along the last move, worth several plain steps: "adaptive"
     by how far the last two steps of the whole image agree (Biggs and Andrews 1997), "fixed" by the step's number alone,
@@ -35,15 +38,17 @@ def richardson_lucy(
     [torch.Size([1, 1, 8, 8])]
     """
     floor = _FLOOR * y.abs().amax().clamp(min=1e-30)
-    y = y.clamp(min=0)
-    sensitivity = operator.adjoint(torch.ones_like(y)).clamp(min=1e-12)
-    estimate = operator.adjoint(y) / sensitivity if start is None else start
+    positive = operator.positive
+    sensitivity = positive.adjoint(torch.ones_like(y)).clamp(min=1e-12)
+    estimate = positive.adjoint(y.clamp(min=0)) / sensitivity if start is None else start
     point = estimate = estimate.clamp(min=floor)
     extrapolation = _Extrapolation(momentum)
     kept = []
     for n in range(1, max(iterations) + 1):
-        ratio = y / operator(point).clamp(min=floor)
-        previous, estimate = estimate, (point * operator.adjoint(ratio) / sensitivity).clamp(min=floor)
+        lit = positive(point).clamp(min=floor)
+        taken = 0.0 if positive is operator else lit - operator(point)
+        ratio = (y + taken).clamp(min=0) / lit
+        previous, estimate = estimate, (point * positive.adjoint(ratio) / sensitivity).clamp(min=floor)
         if n in iterations:
             kept.append(estimate)
         weight = extrapolation.weight(n, estimate - point)

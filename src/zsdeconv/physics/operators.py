@@ -18,6 +18,9 @@ from torch.nn import functional as F
 from zsdeconv.nn import blocks
 from zsdeconv.symbols import Batch
 
+RINGS = 0.05
+"""Share of negative weights from which they are rings of a PSF, and not the noise in a measured one."""
+
 
 class Operator(ABC):
     """A linear map between images, callable, with its adjoint; `A @ B` applies `B` first."""
@@ -34,6 +37,11 @@ class Operator(ABC):
     @abstractmethod
     def reach_px(self) -> tuple[int, ...]:
         """Farthest distance along each spatial axis, in pixels of its input, at which an input pixel touches an output pixel."""
+
+    @property
+    def positive(self) -> Operator:
+        """The operator without its negative weights; itself where it has none, or none beyond noise."""
+        return self
 
     def __matmul__(self, first: Operator) -> Operator:
         return Composed(self, first)
@@ -54,6 +62,11 @@ class Composed(Operator):
     @property
     def reach_px(self) -> tuple[int, ...]:
         return tuple(map(operator.add, self.first.reach_px, self.second.reach_px))
+
+    @property
+    def positive(self) -> Operator:
+        first, second = self.first.positive, self.second.positive
+        return self if first is self.first and second is self.second else Composed(second, first)
 
 
 class Downsample(Operator):
@@ -118,6 +131,8 @@ class Blur(Operator):
         self.kernel = np.ascontiguousarray(kernel, dtype=np.float64)
         self.radius_px = tuple(n // 2 for n in kernel.shape)
         self._transfer: dict[tuple[object, ...], Tensor] = {}
+        lit = self.kernel.clip(0)
+        self._positive = Blur(lit) if lit.sum() - self.kernel.sum() > RINGS * lit.sum() else None
 
     def __call__(self, x: Batch) -> Batch:
         x = blocks.mirror(x, self.radius_px)
@@ -132,6 +147,10 @@ class Blur(Operator):
     @property
     def reach_px(self) -> tuple[int, ...]:
         return self.radius_px
+
+    @property
+    def positive(self) -> Operator:
+        return self if self._positive is None else self._positive
 
     def transfer(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Transfer function on the half-spectrum of an FFT at least as large as `shape`, on the device and in the type of `like`."""

@@ -1,0 +1,150 @@
+"""What stands between an object and a network: the lens, the camera's noise, and whatever is made of the frames.
+
+Noise is born in camera pixels and nowhere else. A `Field` is an image with the noise that is in it, `Imaging` is how fields come
+about; `DirectImaging` is that of a microscope whose camera image is the image, `zsdeconv.sim.imaging` that of structured illumination.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zsdeconv.config import TrainingSection
+from zsdeconv.data.normalize import Affine
+from zsdeconv.data.pairs import Pairs, RecorruptedPairs
+from zsdeconv.noise.model import Camera, signal_estimate
+from zsdeconv.noise.pairs import Recorrupt
+from zsdeconv.physics.operators import Crop, Operator
+from zsdeconv.symbols import Batch
+
+MOST_EXCERPTS = 8
+
+
+class Field(ABC):
+    """One image `y` (`*zyx`, the network's unit) and the noise of the camera in it."""
+
+    y: Tensor
+
+    @abstractmethod
+    def noise(self, generator: torch.Generator) -> Tensor:
+        """Noise `z` of mean 0 with the covariance that Eq. 3 gives to that of `y`, on the grid of `y`; fresh at each call."""
+
+    @abstractmethod
+    def excess(self) -> Tensor:
+        """How much the variance of `noise` exceeds that of `y`, for each pixel, right on average.
+
+        The law for `max(A(y - b), 0)` overestimates the variance, whose mean is exactly that of the law for the mean of `y`: where
+        there is no light the mean of five by five pixels is as often below zero as above, and only the one half is clipped.
+        """
+
+    @abstractmethod
+    def middle(self, pixels: float) -> Field:
+        """The middle of it along y and x, of the same proportions, with so many pixels at most."""
+
+
+Part = TypeVar("Part", bound=Field)
+
+
+@dataclass(frozen=True, eq=False)
+class CameraField(Field):
+    """A camera image, in which every pixel has noise of its own: `y`, `signal` is `A(y - b)`, all in the network's unit.
+
+    >>> field = CameraField(torch.ones(4, 6), torch.ones(4, 6), Camera(0.0, 0.5, 0.25))
+    >>> field.noise(torch.Generator().manual_seed(0)).shape, field.excess().max().item(), field.middle(6).y.shape
+    (torch.Size([4, 6]), 0.0, torch.Size([2, 3]))
+    """
+
+    y: Tensor
+    signal: Tensor
+    camera: Camera
+
+    def noise(self, generator: torch.Generator) -> Tensor:
+        z = torch.randn(self.y.shape, generator=generator, device=generator.device).to(self.y.device)
+        return z.mul_(self.camera.variance(self.signal).sqrt())
+
+    def excess(self) -> Tensor:
+        return self.camera.variance(self.signal) - (self.camera.gain * self.y + self.camera.read_variance)
+
+    def middle(self, pixels: float) -> CameraField:
+        window = (..., *middle_of(self.y.shape, pixels))
+        return replace(self, y=self.y[window], signal=self.signal[window])
+
+
+class Imaging(ABC):
+    """How images of known noise come about, in the network's unit: what the camera adds and what is done to its frames.
+
+    `unit` maps camera counts to that unit, `camera` is the variance law in it, `forward_operator` takes objects to what would be
+    seen of them without noise, on a grid `scale` times coarser laterally.
+    """
+
+    def __init__(self, unit: Affine, camera: Camera, forward_operator: Operator, scale: int) -> None:
+        self.unit, self.camera = unit, unit.camera_in_unit(camera)
+        self.forward_operator, self.scale = forward_operator, scale
+
+    @abstractmethod
+    def field(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> Field:
+        """The field of what the camera recorded (ADU), or of the part of it that begins at `origin_px`."""
+
+    @abstractmethod
+    def pairs(self, fields: Sequence[Field], recorrupt: Recorrupt, training: TrainingSection, symmetries: Sequence[int]) -> Pairs:
+        """Re-corrupted pairs (Eq. 2) of patches of `fields`, which this imaging has made."""
+
+    @abstractmethod
+    def observed(self, x: Batch, crop: Crop, excess: Tensor, generator: torch.Generator) -> Batch:
+        """Objects on the fine grid as they would be recorded, with fresh noise of `excess` times the variance, cut by `crop`."""
+
+
+class DirectImaging(Imaging):
+    """The camera's image is the image: `D H x` and noise that is independent in each pixel."""
+
+    def field(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> CameraField:
+        signal = signal_estimate(frames, self.unit.offset) / self.unit.scale
+        y = self.unit.to_unit(frames.astype(np.float64))
+        y, signal = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (y, signal))
+        return CameraField(y, signal, self.camera)
+
+    def pairs(
+        self, fields: Sequence[Field], recorrupt: Recorrupt, training: TrainingSection, symmetries: Sequence[int]
+    ) -> RecorruptedPairs:
+        samples = [(field.y, field.signal) for field in fields if isinstance(field, CameraField)]
+        return RecorruptedPairs(samples, recorrupt, training, symmetries)
+
+    def observed(self, x: Batch, crop: Crop, excess: Tensor, generator: torch.Generator) -> Batch:
+        clean = crop(self.forward_operator(x)).clamp(min=0)
+        z = torch.randn(clean.shape, generator=generator, device=clean.device)
+        return clean + z * (self.camera.variance(clean) * excess).sqrt()
+
+
+def excerpts(fields: Sequence[Part], max_pixels: int) -> list[Part]:
+    """The fields; or, of those with more than `max_pixels` in all, at most eight that lie evenly apart, and of each the middle.
+
+    Stacks keep all their slices.
+
+    >>> image = torch.zeros(30, 40)
+    >>> part = excerpts([CameraField(image, image, Camera(0.0, 1.0, 0.0))] * 20, 2100)
+    >>> len(part), part[0].y.shape
+    (7, torch.Size([15, 20]))
+    """
+    if sum(field.y.numel() for field in fields) <= max_pixels:
+        return list(fields)
+    chosen = fields[:: -(-len(fields) // MOST_EXCERPTS)]
+    return [field.middle(max_pixels / len(chosen)) for field in chosen]  # pyright: ignore[reportReturnType]
+
+
+def middle_of(shape: Sequence[int], pixels: float) -> tuple[slice, slice]:
+    """Where the middle of an image of `shape` lies along y and x, of the same proportions, with so many pixels in all at most.
+
+    >>> middle_of((4, 30, 40), 1200)
+    (slice(7, 22, None), slice(10, 30, None))
+    """
+    share = min(1.0, math.sqrt(pixels / math.prod(shape)))
+    sizes = [max(1, int(share * n)) for n in shape[-2:]]
+    starts = [(n - size) // 2 for n, size in zip(shape[-2:], sizes, strict=True)]
+    return slice(starts[0], starts[0] + sizes[0]), slice(starts[1], starts[1] + sizes[1])

@@ -1,0 +1,135 @@
+"""Structured illumination for a network: fields, pairs and known objects, reconstructed from raw frames with noise in them.
+
+The reconstruction `R` is linear, so `R(y + alpha z) = R y + alpha R z` (Eq. 2, 10): raw frames are reconstructed once, and their
+noise at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zsdeconv.config import TrainingSection
+from zsdeconv.data.normalize import Affine
+from zsdeconv.data.pairs import Draws
+from zsdeconv.imaging import Field, Imaging, middle_of
+from zsdeconv.nn import blocks
+from zsdeconv.noise.model import Camera, signal_estimate
+from zsdeconv.noise.pairs import Recorrupt
+from zsdeconv.physics.operators import Crop, forward_model
+from zsdeconv.physics.psf import Psf
+from zsdeconv.sim.expose import Expose
+from zsdeconv.sim.reconstruct import FINER, Reconstruct
+from zsdeconv.symbols import Batch
+
+AROUND_PX = 8
+"""Raw pixels around a patch whose noise is reconstructed with it: nearer to a border it is not quite that of the middle."""
+
+
+@dataclass(frozen=True, eq=False)
+class SimField(Field):
+    """A reconstruction `y` of raw frames whose `signal` is `A(y - b)` (frame y x), with the noise of the camera made through it."""
+
+    y: Tensor
+    signal: Tensor
+    camera: Camera
+    reconstruct: Reconstruct
+    origin_px: tuple[int, int]
+    excess_share: float
+
+    def noise(self, generator: torch.Generator) -> Tensor:
+        z = torch.randn(self.signal.shape, generator=generator, device=generator.device).to(self.signal.device)
+        return self.reconstruct(z.mul_(self.camera.variance(self.signal).sqrt())[None], self.origin_px)[0, 0]
+
+    def excess(self) -> Tensor:
+        drawn = self.noise(torch.Generator().manual_seed(0))
+        return (self.excess_share * drawn.square().mean()).expand_as(self.y)
+
+    def middle(self, pixels: float) -> SimField:
+        y, x = middle_of(self.signal.shape[1:], pixels / FINER**2)
+        fine = (slice(FINER * y.start, FINER * y.stop), slice(FINER * x.start, FINER * x.stop))
+        origin = (self.origin_px[0] + y.start, self.origin_px[1] + x.start)
+        return replace(self, y=self.y[fine], signal=self.signal[:, y, x], origin_px=origin)
+
+
+class SimImaging(Imaging):
+    """Stripes on the object, lens, camera, and the reconstruction of its frames: on average `H_SIM x`, on one grid."""
+
+    def __init__(self, unit: Affine, camera: Camera, psf: Psf, reconstruct: Reconstruct) -> None:
+        super().__init__(unit, camera, forward_model(psf.values, psf.rank, 1), scale=1)
+        self.reconstruct = reconstruct
+        self.expose = Expose(reconstruct.parameters, reconstruct.weights.detection)
+
+    def field(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> SimField:
+        place = (0, 0) if not origin_px else (origin_px[-2], origin_px[-1])
+        above = self.unit.to_unit(frames.astype(np.float64))
+        signal = signal_estimate(frames, self.unit.offset) / self.unit.scale
+        drawn, exact = self.camera.variance(signal).mean(), self.camera.variance(above.mean())
+        y, signal = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (above, signal))
+        y = self.reconstruct(y[None], place)[0, 0]
+        return SimField(y, signal, self.camera, self.reconstruct, place, float((drawn - exact) / drawn) if drawn else 0.0)
+
+    def pairs(
+        self, fields: Sequence[Field], recorrupt: Recorrupt, training: TrainingSection, symmetries: Sequence[int]
+    ) -> ReconstructedPairs:
+        return ReconstructedPairs([field for field in fields if isinstance(field, SimField)], recorrupt, training, symmetries)
+
+    def observed(self, x: Batch, crop: Crop, excess: Tensor, generator: torch.Generator) -> Batch:
+        frames = self.expose(x).clamp(min=0)
+        z = torch.randn(frames.shape, generator=generator, device=frames.device)
+        y = self.reconstruct(frames + z * (self.camera.variance(frames) * excess).sqrt())
+        return crop(y[..., : x.shape[-2], : x.shape[-1]])
+
+
+class ReconstructedPairs:
+    """Pairs of patches of reconstructions, every raw frame re-corrupted and all reconstructed with the same parameters (Eq. 2, 10).
+
+    `patch_px` counts on the grid of the reconstruction; patches are turned only after it, in one of `symmetries` (`blocks.turned`).
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[SimField],
+        recorrupt: Recorrupt,
+        training: TrainingSection,
+        symmetries: Sequence[int] = range(blocks.SYMMETRIES),
+    ) -> None:
+        self.fields, self.recorrupt, self.batch, self.symmetries = list(fields), recorrupt, training.batch, list(symmetries)
+        self.side = min(training.patch_px // FINER, *(n for field in fields for n in field.signal.shape[1:]))
+        self.patch_px = (FINER * self.side, FINER * self.side)
+        self.shares = torch.tensor([float(field.y.numel()) for field in fields])
+        self.around = min(AROUND_PX, self.side - 1)
+        self.signals = [_mirrored(field.signal, self.around) for field in fields]
+
+    def __call__(self, network: nn.Module, draws: Draws) -> tuple[Tensor, Tensor, None]:
+        chosen = torch.multinomial(self.shares, self.batch, replacement=True, generator=draws.host).tolist()
+        places = [
+            [int(torch.randint(n - self.side + 1, (), generator=draws.host)) for n in self.fields[i].signal.shape[1:]] for i in chosen
+        ]
+        signal = torch.stack(
+            [_window(self.signals[i], place, self.side + 2 * self.around) for i, place in zip(chosen, places, strict=True)]
+        )
+        alpha, z = self.recorrupt.noise(signal, draws.device)
+        patches = []
+        for i, place, frames in zip(chosen, places, z, strict=True):
+            field = self.fields[i]
+            origin = [first + start - self.around for first, start in zip(field.origin_px, place, strict=True)]
+            noise = Crop([FINER * self.around] * 2)(field.reconstruct(frames[None], origin))[0, 0]
+            symmetry = self.symmetries[int(torch.randint(len(self.symmetries), (), generator=draws.host))]
+            y = _window(field.y, [FINER * start for start in place], FINER * self.side)
+            patches.append(blocks.turned(torch.stack((y, noise)), symmetry))
+        y, z = torch.stack(patches).split(1, dim=1)
+        return y + alpha * z, y - z / alpha, None
+
+
+def _mirrored(frames: Tensor, around: int) -> Tensor:
+    return F.pad(frames[None], (around,) * 4, mode="reflect")[0]
+
+
+def _window(image: Tensor, start: Sequence[int], side: int) -> Tensor:
+    return image[..., start[0] : start[0] + side, start[1] : start[1] + side]
