@@ -101,7 +101,8 @@ class NetworkSection(_Section):
 
 class SimSection(_Section):
     """Structured illumination: `directions` x `phases` raw frames in that `order`; about how the stripes lie (`angles_deg`, `period_um`)
-    or a file of `parameters`; the `wiener` parameter of the reconstruction (None: from the noise).
+    or a file of `parameters`; `per_frame`, the pattern is measured anew at each time, for stripes that drift; the `wiener` parameter of
+    the reconstruction (None: from the noise).
     """
 
     directions: Count | None = None
@@ -110,6 +111,7 @@ class SimSection(_Section):
     angles_deg: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] | None = None
     period_um: Positive | None = None
     parameters: str | None = None
+    per_frame: bool = False
     wiener: Positive | None = None
 
 
@@ -291,7 +293,7 @@ _SECTION_OF_OPTION = {
         *("na", "wavelength_nm", "immersion_ri", "pupil", "psf", "otf", "psf_pixel_um", "psf_z_um"),
         *("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um"),
     ),
-    "sim": ("directions", "phases", "order", "angles_deg", "period_um", "wiener"),
+    "sim": ("directions", "phases", "order", "angles_deg", "period_um", "per_frame", "wiener"),
     "training": ("steps", "minutes"),
     "prediction": ("tile", "overlap", "batch", "passes", "stripes", "stripe_width_um", "stripe_length_um"),
 }

@@ -100,8 +100,8 @@ MODALITIES = {
             sample_axes="T",
             refine="YX",
             presets={
-                "fast": {"training": {"patch_px": 128, "batch": 2}},
-                "quality": {"training": {"patch_px": 192, "batch": 4}},
+                "fast": {"training": {"patch_px": 128, "batch": 2, "target_share": 0.45}},
+                "quality": {"training": {"patch_px": 192, "batch": 4, "target_share": 0.45}},
                 "paper": {"pairs": {"alpha": (2.0, 5.0), "beta1_factor": (1.5, 3.0)}},
             },
         ),

@@ -148,7 +148,7 @@ class Model:
     @cached_property
     def imaging(self) -> Imaging:
         """How the images came about that this model restores."""
-        return imaging_of(self.modality, self.config.scale, self.unit, self.camera, self.psf, self.reconstruct)
+        return imaging_of(self.modality, self.config, self.unit, self.camera, self.psf, self.reconstruct)
 
     def _restored(self, image: Image, gathered: Mapping[str, _Gathered]) -> Restored:
         fine = self.modality.factors(self.config.scale)
@@ -252,7 +252,7 @@ def _from_parts(tensors: dict[str, Tensor], header: dict[str, Any]) -> Model:
     parts = {name.removeprefix("sim."): tensors.pop(name) for name in list(tensors) if name.startswith("sim.")}
     reconstruct = None if sim is None else from_parts(parts, sim)
     unit, camera = Affine(**header["unit"]), Camera(**header["camera"])
-    imaging = imaging_of(modality, config.scale, unit, camera, psf, reconstruct)
+    imaging = imaging_of(modality, config, unit, camera, psf, reconstruct)
     network = make_network(config, modality.rank, imaging.forward_operator, imaging.scale)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
     return Model(
@@ -289,11 +289,13 @@ def frames_of(image: Image, modality: Modality) -> list[np.ndarray]:
     return list(image.data.reshape(-1, *image.data.shape[-len(modality.recorded_axes) :]))
 
 
-def imaging_of(modality: Modality, scale: int, unit: Affine, camera: Camera, psf: Psf, reconstruct: Reconstruct | None = None) -> Imaging:
+def imaging_of(
+    modality: Modality, config: Config, unit: Affine, camera: Camera, psf: Psf, reconstruct: Reconstruct | None = None
+) -> Imaging:
     """How images of a modality come about, with the PSF on the fine grid and the camera in ADU."""
     if reconstruct is not None:
-        return SimImaging(unit, camera, psf, reconstruct)
-    return DirectImaging(unit, camera, forward_model(psf.values, modality.rank, scale), scale)
+        return SimImaging(unit, camera, psf, reconstruct, drifting=config.sim.per_frame)
+    return DirectImaging(unit, camera, forward_model(psf.values, modality.rank, config.scale), config.scale)
 
 
 def choose_device(requested: str) -> torch.device:

@@ -161,7 +161,9 @@ class Reimage:
     @torch.no_grad()
     def prepare(self, network: nn.Module, draws: Draws) -> None:
         """Make the objects from what stage 1 has learned."""
-        narrow, self.target = (Blur(gaussian([share * n for n in self.psf_fwhm_px])) for share in (FINEST_SHARE, self.training.target_share))
+        narrow, self.target = (
+            Blur(gaussian([share * n for n in self.psf_fwhm_px])) for share in (FINEST_SHARE, self.training.target_share)
+        )
         model, objects = self.imaging.forward_operator @ narrow, []
         for field in self.fields:
             denoised = self._denoised(network, field, draws)

@@ -83,7 +83,7 @@ def train_prepared(
     config, modality, camera = prepared.config, prepared.modality, prepared.calibration.camera
     device = choose_device(config.device)
     unit = Affine.fitted(prepared.frames, camera.offset)
-    imaging = imaging_of(modality, config.scale, unit, camera, prepared.psf, prepared.reconstruct)
+    imaging = imaging_of(modality, config, unit, camera, prepared.psf, prepared.reconstruct)
     fields = [imaging.field(pixels, device, start) for pixels, start in training_regions(prepared.frames, config.seed)]
     network = make_network(config, modality.rank, imaging.forward_operator, imaging.scale)
 

@@ -51,9 +51,32 @@ PsfZUm = Annotated[
     float | None, typer.Option("--psf-z-um", help="step between planes of the PSF file, micrometres [default: from the file]")
 ]
 
-Modality = Annotated[str | None, typer.Option("--modality", help="auto, 2d or 3d [default: auto]")]
+Modality = Annotated[
+    str | None, typer.Option("--modality", help="auto, 2d, 3d, or sim2d for raw frames of structured illumination [default: auto]")
+]
 Pairs = Annotated[
     str | None, typer.Option("--pairs", help="auto, recorrupt (add noise), or interleave (odd and even planes of a stack) [default: auto]")
+]
+Directions = Annotated[int | None, typer.Option("--directions", help="SIM: directions of the pattern [default: 3]")]
+Phases = Annotated[int | None, typer.Option("--phases", help="SIM: phases of each direction [default: 3]")]
+FrameOrder = Annotated[
+    str | None,
+    typer.Option(
+        "--order", help="SIM: direction-phase (all phases of a direction, then the next) or phase-direction [default: direction-phase]"
+    ),
+]
+AnglesDeg = Annotated[
+    str | None,
+    typer.Option("--angles-deg", metavar="A,B,C", help="SIM: about how the wave vectors lie, degrees from +x towards +y (down)"),
+]
+PeriodUm = Annotated[float | None, typer.Option("--period-um", help="SIM: about how far the stripes are apart, micrometres")]
+SimParametersFile = Annotated[
+    Path | None, typer.Option("--sim-parameters", metavar="FILE", help="SIM: from `sim estimate` [default: estimated on the frames]")
+]
+PerFrame = Annotated[bool | None, typer.Option("--per-frame", help="SIM: measure the pattern anew at each time, for stripes that drift")]
+Wiener = Annotated[
+    float | None,
+    typer.Option("--wiener", metavar="W", help="SIM: about 0.1 for bright, 0.4 for dim frames [default: from the noise]"),
 ]
 Preset = Annotated[str | None, typer.Option("--preset", help="fast, paper (as published) or quality (wants a GPU) [default: fast]")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="settings from a YAML file; options win")]
@@ -93,6 +116,7 @@ def configuration(given: Mapping[str, Any], file: Path | None) -> Config:
 
     options = {name: _absolute(value) for name, value in given.items()}
     options["background"] = adu_or_auto(options.get("background"))
+    options["angles_deg"] = degrees(options.get("angles_deg"))
     try:
         config = resolve(as_settings(options), None if file is None else read_config(file))
     except ConfigError as fault:
@@ -117,6 +141,18 @@ def adu_or_auto(text: str | None) -> float | str | None:
         return float(text)
     except ValueError:
         raise ConfigError(f"--background {text}: neither a number of ADU nor auto; give one of them") from None
+
+
+def degrees(text: str | None) -> tuple[float, ...] | None:
+    """The value of --angles-deg: degrees with commas between them."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--angles-deg {text}: numbers of degrees with commas are needed; give for example --angles-deg 10,70,130"
+        ) from None
 
 
 def _absolute(value: Any) -> Any:

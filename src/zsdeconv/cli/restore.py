@@ -13,14 +13,15 @@ import typer
 from zsdeconv.cli import options
 from zsdeconv.cli.console import show_json, show_rows
 from zsdeconv.cli.progress import progress, words
-from zsdeconv.cli.results import Results, checkpoint_of, refuse_existing, results_of, write_images, write_run
+from zsdeconv.cli.results import KINDS, Results, checkpoint_of, refuse_existing, results_of, write_images, write_run
 from zsdeconv.errors import ConfigError, DataWarning
 
 if TYPE_CHECKING:
-    from zsdeconv.config import Config, InputSection
+    from zsdeconv.config import Config
     from zsdeconv.image import Image
     from zsdeconv.model import Model, Restored
     from zsdeconv.prepare import Prepared
+    from zsdeconv.sim.patterns import Layout
 
 OutputFolder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder for the results, made if missing")]
 OutputModel = Annotated[Path, typer.Option("-o", "--output", metavar="MODEL", help="model file to write (.zsd)")]
@@ -54,6 +55,14 @@ def run(
     modality: options.Modality = None,
     preset: options.Preset = None,
     pairs: options.Pairs = None,
+    directions: options.Directions = None,
+    phases: options.Phases = None,
+    order: options.FrameOrder = None,
+    angles_deg: options.AnglesDeg = None,
+    period_um: options.PeriodUm = None,
+    sim_parameters: options.SimParametersFile = None,
+    per_frame: options.PerFrame = None,
+    wiener: options.Wiener = None,
     config: options.ConfigFile = None,
     steps: options.Steps = None,
     minutes: options.Minutes = None,
@@ -82,7 +91,7 @@ def run(
     used = settings
     for path, each in results.items():
         started = time.monotonic()
-        image = _read(path, settings.input)
+        image = _read(path, settings)
         _refuse_too_large(path, image, settings.scale, settings.prediction.passes)
         prepared = _prepared([image], path.name, settings, quiet or json)
         facts: dict[str, Any] = {"input": str(path), "summary": prepared.summary()}
@@ -122,6 +131,14 @@ def train(
     modality: options.Modality = None,
     preset: options.Preset = None,
     pairs: options.Pairs = None,
+    directions: options.Directions = None,
+    phases: options.Phases = None,
+    order: options.FrameOrder = None,
+    angles_deg: options.AnglesDeg = None,
+    period_um: options.PeriodUm = None,
+    sim_parameters: options.SimParametersFile = None,
+    per_frame: options.PerFrame = None,
+    wiener: options.Wiener = None,
     config: options.ConfigFile = None,
     steps: options.Steps = None,
     minutes: options.Minutes = None,
@@ -137,7 +154,7 @@ def train(
     settings = options.configuration(_settings(locals()), config)
     refuse_existing([output], overwrite)
     started = time.monotonic()
-    images = [_read(path, settings.input) for path in inputs]
+    images = [_read(path, settings) for path in inputs]
     prepared = _prepared(images, ", ".join(path.name for path in inputs), settings, quiet or json)
     facts: dict[str, Any] = {"inputs": [str(path) for path in inputs], "summary": prepared.summary()}
     if not dry_run:
@@ -175,7 +192,7 @@ def predict(
     loaded = load(model)
     told = []
     for path, each in targets.items():
-        image = _read(path, loaded.config.input, axes, pixel_um)
+        image = _read(path, loaded.config, axes, pixel_um, None if loaded.reconstruct is None else loaded.reconstruct.parameters.layout)
         _refuse_too_large(path, image, loaded.config.scale, loaded.config.prediction.passes if passes is None else passes)
         restored = _predicted(loaded, image, path.name, quiet, asked)
         written = write_images(each, restored, _provenance(loaded, path) | {"model": model.name}, overwrite=overwrite)
@@ -197,10 +214,7 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
 def _targets(inputs: list[Path], output: Path) -> dict[Path, dict[str, Path]]:
     """Which image of which input goes to which file: into a folder, or the deconvolved one of a single input to a named file."""
     if output.suffix.lower() not in (".tif", ".tiff"):
-        return {
-            path: {kind: each.image(kind) for kind in ("denoised", "deconvolved", "uncertainty")}
-            for path, each in results_of(inputs, output).items()
-        }
+        return {path: {kind: each.image(kind) for kind in KINDS} for path, each in results_of(inputs, output).items()}
     if len(inputs) > 1:
         raise ConfigError(f"-o {output} is one file, {len(inputs)} inputs make more; give a folder with -o")
     return {inputs[0]: {"deconvolved": output}}
@@ -214,12 +228,20 @@ def _unfinished(results: dict[Path, Results], silent: bool) -> dict[Path, Result
     return {path: each for path, each in results.items() if not each.complete()}
 
 
-def _read(path: Path, known: InputSection, axes: str | None = None, pixel_um: float | None = None) -> Image:
-    """The image of a file, with what is `known` of it besides, unless `axes` or `pixel_um` say otherwise."""
+def _read(path: Path, settings: Config, axes: str | None = None, pixel_um: float | None = None, layout: Layout | None = None) -> Image:
+    """The image of a file, with what the settings say of it, unless `axes` or `pixel_um` say otherwise; raw frames in their `layout`."""
     from zsdeconv.io import read
+    from zsdeconv.modality import MODALITIES
 
+    known = settings.input
     stated = {"axes": known.axes if axes is None else axes, "pixel_um": known.pixel_um if pixel_um is None else pixel_um}
-    return read(path, **stated, z_um=known.z_um)
+    row = MODALITIES.get(settings.modality)
+    if row is None or not row.frame_axes:
+        return read(path, **stated, z_um=known.z_um)
+    from zsdeconv.sim.frames import read_frames
+    from zsdeconv.sim.prepare import layout_of
+
+    return read_frames(path, layout or layout_of(settings.sim), **stated)
 
 
 def _refuse_too_large(path: Path, image: Image, scale: int, passes: int) -> None:
@@ -292,10 +314,17 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
     budget = f"{settings.training.steps} steps" if settings.training.minutes is None else f"{settings.training.minutes:g} minutes"
     values = f"offset {camera['offset_adu']:.1f} ADU, gain {camera['gain_adu_per_e']:.3g} ADU per photo-electron"
     values += f", read noise {camera['read_noise_adu']:.2g} ADU"
+    stripes = [
+        (f"direction {n}", f"{d['angle_deg']:.2f} degrees, period {d['period_um']:.4f} um, depth {d['depth']:.2f}, score {d['score']:.1f}")
+        for n, d in enumerate(facts.get("sim", {}).get("directions", ()), 1)
+    ]
+    if stripes:
+        stripes.append(("reconstruction", f"w {facts['sim']['wiener']:.3g}, pattern {sources['sim']}"))
     return [
         ("image", f"{facts['frames']} x {sizes} pixels of {pixels} um ({sources['pixel_um']})"),
         ("psf", f"{facts['psf']['source']} ({sources['psf']}{assumed})"),
         ("camera", f"{values} ({sources['camera']})"),
+        *stripes,
         ("pairs", sources["pairs"]),
         ("training", f"{facts['modality']}, preset {settings.preset}, {budget}, scale {settings.scale}, seed {settings.seed}, on {device}"),
     ]

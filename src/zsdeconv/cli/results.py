@@ -14,7 +14,9 @@ from zsdeconv.errors import ConfigError, OutputError
 if TYPE_CHECKING:
     from zsdeconv.model import Model, Restored
 
-KINDS = ("denoised", "deconvolved", "uncertainty")
+KINDS = ("reconstructed", "denoised", "deconvolved", "uncertainty")
+SOMETIMES = ("reconstructed", "uncertainty")
+"""Images that not every run makes."""
 IMAGE_ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 
 
@@ -26,7 +28,7 @@ class Results:
     stem: str
 
     def image(self, kind: str) -> Path:
-        """An image: "denoised", "deconvolved" or "uncertainty"."""
+        """An image, one of `KINDS`."""
         return self.folder / f"{self.stem}_{kind}.ome.tif"
 
     @property
@@ -55,8 +57,8 @@ class Results:
         return [*self.images(), self.model, self.config, self.log]
 
     def complete(self) -> bool:
-        """Whether a run has written them; an uncertainty is not always among them."""
-        return all(path.exists() for path in self.all() if path != self.image("uncertainty"))
+        """Whether a run has written all that every run writes."""
+        return all(path.exists() for path in self.all() if path not in [self.image(kind) for kind in SOMETIMES])
 
 
 def checkpoint_of(model: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,8 +33,7 @@ class Expose(Operator):
 
     def __init__(self, parameters: SimParameters, detection: Detection) -> None:
         self.parameters = parameters
-        fine_um = parameters.pixel_um / FINER
-        self.lens = Blur(detection.otf.psf((fine_um, fine_um)).values)
+        self.lens = _Lens(detection, parameters.pixel_um / FINER)
         self._light = torch.from_numpy(_light(parameters))
 
     def __call__(self, x: Batch) -> Batch:
@@ -55,6 +56,18 @@ class Expose(Operator):
         turns = [2 * np.pi * np.add.outer(d.p_per_um[0] * y, d.p_per_um[1] * x) for d in self.parameters.directions]
         images = [np.ones(tuple(yx_shape)), *(wave(turn) for turn in turns for wave in (np.cos, np.sin))]
         return torch.from_numpy(np.stack(images)[None]).to(like.dtype).to(like.device)
+
+
+class _Lens(Blur):
+    """Blur by the OTF of the detection itself: a PSF that ends somewhere would have another one."""
+
+    def __init__(self, detection: Detection, fine_um: float) -> None:
+        super().__init__(detection.otf.psf((fine_um, fine_um)).values)
+        self.detection, self.fine_um = detection, fine_um
+
+    def _make_transfer(self, sizes: Sequence[int]) -> Tensor:
+        ky, kx = np.fft.fftfreq(sizes[0], self.fine_um)[:, None], np.fft.rfftfreq(sizes[1], self.fine_um)
+        return torch.from_numpy(self.detection(np.hypot(ky, kx)))
 
 
 def _light(parameters: SimParameters) -> np.ndarray:

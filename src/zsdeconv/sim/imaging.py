@@ -24,6 +24,7 @@ from zsdeconv.noise.pairs import Recorrupt
 from zsdeconv.physics.operators import Crop, forward_model
 from zsdeconv.physics.psf import Psf
 from zsdeconv.sim.expose import Expose
+from zsdeconv.sim.prepare import remeasured
 from zsdeconv.sim.reconstruct import FINER, Reconstruct
 from zsdeconv.symbols import Batch
 
@@ -58,21 +59,25 @@ class SimField(Field):
 
 
 class SimImaging(Imaging):
-    """Stripes on the object, lens, camera, and the reconstruction of its frames: on average `H_SIM x`, on one grid."""
+    """Stripes on the object, lens, camera, and the reconstruction of its frames: on average `H_SIM x`, on one grid.
 
-    def __init__(self, unit: Affine, camera: Camera, psf: Psf, reconstruct: Reconstruct) -> None:
+    With `drifting` stripes their place, contrast and brightness are measured anew for each field, near where they were.
+    """
+
+    def __init__(self, unit: Affine, camera: Camera, psf: Psf, reconstruct: Reconstruct, *, drifting: bool = False) -> None:
         super().__init__(unit, camera, forward_model(psf.values, psf.rank, 1), scale=1)
-        self.reconstruct = reconstruct
+        self.reconstruct, self.drifting = reconstruct, drifting
         self.expose = Expose(reconstruct.parameters, reconstruct.weights.detection)
 
     def field(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> SimField:
-        place = (0, 0) if not origin_px else (origin_px[-2], origin_px[-1])
+        place = (0, 0) if self.drifting or not origin_px else (origin_px[-2], origin_px[-1])
+        reconstruct = remeasured(self.reconstruct, frames - self.unit.offset) if self.drifting else self.reconstruct
         above = self.unit.to_unit(frames.astype(np.float64))
         signal = signal_estimate(frames, self.unit.offset) / self.unit.scale
         drawn, exact = self.camera.variance(signal).mean(), self.camera.variance(above.mean())
         y, signal = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (above, signal))
-        y = self.reconstruct(y[None], place)[0, 0]
-        return SimField(y, signal, self.camera, self.reconstruct, place, float((drawn - exact) / drawn) if drawn else 0.0)
+        y = reconstruct(y[None], place)[0, 0]
+        return SimField(y, signal, self.camera, reconstruct, place, float((drawn - exact) / drawn) if drawn else 0.0)
 
     def pairs(
         self, fields: Sequence[Field], recorrupt: Recorrupt, training: TrainingSection, symmetries: Sequence[int]

@@ -48,15 +48,28 @@ def reconstruction(
 
     The pattern is that of the parameter file, or is estimated once on the mean of all samples.
     """
-    detection = _detection(config, optics)
+    detection, layout = _detection(config, optics), layout_of(config.sim)
+    layout.require(len(frames[0]))
     if config.sim.parameters is not None:
         parameters, origin = read_parameters(config.sim.parameters), "parameter file"
         _require_pixel(parameters, pixel_um, config.sim.parameters)
     else:
-        parameters, origin = _estimated(frames, pixel_um, config.sim, detection, optics, camera), "estimated on the frames"
+        parameters, origin = _estimated(frames, pixel_um, config.sim, layout, detection, optics, camera), "estimated on the frames"
     above = frames[0].astype(np.float32) - camera.offset
     w = choose_wiener(above, parameters, detection, pixel_um) if config.sim.wiener is None else config.sim.wiener
     return Reconstruct(parameters, detection, parameters.pixel_um, w), origin
+
+
+def remeasured(reconstruct: Reconstruct, frames: np.ndarray) -> Reconstruct:
+    """The same reconstruction for other `frames` (frame y x, above the offset), in which the stripes may have moved.
+
+    Raises `ImageError` where these frames are too dim to find the pattern, near where it was.
+    """
+    before, detection = reconstruct.parameters, reconstruct.weights.detection
+    angles = tuple(direction.angle_deg for direction in before.directions)
+    guess = Guess(angles, float(np.mean([direction.period_um for direction in before.directions])))
+    found = estimate_parameters(frames, before.pixel_um, detection, before.layout, guess=guess, made_from=before.made_from)
+    return Reconstruct(found.parameters, detection, before.pixel_um, reconstruct.wiener, reconstruct.weights.attenuation)
 
 
 def facts(reconstruct: Reconstruct) -> dict[str, Any]:
@@ -85,12 +98,18 @@ def _require_pixel(parameters: SimParameters, pixel_um: float, source: str) -> N
 
 
 def _estimated(
-    frames: Sequence[np.ndarray], pixel_um: float, settings: SimSection, detection: Detection, optics: Optics | None, camera: Camera
+    frames: Sequence[np.ndarray],
+    pixel_um: float,
+    settings: SimSection,
+    layout: Layout,
+    detection: Detection,
+    optics: Optics | None,
+    camera: Camera,
 ) -> SimParameters:
     mean = frames[0] if len(frames) == 1 else np.asarray(np.mean(frames, axis=0, dtype=np.float64))
     guess = Guess(settings.angles_deg, settings.period_um)
     made_from = _made_from(settings, detection, optics, camera)
-    found = estimate_parameters(mean, pixel_um, detection, layout_of(settings), offset=camera.offset, guess=guess, made_from=made_from)
+    found = estimate_parameters(mean, pixel_um, detection, layout, offset=camera.offset, guess=guess, made_from=made_from)
     warn(found.messages)
     return found.parameters
 
