@@ -63,6 +63,9 @@ def command(job: Job, out: Path, extra: Sequence[str]) -> list[str]:
     optics = {"na": known["na"], "wavelength-nm": known["wavelength_nm"], "immersion-ri": known["ri"], "pixel-um": known["pixel_um"][-1]}
     if "sheet_um" in known:
         optics |= {"microscope": "lightsheet", "sheet-um": known["sheet_um"]}
+    optics |= {name: known[name] for name in ("directions", "phases") if name in known} | {"modality": known["modality"]}
+    if "excitation_nm" in known:
+        optics |= {"excitation-nm": known["excitation_nm"]}
     if len(known["pixel_um"]) == 3:
         optics |= {"z-um": known["pixel_um"][0]}
     options = [word for name, value in optics.items() for word in (f"--{name}", str(value))]
@@ -81,10 +84,13 @@ def restore(job: Job, out: Path, extra: Sequence[str]) -> dict[str, Any]:
 
 
 def judge(job: Job, out: Path, referee: ModuleType, *, with_rl: bool) -> dict[str, Any]:
-    """Scores of both output files, and `with_rl` of Richardson-Lucy run on the denoised one."""
+    """Scores of both output files, and of the plain reconstruction, or `with_rl` of Richardson-Lucy run on the denoised image."""
     denoised = tifffile.imread(out / "noisy_denoised.ome.tif")
     deconvolved = tifffile.imread(out / "noisy_deconvolved.ome.tif")
     scores = referee.score(job.case, denoised, deconvolved)
+    reconstructed = out / "noisy_reconstructed.ome.tif"
+    if reconstructed.exists():
+        return scores | {"reconstructed": referee.score(job.case, None, tifffile.imread(reconstructed))["deconvolved"]}
     if with_rl and "deconvolved" in scores:
         scores["rl_on_denoised"] = richardson_lucy_on(denoised, job.case, referee)
     return scores
@@ -131,6 +137,8 @@ def margins(scores: dict[str, Any], baseline: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"denoised_over_raw": scores["denoised"]["psnr"] - baseline["raw"]["psnr"]}
     if "deconvolved" in scores:
         found["over_rl"] = over_oracle(scores["deconvolved"], baseline["rl_oracle"])
+    if "reconstructed" in scores:
+        found["over_plain"] = {m: scores["deconvolved"][m] - scores["reconstructed"][m] for m in (*MARGINS, "frc_nm")}
     if "rl_on_denoised" in scores:
         found["over_rl_on_denoised"] = over_oracle(scores["deconvolved"], scores["rl_on_denoised"])
         one = scores["rl_on_denoised"][BOTH]
@@ -180,6 +188,23 @@ def cells(result: dict[str, Any]) -> list[str]:
     return [*head, f"{d['ssim']:.3f}", f"{rl['ssim']:+.3f}", *flux, *tail]
 
 
+SIM_COLUMNS = ("case", "seed", "soft_psnr", "over plain", "over RL", "psnr", "over plain", "over RL", "ssim", "over plain")
+SIM_COLUMNS += ("frc nm", "plain", "denoised", "wall s")
+
+
+def sim_cells(result: dict[str, Any]) -> list[str]:
+    """One row of the table of structured illumination: over our own plain reconstruction, and over Richardson-Lucy on the wide field."""
+    head = [result["case"], str(result["seed"])]
+    if result["exit_code"]:
+        return [*head, f"failed with exit code {result['exit_code']}"]
+    scores, gain = result["scores"], result["margins"]
+    d, plain, rl = scores["deconvolved"], gain["over_plain"], gain["over_rl"]
+    for m in ("soft_psnr", "psnr"):
+        head += [f"{d[m]:.2f}", f"{plain[m]:+.2f}", f"{rl[m]:+.2f}"]
+    head += [f"{d['ssim']:.3f}", f"{plain['ssim']:+.3f}", f"{d['frc_nm']:.0f}", f"{scores['reconstructed']['frc_nm']:.0f}"]
+    return [*head, f"{scores['denoised']['psnr']:.2f}", f"{result['wall_s']:.0f}"]
+
+
 def light_levels(results: Sequence[dict[str, Any]]) -> str:
     """Mean and worst margins of the simulated cases at each light level and budget."""
     columns = ("photons", "min", "runs", "soft_psnr mean", "worst", "psnr mean", "worst", "ssim worst", "denoised over raw, mean")
@@ -207,6 +232,8 @@ def seeds(results: Sequence[dict[str, Any]]) -> str:
 
 def summary(results: Sequence[dict[str, Any]]) -> str:
     facts = ", ".join(f"{k} {v}" for k, v in results[0]["machine"].items())
+    if any("reconstructed" in result.get("scores", {}) for result in results):
+        return "\n\n".join(("# Benchmark cases", facts, table(SIM_COLUMNS, map(sim_cells, results)).strip(), seeds(results).strip())) + "\n"
     parts = (
         "# Benchmark cases",
         facts,

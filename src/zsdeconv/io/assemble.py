@@ -104,7 +104,11 @@ def _with_axes(name: str, data: np.ndarray, axes: str, wanted: str | None) -> tu
         return data, axes
     nameless = " and ".join(str(n) for a, n in zip(axes, data.shape, strict=True) if a not in KNOWN_AXES)
     planes = len(axes) == 3 and axes.endswith("YX")
-    advice = "TYX (times), ZYX (depths; or --z-um) or CYX (channels)" if planes else "with one letter for each"
+    advice = (
+        "TYX (times), ZYX (depths; or --z-um), CYX (channels) or PYX (raw frames of structured light)"
+        if planes
+        else "with one letter for each"
+    )
     raise ImageError(f"{name}: the file does not say what the {nameless} planes of {data.shape} are; give --axes {advice}")
 
 

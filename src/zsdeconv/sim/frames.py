@@ -15,7 +15,7 @@ SQUARE = 0.01
 
 
 def read_frames(path: str | Path, layout: Layout, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
-    """The raw frames in a file as T P Y X. Planes without a name, or as many as the layout has along one axis, are frames.
+    """The raw frames in a file as P Y X, those of a movie as T P Y X. Planes without a name, or as many as the layout has along one axis, are frames.
 
     Raises `ImageError` for another number of frames, for pixels that are not square, and for images that cannot be restored.
     """
@@ -29,7 +29,7 @@ def read_frames(path: str | Path, layout: Layout, *, axes: str | None = None, pi
     if axes is None and "P" not in image.axes and len(alike) == 1:
         spacing_um = {axis: um for axis, um in image.spacing_um.items() if axis != alike[0]}
         image = replace(image, axes=image.axes.replace(alike[0], "P"), spacing_um=spacing_um)
-    image = image.transposed("TPYX")
+    image = image.transposed("TPYX" if image.sizes.get("T", 1) > 1 else "PYX")
     layout.require(image.sizes["P"])
     check_restorable(image)
     y, x = (image.spacing_um.get(axis) for axis in "YX")
