@@ -15,7 +15,9 @@ SQUARE = 0.01
 
 
 def read_frames(path: str | Path, layout: Layout, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
-    """The raw frames in a file as P Y X, those of a movie as T P Y X. Planes without a name, or as many as the layout has along one axis, are frames.
+    """The raw frames in a file as P Y X, those of a movie as T P Y X.
+
+    Planes without a name, or as many as the layout has along one axis, are frames.
 
     Raises `ImageError` for another number of frames, for pixels that are not square, and for images that cannot be restored.
     """
