@@ -133,3 +133,39 @@ def test_wiener_solves_the_normal_equations(noise_to_signal: float) -> None:
     for y, estimate in zip(batch, wiener(batch, MODEL, noise_to_signal, iterations=100), strict=True):
         expected = np.linalg.solve(normal, matrix.T @ y.flatten().numpy())
         np.testing.assert_allclose(estimate.flatten().numpy(), expected, atol=1e-8)  # conjugate gradients, converged
+
+
+def ringed() -> np.ndarray:
+    """A core within a dark ring, of no symmetry, and sum 1: what an apodised reconstruction makes of a point."""
+    y, x = np.mgrid[-4:5, -3:4]
+    r = np.hypot(y + 0.2, 1.3 * x - 0.1)
+    kernel = np.exp(-(r**2) / 3) - 0.1 * np.exp(-((r - 3) ** 2) / 1.5)
+    return kernel / kernel.sum()
+
+
+def test_a_dark_ring_is_split_off_and_noise_below_zero_is_not() -> None:
+    ring = Blur(ringed())
+    assert ring.positive is not ring and (ring.positive @ MODEL).positive is not None
+    np.testing.assert_allclose(ring.positive.kernel, ringed().clip(0))
+    noisy = asymmetric_kernel(5, 7) + 0.0005 * np.random.default_rng(0).normal(size=(5, 7))
+    for operator in (Blur(noisy), MODEL, MODEL @ Blur(asymmetric_kernel(3, 3))):
+        assert operator.positive is operator
+    both = MODEL @ ring
+    x = torch.rand(1, 1, *FINE, dtype=torch.float64)
+    torch.testing.assert_close(both.positive(x), MODEL(ring.positive(x)))
+
+
+@pytest.mark.parametrize("momentum", MOMENTA)
+def test_what_a_dark_ring_takes_is_given_back(momentum: Momentum | None) -> None:
+    """Data below zero beside what is bright are right, and explained; cut there, they lose light and are not."""
+    ring, rng = Blur(ringed()), np.random.default_rng(0)
+    x = torch.from_numpy(0.5 + 40 * (rng.random((30, 34)) > 0.95) * rng.random((30, 34)))[None, None]
+    y = ring(x)
+    assert y.min() < 0
+    torch.testing.assert_close(richardson_lucy(y, ring, [3], momentum=momentum, start=x)[0], x, rtol=1e-5, atol=1e-5)
+    few, many = richardson_lucy(y, ring, [10, 100], momentum=momentum)
+    assert float((ring(few) - y).std() / y.std()) < 0.12 and float((ring(many) - y).std() / y.std()) < 0.03
+    assert float((few - x).std()) > float((many - x).std())
+    assert float(many.mean() / x.mean()) == pytest.approx(1.0, abs=0.01)
+    cut = richardson_lucy(y.clamp(min=0), ring.positive, [100], momentum=momentum)[0]
+    assert float((ring(cut) - y).std() / y.std()) > 0.1 and float(cut.mean() / x.mean()) < 0.9
