@@ -20,7 +20,7 @@ from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.sim.detection import Detection, require_fine_pixel
 from zsdeconv.sim.guess import SEARCHED, Guess
-from zsdeconv.sim.patterns import DEPTH_RANGE, Direction, Layout, SimParameters, nominal_phases_rad
+from zsdeconv.sim.patterns import DEPTH_RANGES, Direction, Layout, SimParameters, nominal_phases_rad
 from zsdeconv.sim.spectra import Grid, noise_power, object_spectrum, taper, zero_padded, zoomed
 
 CHANCE = 1.3
@@ -221,7 +221,7 @@ def _direction(seen: _Sighting, whitening: _Whitening, gains: np.ndarray) -> tup
     """Parameters of one direction, refined from where the search has seen it."""
     p, c1 = _refined(seen.bands[0], seen.bands[1], seen.p_per_um, whitening)
     depth = 2 * abs(c1)
-    used = float(np.clip(depth, *DEPTH_RANGE))
+    used = float(np.clip(depth, *DEPTH_RANGES[1][0]))
     direction = Direction((p[0], p[1]), used, float(np.angle(c1)), nominal_phases_rad(len(gains)), tuple(gains), seen.score)
     return direction, Peak(seen.spectrum, seen.reach_per_um, seen.score, seen.limit, depth)
 
@@ -372,7 +372,7 @@ def _phase_messages(seen: list[_Sighting]) -> list[str]:
 
 
 def _depth_messages(peaks: tuple[Peak, ...]) -> list[str]:
-    low, high = DEPTH_RANGE
+    low, high = DEPTH_RANGES[1][0]
     return [
         f"direction {number}: modulation depth {peak.depth:.3g} measured, {np.clip(peak.depth, low, high):g} is used "
         f"({low:g} to {high:g} are possible); check --background, the OTF, and the contrast of the pattern"

@@ -16,7 +16,7 @@ _SIDE = 65
 
 
 def choose_wiener(
-    frames: np.ndarray, parameters: SimParameters, detection: Detection, pixel_um: float, attenuation: float = ATTENUATION
+    frames: np.ndarray, parameters: SimParameters, detection: Detection, pixel_um: float, attenuation: float | None = None
 ) -> float:
     """The `w` that minimises the expected squared error of the reconstruction of `frames` (frame y x, ADU above offset).
 
@@ -42,14 +42,14 @@ def choose_wiener(
     found = object_spectrum(np.tensordot(gains / len(frames), frames, 1), pixel_um, detection)
     if not found.seen:
         return WIENER_RANGE[1]
-    weights = BandWeights(parameters, detection, attenuation)
+    weights = BandWeights(parameters, detection, ATTENUATION[2] if attenuation is None else attenuation)
     end = detection.cutoff_per_um + max(1 / direction.period_um for direction in parameters.directions)
     ky, kx = np.linspace(-end, end, 2 * _SIDE)[:, None], np.linspace(end / _SIDE / 2, end, _SIDE)
     object_power = found(np.hypot(ky, kx))
     passed, apodised = found.noise * weights.noise(ky, kx), weights.apodisation(ky, kx) ** 2
 
     def error(w: float) -> float:
-        total, regularised = weights.regularised(ky, kx, w)
+        total, regularised = weights.regularised(w, ky, kx)
         return float((apodised * (object_power * (regularised - total) ** 2 + passed) / regularised**2).sum())
 
     return float(min(_CANDIDATES, key=error))
