@@ -21,6 +21,8 @@ _RADIUS_IN_RESOLUTIONS = 80.0
 """Half width of the theoretical PSF that is transformed, in units of 1 / cutoff: the light beyond it is 0.3 %."""
 _SUPPORT = 5e-4
 """Where an OTF in depth is smaller than this share of its maximum it is taken as 0."""
+_MIDDLE, _PLANE_AT_MIDDLE = 0.5, 0.39
+"""A frequency in units of the cutoff, and the OTF of a plane there."""
 _BEYOND_THE_CONE = 0.1
 """From this share of the lateral cutoff on, the axial extent of an OTF is measured: at 0 the PSF's finite depth smears it."""
 
@@ -41,6 +43,11 @@ class Detection:
     def rank(self) -> int:
         """Number of spatial axes."""
         return 2
+
+    @property
+    def level(self) -> float:
+        """Size of the OTF at middle frequencies, in units of that of a plane."""
+        return 1.0
 
     def __call__(self, k_per_um: np.ndarray, order: int = 0) -> np.ndarray:
         """`H` at frequencies of any shape (cycles per micrometre), the same for every order of the pattern."""
@@ -76,6 +83,12 @@ class DeepDetection:
     def rank(self) -> int:
         """Number of spatial axes."""
         return 3
+
+    @property
+    def level(self) -> float:
+        """Size of the OTF at middle frequencies, in units of that of a plane: the light of a point is spread over many planes."""
+        middle = self(np.array([_MIDDLE * self.cutoff_per_um]), 0, self.otf.dkz_per_um * np.arange(self.otf.values.shape[2]))
+        return float(np.abs(middle).max()) / _PLANE_AT_MIDDLE
 
     @property
     def axial_end_per_um(self) -> float:
