@@ -172,7 +172,7 @@ class Reconstruct(Operator):
         require_fine_pixel(detection, pixel_um, parameters.finest_per_um)
         self.parameters, self.pixel_um, self.wiener = parameters, float(pixel_um), float(wiener)
         self.weights = BandWeights(parameters, detection, attenuation)
-        self._z_um = (_step(parameters, z_um),) if isinstance(detection, DeepDetection) else ()
+        self._z_um = (step_um(parameters, z_um),) if isinstance(detection, DeepDetection) else ()
         self.margin_px = math.ceil(RADIUS_IN_RESOLUTIONS / detection.cutoff_per_um / pixel_um)
         self._gain = 1.0
         self._gain = 1 / float(self.otf(*[np.zeros(1)] * detection.rank).squeeze())
@@ -345,7 +345,8 @@ def require_same_rank(parameters: SimParameters, detection: Detection | DeepDete
         )
 
 
-def _step(parameters: SimParameters, z_um: float | None) -> float:
+def step_um(parameters: SimParameters, z_um: float | None) -> float:
+    """Distance of the planes as given, or else as the parameters say. Raises `ConfigError` when neither does."""
     found = parameters.z_um if z_um is None else z_um
     if found is None or not (math.isfinite(found) and found > 0):
         raise ConfigError(f"step in z {found}: a stack needs a positive one; give --z-um (um from plane to plane)")
