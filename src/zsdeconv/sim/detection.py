@@ -130,10 +130,11 @@ class DeepDetection:
     def _profiles(self, order: int, kz_per_um: np.ndarray) -> np.ndarray:
         """Radial functions (kz kr) of an order, real where the OTF is."""
         if order == 1 and self.light is not None:
-            found = sum(self.otf.profiles(0, kz_per_um + sign * self.beat_per_um) for sign in (1, -1)) / 2
+            found = (self.otf.profiles(0, kz_per_um + self.beat_per_um) + self.otf.profiles(0, kz_per_um - self.beat_per_um)) / 2
         else:
             found = self.otf.profiles(order, kz_per_um)
-        return found if np.iscomplexobj(found) and np.abs(found.imag).max() > 1e-6 * np.abs(found).max() else found.real
+        symmetric = np.abs(np.imag(found)).max() <= 1e-6 * np.abs(found).max()
+        return np.real(found) if symmetric else found
 
 
 def detection_of(optics_or_otf: Optics | Otf) -> Detection:

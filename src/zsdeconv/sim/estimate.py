@@ -9,9 +9,10 @@ each order follows by regression of its band on that of order 0. Stacks are comp
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
-from zsdeconv.sim.detection import THREE_BEAMS, DeepDetection, Detection, require_fine_pixel
+from zsdeconv.sim.detection import DeepDetection, Detection, require_fine_pixel
 from zsdeconv.sim.guess import SEARCHED, Guess
 from zsdeconv.sim.patterns import DEPTH_RANGES, Direction, Layout, SimParameters, mixing, nominal_phases_rad
 from zsdeconv.sim.spectra import SEEN, Grid, noise_power, object_spectrum, taper, zero_padded, zoomed
@@ -43,6 +44,8 @@ UNLIKE = 1.25
 """No microscope makes stripes of one direction so many times wider than those of another."""
 DOUBLED_RAD = 0.7
 """Three beams make stripes of order 2 with twice the phase of order 1; more off than this is no error of the measurement."""
+ALIKE = 0.1
+"""Wave vectors of two directions that differ by a smaller share of their length are the same."""
 UNEVEN = 1.5
 """Frames that differ in brightness by more than this did not only bleach."""
 
@@ -146,7 +149,7 @@ def _refuse_rank(frames: np.ndarray, detection: Detection | DeepDetection, layou
     rank = frames.ndim - 1
     if rank != detection.rank:
         raise OpticsError(
-            f"{rank}-D frames and a {detection.rank}-D OTF ({detection.otf.source}): both must be of planes, or of stacks under three beams; "
+            f"{rank}-D frames and a {detection.rank}-D OTF ({detection.otf.source}): both must be of planes, or of stacks; "
             "give --otf of the right kind, or --na and --wavelength-nm"
         )
     if rank == 2:
@@ -203,7 +206,7 @@ class _Whitening:
         transfers = [grid.transfer(detection, order) for order in (0, self.orders)]
         self.weights = [_notch(k, 0.12 * cutoff) * H.conj() / (np.abs(H) ** 2 + floor) for H in transfers]
         overlap = self._correlated(*(np.abs(weight) ** 2 for weight in self.weights))
-        overlap = np.sqrt(overlap.real.clip(0))
+        overlap = np.sqrt(np.real(overlap).clip(0))
         # Where hardly any frequencies overlap, a few of them would make any height.
         self.expected = np.maximum(overlap / overlap.max(), 0.02)
 
@@ -410,6 +413,12 @@ def _refuse_unfound(seen: list[_Sighting]) -> None:
 def _refuse_odd(directions: tuple[Direction, ...], peaks: tuple[Peak, ...]) -> None:
     """Raise `ImageError` for a peak that is no pattern: of hardly any depth, or of another period than the other directions."""
     advice = "give --angles-deg and --period-um, or the parameters of a brighter data set"
+    for (number, one), (last, other) in itertools.combinations(enumerate(directions, 1), 2):
+        if _same(one.p_per_um, other.p_per_um):
+            raise ImageError(
+                f"directions {number} and {last} show the same stripes ({one.angle_deg:.1f} and {other.angle_deg:.1f} degrees); check --order, "
+                "--directions and --phases, and that all directions were recorded"
+            )
     periods = [direction.period_um for direction in directions]
     usual = float(np.median(periods))
     for number, (period, peak) in enumerate(zip(periods, peaks, strict=True), 1):
@@ -421,17 +430,34 @@ def _refuse_odd(directions: tuple[Direction, ...], peaks: tuple[Peak, ...]) -> N
 
 
 def _refuse_other_order(seen: list[_Sighting], frames: np.ndarray, layout: Layout, whitening: _Whitening, guess: Guess) -> None:
-    """Raise `ImageError` when the frames look ordered in another way: peaks without a mirror image there, and here not."""
-    here = _mirrored(seen)
-    if (layout.directions == 1 and frames.ndim == 3) or (here < MIRRORED and all(sighting.found for sighting in seen)):
+    """Raise `ImageError` when the frames look ordered in another way: peaks without a mirror image, one in each direction, there and
+    not here.
+    """
+    if (layout.directions == 1 and frames.ndim == 3) or _in_order(seen):
         return
     for other, reordered in _other_orders(frames, layout):
         there = _sightings(reordered, other, whitening, guess)
-        if all(sighting.found for sighting in there) and _mirrored(there) < MIRRORED:
+        if _in_order(there):
+            same = "all directions show the same one, " if _alike(seen) else ""
             raise ImageError(
-                f"frames in the order {layout.order}: opposite wave vectors fit equally well, or none does (ratio {here:.2f}, limit "
-                f"{MIRRORED:g}; {_mirrored(there):.2f} in the order {other.order}); give --order {other.order}"
+                f"frames in the order {layout.order}: {same}opposite wave vectors fit equally well, or none does (ratio "
+                f"{_mirrored(seen):.2f}, limit {MIRRORED:g}; {_mirrored(there):.2f} in the order {other.order}); give --order {other.order}"
             )
+
+
+def _in_order(seen: list[_Sighting]) -> bool:
+    return _mirrored(seen) < MIRRORED and all(sighting.found for sighting in seen) and not _alike(seen)
+
+
+def _alike(seen: list[_Sighting]) -> bool:
+    """Whether two directions show the same wave vector."""
+    return any(_same(one.p_per_um, other.p_per_um) for one, other in itertools.combinations(seen, 2))
+
+
+def _same(p: Sequence[float] | np.ndarray, q: Sequence[float] | np.ndarray) -> bool:
+    """Whether two wave vectors are equal or opposite, nearly: stripes are the same then."""
+    p, q = np.array(p), np.array(q)
+    return bool(min(np.hypot(*(p - q)), np.hypot(*(p + q))) < ALIKE * np.hypot(*p))
 
 
 def _other_orders(frames: np.ndarray, layout: Layout) -> Iterator[tuple[Layout, np.ndarray]]:

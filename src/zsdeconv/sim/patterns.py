@@ -110,8 +110,8 @@ class Layout:
         """How many planes `count` pages are. Raises `ImageError` when they fill no whole planes."""
         if count < self.frames or count % self.frames:
             raise ImageError(
-                f"{count} raw frames: {self.directions} directions x {self.phases} phases are {self.frames} in each plane, and {count} is no "
-                "multiple of it; give --directions and --phases, or a file with all its planes"
+                f"{count} raw frames: {self.directions} directions x {self.phases} phases are {self.frames} in each plane, and {count} is "
+                "no multiple of it; give --directions and --phases, or a file with all its planes"
             )
         return count // self.frames
 

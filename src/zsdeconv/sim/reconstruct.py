@@ -29,23 +29,24 @@ from zsdeconv.symbols import FWHM_PER_SIGMA, Batch
 FINER = 2
 RADIUS_IN_RESOLUTIONS = 5.4
 """Half width of PSF and margin in units of 1 / cutoff: 2.7 wavelength / NA, as of a theoretical PSF."""
-AXIAL_RADIUS_IN_RESOLUTIONS = {"margin": 1.5, "psf": 4.0}
-"""The same in depth, in units of 1 / axial cutoff. Mirrored planes cost as much as real ones, and show little farther away."""
+AXIAL_RADIUS_IN_RESOLUTIONS = {"margin": 1.5, "psf": 3.0}
+"""The same in depth, in units of 1 / axial cutoff. Mirrored planes cost as much as real ones, and show little farther away; beyond
+the PSF lies less than 1 % of its energy."""
 NOTHING = 1e-6
 """`Dsum` below this is outside all bands."""
-ATTENUATION, ATTENUATION_WIDTH = {2: 0.9, 3: 0.0}, 0.15
-"""Share of order 0 taken out at zero frequency (of a plane; a stack holds the light from out of focus where it belongs), and
-width of the region where it is, in units of the cutoff."""
+ATTENUATION, ATTENUATION_WIDTH = 0.9, 0.15
+"""Share of order 0 taken out at zero frequency, and width of the region where it is, in units of the cutoff. Stacks gain by it
+too: there is light from beyond their ends."""
 
 
 @dataclass(frozen=True, eq=False)
 class BandWeights:
     """How the bands of a parameter set are weighted and what that makes of the object, as functions of frequency.
 
-    `total` is `Dsum = mean over directions of sum_m |c_m|^2 a |H_m|^2(k + m p)`, `apodisation` is `A`: a cosine down to 0 where the
-    widened band ends, 0 outside all bands. It ends at `cutoff + |p|` in a plane (mean of the directions), in depth on an
-    ellipsoid through `cutoff + 2 |p|` and the highest axial frequency. Frequencies are (ky kx) that broadcast, in depth (kz ky kx)
-    with kz along the first axis.
+    `total` is `Dsum = mean over directions of sum_m |c_m|^2 a |H_m|^2(k + m p)`. `apodisation` is `A`, 0 outside all bands: in a plane a
+    cosine down to 0 at `cutoff + |p|` (mean of the directions); in depth a straight line down to 0 on the ellipsoid through
+    `cutoff + 2 |p|` and the highest axial frequency, for after a cosine the rings of H_SIM are half as strong as its core.
+    Frequencies are (ky kx) that broadcast, in depth (kz ky kx) with kz along the first axis.
     """
 
     parameters: SimParameters
@@ -73,8 +74,6 @@ class BandWeights:
         takes nothing of the image: brightness would depend on structure otherwise, and H_SIM have deep negative rings.
         """
         total = self.total(*k_per_um)
-        if self.attenuation == 0:
-            return total, total + wiener**2
         relative = np.divide(self.noise(*k_per_um), total, out=np.ones_like(total), where=total > NOTHING)
         return total, total + wiener**2 * relative
 
@@ -82,11 +81,12 @@ class BandWeights:
         """`A` at frequencies that broadcast."""
         kr, kz = _radial(k_per_um)
         ends = self.detection.cutoff_per_um + float(np.mean([1 / direction.finest_um for direction in self.parameters.directions]))
-        distance = kr / ends
-        if isinstance(self.passing, DeepDetection):
-            distance = np.hypot(distance, kz[0].reshape(-1, *[1] * kr.ndim) / self.passing.axial_end_per_um)
         seen = self._mean_over_bands(k_per_um, self.passing.passes) > 0
-        return np.where(seen & (distance < 1), np.cos(np.pi / 2 * np.minimum(distance, 1)), 0.0)
+        distance = np.minimum(kr / ends, 1)
+        if not isinstance(self.passing, DeepDetection):
+            return np.where(seen & (distance < 1), np.cos(np.pi / 2 * distance), 0.0)
+        along = kz[0].reshape(-1, *[1] * kr.ndim) / self.passing.axial_end_per_um
+        return np.where(seen, 1 - np.minimum(np.hypot(distance, along), 1), 0.0)
 
     @cached_property
     def passing(self) -> Detection | DeepDetection:
@@ -160,19 +160,18 @@ class Reconstruct(Operator):
         detection: Detection | DeepDetection,
         pixel_um: float,
         wiener: float,
-        attenuation: float | None = None,
+        attenuation: float = ATTENUATION,
         z_um: float | None = None,
     ) -> None:
         if not (math.isfinite(wiener) and wiener > 0):
             raise ConfigError(f"Wiener parameter {wiener:g}: it must be positive, 0.1 for bright and 0.4 for dim frames; give --wiener")
-        attenuation = ATTENUATION[detection.rank] if attenuation is None else attenuation
         if not 0 <= attenuation < 1:
             raise ConfigError(f"attenuation {attenuation:g}: it must be 0 or more and less than 1; 0 turns it off")
         require_same_rank(parameters, detection)
         require_fine_pixel(detection, pixel_um, parameters.finest_per_um)
         self.parameters, self.pixel_um, self.wiener = parameters, float(pixel_um), float(wiener)
         self.weights = BandWeights(parameters, detection, attenuation)
-        self._z_um = (step_um(parameters, z_um),) if isinstance(detection, DeepDetection) else ()
+        self._z_um: tuple[float, ...] = (step_um(parameters, z_um),) if isinstance(detection, DeepDetection) else ()
         self.margin_px = math.ceil(RADIUS_IN_RESOLUTIONS / detection.cutoff_per_um / pixel_um)
         self._gain = 1.0
         self._gain = 1 / float(self.otf(*[np.zeros(1)] * detection.rank).squeeze())
@@ -230,7 +229,7 @@ class Reconstruct(Operator):
         """`H_SIM`: what a point becomes, on the fine grid, (y x) or (z y x), sum 1; negative rings are real.
 
         `radius_um` is the half width along y and x, by default 5.4 / cutoff of the detection (2.7 wavelength / NA). Along z it
-        is 4 / axial cutoff.
+        is 3 / axial cutoff.
         """
         radius = RADIUS_IN_RESOLUTIONS / self.weights.detection.cutoff_per_um if radius_um is None else radius_um
         halves = [*self._axial_px("psf"), *[max(1, math.ceil(radius / self.fine_um))] * 2]
@@ -340,8 +339,8 @@ def require_same_rank(parameters: SimParameters, detection: Detection | DeepDete
     """Raise `OpticsError` unless three beams meet an OTF in depth, or two beams one of a plane."""
     if 1 + parameters.orders != detection.rank:
         raise OpticsError(
-            f"pattern of {1 + parameters.orders} beams and a {detection.rank}-D OTF ({detection.otf.source}): two beams take a 2-D one, three "
-            "beams one in depth; give --otf of the right kind, or --na and --wavelength-nm"
+            f"pattern of {1 + parameters.orders} beams and a {detection.rank}-D OTF ({detection.otf.source}): two beams take a 2-D one, "
+            "three beams one in depth; give --otf of the right kind, or --na and --wavelength-nm"
         )
 
 

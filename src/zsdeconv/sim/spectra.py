@@ -145,9 +145,7 @@ class ObjectSpectrum:
         return self.amplitude * np.maximum(k_per_um, self.lowest_per_um) ** self.exponent
 
 
-def object_spectrum(
-    image: np.ndarray, pixel_um: float, detection: Detection | DeepDetection, z_um: float | None = None
-) -> ObjectSpectrum:
+def object_spectrum(image: np.ndarray, pixel_um: float, detection: Detection | DeepDetection, z_um: float | None = None) -> ObjectSpectrum:
     """The object's spectrum from a wide-field `image` (y x) or stack (z y x): a power law of `|k|` through rings (shells) of the
     spectrum, noise and OTF taken off.
 

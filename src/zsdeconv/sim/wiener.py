@@ -21,7 +21,7 @@ def choose_wiener(
     parameters: SimParameters,
     detection: Detection | DeepDetection,
     pixel_um: float,
-    attenuation: float | None = None,
+    attenuation: float = ATTENUATION,
     z_um: float | None = None,
 ) -> float:
     """The `w` that minimises the expected squared error of the reconstruction of `frames` (frame *zyx, ADU above offset).
@@ -53,7 +53,7 @@ def choose_wiener(
     found = object_spectrum(np.tensordot(gains / len(frames), frames, 1), pixel_um, detection, step)
     if not found.seen:
         return high
-    weights = BandWeights(parameters, detection, ATTENUATION[detection.rank] if attenuation is None else attenuation)
+    weights = BandWeights(parameters, detection, attenuation)
     k = _frequencies(weights)
     object_power = found(np.sqrt(sum(axis**2 for axis in k)))
     passed, apodised = found.noise * weights.noise(*k), weights.apodisation(*k) ** 2
