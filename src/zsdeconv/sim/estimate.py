@@ -38,8 +38,8 @@ SMOOTHED = {2: 0.0, 3: 1.0}
 """What is added under the root of the weights, in units of the OTF's `level` squared."""
 MIRRORED = 0.6
 """Share of its height that the peak of a direction may have at the opposite wave vector too, before the phases are doubted."""
-FLAT = 0.03
-"""A peak of smaller modulation depth than this is no pattern: traces of order 0 in the band of order 1 make as much."""
+FLAT = {1: (0.03,), 2: (0.1, 0.03)}
+"""A peak of smaller modulation depths than these (of each order of so many) is no pattern: traces of order 0 make as much."""
 UNLIKE = 1.25
 """No microscope makes stripes of one direction so many times wider than those of another."""
 DOUBLED_RAD = 0.7
@@ -413,18 +413,21 @@ def _refuse_unfound(seen: list[_Sighting]) -> None:
 def _refuse_odd(directions: tuple[Direction, ...], peaks: tuple[Peak, ...]) -> None:
     """Raise `ImageError` for a peak that is no pattern: of hardly any depth, or of another period than the other directions."""
     advice = "give --angles-deg and --period-um, or the parameters of a brighter data set"
+    if directions[0].orders == 2:
+        advice = f"check --order and --otf, {advice}"
     for (number, one), (last, other) in itertools.combinations(enumerate(directions, 1), 2):
         if _same(one.p_per_um, other.p_per_um):
             raise ImageError(
-                f"directions {number} and {last} show the same stripes ({one.angle_deg:.1f} and {other.angle_deg:.1f} degrees); check --order, "
-                "--directions and --phases, and that all directions were recorded"
+                f"directions {number} and {last} show the same stripes ({one.angle_deg:.1f} and {other.angle_deg:.1f} degrees); check "
+                "--order, --directions and --phases, and that all directions were recorded"
             )
     periods = [direction.period_um for direction in directions]
     usual = float(np.median(periods))
     for number, (period, peak) in enumerate(zip(periods, peaks, strict=True), 1):
         where = f"no pattern found in direction {number} of {len(peaks)}: the best fit has"
-        if peak.depths[-1] < FLAT:
-            raise ImageError(f"{where} a modulation depth of {peak.depths[-1]:.2g} (limit {FLAT:g}); {advice}")
+        for depth, limit in zip(peak.depths, FLAT[len(peak.depths)], strict=True):
+            if depth < limit:
+                raise ImageError(f"{where} a modulation depth of {depth:.2g} (limit {limit:g}); {advice}")
         if len(peaks) > 2 and not 1 / UNLIKE < period / usual < UNLIKE:
             raise ImageError(f"{where} a period of {period:.3g} um, the others {usual:.3g} um (limit {UNLIKE:g} times); {advice}")
 

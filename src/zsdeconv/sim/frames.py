@@ -76,5 +76,6 @@ def _page_axis(sizes: Mapping[str, int], layout: Layout, named: bool) -> str | N
     others = [axis for axis in sizes if axis in "ZCT"]
     alike = [axis for axis in others if sizes[axis] == layout.frames]
     if not alike and layout.phases >= FIVE_BANDS:
-        alike = [axis for axis in others if sizes[axis] > 1]
+        long = [axis for axis in others if sizes[axis] > 1]
+        alike = long if len(long) == 1 else [axis for axis in long if sizes[axis] % layout.frames == 0]
     return alike[0] if len(alike) == 1 else None

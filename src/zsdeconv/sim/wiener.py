@@ -9,8 +9,10 @@ from zsdeconv.sim.patterns import SimParameters
 from zsdeconv.sim.reconstruct import ATTENUATION, BandWeights, require_same_rank, step_um
 from zsdeconv.sim.spectra import object_spectrum
 
-WIENER_RANGE = {2: (0.05, 0.5), 3: (0.002, 0.1)}
-"""Of planes and of stacks. Below, any error of the pattern is amplified; above, hardly more than a wide-field image is left."""
+WIENER_RANGE = (0.05, 0.5)
+"""Below, any error of the pattern is amplified; above, hardly more than a wide-field image is left."""
+DEEP_WIENER_RANGE = (0.002, 0.1)
+"""The same of stacks, whose OTF is smaller: it shares the light of a point among many planes."""
 _CANDIDATES = 47
 _SIDE = 65
 _AXIAL_SIDE = 20
@@ -45,7 +47,7 @@ def choose_wiener(
     0.5
     """
     require_same_rank(parameters, detection)
-    low, high = WIENER_RANGE[detection.rank]
+    low, high = WIENER_RANGE if detection.rank == 2 else DEEP_WIENER_RANGE
     gains = np.empty(len(frames))
     for numbers, direction in zip(parameters.layout.numbers, parameters.directions, strict=True):
         gains[numbers] = direction.gains
