@@ -371,13 +371,14 @@ def test_a_point_becomes_the_psf(place_px: tuple[float, float, float]) -> None:
 
 
 def test_the_psf_in_depth() -> None:
-    psf = Reconstruct(three_beams(), DETECTION, DEEP_PIXEL_UM, 0.01).psf()
-    for psf in (psf, *(Reconstruct(three_beams(), DETECTION, DEEP_PIXEL_UM, w).psf() for w in DEEP_WIENER_RANGE)):
+    psfs = [Reconstruct(three_beams(), DETECTION, DEEP_PIXEL_UM, w).psf() for w in (0.01, *DEEP_WIENER_RANGE)]
+    for psf in psfs:
         assert psf.spacing_um == (DEEP_Z_UM, DEEP_PIXEL_UM / 2, DEEP_PIXEL_UM / 2)
         assert all(n % 2 for n in psf.values.shape) and psf.values.sum() == pytest.approx(1)
         np.testing.assert_array_equal(psf.values, psf.values[::-1, ::-1, ::-1])
         assert -psf.values[psf.values < 0].sum() < 0.5 * psf.values[psf.values > 0].sum()  # a `Psf` may not have more
     wide = Reconstruct(three_beams(), DETECTION, DEEP_PIXEL_UM, DEEP_WIENER_RANGE[1]).psf(1.8)
+    psf = psfs[-1]
     half = [n // 2 for n in psf.values.shape]
     inner = wide.values[:, wide.values.shape[1] // 2 - half[1] :, wide.values.shape[2] // 2 - half[2] :]
     inner = inner[:, : psf.values.shape[1], : psf.values.shape[2]]

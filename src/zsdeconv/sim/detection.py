@@ -53,9 +53,9 @@ class Detection:
         """`H` at frequencies of any shape (cycles per micrometre), the same for every order of the pattern."""
         return np.where(k_per_um < self.cutoff_per_um, self.otf.at(k_per_um).clip(0), 0.0)
 
-    def passes(self, k_per_um: np.ndarray, order: int = 0) -> np.ndarray:
-        """Whether a frequency lies below the cutoff."""
-        return k_per_um < self.cutoff_per_um
+    def passes(self, inside: np.ndarray, order: int) -> np.ndarray:
+        """Whether a frequency is passed that is `inside` the cutoff or not: that is all there is in a plane."""
+        return inside
 
     def under(self, p_per_um: float) -> Detection:
         """The detection under a pattern of frequency `p_per_um`: in a plane, itself."""
@@ -122,10 +122,10 @@ class DeepDetection:
         found[:, inside] = (1 - part) * profiles[:, below] + part * profiles[:, below + 1]
         return found
 
-    def passes(self, k_per_um: np.ndarray, order: int, kz_per_um: np.ndarray) -> np.ndarray:
-        """Whether a frequency lies below the cutoffs of an order."""
+    def passes(self, inside: np.ndarray, order: int, kz_per_um: np.ndarray) -> np.ndarray:
+        """Whether a frequency (kz ...) is passed that is `inside` the lateral cutoff or not: the axial one of the order decides."""
         end = self.axial_end_per_um if order == 1 else self.axial_cutoff_per_um
-        return (np.abs(kz_per_um) < end).reshape(-1, *[1] * k_per_um.ndim) & (k_per_um < self.cutoff_per_um)
+        return (np.abs(kz_per_um) < end).reshape(-1, *[1] * inside.ndim) & inside
 
     def _profiles(self, order: int, kz_per_um: np.ndarray) -> np.ndarray:
         """Radial functions (kz kr) of an order, real where the OTF is."""

@@ -8,7 +8,7 @@ Nothing in it depends on the values of the frames, nothing is clipped: noise of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,7 +23,7 @@ from zsdeconv.physics.kernel import Psf
 from zsdeconv.physics.operators import Operator, fast_length
 from zsdeconv.physics.psf_check import fwhms_um
 from zsdeconv.sim.detection import DeepDetection, Detection, require_fine_pixel
-from zsdeconv.sim.patterns import Direction, SimParameters
+from zsdeconv.sim.patterns import SimParameters
 from zsdeconv.symbols import FWHM_PER_SIGMA, Batch
 
 FINER = 2
@@ -60,11 +60,11 @@ class BandWeights:
 
     def total(self, *k_per_um: np.ndarray) -> np.ndarray:
         """`Dsum` at frequencies that broadcast."""
-        return self._mean_over_bands(k_per_um, lambda kr, order, *kz: self._dip(kr) * np.abs(self.passing(kr, order, *kz)) ** 2)
+        return self._sums(k_per_um)[0]
 
     def noise(self, *k_per_um: np.ndarray) -> np.ndarray:
         """The same sum of `|c_m|^2 a^2 |H_m|^2`, `N`: the power of noise before the last filter, in units of that of a band."""
-        return self._mean_over_bands(k_per_um, lambda kr, order, *kz: np.abs(self._dip(kr) * self.passing(kr, order, *kz)) ** 2)
+        return self._sums(k_per_um)[1]
 
     def regularised(self, wiener: float, *k_per_um: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`Dsum`, and `Dsum + w^2 N / Dsum`, what the last filter divides by.
@@ -73,15 +73,15 @@ class BandWeights:
         `Dsum + w^2`. With it `w^2` shrinks where the bands were attenuated, so that attenuation shifts weight between bands but
         takes nothing of the image: brightness would depend on structure otherwise, and H_SIM have deep negative rings.
         """
-        total = self.total(*k_per_um)
-        relative = np.divide(self.noise(*k_per_um), total, out=np.ones_like(total), where=total > NOTHING)
+        total, noise = self._sums(k_per_um)
+        relative = np.divide(noise, total, out=np.ones_like(total), where=total > NOTHING)
         return total, total + wiener**2 * relative
 
     def apodisation(self, *k_per_um: np.ndarray) -> np.ndarray:
         """`A` at frequencies that broadcast."""
         kr, kz = _radial(k_per_um)
         ends = self.detection.cutoff_per_um + float(np.mean([1 / direction.finest_um for direction in self.parameters.directions]))
-        seen = self._mean_over_bands(k_per_um, self.passing.passes) > 0
+        seen = self._seen(k_per_um)
         distance = np.minimum(kr / ends, 1)
         if not isinstance(self.passing, DeepDetection):
             return np.where(seen & (distance < 1), np.cos(np.pi / 2 * distance), 0.0)
@@ -97,22 +97,34 @@ class BandWeights:
         width = ATTENUATION_WIDTH * self.detection.cutoff_per_um
         return 1 - self.attenuation * np.exp(-((kr / width) ** 2) / 2)
 
-    def _mean_over_bands(self, k: Sequence[np.ndarray], of: Callable[..., np.ndarray]) -> np.ndarray:
-        """Mean over the directions of the sum over the orders of `|c_m|^2 of(|k + m p|, |m|, kz)`."""
-        *kz, ky, kx = k
-        total = 0.0
-        for direction, m, c in self._sidebands():
-            shifted = ky + m * direction.p_per_um[0], kx + m * direction.p_per_um[1]
-            kr, along = _radial((*kz, *shifted))
-            total = total + abs(c) ** 2 * of(kr, abs(m), *along)
-        kr, along = _radial(k)
-        return of(kr, 0, *along) + total / len(self.parameters.directions)
+    def _sums(self, k: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """`Dsum` and `N`: means over the directions of sums over the bands."""
+        kr, kz = _radial(k)
+        total, noise = (np.zeros([*map(len, kz), *kr.shape]) for _ in range(2))
+        for order, power, shifted in self._bands(k):
+            kr, kz = _radial(shifted)
+            one = power * self._dip(kr) * np.abs(self.passing(kr, order, *kz)) ** 2
+            total += one
+            noise += self._dip(kr) * one
+        return total, noise
 
-    def _sidebands(self) -> Iterator[tuple[Direction, int, complex]]:
-        """Direction, order and strength of each band but the central one."""
-        for direction in self.parameters.directions:
+    def _seen(self, k: Sequence[np.ndarray]) -> np.ndarray:
+        """Whether a frequency lies in any band."""
+        inside: dict[int, np.ndarray] = {}
+        for order, _, shifted in self._bands(k):
+            inside[order] = inside.get(order, np.zeros(1, bool)) | (_radial(shifted)[0] < self.passing.cutoff_per_um)
+        return np.any([self.passing.passes(mask, order, *_radial(k)[1]) for order, mask in inside.items()], axis=0)
+
+    def _bands(self, k: Sequence[np.ndarray]) -> Iterator[tuple[int, float, tuple[np.ndarray, ...]]]:
+        """Order, `|c_m|^2` over the number of directions, and `k + m p` of each band; the central one, which all share, first."""
+        *kz, ky, kx = k
+        yield 0, 1.0, (*kz, ky, kx)
+        directions = self.parameters.directions
+        for direction in directions:
             for order, c in enumerate(direction.strengths, 1):
-                yield from ((direction, order, c), (direction, -order, c))
+                for m in (order, -order):
+                    shifted = ky + m * direction.p_per_um[0], kx + m * direction.p_per_um[1]
+                    yield order, abs(c) ** 2 / len(directions), (*kz, *shifted)
 
 
 def _radial(k_per_um: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -182,9 +194,9 @@ class Reconstruct(Operator):
         x = x.to(_working(kind))
         tables = self._tables_for(shape, x)
         bands = torch.einsum("nf,bf...->bn...", self._mixing(origin_px, x), x)
-        image = x.new_zeros(())
+        image = x.new_zeros((len(x), 1, *tables.fine_sizes))
         for number, carrier in enumerate(tables.carriers):
-            image = image + self._band(bands[:, number, None], tables, self._order(number)) * carrier
+            image.addcmul_(self._band(bands[:, number, None], tables, self._order(number)), carrier)
         axes = tuple(range(2, x.ndim))
         image = torch.fft.irfftn(torch.fft.rfftn(image, dim=axes) * tables.filter, s=tables.fine_sizes, dim=axes)
         factors = blocks.lateral(len(shape), FINER)
@@ -249,12 +261,12 @@ class Reconstruct(Operator):
         spectrum = torch.fft.rfftn(band, dim=axes) * tables.lenses[order]
         if len(axes) == 3:
             spectrum = torch.fft.ifft(spectrum, dim=2)
-        return FINER**2 * torch.fft.irfft2(_padded(spectrum), s=tables.fine_sizes[-2:])
+        return _on_fine_grid(spectrum)
 
     def _band_adjoint(self, image: Tensor, tables: _Tables, order: int) -> Tensor:
         """Transpose of `_band`, but for the mirroring."""
         axes = tuple(range(2, image.ndim))
-        spectrum = _restricted(torch.fft.rfft2(image))
+        spectrum = _from_fine_grid(image)
         if len(axes) == 3:
             spectrum = torch.fft.fft(spectrum, dim=2)
         return torch.fft.irfftn(spectrum * tables.lenses[order].conj(), s=tables.sizes, dim=axes)
@@ -298,13 +310,19 @@ class Reconstruct(Operator):
         fine_sizes = [factor * n for factor, n in zip(blocks.lateral(len(shape), FINER), sizes, strict=True)]
         k = _half_frequencies(sizes, (*self._z_um, self.pixel_um, self.pixel_um))
         lenses = [_even_at_nyquist(self.weights.lens(order, *k)) for order in range(1 + self.parameters.orders)]
-        k = _half_frequencies(fine_sizes, self.fine_spacing_um)
-        last = self._gain * self.weights.apodisation(*k) / self.weights.regularised(self.wiener, *k)[1]
-        # A frequency and its opposite share the place at Nyquist, where the filter could not be even.
-        last[..., fine_sizes[-2] // 2, :], last[..., -1] = 0.0, 0.0
+        last = self._last_filter(fine_sizes)
         carriers = self._carriers(sizes[-2:], margins[-2:])
         first = [torch.from_numpy(lens) for lens in lenses]
         return _Tables(tuple(sizes), tuple(margins), tuple(fine_sizes), first, torch.from_numpy(last), torch.from_numpy(carriers))
+
+    def _last_filter(self, fine_sizes: Sequence[int]) -> np.ndarray:
+        """`W` on the half-spectrum of the fine grid. It is even along z, and computed for one half of it."""
+        *kz, ky, kx = _half_frequencies(fine_sizes, self.fine_spacing_um)
+        half = [axis[: len(axis) // 2 + 1] for axis in kz]
+        found = self._gain * self.weights.apodisation(*half, ky, kx) / self.weights.regularised(self.wiener, *half, ky, kx)[1]
+        # A frequency and its opposite share the place at Nyquist, where the filter could not be even.
+        found[..., fine_sizes[-2] // 2, :], found[..., -1] = 0.0, 0.0
+        return np.concatenate([found, found[-2:0:-1]]) if kz else found
 
     def _carriers(self, sizes: Sequence[int], margins: Sequence[int]) -> np.ndarray:
         """1, then cosine and sine of `2 pi m p.x` for each direction and order (band y x), with x = 0 at the first pixel of the frame."""
@@ -384,21 +402,22 @@ def _even_at_nyquist(lens: np.ndarray) -> np.ndarray:
     return lens
 
 
-def _padded(spectrum: Tensor) -> Tensor:
-    """Half-spectrum (... ky kx, even sizes) on the twice finer grid, without its Nyquist frequencies."""
+def _on_fine_grid(spectrum: Tensor) -> Tensor:
+    """The image (... 2y 2x) of a half-spectrum of planes (... ky kx, even sizes) on the twice finer grid, without Nyquist frequencies."""
     height, width = spectrum.shape[-2] // 2, spectrum.shape[-1] - 1
-    padded = spectrum.new_zeros((*spectrum.shape[:-2], 4 * height, 2 * width + 1))
-    padded[..., :height, :width] = spectrum[..., :height, :width]
-    padded[..., 1 - height :, :width] = spectrum[..., 1 - height :, :width]
-    return padded
+    padded = spectrum.new_zeros((*spectrum.shape[:-2], 4 * height, width))
+    padded[..., :height, :] = spectrum[..., :height, :width]
+    padded[..., 1 - height :, :] = spectrum[..., 1 - height :, :width]
+    return torch.fft.irfft(torch.fft.ifft(padded, dim=-2), n=4 * width) * FINER**2
 
 
-def _restricted(spectrum: Tensor) -> Tensor:
-    """Transpose of `_padded`."""
-    height, width = spectrum.shape[-2] // 4, (spectrum.shape[-1] - 1) // 2
+def _from_fine_grid(image: Tensor) -> Tensor:
+    """The half-spectrum (... ky kx) of what the raw grid holds of an image (... 2y 2x)."""
+    height, width = image.shape[-2] // 4, image.shape[-1] // 4
+    spectrum = torch.fft.fft(torch.fft.rfft(image)[..., :width], dim=-2)
     kept = spectrum.new_zeros((*spectrum.shape[:-2], 2 * height, width + 1))
-    kept[..., :height, :width] = spectrum[..., :height, :width]
-    kept[..., 1 - height :, :width] = spectrum[..., 1 - height :, :width]
+    kept[..., :height, :width] = spectrum[..., :height, :]
+    kept[..., 1 - height :, :width] = spectrum[..., 1 - height :, :]
     return kept
 
 
