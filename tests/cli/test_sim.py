@@ -8,11 +8,11 @@ import tifffile
 import torch
 import yaml
 
-from sim.simulator import KC, PIXEL_UM, record, stripes
+from sim.simulator import DEEP_PIXEL_UM, DEEP_Z_UM, EXCITATION_UM, KC, PIXEL_UM, record, record_stack, stripes, three_beams
 from zsdeconv.io import read, read_provenance
 from zsdeconv.physics.optics import Optics
-from zsdeconv.sim.detection import detection_of
-from zsdeconv.sim.patterns import read_parameters
+from zsdeconv.sim.detection import deep_detection_of, detection_of
+from zsdeconv.sim.patterns import Layout, read_parameters
 from zsdeconv.sim.reconstruct import Reconstruct
 
 LENS = ("--na", 1.3, "--wavelength-nm", 525)
@@ -123,3 +123,74 @@ def test_what_is_refused(zs, raw, counts, save, tmp_path):
     (tmp_path / "sim.yaml").write_text(yaml.safe_dump(settings | {"directions": 3}))
     assert "sim estimate" in zs(*reconstruct).error
     assert not (tmp_path / "out.ome.tif").exists()
+
+
+# stacks
+
+
+DEEP_LENS = ("--na", 1.3, "--wavelength-nm", 525, "--immersion-ri", 1.406, "--excitation-nm", 1e3 * EXCITATION_UM)
+DEEP = (*DEEP_LENS, "--phases", 5, "--background", 100)
+
+
+@pytest.fixture(scope="module")
+def stack():
+    """Camera frames (frame z y x) under three beams: 200 photons, offset 100."""
+    frames = record_stack(three_beams(), 200, np.random.default_rng(0), (7, 72, 76)).frames
+    return np.rint(frames + 100).clip(0).astype(np.uint16)
+
+
+def test_a_stack_of_nameless_pages(zs, stack, tmp_path):
+    raw, parameters, output = (tmp_path / name for name in ("raw.tif", "sim.yaml", "out.ome.tif"))
+    tifffile.imwrite(raw, Layout(3, 5, "direction-z-phase").pages(stack), photometric="minisblack")
+    sizes = ("--pixel-um", DEEP_PIXEL_UM, "--z-um", DEEP_Z_UM)
+    done = zs("sim", "estimate", raw, "-o", parameters, *DEEP, *sizes, "--order", "direction-z-phase")
+    assert done.code == 0 and re.search(r"^direction 3 .* period 0\.22\d+ um, depth 1\.\d+ and 0\.\d+", done.out, re.MULTILINE)
+    found = read_parameters(parameters)
+    assert (found.order, found.z_um, found.orders) == ("direction-z-phase", DEEP_Z_UM, 2)
+    assert found.made_from["optics"]["excitation_nm"] == pytest.approx(488)
+
+    command = ("sim", "reconstruct", raw, "-o", output, "--sim-parameters", parameters, "--wiener", 0.01)
+    assert zs(*command, "--json").json["wiener"] == 0.01
+    image = read(output)
+    assert image.axes == "ZYX" and image.sizes == {"Z": 7, "Y": 144, "X": 152} and image.data.dtype == np.float32
+    assert [image.spacing_um[axis] for axis in "ZYX"] == pytest.approx([DEEP_Z_UM, DEEP_PIXEL_UM / 2, DEEP_PIXEL_UM / 2])
+    operator = Reconstruct(found, deep_detection_of(Optics(1.3, 525, 1.406), 488), DEEP_PIXEL_UM, 0.01)
+    expected = operator(torch.from_numpy(stack.astype(np.float32) - 100)[None])[0, 0].numpy()
+    np.testing.assert_allclose(image.data, expected, atol=1e-4 * np.abs(expected).max())  # float32
+    assert "0.15" in zs(*command, "--z-um", 0.2, "--overwrite").error
+    tifffile.imwrite(raw, Layout(3, 5, "direction-z-phase").pages(stack)[:-1], photometric="minisblack")
+    assert re.search(r"104 raw frames: .*15 in each plane", zs(*command, "--overwrite").error)
+
+
+def test_stacks_with_named_axes_and_over_time(zs, stack, save, tmp_path):
+    pages = Layout(3, 5).pages(stack)
+    flat = save("flat.ome.tif", pages, DEEP_PIXEL_UM, axes="ZYX")
+    named = save("named.tif", np.moveaxis(stack, 0, 1), DEEP_PIXEL_UM, axes="ZCYX")
+    movie = save("movie.ome.tif", np.stack([pages, pages]), DEEP_PIXEL_UM, axes="TZYX")
+    images = []
+    for path, axes in ((flat, ()), (named, ("--axes", "ZPYX")), (movie, ())):
+        output = tmp_path / f"{path.stem}.out.tif"
+        done = zs("sim", "reconstruct", path, "-o", output, *DEEP, *axes, "--pixel-um", DEEP_PIXEL_UM, "--z-um", DEEP_Z_UM)
+        assert done.code == 0 and "(from the noise)" in done.out
+        images.append(read(output))
+    assert images[2].sizes == {"T": 2, "Z": 7, "Y": 144, "X": 152}
+    for data in (images[1].data, images[2].data[0], images[2].data[1]):
+        np.testing.assert_allclose(data, images[0].data, atol=1e-4 * np.abs(images[0].data).max())  # float32
+
+
+def test_what_is_refused_of_stacks(zs, stack, save, shared, tmp_path):
+    path = save("raw.ome.tif", Layout(3, 5).pages(stack), DEEP_PIXEL_UM, axes="ZYX")
+    command = ("sim", "estimate", path, "-o", tmp_path / "sim.yaml", "--pixel-um", DEEP_PIXEL_UM)
+    sized = (*command, "--z-um", DEEP_Z_UM)
+    assert "--z-um" in zs(*command, *DEEP).error
+    assert "105 planes" in zs(*sized, *DEEP_LENS[:4]).error  # three phases: no stack
+    assert re.search("105 raw frames: 3 directions x 6 phases are 18", zs(*sized, *DEEP, "--phases", 6).error)
+    assert "give --order z-direction-phase" in zs(*sized, *DEEP, "--order", "direction-z-phase").error
+    flat, deep = shared / "realdata/sim/otf2d/TIRF488_cam1_0_z30_OTF2d.mrc", shared / "realdata/sim/threebeam_otf.dv"
+    assert "for a stack under three beams" in zs(*sized, "--phases", 5, "--otf", flat).error
+    assert "leave out one" in zs(*sized, "--phases", 5, "--otf", deep, "--excitation-nm", 488).error
+    assert "--excitation-nm 0.488" not in zs(*sized, *DEEP[2:], "--na", 1.3, "--excitation-nm", 0.488).out
+    plane = save("plane.ome.tif", stack[:9, 0], DEEP_PIXEL_UM, axes="ZYX")
+    assert "only the planes of a stack" in zs("sim", "estimate", plane, *command[3:], *DEEP_LENS).error
+    assert "a 2-D radial OTF" in zs("sim", "estimate", plane, *command[3:], "--otf", deep).error
+    assert not (tmp_path / "sim.yaml").exists()

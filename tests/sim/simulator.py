@@ -79,3 +79,77 @@ def record(
     scale = photons / np.percentile(frames, 99.8)
     clean = scale * frames.clip(0) * (1 if brightness is None else brightness[:, None, None])
     return Recording(rng.poisson(clean) + rng.normal(0, read, clean.shape), clean, scale * scene[inner])
+
+
+DEEP_OPTICS = Optics(1.3, 525, 1.406)
+DEEP_PIXEL_UM, DEEP_Z_UM, EXCITATION_UM = 0.07, 0.15, 0.488
+
+
+def three_beams(
+    finest_um: float = 0.225,
+    angles_rad: tuple[float, ...] = (0.31, 1.29, 2.47),
+    contrasts: tuple[float, ...] = (0.9, 0.7, 0.8),
+    order: str = "direction-phase",
+) -> SimParameters:
+    """Patterns of three equal beams, of asymmetric angles, unlike contrasts and phases that are nowhere 0."""
+    p = 0.5 / finest_um
+    directions = tuple(
+        Direction(
+            (p * np.sin(a), p * np.cos(a)), 4 / 3 * m, 0.7 - 1.9 * n, nominal_phases_rad(5), (1.0,) * 5, 0, 2 / 3 * m, 2 * (0.7 - 1.9 * n)
+        )
+        for n, (a, m) in enumerate(zip(angles_rad, contrasts, strict=True))
+    )
+    return SimParameters(directions, DEEP_PIXEL_UM, order, z_um=DEEP_Z_UM)  # pyright: ignore[reportArgumentType]
+
+
+def beat_per_um(finest_um: float) -> float:
+    """Beat of order 1 along the axis, from the three wave vectors of the beams."""
+    n = DEEP_OPTICS.ri / EXCITATION_UM
+    return n - np.sqrt(n**2 - (0.5 / finest_um) ** 2)
+
+
+def focal_stack(planes: int, side: int, pixel_um: float) -> np.ndarray:
+    """Intensity (z y x, the focus first) of a point through a uniform pupil, by plane waves on a periodic grid; sum 1."""
+    k = np.hypot(*np.meshgrid(*[np.fft.fftfreq(side, pixel_um)] * 2, indexing="ij"))
+    na, um, index = DEEP_OPTICS.na, 1e-3 * DEEP_OPTICS.wavelength_nm, DEEP_OPTICS.ri
+    along = np.sqrt(np.maximum((index / um) ** 2 - k**2, 0))
+    z = DEEP_Z_UM * planes * np.fft.fftfreq(planes)
+    stack = np.abs(np.fft.ifft2((k < na / um) * np.exp(2j * np.pi * z[:, None, None] * along))) ** 2
+    return stack / stack.sum()
+
+
+def tangle(shape: tuple[int, int, int], rng: np.random.Generator, lines: int = 60) -> np.ndarray:
+    """Straight fluorescent lines of any direction through a periodic volume (z y x)."""
+    volume, um = np.zeros(shape), np.array([DEEP_Z_UM, DEEP_PIXEL_UM / 2, DEEP_PIXEL_UM / 2])
+    for _ in range(lines):
+        start, way = rng.uniform(0, 1, 3) * shape * um, rng.normal(size=3) * (0.4, 1, 1)
+        place = start + np.arange(0, 4, 0.02)[:, None] * way / np.hypot.reduce(way)
+        np.add.at(volume, tuple((np.rint(place / um).astype(int) % shape).T), 1.0)
+    return volume
+
+
+def record_stack(
+    parameters: SimParameters, photons: float, rng: np.random.Generator, zyx_shape: tuple[int, int, int] = (11, 96, 90), read: float = 2.0
+) -> Recording:
+    """Frames (frame z y x) of a volume that goes on beyond the stack on all sides: a larger periodic one is imaged, and cut."""
+    nz, ny, nx = zyx_shape
+    above, side = 9, 2 * max(ny, nx) + 40
+    scene = tangle((nz + 2 * above, side, side), rng)
+    psf = focal_stack(len(scene), side, DEEP_PIXEL_UM / 2)
+    z = DEEP_Z_UM * len(scene) * np.fft.fftfreq(len(scene))
+    beat = np.cos(2 * np.pi * beat_per_um(parameters.directions[0].finest_um) * z)
+    even, beating = (np.fft.fftn(kernel).astype(np.complex64) for kernel in (psf, psf * beat[:, None, None]))
+    lenses = [even, beating, even]
+    place = DEEP_PIXEL_UM / 2 * (np.arange(side) - 20)
+    inner = np.s_[above : above + nz, 20 : 20 + 2 * ny, 20 : 20 + 2 * nx]
+    frames = np.empty((parameters.layout.frames, *zyx_shape))
+    for numbers, direction in zip(parameters.layout.numbers, parameters.directions, strict=True):
+        turn = 2 * np.pi * np.add.outer(direction.p_per_um[0] * place, direction.p_per_um[1] * place)
+        waves = [(scene * np.exp(1j * m * turn)).astype(np.complex64) for m in range(3)]
+        bands = [np.fft.ifftn(np.fft.fftn(wave) * lens)[inner][:, ::2, ::2] for wave, lens in zip(waves, lenses, strict=True)]
+        for number, step in zip(numbers, direction.phases_rad, strict=True):
+            sides = [2 * c * np.exp(1j * m * step) * bands[m] for m, c in enumerate(direction.strengths, 1)]
+            frames[number] = bands[0].real + sum(side.real for side in sides)
+    scale = photons / np.percentile(frames, 99.8)
+    clean = scale * frames.clip(0)
+    return Recording(rng.poisson(clean) + rng.normal(0, read, clean.shape), clean, scale * scene[inner])

@@ -17,27 +17,33 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zsdeconv.image import Image
-    from zsdeconv.sim.detection import Detection
+    from zsdeconv.sim.detection import DeepDetection, Detection
     from zsdeconv.sim.estimate import Estimation
     from zsdeconv.sim.patterns import Layout, SimParameters
 
 sim = typer.Typer(help="Structured illumination: estimate the pattern, reconstruct the image.")
 
-Raw = Annotated[Path, typer.Argument(metavar="RAW", help="raw frames: directions x phases", show_default=False)]
+Raw = Annotated[Path, typer.Argument(metavar="RAW", help="raw frames: directions x phases, of a stack x planes", show_default=False)]
 Directions = Annotated[int | None, typer.Option("--directions", help="directions of the pattern [default: 3]")]
-Phases = Annotated[int | None, typer.Option("--phases", help="phases of each direction [default: 3]")]
+Phases = Annotated[int | None, typer.Option("--phases", help="phases of each direction; a stack under three beams has 5 [default: 3]")]
 FrameOrder = Annotated[
     str | None,
     typer.Option(
-        "--order", help="direction-phase (all phases of a direction, then the next) or phase-direction [default: direction-phase]"
+        "--order",
+        help="what changes slowest, first: direction-phase (all phases of a direction, then the next) or phase-direction; of a stack also "
+        "direction-z-phase, z-direction-phase ... [default: direction-phase, plane by plane]",
     ),
 ]
 AnglesDeg = Annotated[
     str | None, typer.Option("--angles-deg", metavar="A,B,C", help="about how the wave vectors lie, degrees from +x towards +y (down)")
 ]
-PeriodUm = Annotated[float | None, typer.Option("--period-um", help="about how far the stripes are apart, micrometres")]
+PeriodUm = Annotated[float | None, typer.Option("--period-um", help="about how far the finest stripes are apart, micrometres")]
+ExcitationNm = Annotated[
+    float | None, typer.Option("--excitation-nm", help="laser, nanometres; of stacks [default: 0.93 x --wavelength-nm]")
+]
 LAYOUT = ("directions", "phases", "order")
 FOUND = ("angles_deg", "period_um")
+OPTICS = ("na", "wavelength_nm", "immersion_ri", "excitation_nm", "otf")
 
 
 @sim.command("estimate")
@@ -48,8 +54,10 @@ def estimate(
     na: options.Na = None,
     wavelength_nm: options.WavelengthNm = None,
     immersion_ri: options.ImmersionRi = None,
+    excitation_nm: ExcitationNm = None,
     otf: options.Otf = None,
     pixel_um: options.PixelUm = None,
+    z_um: options.ZUm = None,
     axes: options.Axes = None,
     background: options.Background = None,
     directions: Directions = None,
@@ -61,7 +69,11 @@ def estimate(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure the illumination pattern on raw frames: wave vectors, modulation depths, phases and frame gains, with their scores."""
+    """Measure the illumination pattern on raw frames: wave vectors, modulation depths, phases and frame gains, with their scores.
+
+    With --phases 5 or more, a file of more pages than directions x phases is a stack under three beams; its planes are --z-um
+    apart, and --order says how planes, directions and phases follow each other. An --otf of a stack holds three orders.
+    """
     given = locals()
     from zsdeconv.cli.results import refuse_existing
     from zsdeconv.io import atomic_path
@@ -71,7 +83,7 @@ def estimate(
         raise ConfigError(f"plot {plot}: {plot.suffix or 'no ending'}, it must be one of {', '.join(PLOT_FORMATS)}; rename it with --plot")
     refuse_existing([path for path in (output, plot) if path is not None], overwrite)
     layout = _layout(given)
-    image = _read(raw, axes, pixel_um, layout)
+    image = _read(raw, given, layout)
     found = _estimated(image, layout, given)
     with atomic_path(output, overwrite) as temporary:
         temporary.write_text(found.parameters.to_yaml(), encoding="utf-8")
@@ -92,13 +104,16 @@ def reconstruct(
         Path | None, typer.Option("--sim-parameters", metavar="FILE", help="from `sim estimate` [default: estimated on RAW]")
     ] = None,
     wiener: Annotated[
-        float | None, typer.Option("--wiener", metavar="W", help="about 0.1 for bright, 0.4 for dim frames [default: from the noise]")
+        float | None,
+        typer.Option("--wiener", metavar="W", help="about 0.1 for bright, 0.4 for dim frames, a tenth of stacks [default: from the noise]"),
     ] = None,
     na: options.Na = None,
     wavelength_nm: options.WavelengthNm = None,
     immersion_ri: options.ImmersionRi = None,
+    excitation_nm: ExcitationNm = None,
     otf: options.Otf = None,
     pixel_um: options.PixelUm = None,
+    z_um: options.ZUm = None,
     axes: options.Axes = None,
     background: options.Background = None,
     directions: Directions = None,
@@ -110,7 +125,10 @@ def reconstruct(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Reconstruct raw frames, linearly, on the twice finer grid: float32, input units above the offset, negative noise kept."""
+    """Reconstruct raw frames, linearly, on the twice finer grid: float32, input units above the offset, negative noise kept.
+
+    Planes stay planes, and stacks under three beams (--phases 5, more pages than directions x phases) stacks of as many planes.
+    """
     given = locals()
     from zsdeconv.cli.results import refuse_existing
     from zsdeconv.io import write
@@ -137,17 +155,18 @@ def _with_parameters(raw: Path, given: Mapping[str, Any]) -> tuple[Image, SimPar
 
     if given["sim_parameters"] is None:
         layout = _layout(given)
-        image = _read(raw, given["axes"], given["pixel_um"], layout)
+        image = _read(raw, given, layout)
         return image, _estimated(image, layout, given).parameters
     idle = [f"--{name.replace('_', '-')}" for name in (*LAYOUT, *FOUND) if given[name] is not None]
     if idle:
         raise ConfigError(f"{idle[0]} beside --sim-parameters, which holds it: one of the two is used; leave out {idle[0]}")
     parameters = read_parameters(given["sim_parameters"])
-    image = _read(raw, given["axes"], given["pixel_um"], parameters.layout)
-    um = image.spacing_um.get("X", parameters.pixel_um)
-    if abs(um / parameters.pixel_um - 1) > 0.01:
-        sizes = f"pixel {um:g} um, the parameters in {given['sim_parameters']} were measured at {parameters.pixel_um:g} um"
-        raise ConfigError(f"{sizes} (limit 1 % off); check --pixel-um, or estimate them again")
+    image = _read(raw, given, parameters.layout)
+    for axis, known, what, option in (("X", parameters.pixel_um, "pixel", "--pixel-um"), ("Z", parameters.z_um, "step in z", "--z-um")):
+        um = image.spacing_um.get(axis, known)
+        if known is not None and um is not None and abs(um / known - 1) > 0.01:
+            sizes = f"{what} {um:g} um, the parameters in {given['sim_parameters']} were measured at {known:g} um"
+            raise ConfigError(f"{sizes} (limit 1 % off); check {option}, or estimate them again")
     return image, _with_offset(parameters, image, given)
 
 
@@ -163,14 +182,14 @@ def _with_offset(parameters: SimParameters, image: Image, given: Mapping[str, An
 
 def _remembered(parameters: SimParameters, given: Mapping[str, Any]) -> dict[str, Any]:
     """The optics that the parameters were measured with, where the options say nothing about them."""
-    if any(given[name] is not None for name in ("na", "wavelength_nm", "immersion_ri", "otf")):
+    if any(given[name] is not None for name in OPTICS):
         return {}
     optics = parameters.made_from.get("optics")
-    return {name: optics.get(name) for name in ("na", "wavelength_nm", "immersion_ri", "otf")} if isinstance(optics, Mapping) else {}
+    return {name: optics.get(name) for name in OPTICS} if isinstance(optics, Mapping) else {}
 
 
 def _estimated(image: Image, layout: Layout, given: Mapping[str, Any]) -> Estimation:
-    """The estimation on an image (T P Y X), its mean over time; its messages become warnings."""
+    """The estimation on an image (T P *zyx), its mean over time; its messages become warnings."""
     import numpy as np
 
     from zsdeconv._version import __version__
@@ -179,6 +198,8 @@ def _estimated(image: Image, layout: Layout, given: Mapping[str, Any]) -> Estima
 
     if "X" not in image.spacing_um:
         raise ImageError("pixel size is missing in the file, the OTF depends on it; give --pixel-um (um in the sample)")
+    if "Z" in image.axes and "Z" not in image.spacing_um:
+        raise ImageError("step between the planes is missing in the file, the OTF depends on it; give --z-um (um from plane to plane)")
     detection, optics = _detection(image, given)
     offset = _offset(image.data, options.adu_or_auto(given["background"]))
     guess = Guess(_angles(given["angles_deg"]), given["period_um"])
@@ -190,7 +211,8 @@ def _estimated(image: Image, layout: Layout, given: Mapping[str, Any]) -> Estima
         "guess": {name: given[name] for name in FOUND if given[name] is not None},
     }
     frames = image.data[0] if len(image.data) == 1 else image.data.mean(0, dtype=np.float64)
-    found = estimate_parameters(frames, image.spacing_um["X"], detection, layout, offset=offset, guess=guess, made_from=made_from)
+    um, z_um = image.spacing_um["X"], image.spacing_um.get("Z")
+    found = estimate_parameters(frames, um, detection, layout, offset=offset, guess=guess, made_from=made_from, z_um=z_um)
     warn(found.messages)
     return found
 
@@ -205,18 +227,22 @@ def _offset(data: np.ndarray, told: float | str | None) -> float:
     return float(calibrate(planes[:: -(-len(planes) // 18)]).camera.offset)
 
 
-def _detection(image: Image, given: Mapping[str, Any]) -> tuple[Detection, dict[str, Any]]:
+def _detection(image: Image, given: Mapping[str, Any]) -> tuple[Detection | DeepDetection, dict[str, Any]]:
     """The detection, and the numbers or the file that it came from: options first, then the image's metadata."""
     from zsdeconv.physics.optics import Optics
-    from zsdeconv.physics.otf import read_otf
-    from zsdeconv.sim.detection import detection_of
+    from zsdeconv.physics.otf import read_deep_otf, read_otf
+    from zsdeconv.sim.detection import deep_detection_of, detection_of
 
+    deep, excitation_nm = "Z" in image.axes, given["excitation_nm"]
+    if excitation_nm is not None and not deep:
+        raise ConfigError(f"--excitation-nm {excitation_nm:g}: only the planes of a stack tell it; leave it out, or give --phases 5")
     names = ("na", "wavelength_nm", "immersion_ri")
     if given["otf"] is not None:
-        both = [f"--{name.replace('_', '-')}" for name in names if given[name] is not None]
+        both = [f"--{name.replace('_', '-')}" for name in (*names, "excitation_nm") if given[name] is not None]
         if both:
             raise ConfigError(f"--otf and {both[0]}: the detection has one OTF, measured or from theory; leave out one of them")
-        return detection_of(read_otf(given["otf"])), {"otf": str(Path(given["otf"]).absolute())}
+        detection = deep_detection_of(read_deep_otf(given["otf"])) if deep else detection_of(read_otf(given["otf"]))
+        return detection, {"otf": str(Path(given["otf"]).absolute())}
     stated = image.metadata.get("optics", {})
     values = {name: stated.get(name) if given[name] is None else given[name] for name in names}
     missing = [f"--{name.replace('_', '-')}" for name in names[:2] if values[name] is None]
@@ -225,7 +251,10 @@ def _detection(image: Image, given: Mapping[str, Any]) -> tuple[Detection, dict[
             f"{' and '.join(missing)} not given, no OTF either: one of the two is needed; give {' and '.join(missing)}, or --otf"
         )
     optics = Optics(values["na"], values["wavelength_nm"], values["immersion_ri"])
-    return detection_of(optics), {"na": optics.na, "wavelength_nm": optics.wavelength_nm, "immersion_ri": optics.ri}
+    used = {"na": optics.na, "wavelength_nm": optics.wavelength_nm, "immersion_ri": optics.ri}
+    if not deep:
+        return detection_of(optics), used
+    return deep_detection_of(optics, excitation_nm), used | ({} if excitation_nm is None else {"excitation_nm": excitation_nm})
 
 
 def _layout(given: Mapping[str, Any]) -> Layout:
@@ -245,29 +274,11 @@ def _angles(text: str | None) -> tuple[float, ...] | None:
         ) from None
 
 
-def _read(path: Path, axes: str | None, pixel_um: float | None, layout: Layout) -> Image:
-    """The raw frames as T P Y X. Planes without a name, or as many as the layout has along one axis, are frames."""
-    from dataclasses import replace
+def _read(path: Path, given: Mapping[str, Any], layout: Layout) -> Image:
+    """The raw frames as T P Y X, of a stack as T P Z Y X."""
+    from zsdeconv.sim.frames import read_frames
 
-    from zsdeconv.io import check_restorable, read
-
-    try:
-        image = read(path, axes=axes, pixel_um=pixel_um)
-    except ImageError:
-        if axes is not None:
-            raise
-        image = read(path, axes="PYX", pixel_um=pixel_um)
-    alike = [axis for axis in image.axes if axis in "ZCT" and image.sizes[axis] == layout.frames]
-    if axes is None and "P" not in image.axes and len(alike) == 1:
-        spacing_um = {axis: um for axis, um in image.spacing_um.items() if axis != alike[0]}
-        image = replace(image, axes=image.axes.replace(alike[0], "P"), spacing_um=spacing_um)
-    image = image.transposed("TPYX")
-    layout.require(image.sizes["P"])
-    check_restorable(image)
-    y, x = (image.spacing_um.get(axis) for axis in "YX")
-    if y is not None and x is not None and abs(y / x - 1) > 0.01:
-        raise ImageError(f"pixels of {y:g} x {x:g} um: square ones are needed (limit 1 % off); check the file, or give --pixel-um")
-    return image
+    return read_frames(path, layout, axes=given["axes"], pixel_um=given["pixel_um"], z_um=given["z_um"])
 
 
 def _reconstructed(frames: np.ndarray, operator: Any, image: Image) -> Image:
@@ -279,9 +290,10 @@ def _reconstructed(frames: np.ndarray, operator: Any, image: Image) -> Image:
 
     with torch.no_grad():
         done = np.stack([operator(torch.from_numpy(moment)[None])[0, 0].numpy() for moment in frames])
-    axes = "YX" if len(done) == 1 else "TYX"
+    axes = "ZYX"[-len(operator.fine_spacing_um) :]
+    spacing_um = dict(zip(axes, operator.fine_spacing_um, strict=True))
     return Image(
-        done[0] if len(done) == 1 else done, axes, {"Y": operator.fine_um, "X": operator.fine_um}, offset=0.0, metadata=image.metadata
+        done[0] if len(done) == 1 else done, axes if len(done) == 1 else f"T{axes}", spacing_um, offset=0.0, metadata=image.metadata
     )
 
 
@@ -296,10 +308,14 @@ def _rows(found: Estimation) -> list[tuple[str, str]]:
     rows = [
         (
             f"direction {number}",
-            f"{direction.angle_deg:.2f} degrees, period {direction.period_um:.4f} um, depth {peak.depth:.2f}, "
+            f"{direction.angle_deg:.2f} degrees, period {direction.finest_um:.4f} um, depth {_depths(peak.depths)}, "
             f"phase {direction.phase_rad:+.2f} rad, score {peak.score:.1f} (limit {peak.limit:.1f})",
         )
         for number, (direction, peak) in enumerate(zip(found.parameters.directions, found.peaks, strict=True), 1)
     ]
     gains = [gain for direction in found.parameters.directions for gain in direction.gains]
     return [*rows, ("frame gains", f"{min(gains):.3f} to {max(gains):.3f}")]
+
+
+def _depths(depths: tuple[float, ...]) -> str:
+    return " and ".join(f"{depth:.2f}" for depth in depths)

@@ -1,9 +1,10 @@
-"""Radial 2-D optical transfer functions from `.mrc` files, and the PSF they stand for."""
+"""Radial optical transfer functions from `.mrc` and `.dv` files: of a plane, with the PSF they stand for, and of three orders in depth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,78 @@ class Otf:
         return j0(2 * np.pi * np.multiply.outer(r_um, k)) @ (2 * np.pi * w * k * self.at(k))
 
 
+@dataclass(frozen=True, eq=False)
+class DeepOtf:
+    """Rotationally symmetric OTFs in depth, `values` (order kr kz) at kr = 0, dkr ... and kz = 0, dkz ..., and `source`.
+
+    One for each order of three-beam illumination, or one for all of them. Complex where a PSF is not symmetric in z; being those
+    of real PSFs they continue as `H(kr, -kz) = conj H(kr, kz)`. Order 0 is 1 at zero frequency.
+
+    >>> otf = DeepOtf(np.array([[[1.0, 0.0], [0.5, 0.25 + 0.5j]]]), 2.0, 0.5, "made up")
+    >>> otf.profiles(0, np.array([0.5, -0.25, 9.0]))[:, 1].tolist()
+    [(0.25+0.5j), (0.375-0.25j), 0j]
+    """
+
+    values: np.ndarray
+    dkr_per_um: float
+    dkz_per_um: float
+    source: str
+
+    def profiles(self, order: int, kz_per_um: np.ndarray) -> np.ndarray:
+        """The radial functions (kz kr) at axial frequencies (kz): linear between samples, 0 beyond the last."""
+        table = self.values[min(order, len(self.values) - 1)].T
+        place = np.abs(kz_per_um) / self.dkz_per_um
+        below = np.minimum(place.astype(int), len(table) - 2)
+        part = (place - below)[:, None]
+        found = np.where(part <= 1, (1 - part) * table[below] + part * table[below + 1], 0)
+        return np.where(kz_per_um[:, None] < 0, found.conj(), found)
+
+
+def read_deep_otf(path: str | Path) -> DeepOtf:
+    """The OTFs of three-beam illumination in an `.mrc` or `.dv` file: complex (order kr kz), kz in FFT order, either byte order.
+
+    The sampling is the file's: its cell size is (dkz, dkr), cycles per micrometre. What a bead beside the pattern's maximum left as a
+    constant phase of an order is taken off (it belongs to the pattern), and the part that no real PSF has.
+
+    Raises `OpticsError` when the file states no sampling, holds another kind of OTF, or values that are no OTF.
+    """
+    source = Path(path).name
+    data, header = _raw(path, source)
+    dkz, dkr = (float(um) for um in header["cella"][:2])
+    if not (np.isfinite(dkz) and np.isfinite(dkr) and min(dkr, dkz) > 0):
+        raise OpticsError(
+            f"OTF {source}: the header states a sampling of {dkr:g} (r) and {dkz:g} (z) per um, both must be positive; "
+            "write dkz and dkr into the header's cella"
+        )
+    if not np.iscomplexobj(data) or data.ndim != 3 or len(data) != 3 or min(data.shape[1:]) < 4:
+        raise OpticsError(
+            f"OTF {source}: {data.dtype} {data.shape}, for a stack under three beams it is complex (3, n_kr, n_kz); give one with --otf, "
+            "or leave it out and give --na and --wavelength-nm"
+        )
+    brightest = data[0, 0, 0].real
+    if not np.isfinite(data).all() or brightest <= 0:
+        raise OpticsError(f"OTF {source}: value {brightest:.3g} at zero frequency (it must be positive) or NaN beyond; give another --otf")
+    values = np.stack([_of_real_psf(order / brightest) for order in data.astype(np.complex128)])
+    return DeepOtf(values[..., : data.shape[2] // 2 + 1], dkr, dkz, source)
+
+
+def _of_real_psf(values: np.ndarray) -> np.ndarray:
+    """`values` (kr kz, FFT order) without a constant phase, and with `H(kr, -kz) = conj H(kr, kz)`."""
+    opposite = np.roll(values[:, ::-1], 1, axis=1)
+    turned = values * np.exp(-0.5j * np.angle((values * opposite).sum()))
+    hermitian = (turned + np.roll(turned[:, ::-1], 1, axis=1).conj()) / 2
+    return hermitian * (np.sign(hermitian.sum().real) or 1.0)
+
+
+def _raw(path: str | Path, source: str) -> tuple[np.ndarray, dict[str, Any]]:
+    from zsdeconv.io.mrc import read_mrc_raw
+
+    try:
+        return read_mrc_raw(path)
+    except OSError as error:
+        raise OpticsError(f"OTF {source}: cannot be opened ({error.strerror}); check the path given with --otf") from error
+
+
 def read_otf(path: str | Path, dkr_per_um: float | None = None) -> Otf:
     """The 2-D radial OTF in an `.mrc` file (complex64, one row of n_kr samples; either byte order).
 
@@ -80,13 +153,8 @@ def read_otf(path: str | Path, dkr_per_um: float | None = None) -> Otf:
 
     Raises `OpticsError` when the file states no sampling, holds another kind of OTF, or values that are no OTF.
     """
-    from zsdeconv.io.mrc import read_mrc_raw
-
     source = Path(path).name
-    try:
-        data, header = read_mrc_raw(path)
-    except OSError as error:
-        raise OpticsError(f"OTF {source}: cannot be opened ({error.strerror}); check the path given with --otf") from error
+    data, header = _raw(path, source)
     dkr = float(header["cella"][0]) if dkr_per_um is None else dkr_per_um
     if not np.isfinite(dkr) or dkr <= 0:
         raise OpticsError(

@@ -1,18 +1,30 @@
-"""What the detection of a microscope passes: its OTF with the frequency at which it ends."""
+"""What the detection of a microscope passes: its OTF with the frequency at which it ends, in a plane and in depth."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from zsdeconv.errors import OpticsError
+from zsdeconv.physics.microscope import STOKES
 from zsdeconv.physics.optics import Optics
-from zsdeconv.physics.otf import Otf
+from zsdeconv.physics.otf import DeepOtf, Otf
+from zsdeconv.physics.volume import AXIAL_REACH, focus_of, radial_intensity
+
+THREE_BEAMS = (1.0, 4 / 3, 2 / 3)
+"""Strength of orders 0, 1 and 2 where three beams of equal strength interfere: |1 + 2 cos u|^2 / 3."""
 
 _STEPS_TO_CUTOFF = 400
 _RADIUS_IN_RESOLUTIONS = 80.0
 """Half width of the theoretical PSF that is transformed, in units of 1 / cutoff: the light beyond it is 0.3 %."""
+_SUPPORT = 5e-4
+"""Where an OTF in depth is smaller than this share of its maximum it is taken as 0."""
+_MIDDLE, _PLANE_AT_MIDDLE = 0.5, 0.39
+"""A frequency in units of the cutoff, and the OTF of a plane there."""
+_BEYOND_THE_CONE = 0.1
+"""From this share of the lateral cutoff on, the axial extent of an OTF is measured: at 0 the PSF's finite depth smears it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +39,102 @@ class Detection:
     otf: Otf
     cutoff_per_um: float
 
-    def __call__(self, k_per_um: np.ndarray) -> np.ndarray:
-        """`H` at frequencies of any shape (cycles per micrometre)."""
+    @property
+    def rank(self) -> int:
+        """Number of spatial axes."""
+        return 2
+
+    @property
+    def level(self) -> float:
+        """Size of the OTF at middle frequencies, in units of that of a plane."""
+        return 1.0
+
+    def __call__(self, k_per_um: np.ndarray, order: int = 0) -> np.ndarray:
+        """`H` at frequencies of any shape (cycles per micrometre), the same for every order of the pattern."""
         return np.where(k_per_um < self.cutoff_per_um, self.otf.at(k_per_um).clip(0), 0.0)
+
+    def passes(self, inside: np.ndarray, order: int) -> np.ndarray:
+        """Whether a frequency is passed that is `inside` the cutoff or not: that is all there is in a plane."""
+        return inside
+
+    def under(self, p_per_um: float) -> Detection:
+        """The detection under a pattern of frequency `p_per_um`: in a plane, itself."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class DeepDetection:
+    """Transfer functions `H_m` of a wide-field stack under three beams, one for each order m of the pattern.
+
+    Called with lateral frequencies (any shape), the order, and axial ones (kz) it gives `H_m` (kz, that shape). From theory `otf`
+    holds that of the lens, H, for orders 0 and 2, and `H_1(kr, kz) = (H(kr, kz - a) + H(kr, kz + a)) / 2`: order 1 stays with the
+    lens and beats along the axis with `beat_per_um`, a. A measured `otf` holds all three, in units of `THREE_BEAMS`.
+
+    `cutoff_per_um` and `axial_cutoff_per_um` are where the lens ends; `light` is (index, excitation wavelength in um) of theory.
+    """
+
+    otf: DeepOtf
+    cutoff_per_um: float
+    axial_cutoff_per_um: float
+    light: tuple[float, float] | None = None
+    beat_per_um: float = 0.0
+
+    @property
+    def rank(self) -> int:
+        """Number of spatial axes."""
+        return 3
+
+    @property
+    def level(self) -> float:
+        """Size of the OTF at middle frequencies, in units of that of a plane: the light of a point is spread over many planes."""
+        middle = self(np.array([_MIDDLE * self.cutoff_per_um]), 0, self.otf.dkz_per_um * np.arange(self.otf.values.shape[2]))
+        return float(np.abs(middle).max()) / _PLANE_AT_MIDDLE
+
+    @property
+    def axial_end_per_um(self) -> float:
+        """Highest axial frequency that any order passes."""
+        return self.axial_cutoff_per_um + self.beat_per_um
+
+    def under(self, p_per_um: float) -> DeepDetection:
+        """The detection under a pattern of lateral frequency `p_per_um` (order 1): theory learns the beat of order 1,
+        `a = (n - sqrt(n^2 - (wavelength p)^2)) / wavelength`.
+
+        Raises `OpticsError` for stripes finer than light of the wavelength makes.
+        """
+        if self.light is None:
+            return self
+        index, um = self.light
+        if um * p_per_um >= index:
+            raise OpticsError(
+                f"stripes of {0.5 / p_per_um:.3g} um: light of {1e3 * um:.0f} nm makes {um / index / 2:.3g} um at the finest; "
+                "check --excitation-nm, --period-um and --immersion-ri"
+            )
+        return replace(self, beat_per_um=(index - math.sqrt(index**2 - (um * p_per_um) ** 2)) / um)
+
+    def __call__(self, k_per_um: np.ndarray, order: int, kz_per_um: np.ndarray) -> np.ndarray:
+        """`H_order` (kz ...) at lateral frequencies (any shape) and axial ones (kz)."""
+        profiles = self._profiles(order, kz_per_um)
+        found = np.zeros((len(kz_per_um), *k_per_um.shape), profiles.dtype)
+        inside = k_per_um < self.cutoff_per_um
+        place = k_per_um[inside] / self.otf.dkr_per_um
+        below = np.minimum(place.astype(int), profiles.shape[1] - 2)
+        part = place - below
+        found[:, inside] = (1 - part) * profiles[:, below] + part * profiles[:, below + 1]
+        return found
+
+    def passes(self, inside: np.ndarray, order: int, kz_per_um: np.ndarray) -> np.ndarray:
+        """Whether a frequency (kz ...) is passed that is `inside` the lateral cutoff or not: the axial one of the order decides."""
+        end = self.axial_end_per_um if order == 1 else self.axial_cutoff_per_um
+        return (np.abs(kz_per_um) < end).reshape(-1, *[1] * inside.ndim) & inside
+
+    def _profiles(self, order: int, kz_per_um: np.ndarray) -> np.ndarray:
+        """Radial functions (kz kr) of an order, real where the OTF is."""
+        if order == 1 and self.light is not None:
+            found = (self.otf.profiles(0, kz_per_um + self.beat_per_um) + self.otf.profiles(0, kz_per_um - self.beat_per_um)) / 2
+        else:
+            found = self.otf.profiles(order, kz_per_um)
+        symmetric = np.abs(np.imag(found)).max() <= 1e-6 * np.abs(found).max()
+        return np.real(found) if symmetric else found
 
 
 def detection_of(optics_or_otf: Optics | Otf) -> Detection:
@@ -47,8 +152,34 @@ def detection_of(optics_or_otf: Optics | Otf) -> Detection:
     return Detection(_theoretical_otf(optics_or_otf), optics_or_otf.cutoff_per_um)
 
 
-def require_fine_pixel(detection: Detection, pixel_um: float, finest_per_um: float) -> None:
-    """Raise `OpticsError` unless half a pixel of `pixel_um` carries the widened band, up to `cutoff + |p|`.
+def deep_detection_of(optics_or_otf: Optics | DeepOtf, excitation_nm: float | None = None) -> DeepDetection:
+    """The detection of stacks under three beams: of a wide-field microscope by theory, or with measured OTFs of the three orders.
+
+    In theory `H(kr, kz) = sum_z w(z) exp(-2 pi i kz z) 2 pi integral PSF(z, r) J_0(2 pi kr r) r dr`, 1 at zero, with a window w that
+    falls as cos^2 over eight periods of the axial cutoff: the cone of light goes on for ever. `excitation_nm` is 0.93 times the
+    emission unless given; an OTF file knows it.
+
+    Raises `OpticsError` for an excitation that is no light, or one beside an OTF.
+
+    >>> detection = deep_detection_of(Optics(1.3, 525, 1.406)).under(2.25)
+    >>> round(detection.axial_cutoff_per_um, 2), round(detection.beat_per_um, 2)
+    (1.66, 1.08)
+    >>> detection(np.array([0.0, 2.5]), 1, np.array([1.08])).round(2).tolist()
+    [[0.5, 0.02]]
+    """
+    if isinstance(optics_or_otf, DeepOtf):
+        if excitation_nm is not None:
+            raise OpticsError(f"--excitation-nm {excitation_nm:g} beside --otf, which holds what it decides; leave out one of the two")
+        return _measured(optics_or_otf)
+    optics = optics_or_otf
+    um = 1e-3 * (STOKES * optics.wavelength_nm if excitation_nm is None else excitation_nm)
+    if not 0.2 <= um <= 2:
+        raise OpticsError(f"excitation {1e3 * um:g} nm: light lies between 200 and 2000 nm; give --excitation-nm in nanometres")
+    return DeepDetection(_theoretical_deep_otf(optics), optics.cutoff_per_um, optics.axial_cutoff_per_um, (optics.ri, um))
+
+
+def require_fine_pixel(detection: Detection | DeepDetection, pixel_um: float, finest_per_um: float) -> None:
+    """Raise `OpticsError` unless half a pixel of `pixel_um` carries the widened band, up to `cutoff + finest_per_um`.
 
     >>> require_fine_pixel(detection_of(Optics(1.3, 525)), 0.0626, 5.3)
     """
@@ -61,20 +192,54 @@ def require_fine_pixel(detection: Detection, pixel_um: float, finest_per_um: flo
 
 
 def _theoretical_otf(optics: Optics) -> Otf:
-    """Hankel transform of the theoretical PSF along one row, by the trapezoidal rule."""
-    from scipy.special import j0
-
+    """Hankel transform of the theoretical PSF along one row."""
     from zsdeconv.physics.psf import theoretical_psf
 
     cutoff = optics.cutoff_per_um
     step = 1 / (16 * cutoff)
     psf = theoretical_psf(optics, (step, step), (step, _RADIUS_IN_RESOLUTIONS / cutoff))
     row = psf.values[len(psf.values) // 2]
-    radial = row[len(row) // 2 :]
-    r = step * np.arange(len(radial))
-    weights = r.copy()
-    weights[0] = step / 12  # the rule's error for an integrand r f(r), by Euler and Maclaurin
-    k = np.linspace(0, cutoff, _STEPS_TO_CUTOFF + 1)
-    values = j0(2 * np.pi * np.multiply.outer(k, r)) @ (weights * radial)
+    values = _hankel(row[len(row) // 2 :], step, cutoff)
     values[-1] = 0.0
     return Otf(values / values[0], cutoff / _STEPS_TO_CUTOFF, psf.source)
+
+
+def _hankel(radial: np.ndarray, step_um: float, cutoff_per_um: float) -> np.ndarray:
+    """Hankel transform (... kr) of functions (... r) on `step_um`, by the trapezoidal rule, on even steps to the cutoff."""
+    from scipy.special import j0
+
+    r = step_um * np.arange(radial.shape[-1])
+    weights = r.copy()
+    weights[0] = step_um / 12  # the rule's error for an integrand r f(r), by Euler and Maclaurin
+    k = np.linspace(0, cutoff_per_um, _STEPS_TO_CUTOFF + 1)
+    return (weights * radial) @ j0(2 * np.pi * np.multiply.outer(k, r)).T
+
+
+def _theoretical_deep_otf(optics: Optics) -> DeepOtf:
+    cutoff, axial = optics.cutoff_per_um, optics.axial_cutoff_per_um
+    step, dz = 1 / (16 * cutoff), 1 / (3 * axial)
+    far = 2 * AXIAL_REACH / axial
+    z = dz * np.arange(-math.floor(far / dz), math.floor(far / dz) + 1)
+    r = step * np.arange(math.ceil(_RADIUS_IN_RESOLUTIONS / cutoff / step) + 1)
+    planes = _hankel(radial_intensity(optics, z, r, focus_of(optics)), step, cutoff)
+    dkz = 1 / (8 * far)
+    kz = dkz * np.arange(math.ceil(axial / dkz) + 2)
+    window = np.cos(np.pi / 2 * z / far) ** 2
+    values = np.einsum("kz,zr->rk", np.exp(-2j * np.pi * np.multiply.outer(kz, z)) * window, planes)
+    values = values / values[0, 0].real
+    values[-1], values[:, kz > axial] = 0.0, 0.0
+    return DeepOtf(values[None], cutoff / _STEPS_TO_CUTOFF, dkz, f"theory (stack, NA {optics.na:g}, {optics.wavelength_nm:g} nm)")
+
+
+def _measured(otf: DeepOtf) -> DeepDetection:
+    """With the ends read off the OTFs, noise and what the finite depth of the measurement smeared beyond them taken off."""
+    size = np.abs(otf.values)
+    cutoff = int(np.flatnonzero(size[0].max(1) > _SUPPORT)[-1]) + 1
+    rows = np.s_[math.ceil(_BEYOND_THE_CONE * cutoff) : cutoff]
+    ends = [int(np.flatnonzero(order[rows].max(0) > _SUPPORT)[-1]) + 1 for order in size]
+    values = np.where(size > _SUPPORT, otf.values, 0)
+    for order, end in zip(values, ends, strict=True):
+        order[:, end:] = 0
+    values /= np.array(THREE_BEAMS)[:, None, None] / np.array([1, 2, 2])[:, None, None]
+    lens, wider = otf.dkz_per_um * ends[0], otf.dkz_per_um * max(ends[1] - ends[0], 0)
+    return DeepDetection(replace(otf, values=values), otf.dkr_per_um * cutoff, lens, beat_per_um=wider)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zsdeconv.errors import ConfigError, OpticsError
-from zsdeconv.sim.detection import Detection
+from zsdeconv.sim.detection import DeepDetection, Detection
 from zsdeconv.sim.patterns import Layout
 
 SEARCHED = (0.5, 1.3)
@@ -22,7 +22,7 @@ TOLERANCE = 0.15
 @dataclass(frozen=True)
 class Guess:
     """What is known of the pattern: the angle of each direction's wave vector (degrees, from +x towards +y, +180 is the same),
-    the period of the stripes, or both.
+    the period of the stripes (the finest, of three beams), or both.
 
     >>> Guess(period_um=0.25).region(0, np.array([[0.0]]), np.array([3.0, 4.0, 5.0]), 5.0).tolist()
     [[False, True, False]]
@@ -31,7 +31,7 @@ class Guess:
     angles_deg: tuple[float, ...] | None = None
     period_um: float | None = None
 
-    def check(self, layout: Layout, detection: Detection) -> None:
+    def check(self, layout: Layout, detection: Detection | DeepDetection) -> None:
         """Raise `ConfigError` or `OpticsError` when it cannot be true."""
         if self.angles_deg is not None and len(self.angles_deg) != layout.directions:
             raise ConfigError(f"{len(self.angles_deg)} angles for {layout.directions} directions: give --angles-deg with one for each")

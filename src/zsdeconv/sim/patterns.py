@@ -1,4 +1,7 @@
-"""Illumination patterns of structured illumination: their parameters, their images, and the order of the raw frames."""
+"""Illumination patterns of structured illumination: their parameters, their images, and the order of the raw frames.
+
+Two beams make stripes of order 1. Three make those of orders 1 and 2, and order 1 beats along the axis (`DeepDetection`).
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,36 @@ import numpy as np
 
 from zsdeconv.errors import ConfigError, ImageError
 
-Order = Literal["direction-phase", "phase-direction"]
-"""Which of the two changes slowest from frame to frame: named first."""
+Order = Literal[
+    "direction-phase",
+    "phase-direction",
+    "z-direction-phase",
+    "z-phase-direction",
+    "direction-z-phase",
+    "phase-z-direction",
+    "direction-phase-z",
+    "phase-direction-z",
+]
+"""Which changes slowest from frame to frame: named first. Without z: the order in a plane, one plane after the other."""
 
 Frames = TypeVar("Frames", bound=Any)
 
-DEPTH_RANGE = (0.1, 1.0)
-"""Modulation depths that a reconstruction works with: less is no measurement, more is no light."""
+DEPTH_RANGES = {1: ((0.1, 1.0),), 2: ((0.1, 1.42), (0.05, 1.0))}
+"""Modulation depths that a reconstruction works with, of each order of so many orders: less is no measurement, more is no light
+(three beams: side beams as bright as the central one over sqrt 2 make the most of order 1, no central beam the most of order 2)."""
+_COUNTS = {3: "three", 5: "five"}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How `directions` x `phases` raw frames follow each other.
+    """How `directions` x `phases` raw frames follow each other, of one plane or of each plane of a stack.
 
     Raises `ConfigError` for fewer than three phases (three bands have to be told apart) and for an unknown order.
 
     >>> Layout(3, 3, "phase-direction").numbers.tolist()
     [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
+    >>> Layout(2, 5, "direction-z-phase").stack(np.arange(30))[5].tolist()  # first phase of the second direction, in three planes
+    [15, 20, 25]
     """
 
     directions: int = 3
@@ -45,21 +61,65 @@ class Layout:
 
     @property
     def frames(self) -> int:
-        """Number of raw frames."""
+        """Number of raw frames of a plane."""
         return self.directions * self.phases
 
     @property
     def numbers(self) -> np.ndarray:
-        """Number of each frame in the file (direction phase)."""
-        if self.order == "direction-phase":
+        """Number of each frame among those of its plane (direction phase)."""
+        if self._axes.index("direction") < self._axes.index("phase"):
             return np.arange(self.frames).reshape(self.directions, self.phases)
         return np.arange(self.frames).reshape(self.phases, self.directions).T
 
     @property
     def swapped(self) -> Layout:
-        """The same numbers in the other order."""
-        first, second = get_args(Order)
-        return Layout(self.directions, self.phases, second if self.order == first else first)
+        """The same numbers, directions and phases exchanged in their order."""
+        other = {"direction": "phase", "phase": "direction"}
+        words = "-".join(other.get(word, word) for word in self.order.split("-"))
+        return Layout(self.directions, self.phases, _as_order(words))
+
+    def others(self, planes: int) -> list[Layout]:
+        """The layouts that order the pages of `planes` planes in another way, likelier ones first.
+
+        >>> [layout.order for layout in Layout(3, 3).others(1)], len(Layout(3, 5).others(7))
+        (['phase-direction'], 5)
+        """
+        if planes == 1:
+            return [self.swapped]
+        orders = [order for order in get_args(Order) if "z" in order]
+        return [Layout(self.directions, self.phases, order) for order in orders if tuple(order.split("-")) != tuple(self._axes)]
+
+    def stack(self, pages: np.ndarray) -> np.ndarray:
+        """The pages of a file (n ...), n = planes x directions x phases, as stacks (frame z ...), frames in the order of a plane.
+
+        Raises `ImageError` when the pages fill no whole planes.
+        """
+        planes = self.planes(len(pages))
+        sizes = {"z": planes, "direction": self.directions, "phase": self.phases}
+        split = pages.reshape([sizes[axis] for axis in self._axes] + list(pages.shape[1:]))
+        return np.moveaxis(split, self._axes.index("z"), 2).reshape(self.frames, planes, *pages.shape[1:])
+
+    def pages(self, stack: np.ndarray) -> np.ndarray:
+        """Stacks (frame z ...) as the pages of a file: the inverse of `stack`."""
+        first, second = (n for n in self._axes if n != "z")
+        sizes = {"direction": self.directions, "phase": self.phases}
+        split = stack.reshape(sizes[first], sizes[second], *stack.shape[1:])
+        return np.moveaxis(split, 2, self._axes.index("z")).reshape(-1, *stack.shape[2:])
+
+    def planes(self, count: int) -> int:
+        """How many planes `count` pages are. Raises `ImageError` when they fill no whole planes."""
+        if count < self.frames or count % self.frames:
+            raise ImageError(
+                f"{count} raw frames: {self.directions} directions x {self.phases} phases are {self.frames} in each plane, and {count} is "
+                "no multiple of it; give --directions and --phases, or a file with all its planes"
+            )
+        return count // self.frames
+
+    @property
+    def _axes(self) -> Sequence[str]:
+        """What changes from page to page, slowest first."""
+        words = self.order.split("-")
+        return words if "z" in words else ("z", *words)
 
     def split(self, frames: Frames) -> Frames:
         """Frames (n ...) as (direction phase ...). Raises `ImageError` when their number is another."""
@@ -77,16 +137,21 @@ class Layout:
 
 @dataclass(frozen=True)
 class Direction:
-    """The pattern of one direction: `1 + depth cos(2 pi p.r + phase_rad + phases_rad[i])` in its i-th frame.
+    """The pattern of one direction: `1 + depth cos(u + phase_rad) + depth2 cos(2 u + phase2_rad)`, `u = 2 pi p.r + phases_rad[i]`,
+    in its i-th frame.
 
-    `p_per_um` is the wave vector (y, x) in cycles per micrometre, `r` the place (y, x) relative to the centre of the first pixel.
-    `gains` are the fixed factors that make the frames equally bright, `score` is the height of the peak in which `p` was found,
-    over the median (0: not measured).
+    `p_per_um` is the wave vector (y, x) of order 1 in cycles per micrometre, `r` the place (y, x) relative to the centre of the first
+    pixel. Two beams make no order 2 (`depth2` 0); three make it, with about half the depth and twice the phase of order 1. `gains`
+    are the fixed factors that make the frames equally bright, `score` is the height of the peak in which `p` was found, over the
+    median (0: not measured).
 
-    Raises `ConfigError` for values that no pattern has.
+    Raises `ConfigError` for values that no pattern has, and for fewer phases than bands.
 
     >>> Direction((0.0, 4.0), 0.8, 0.3, (0.0, 2.0, 4.0), (1.0, 1.0, 1.0)).period_um
     0.25
+    >>> three_beams = Direction((0.0, 2.5), 1.2, 0.3, nominal_phases_rad(5), (1,) * 5, depth2=0.6, phase2_rad=0.6)
+    >>> three_beams.orders, three_beams.period_um, three_beams.finest_um
+    (2, 0.4, 0.2)
     """
 
     p_per_um: tuple[float, float]
@@ -95,36 +160,66 @@ class Direction:
     phases_rad: tuple[float, ...]
     gains: tuple[float, ...]
     score: float = 0.0
+    depth2: float = 0.0
+    phase2_rad: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("p_per_um", "phases_rad", "gains"):
             object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
-        numbers = [*self.p_per_um, self.depth, self.phase_rad, *self.phases_rad, *self.gains, self.score]
+        strengths = [self.depth, self.phase_rad, self.depth2, self.phase2_rad]
+        numbers = [*self.p_per_um, *strengths, *self.phases_rad, *self.gains, self.score]
         if not np.isfinite(numbers).all():
             raise ConfigError(f"SIM parameters {numbers}: all must be finite numbers; estimate them again")
         if len(self.p_per_um) != 2 or not any(self.p_per_um):
             raise ConfigError(f"SIM wave vector {self.p_per_um}: two numbers (y, x) that are not both 0 are needed; estimate them again")
-        if not DEPTH_RANGE[0] <= self.depth <= DEPTH_RANGE[1]:
-            low, high = DEPTH_RANGE
-            raise ConfigError(f"SIM modulation depth {self.depth:g}: it must lie between {low:g} and {high:g}; estimate it again")
-        if len(self.phases_rad) < 3 or len(self.gains) != len(self.phases_rad):
+        for depth, (low, high) in zip(self.depths, DEPTH_RANGES[self.orders], strict=True):
+            if not low <= depth <= high:
+                raise ConfigError(f"SIM modulation depth {depth:g}: it must lie between {low:g} and {high:g}; estimate it again")
+        self._check_frames()
+
+    def _check_frames(self) -> None:
+        bands = 2 * self.orders + 1
+        if len(self.phases_rad) < bands or len(self.gains) != len(self.phases_rad):
             counts = f"{len(self.phases_rad)} phases and {len(self.gains)} gains"
-            raise ConfigError(f"SIM direction with {counts}: one each for every frame, 3 at least; estimate them again")
+            raise ConfigError(f"SIM direction with {counts}: one each for every frame, {bands} at least; estimate them again")
         if min(self.gains) <= 0:
             raise ConfigError(f"SIM frame gain {min(self.gains):g}: it must be positive; estimate it again")
-        if np.linalg.matrix_rank(self._mixing()) < 3:
+        if np.linalg.matrix_rank(mixing(self.phases_rad, self.orders), tol=1e-6) < bands:
             phases = ", ".join(f"{phase:.3g}" for phase in self.phases_rad)
-            raise ConfigError(f"SIM phases {phases} rad: they do not tell three bands apart; give three different ones at least")
+            raise ConfigError(
+                f"SIM phases {phases} rad: they do not tell {_COUNTS[bands]} bands apart; give {_COUNTS[bands]} different ones at least"
+            )
+
+    @property
+    def orders(self) -> int:
+        """Highest order of the pattern: 1 of two beams, 2 of three."""
+        return 2 if self.depth2 else 1
+
+    @property
+    def depths(self) -> tuple[float, ...]:
+        """Modulation depth of each order from 1 on."""
+        return (self.depth, self.depth2)[: self.orders]
+
+    @property
+    def strengths(self) -> tuple[complex, ...]:
+        """Complex strength `c_m` of each order from 1 on, `depth / 2 exp(i phase)`; that of order 0 is 1, of -m the conjugate."""
+        phases = (self.phase_rad, self.phase2_rad)
+        return tuple(depth / 2 * complex(math.cos(turn), math.sin(turn)) for depth, turn in zip(self.depths, phases, strict=False))
 
     @property
     def c1(self) -> complex:
-        """Complex strength of order 1, `depth / 2 exp(i phase)`; that of order 0 is 1, that of order -1 the conjugate."""
-        return self.depth / 2 * complex(math.cos(self.phase_rad), math.sin(self.phase_rad))
+        """Complex strength of order 1."""
+        return self.strengths[0]
 
     @property
     def period_um(self) -> float:
-        """Distance of two stripes."""
+        """Distance of two stripes of order 1."""
         return 1 / math.hypot(*self.p_per_um)
+
+    @property
+    def finest_um(self) -> float:
+        """Distance of two stripes of the highest order."""
+        return self.period_um / self.orders
 
     @property
     def angle_deg(self) -> float:
@@ -132,18 +227,25 @@ class Direction:
         return math.degrees(math.atan2(*self.p_per_um))
 
     def separation(self) -> np.ndarray:
-        """`M^+` (order frame): what the frames are multiplied by to give the bands of orders 0, 1 and -1, gains included."""
-        return np.linalg.pinv(self._mixing()) * np.array(self.gains)
+        """`M^+` (order frame): what the frames are multiplied by to give the bands of orders 0, 1, -1, 2, -2, gains included."""
+        return np.linalg.pinv(mixing(self.phases_rad, self.orders)) * np.array(self.gains)
 
-    def _mixing(self) -> np.ndarray:
-        """`M` (frame order): each frame as a sum of the bands of orders 0, 1, -1."""
-        return np.exp(1j * np.multiply.outer(self.phases_rad, (0, 1, -1)))
+
+def mixing(phases_rad: Sequence[float], orders: int) -> np.ndarray:
+    """`M` (frame order): each frame as a sum of the bands of orders 0, 1, -1 and so on, `exp(i m phase)`.
+
+    >>> mixing((0.0, np.pi), 1).real.tolist()
+    [[1.0, 1.0, 1.0], [1.0, -1.0, -1.0]]
+    """
+    numbers = [0, *(sign * m for m in range(1, orders + 1) for sign in (1, -1))]
+    return np.exp(1j * np.multiply.outer(phases_rad, numbers))
 
 
 @dataclass(frozen=True)
 class SimParameters:
     """Everything that a reconstruction has to know about the illumination: one `Direction` each, the order of the frames in the
-    file, the pixel size at which they were measured, and what made them (`made_from`, free, plain values).
+    file, the pixel size at which they were measured, what made them (`made_from`, free, plain values) and, of stacks, the distance
+    of the planes.
 
     >>> from zsdeconv.sim.patterns import Direction
     >>> stripes = Direction((0.0, 4.0), 0.8, 0.3, (0.0, 2.0, 4.0), (1.0, 1.0, 1.0))
@@ -156,13 +258,16 @@ class SimParameters:
     pixel_um: float
     order: Order = "direction-phase"
     made_from: Mapping[str, Any] = field(default_factory=dict)
+    z_um: float | None = None
 
     def __post_init__(self) -> None:
-        counts = {len(direction.phases_rad) for direction in self.directions}
-        if len(counts) != 1:
-            raise ConfigError(f"SIM directions with {sorted(counts)} phases: all need equally many; estimate them again")
-        if not (np.isfinite(self.pixel_um) and self.pixel_um > 0):
-            raise ConfigError(f"SIM parameters for a pixel of {self.pixel_um} um: it must be positive; estimate them again")
+        for what, of in (("phases", lambda direction: len(direction.phases_rad)), ("orders", lambda direction: direction.orders)):
+            counts = {of(direction) for direction in self.directions}
+            if len(counts) != 1:
+                raise ConfigError(f"SIM directions with {sorted(counts)} {what}: all need equally many; estimate them again")
+        for what, um in (("pixel", self.pixel_um), ("step in z", 1.0 if self.z_um is None else self.z_um)):
+            if not (np.isfinite(um) and um > 0):
+                raise ConfigError(f"SIM parameters for a {what} of {um} um: it must be positive; estimate them again")
         assert self.layout
 
     @property
@@ -170,14 +275,24 @@ class SimParameters:
         """How the frames follow each other."""
         return Layout(len(self.directions), len(self.directions[0].phases_rad), self.order)
 
+    @property
+    def orders(self) -> int:
+        """Highest order of the pattern: 1 of two beams, 2 of three."""
+        return self.directions[0].orders
+
+    @property
+    def finest_per_um(self) -> float:
+        """Highest frequency of the pattern, cycles per micrometre."""
+        return max(1 / direction.finest_um for direction in self.directions)
+
     def to_yaml(self) -> str:
         """As YAML, which `from_yaml` reads; angle and period are added for people."""
         import yaml
 
+        sizes = {"pixel_um": self.pixel_um} | ({} if self.z_um is None else {"z_um": self.z_um})
         rows = [_row(direction) for direction in self.directions]
-        return yaml.safe_dump(
-            {"order": self.order, "pixel_um": self.pixel_um, "directions": rows, "made_from": dict(self.made_from)}, sort_keys=False
-        )
+        content = {"order": self.order, **sizes, "directions": rows, "made_from": dict(self.made_from)}
+        return yaml.safe_dump(content, sort_keys=False)
 
     @classmethod
     def from_yaml(cls, text: str, source: str) -> SimParameters:
@@ -188,7 +303,9 @@ class SimParameters:
         try:
             content = yaml.safe_load(text)
             directions = tuple(_direction(row) for row in content["directions"])
-            return cls(directions, float(content["pixel_um"]), content.get("order", "direction-phase"), content.get("made_from") or {})
+            z_um = None if content.get("z_um") is None else float(content["z_um"])
+            order = content.get("order", "direction-phase")
+            return cls(directions, float(content["pixel_um"]), order, content.get("made_from") or {}, z_um)
         except ConfigError as error:
             raise ConfigError(f"{source}: {error}") from None
         except KeyError as error:
@@ -208,9 +325,9 @@ def read_parameters(path: str | Path) -> SimParameters:
 
 
 def illumination(parameters: SimParameters, yx_shape: tuple[int, int], spacing_um: Sequence[float]) -> np.ndarray:
-    """The pattern of each raw frame (frame y x), mean 1, in the order of the file, on a grid of `spacing_um` (y, x).
+    """The pattern of each raw frame (frame y x), mean 1, in the order of a plane, on a grid of `spacing_um` (y, x).
 
-    `1 + depth cos(2 pi p.r + phase + phases[i])`, with r = 0 at the centre of the first pixel.
+    `1 + 2 Re sum_m c_m exp(i m u)`, `u = 2 pi p.r + phases[i]`, with r = 0 at the centre of the first pixel; in focus.
 
     >>> stripes = Direction((0.0, 4.0), 0.8, 0.0, (0.0, 2.0, 4.0), (1.0, 1.0, 1.0))
     >>> illumination(SimParameters((stripes,), 0.125), (1, 3), (0.125, 0.125))[0].round(6).tolist()
@@ -219,8 +336,9 @@ def illumination(parameters: SimParameters, yx_shape: tuple[int, int], spacing_u
     y, x = (s * np.arange(n) for n, s in zip(yx_shape, spacing_um, strict=True))
     images = np.empty((parameters.layout.frames, *yx_shape))
     for numbers, direction in zip(parameters.layout.numbers, parameters.directions, strict=True):
-        turn = 2 * np.pi * np.add.outer(direction.p_per_um[0] * y, direction.p_per_um[1] * x) + direction.phase_rad
-        images[numbers] = 1 + direction.depth * np.cos(turn + np.array(direction.phases_rad)[:, None, None])
+        u = 2 * np.pi * np.add.outer(direction.p_per_um[0] * y, direction.p_per_um[1] * x)
+        u = u + np.array(direction.phases_rad)[:, None, None]
+        images[numbers] = 1 + sum(2 * (c * np.exp(1j * m * u)).real for m, c in enumerate(direction.strengths, 1))
     return images
 
 
@@ -233,13 +351,21 @@ def nominal_phases_rad(count: int) -> tuple[float, ...]:
     return tuple(2 * math.pi * i / count for i in range(count))
 
 
+def _as_order(words: str) -> Order:
+    return next(order for order in get_args(Order) if order == words)
+
+
 def _row(direction: Direction) -> dict[str, Any]:
     row = {name: list(value) if isinstance(value, tuple) else float(value) for name, value in asdict(direction).items()}
-    return {"angle_deg": round(direction.angle_deg, 4), "period_um": round(direction.period_um, 6)} | row
+    for_people = {"angle_deg": round(direction.angle_deg, 4), "period_um": round(direction.period_um, 6)}
+    if direction.orders == 1:
+        return for_people | {name: value for name, value in row.items() if name not in ("depth2", "phase2_rad")}
+    return for_people | {"finest_um": round(direction.finest_um, 6)} | row
 
 
 def _direction(row: Mapping[str, Any]) -> Direction:
     pair, phases, gains = (tuple(float(v) for v in row[name]) for name in ("p_per_um", "phases_rad", "gains"))
     if len(pair) != 2:
         raise ConfigError(f"SIM wave vector {pair}: two numbers (y, x) are needed; estimate them again")
-    return Direction((pair[0], pair[1]), float(row["depth"]), float(row["phase_rad"]), phases, gains, float(row.get("score", 0.0)))
+    score, depth2, phase2_rad = (float(row.get(name, 0.0)) for name in ("score", "depth2", "phase2_rad"))
+    return Direction((pair[0], pair[1]), float(row["depth"]), float(row["phase_rad"]), phases, gains, score, depth2, phase2_rad)

@@ -28,11 +28,11 @@ def plot_estimation(estimation: Estimation, path: str | os.PathLike[str]) -> Non
         reach_y, reach_x = peak.reach_per_um
         shown, extent = np.log10(peak.spectrum.clip(0.3)), (-reach_x, reach_x, reach_y, -reach_y)
         pictures.append(axes.imshow(shown, extent=extent, cmap="gray", vmin=np.log10(0.5), vmax=np.log10(brightest)))
-        ky, kx = direction.p_per_um
+        ky, kx = (direction.orders * k for k in direction.p_per_um)
         axes.plot(kx, ky, "o", ms=14, mfc="none", mec="tab:red", mew=1.5)
         axes.set_title(
-            f"direction {number}: {direction.angle_deg:.1f}$\\degree$, {1e3 * direction.period_um:.1f} nm\n"
-            f"depth {peak.depth:.2f}, score {peak.score:.1f} (limit {peak.limit:.1f})",
+            f"direction {number}: {direction.angle_deg:.1f}$\\degree$, {1e3 * direction.finest_um:.1f} nm\n"
+            f"depth {', '.join(f'{depth:.2f}' for depth in peak.depths)}, score {peak.score:.1f} (limit {peak.limit:.1f})",
             fontsize=9,
         )
         axes.set_xlabel("$k_x$ (cycles per um)")

@@ -8,241 +8,366 @@ Nothing in it depends on the values of the frames, nothing is clipped: noise of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zsdeconv.errors import ConfigError
+from zsdeconv.errors import ConfigError, OpticsError
 from zsdeconv.nn import blocks
 from zsdeconv.physics.kernel import Psf
 from zsdeconv.physics.operators import Operator, fast_length
 from zsdeconv.physics.psf_check import fwhms_um
-from zsdeconv.sim.detection import Detection, require_fine_pixel
+from zsdeconv.sim.detection import DeepDetection, Detection, require_fine_pixel
 from zsdeconv.sim.patterns import SimParameters
 from zsdeconv.symbols import FWHM_PER_SIGMA, Batch
 
 FINER = 2
 RADIUS_IN_RESOLUTIONS = 5.4
 """Half width of PSF and margin in units of 1 / cutoff: 2.7 wavelength / NA, as of a theoretical PSF."""
+AXIAL_RADIUS_IN_RESOLUTIONS = {"margin": 1.5, "psf": 3.0}
+"""The same in depth, in units of 1 / axial cutoff. Mirrored planes cost as much as real ones, and show little farther away; beyond
+the PSF lies less than 1 % of its energy."""
 NOTHING = 1e-6
 """`Dsum` below this is outside all bands."""
 ATTENUATION, ATTENUATION_WIDTH = 0.9, 0.15
-"""Share of order 0 taken out at zero frequency, and width of the region where it is, in units of the cutoff."""
+"""Share of order 0 taken out at zero frequency, and width of the region where it is, in units of the cutoff. Stacks gain by it
+too: there is light from beyond their ends."""
 
 
 @dataclass(frozen=True, eq=False)
 class BandWeights:
     """How the bands of a parameter set are weighted and what that makes of the object, as functions of frequency.
 
-    `attenuated` is `a H`, `total` is `Dsum = mean over directions of sum_m |c_m|^2 a H^2(k + m p)`, `apodisation` is `A`: a cosine
-    down to 0 at `cutoff + |p|` (mean of the directions), 0 outside all bands.
+    `total` is `Dsum = mean over directions of sum_m |c_m|^2 a |H_m|^2(k + m p)`. `apodisation` is `A`, 0 outside all bands: in a plane a
+    cosine down to 0 at `cutoff + |p|` (mean of the directions); in depth a straight line down to 0 on the ellipsoid through
+    `cutoff + 2 |p|` and the highest axial frequency, for after a cosine the rings of H_SIM are half as strong as its core.
+    Frequencies are (ky kx) that broadcast, in depth (kz ky kx) with kz along the first axis.
     """
 
     parameters: SimParameters
-    detection: Detection
-    attenuation: float = ATTENUATION
+    detection: Detection | DeepDetection
+    attenuation: float
 
-    def attenuated(self, k_per_um: np.ndarray, power: int = 1) -> np.ndarray:
-        """`a H^power`, with `a = 1 - attenuation exp(-k^2 / 2 (0.15 cutoff)^2)`."""
-        width = ATTENUATION_WIDTH * self.detection.cutoff_per_um
-        dip = 1 - self.attenuation * np.exp(-((k_per_um / width) ** 2) / 2)
-        return dip * self.detection(k_per_um) ** power
+    def lens(self, order: int, *k_per_um: np.ndarray) -> np.ndarray:
+        """`a conj(H_order)`, with `a = 1 - attenuation exp(-kr^2 / 2 (0.15 cutoff)^2)`: what a band is multiplied by."""
+        kr, kz = _radial(k_per_um)
+        return self._dip(kr) * self.passing(kr, order, *kz).conj()
 
-    def total(self, ky_per_um: np.ndarray, kx_per_um: np.ndarray) -> np.ndarray:
+    def total(self, *k_per_um: np.ndarray) -> np.ndarray:
         """`Dsum` at frequencies that broadcast."""
-        return self._mean_over_bands(ky_per_um, kx_per_um, lambda k: self.attenuated(k, 2))
+        return self._sums(k_per_um)[0]
 
-    def noise(self, ky_per_um: np.ndarray, kx_per_um: np.ndarray) -> np.ndarray:
-        """The same sum of `|c_m|^2 a^2 H^2`, `N`: the power of noise before the last filter, in units of that of a band."""
-        return self._mean_over_bands(ky_per_um, kx_per_um, lambda k: self.attenuated(k) ** 2)
+    def noise(self, *k_per_um: np.ndarray) -> np.ndarray:
+        """The same sum of `|c_m|^2 a^2 |H_m|^2`, `N`: the power of noise before the last filter, in units of that of a band."""
+        return self._sums(k_per_um)[1]
 
-    def regularised(self, ky_per_um: np.ndarray, kx_per_um: np.ndarray, wiener: float) -> tuple[np.ndarray, np.ndarray]:
+    def regularised(self, wiener: float, *k_per_um: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`Dsum`, and `Dsum + w^2 N / Dsum`, what the last filter divides by.
 
         Wiener's filter for a signal `Dsum O` in noise of power `v N`. Without attenuation `N = Dsum`, and the sum is the usual
         `Dsum + w^2`. With it `w^2` shrinks where the bands were attenuated, so that attenuation shifts weight between bands but
         takes nothing of the image: brightness would depend on structure otherwise, and H_SIM have deep negative rings.
         """
-        total = self.total(ky_per_um, kx_per_um)
-        relative = np.divide(self.noise(ky_per_um, kx_per_um), total, out=np.ones_like(total), where=total > NOTHING)
+        total, noise = self._sums(k_per_um)
+        relative = np.divide(noise, total, out=np.ones_like(total), where=total > NOTHING)
         return total, total + wiener**2 * relative
 
-    def apodisation(self, ky_per_um: np.ndarray, kx_per_um: np.ndarray) -> np.ndarray:
+    def apodisation(self, *k_per_um: np.ndarray) -> np.ndarray:
         """`A` at frequencies that broadcast."""
-        end = self.detection.cutoff_per_um + float(np.mean([1 / direction.period_um for direction in self.parameters.directions]))
-        k = np.hypot(ky_per_um, kx_per_um)
-        seen = self._mean_over_bands(ky_per_um, kx_per_um, lambda k: k < self.detection.cutoff_per_um) > 0
-        return np.where(seen & (k < end), np.cos(np.pi / 2 * np.minimum(k / end, 1)), 0.0)
+        kr, kz = _radial(k_per_um)
+        ends = self.detection.cutoff_per_um + float(np.mean([1 / direction.finest_um for direction in self.parameters.directions]))
+        seen = self._seen(k_per_um)
+        distance = np.minimum(kr / ends, 1)
+        if not isinstance(self.passing, DeepDetection):
+            return np.where(seen & (distance < 1), np.cos(np.pi / 2 * distance), 0.0)
+        along = kz[0].reshape(-1, *[1] * kr.ndim) / self.passing.axial_end_per_um
+        return np.where(seen, 1 - np.minimum(np.hypot(distance, along), 1), 0.0)
 
-    def _mean_over_bands(self, ky: np.ndarray, kx: np.ndarray, of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Mean over the directions of the sum over the orders of `|c_m|^2 of(|k + m p|)`."""
-        sides = [
-            abs(direction.c1) ** 2 * of(np.hypot(ky + m * direction.p_per_um[0], kx + m * direction.p_per_um[1]))
-            for direction in self.parameters.directions
-            for m in (1, -1)
-        ]
-        return of(np.hypot(ky, kx)) + np.sum(sides, axis=0) / len(self.parameters.directions)
+    @cached_property
+    def passing(self) -> Detection | DeepDetection:
+        """The detection under this pattern."""
+        return self.detection.under(float(np.mean([1 / direction.period_um for direction in self.parameters.directions])))
+
+    def _dip(self, kr: np.ndarray) -> np.ndarray:
+        width = ATTENUATION_WIDTH * self.detection.cutoff_per_um
+        return 1 - self.attenuation * np.exp(-((kr / width) ** 2) / 2)
+
+    def _sums(self, k: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """`Dsum` and `N`: means over the directions of sums over the bands."""
+        kr, kz = _radial(k)
+        total, noise = (np.zeros([*map(len, kz), *kr.shape]) for _ in range(2))
+        for order, power, shifted in self._bands(k):
+            kr, kz = _radial(shifted)
+            one = power * self._dip(kr) * np.abs(self.passing(kr, order, *kz)) ** 2
+            total += one
+            noise += self._dip(kr) * one
+        return total, noise
+
+    def _seen(self, k: Sequence[np.ndarray]) -> np.ndarray:
+        """Whether a frequency lies in any band."""
+        inside: dict[int, np.ndarray] = {}
+        for order, _, shifted in self._bands(k):
+            inside[order] = inside.get(order, np.zeros(1, bool)) | (_radial(shifted)[0] < self.passing.cutoff_per_um)
+        return np.any([self.passing.passes(mask, order, *_radial(k)[1]) for order, mask in inside.items()], axis=0)
+
+    def _bands(self, k: Sequence[np.ndarray]) -> Iterator[tuple[int, float, tuple[np.ndarray, ...]]]:
+        """Order, `|c_m|^2` over the number of directions, and `k + m p` of each band; the central one, which all share, first."""
+        *kz, ky, kx = k
+        yield 0, 1.0, (*kz, ky, kx)
+        directions = self.parameters.directions
+        for direction in directions:
+            for order, c in enumerate(direction.strengths, 1):
+                for m in (order, -order):
+                    shifted = ky + m * direction.p_per_um[0], kx + m * direction.p_per_um[1]
+                    yield order, abs(c) ** 2 / len(directions), (*kz, *shifted)
+
+
+def _radial(k_per_um: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Lateral distance from zero, and axial frequencies as a row where there are any."""
+    *kz, ky, kx = k_per_um
+    return np.hypot(ky, kx), [np.ravel(axis) for axis in kz]
 
 
 class Reconstruct(Operator):
-    """Raw frames `b frame y x` (offset removed, in the order of the file) to the reconstruction `b 1 2y 2x`, exactly linear.
+    """Raw frames `b frame *zyx` (offset removed, frames in the order of a plane) to the reconstruction `b 1 (z) 2y 2x`, exactly linear.
 
-    `SR = F^-1{ W F[ sum_i r_i(x) up2(F^-1{ H a F D_i }) ] }` with `r_i = Re[M^+_0i + 2 conj(c_1) M^+_1i exp(-2 pi i p.x)]` and
-    `W = A / (Dsum + w^2 N / Dsum)` (`BandWeights`), averaged over directions; frame gains are in `M^+`. `W` is scaled so that a
-    uniform object keeps its brightness. A point at x0 becomes `H_SIM(x - x0)` (`psf`), the transform of `W Dsum`. `conj(c_1)`
-    instead of `1 / c_1` does not amplify the noise of a weak pattern.
+    `SR = F^-1{ W F[ sum_i sum_m r_mi(x) up2(F^-1{ a conj(H_m) F D_i }) ] }` with `r_0i = M^+_0i`,
+    `r_mi = 2 Re[conj(c_m) M^+_mi exp(-2 pi i m p.x)]` and `W = A / (Dsum + w^2 N / Dsum)` (`BandWeights`), averaged over directions;
+    frame gains are in `M^+`. Two beams and a `Detection` reconstruct planes; three beams and a `DeepDetection` stacks, whose
+    planes stay as many and `z_um` apart (unless given, as the parameters say). `W` is scaled so that a uniform object keeps its
+    brightness. A point at x0 becomes `H_SIM(x - x0)` (`psf`), the transform of `W Dsum`. `conj(c_m)` instead of `1 / c_m` does not
+    amplify the noise of a weak pattern.
 
-    Raw pixel j lies on fine pixel 2 j. Frames may be a part of those recorded: `origin_px` (y, x) is where their first pixel lies in
-    them, for stripes go on from there. Beyond their borders frames continue as their mirror images, as in `Blur`. Tables for
-    the last two frame sizes are kept on the device and in the type of the frames.
+    Raw pixel j lies on fine pixel 2 j. Frames may be a part of those recorded: `origin_px` (y, x, before them z if you like) is where
+    their first pixel lies in them, for stripes go on from there. Beyond their borders frames continue as their mirror images, as in
+    `Blur`. Tables for the last two frame sizes are kept on the device and in the type of the frames.
 
-    `wiener` is w: about 0.1 for bright frames, 0.3 to 0.4 for dim ones (`choose_wiener`). Raises `ConfigError` unless it is positive,
-    `OpticsError` when the fine grid cannot hold the widened band.
+    `wiener` is w: of planes about 0.1 for bright frames and 0.3 to 0.4 for dim ones, of stacks a tenth of that (`choose_wiener`).
+    Raises `ConfigError` unless it is positive, `OpticsError` when the fine grid cannot hold the widened band, or when pattern and
+    detection are not both of planes or both of stacks.
 
     >>> from zsdeconv.physics.optics import Optics
-    >>> from zsdeconv.sim.detection import detection_of
+    >>> from zsdeconv.sim.detection import deep_detection_of, detection_of
     >>> from zsdeconv.sim.patterns import Direction, nominal_phases_rad
     >>> stripes = Direction((0.0, 3.0), 0.8, 0.3, nominal_phases_rad(3), (1, 1, 1))
     >>> reconstruct = Reconstruct(SimParameters((stripes,), 0.1), detection_of(Optics(1.0, 600)), 0.1, wiener=0.2)
     >>> reconstruct(torch.ones(2, 3, 20, 31)).shape
     torch.Size([2, 1, 40, 62])
+    >>> three_beams = Direction((0.0, 1.5), 1.3, 0.3, nominal_phases_rad(5), (1,) * 5, depth2=0.65, phase2_rad=0.6)
+    >>> detection = deep_detection_of(Optics(1.0, 600))
+    >>> Reconstruct(SimParameters((three_beams,), 0.1), detection, 0.1, wiener=0.02, z_um=0.2)(torch.ones(1, 5, 3, 20, 31)).shape
+    torch.Size([1, 1, 3, 40, 62])
     """
 
     remembered_shapes = 2
 
     def __init__(
-        self, parameters: SimParameters, detection: Detection, pixel_um: float, wiener: float, attenuation: float = ATTENUATION
+        self,
+        parameters: SimParameters,
+        detection: Detection | DeepDetection,
+        pixel_um: float,
+        wiener: float,
+        attenuation: float = ATTENUATION,
+        z_um: float | None = None,
     ) -> None:
         if not (math.isfinite(wiener) and wiener > 0):
             raise ConfigError(f"Wiener parameter {wiener:g}: it must be positive, 0.1 for bright and 0.4 for dim frames; give --wiener")
         if not 0 <= attenuation < 1:
             raise ConfigError(f"attenuation {attenuation:g}: it must be 0 or more and less than 1; 0 turns it off")
-        require_fine_pixel(detection, pixel_um, max(1 / direction.period_um for direction in parameters.directions))
+        require_same_rank(parameters, detection)
+        require_fine_pixel(detection, pixel_um, parameters.finest_per_um)
         self.parameters, self.pixel_um, self.wiener = parameters, float(pixel_um), float(wiener)
         self.weights = BandWeights(parameters, detection, attenuation)
+        self._z_um: tuple[float, ...] = (step_um(parameters, z_um),) if isinstance(detection, DeepDetection) else ()
         self.margin_px = math.ceil(RADIUS_IN_RESOLUTIONS / detection.cutoff_per_um / pixel_um)
         self._gain = 1.0
-        self._gain = 1 / float(self.otf(np.zeros(1), np.zeros(1))[0])
+        self._gain = 1 / float(self.otf(*[np.zeros(1)] * detection.rank).squeeze())
         self._tables: dict[tuple[object, ...], _Tables] = {}
 
     def __call__(self, x: Batch, origin_px: Sequence[int] = (0, 0)) -> Batch:
-        kind, yx_shape = x.dtype, (x.shape[2], x.shape[3])
+        kind, shape = x.dtype, x.shape[2:]
         x = x.to(_working(kind))
-        tables = self._tables_for(yx_shape, x)
-        x = blocks.window(blocks.mirror(x, tables.margins), (0, 0), tables.sizes)
-        bands = torch.einsum("nf,bfyx->bnyx", self._mixing(origin_px, x), x)
-        spectrum = torch.fft.rfft2(bands) * tables.lens
-        demodulated = FINER**2 * torch.fft.irfft2(_padded(spectrum), s=tables.fine_sizes) * tables.carriers
-        image = torch.fft.irfft2(torch.fft.rfft2(demodulated.sum(1, keepdim=True)) * tables.filter, s=tables.fine_sizes)
-        start = [FINER * margin for margin in tables.margins]
-        stop = [first + FINER * n for first, n in zip(start, yx_shape, strict=True)]
+        tables = self._tables_for(shape, x)
+        bands = torch.einsum("nf,bf...->bn...", self._mixing(origin_px, x), x)
+        image = x.new_zeros((len(x), 1, *tables.fine_sizes))
+        for number, carrier in enumerate(tables.carriers):
+            image.addcmul_(self._band(bands[:, number, None], tables, self._order(number)), carrier)
+        axes = tuple(range(2, x.ndim))
+        image = torch.fft.irfftn(torch.fft.rfftn(image, dim=axes) * tables.filter, s=tables.fine_sizes, dim=axes)
+        factors = blocks.lateral(len(shape), FINER)
+        start = [factor * margin for factor, margin in zip(factors, tables.margins, strict=True)]
+        stop = [first + factor * n for first, factor, n in zip(start, factors, shape, strict=True)]
         return blocks.window(image, start, stop).to(kind)
 
     def adjoint(self, y: Batch, origin_px: Sequence[int] = (0, 0)) -> Batch:
-        kind, yx_shape = y.dtype, (y.shape[2] // FINER, y.shape[3] // FINER)
+        factors = blocks.lateral(y.ndim - 2, FINER)
+        kind, shape = y.dtype, torch.Size(n // factor for n, factor in zip(y.shape[2:], factors, strict=True))
         y = y.to(_working(kind))
-        tables = self._tables_for(yx_shape, y)
-        image = torch.fft.rfft2(_enclosed(y, [FINER * margin for margin in tables.margins], tables.fine_sizes))
-        modulated = torch.fft.irfft2(image * tables.filter, s=tables.fine_sizes) * tables.carriers
-        bands = torch.fft.irfft2(_restricted(torch.fft.rfft2(modulated)) * tables.lens, s=tables.sizes)
-        frames = torch.einsum("nf,bnyx->bfyx", self._mixing(origin_px, y), bands)
-        mirrored = [n + 2 * margin for n, margin in zip(yx_shape, tables.margins, strict=True)]
-        return blocks.unmirror(_enclosed(frames, (0, 0), mirrored), tables.margins).to(kind)
+        tables = self._tables_for(shape, y)
+        axes = tuple(range(2, y.ndim))
+        start = [factor * margin for factor, margin in zip(factors, tables.margins, strict=True)]
+        spectrum = torch.fft.rfftn(_enclosed(y, start, tables.fine_sizes), dim=axes) * tables.filter
+        image = torch.fft.irfftn(spectrum, s=tables.fine_sizes, dim=axes)
+        bands = [self._band_adjoint(image * carrier, tables, self._order(number)) for number, carrier in enumerate(tables.carriers)]
+        mirrored = [n + 2 * margin for n, margin in zip(shape, tables.margins, strict=True)]
+        bands = [blocks.unmirror(_enclosed(band, [0] * len(shape), mirrored), tables.margins) for band in bands]
+        return torch.einsum("nf,bn...->bf...", self._mixing(origin_px, y), torch.cat(bands, 1)).to(kind)
 
     @property
     def reach_px(self) -> tuple[int, ...]:
-        return (self.margin_px, self.margin_px)
+        return (*self._axial_px("margin"), self.margin_px, self.margin_px)
 
     @property
     def fine_um(self) -> float:
-        """Pixel size of the reconstruction."""
+        """Pixel size of the reconstruction, along y and x."""
         return self.pixel_um / FINER
 
-    def otf(self, ky_per_um: np.ndarray, kx_per_um: np.ndarray) -> np.ndarray:
-        """`OTF_SIM = A Dsum / (Dsum + w^2 N / Dsum)` at frequencies that broadcast (cycles per um), scaled to 1 at zero frequency."""
-        total, regularised = self.weights.regularised(ky_per_um, kx_per_um, self.wiener)
-        return self._gain * self.weights.apodisation(ky_per_um, kx_per_um) * total / regularised
+    @property
+    def fine_spacing_um(self) -> tuple[float, ...]:
+        """Spacing of the reconstruction along all its axes."""
+        return (*self._z_um, self.fine_um, self.fine_um)
+
+    def otf(self, *k_per_um: np.ndarray) -> np.ndarray:
+        """`OTF_SIM = A Dsum / (Dsum + w^2 N / Dsum)` at frequencies (ky kx or kz ky kx, cycles per um; `BandWeights`), 1 at zero."""
+        total, regularised = self.weights.regularised(self.wiener, *k_per_um)
+        return self._gain * self.weights.apodisation(*k_per_um) * total / regularised
 
     def psf(self, radius_um: float | None = None) -> Psf:
-        """`H_SIM`: what a point becomes, on the fine grid, sum 1; negative rings are real.
+        """`H_SIM`: what a point becomes, on the fine grid, (y x) or (z y x), sum 1; negative rings are real.
 
-        `radius_um` is the half width, by default 5.4 / cutoff of the detection (2.7 wavelength / NA).
+        `radius_um` is the half width along y and x, by default 5.4 / cutoff of the detection (2.7 wavelength / NA). Along z it
+        is 3 / axial cutoff.
         """
         radius = RADIUS_IN_RESOLUTIONS / self.weights.detection.cutoff_per_um if radius_um is None else radius_um
-        half = max(1, math.ceil(radius / self.fine_um))
-        size = fast_length(8 * half)
-        k = np.fft.fftfreq(size, self.fine_um)
-        values = np.fft.ifft2(self.otf(k[:, None], k)).real
-        rows = np.arange(-half, half + 1)
-        values = values[np.ix_(rows, rows)]
+        halves = [*self._axial_px("psf"), *[max(1, math.ceil(radius / self.fine_um))] * 2]
+        sizes = [fast_length((4 if self._z_um else 8) * half) for half in halves]
+        values = np.fft.irfftn(self.otf(*_half_frequencies(sizes, self.fine_spacing_um)), sizes, range(len(sizes)))
+        values = values[np.ix_(*(np.arange(-half, half + 1) for half in halves))]
+        values = (values + values[(slice(None, None, -1),) * values.ndim]) / 2
         source = (
             f"SIM reconstruction ({len(self.parameters.directions)} directions, w {self.wiener:.3g}; {self.weights.detection.otf.source})"
         )
-        return Psf(values / values.sum(), (self.fine_um, self.fine_um), source)
+        return Psf(values / values.sum(), self.fine_spacing_um, source)
+
+    def _band(self, band: Tensor, tables: _Tables, order: int) -> Tensor:
+        """`up2(F^-1{ a conj(H) F band })` of a band (b 1 *zyx), mirrored at its borders."""
+        axes = tuple(range(2, band.ndim))
+        band = blocks.window(blocks.mirror(band, tables.margins), [0] * len(axes), tables.sizes)
+        spectrum = torch.fft.rfftn(band, dim=axes) * tables.lenses[order]
+        if len(axes) == 3:
+            spectrum = torch.fft.ifft(spectrum, dim=2)
+        return _on_fine_grid(spectrum)
+
+    def _band_adjoint(self, image: Tensor, tables: _Tables, order: int) -> Tensor:
+        """Transpose of `_band`, but for the mirroring."""
+        axes = tuple(range(2, image.ndim))
+        spectrum = _from_fine_grid(image)
+        if len(axes) == 3:
+            spectrum = torch.fft.fft(spectrum, dim=2)
+        return torch.fft.irfftn(spectrum * tables.lenses[order].conj(), s=tables.sizes, dim=axes)
+
+    def _order(self, number: int) -> int:
+        """Order of the real bands: 0, then real and imaginary part of orders 1, 2 ... of each direction."""
+        return 0 if number == 0 else 1 + (number - 1) // 2 % self.parameters.orders
 
     def _mixing(self, origin_px: Sequence[int], like: Tensor) -> Tensor:
-        """Weights (band frame) of the frames in the real bands: order 0, then the parts of `2 conj(c_1) M^+_1` of each direction."""
+        """Weights (band frame) of the frames in the real bands: order 0, then the parts of `2 conj(c_m) M^+_m` of each direction."""
         directions = self.parameters.directions
-        weights = np.zeros((1 + 2 * len(directions), self.parameters.layout.frames))
-        for number, (frames, direction) in enumerate(zip(self.parameters.layout.numbers, directions, strict=True)):
-            order0, order1, _ = direction.separation()
-            turn = 2 * np.pi * self.pixel_um * float(np.dot(direction.p_per_um, origin_px))
-            side = 2 * np.conj(direction.c1) * order1 * np.exp(-1j * turn)
-            weights[0, frames], weights[1 + 2 * number, frames], weights[2 + 2 * number, frames] = order0.real, side.real, side.imag
-        return _like(torch.from_numpy(weights / len(directions)), like)
+        rows = [np.zeros((1, self.parameters.layout.frames))]
+        for frames, direction in zip(self.parameters.layout.numbers, directions, strict=True):
+            separation = direction.separation()
+            rows[0][0, frames] = separation[0].real
+            turn = 2 * np.pi * self.pixel_um * float(np.dot(direction.p_per_um, origin_px[-2:]))
+            for m, c in enumerate(direction.strengths, 1):
+                side = 2 * np.conj(c) * separation[2 * m - 1] * np.exp(-1j * m * turn)
+                rows.append(np.zeros((2, self.parameters.layout.frames)))
+                rows[-1][:, frames] = side.real, side.imag
+        return _like(torch.from_numpy(np.concatenate(rows) / len(directions)), like)
 
-    def _tables_for(self, yx_shape: tuple[int, int], like: Tensor) -> _Tables:
-        key = (yx_shape, like.device, like.dtype)
+    def _axial_px(self, what: str) -> tuple[int, ...]:
+        """Planes on either side of margin or PSF; of a plane, nothing."""
+        detection = self.weights.detection
+        if not isinstance(detection, DeepDetection):
+            return ()
+        return (max(1, math.ceil(AXIAL_RADIUS_IN_RESOLUTIONS[what] / detection.axial_cutoff_per_um / self._z_um[0])),)
+
+    def _tables_for(self, shape: torch.Size, like: Tensor) -> _Tables:
+        key = (shape, like.device, like.dtype)
         if key not in self._tables:
             while len(self._tables) >= self.remembered_shapes:
                 self._tables.pop(next(iter(self._tables)))
-            self._tables[key] = self._make_tables(yx_shape).to(like)
+            self._tables[key] = self._make_tables(shape).to(like)
         return self._tables[key]
 
-    def _make_tables(self, yx_shape: tuple[int, int]) -> _Tables:
-        sizes = [fast_length(n + 2 * self.margin_px) for n in yx_shape]
-        margins = [(size - n + 1) // 2 for size, n in zip(sizes, yx_shape, strict=True)]
-        ky, kx = _half_frequencies(sizes, self.pixel_um)
-        lens = self.weights.attenuated(np.hypot(ky, kx))
-        ky, kx = _half_frequencies([FINER * n for n in sizes], self.fine_um)
-        last = self._gain * self.weights.apodisation(ky, kx) / self.weights.regularised(ky, kx, self.wiener)[1]
+    def _make_tables(self, shape: Sequence[int]) -> _Tables:
+        sizes = [fast_length(n + 2 * margin) for n, margin in zip(shape, self.reach_px, strict=True)]
+        margins = [(size - n + 1) // 2 for size, n in zip(sizes, shape, strict=True)]
+        fine_sizes = [factor * n for factor, n in zip(blocks.lateral(len(shape), FINER), sizes, strict=True)]
+        k = _half_frequencies(sizes, (*self._z_um, self.pixel_um, self.pixel_um))
+        lenses = [_even_at_nyquist(self.weights.lens(order, *k)) for order in range(1 + self.parameters.orders)]
+        last = self._last_filter(fine_sizes)
+        carriers = self._carriers(sizes[-2:], margins[-2:])
+        first = [torch.from_numpy(lens) for lens in lenses]
+        return _Tables(tuple(sizes), tuple(margins), tuple(fine_sizes), first, torch.from_numpy(last), torch.from_numpy(carriers))
+
+    def _last_filter(self, fine_sizes: Sequence[int]) -> np.ndarray:
+        """`W` on the half-spectrum of the fine grid. It is even along z, and computed for one half of it."""
+        *kz, ky, kx = _half_frequencies(fine_sizes, self.fine_spacing_um)
+        half = [axis[: len(axis) // 2 + 1] for axis in kz]
+        found = self._gain * self.weights.apodisation(*half, ky, kx) / self.weights.regularised(self.wiener, *half, ky, kx)[1]
         # A frequency and its opposite share the place at Nyquist, where the filter could not be even.
-        last[sizes[0]], last[:, -1] = 0.0, 0.0
-        carriers = self._carriers(sizes, margins)
-        return _Tables(tuple(sizes), tuple(margins), *(torch.from_numpy(table) for table in (lens, last, carriers)))
+        found[..., fine_sizes[-2] // 2, :], found[..., -1] = 0.0, 0.0
+        return np.concatenate([found, found[-2:0:-1]]) if kz else found
 
     def _carriers(self, sizes: Sequence[int], margins: Sequence[int]) -> np.ndarray:
-        """1, then cosine and sine of `2 pi p.x` for each direction (band y x), with x = 0 at the first pixel of the frame."""
+        """1, then cosine and sine of `2 pi m p.x` for each direction and order (band y x), with x = 0 at the first pixel of the frame."""
         y, x = (self.fine_um * (np.arange(FINER * n) - FINER * margin) for n, margin in zip(sizes, margins, strict=True))
-        images = np.ones((1 + 2 * len(self.parameters.directions), len(y), len(x)))
-        for number, direction in enumerate(self.parameters.directions):
+        images = [np.ones((len(y), len(x)))]
+        for direction in self.parameters.directions:
             turn = 2 * np.pi * np.add.outer(direction.p_per_um[0] * y, direction.p_per_um[1] * x)
-            images[1 + 2 * number], images[2 + 2 * number] = np.cos(turn), np.sin(turn)
-        return images
+            for m in range(1, direction.orders + 1):
+                images += [np.cos(m * turn), np.sin(m * turn)]
+        return np.stack(images)
 
 
 @dataclass(frozen=True, eq=False)
 class _Tables:
-    """What depends on the size of the frames: that of the mirrored ones and how much lies before the first pixel, `a H` and the
-    last filter on half-spectra, and the carriers.
+    """What depends on the size of the frames: that of the mirrored ones, how much lies before the first pixel, and the size of the
+    fine grid; `a conj(H_m)` of each order and the last filter on half-spectra, and the carriers.
     """
 
     sizes: tuple[int, ...]
     margins: tuple[int, ...]
-    lens: Tensor
+    fine_sizes: tuple[int, ...]
+    lenses: list[Tensor]
     filter: Tensor
     carriers: Tensor
 
-    @property
-    def fine_sizes(self) -> tuple[int, ...]:
-        return tuple(FINER * n for n in self.sizes)
-
     def to(self, like: Tensor) -> _Tables:
-        return _Tables(self.sizes, self.margins, *(_like(table, like) for table in (self.lens, self.filter, self.carriers)))
+        lenses = [_like(lens, like) for lens in self.lenses]
+        return _Tables(self.sizes, self.margins, self.fine_sizes, lenses, _like(self.filter, like), _like(self.carriers, like))
+
+
+def require_same_rank(parameters: SimParameters, detection: Detection | DeepDetection) -> None:
+    """Raise `OpticsError` unless three beams meet an OTF in depth, or two beams one of a plane."""
+    if 1 + parameters.orders != detection.rank:
+        raise OpticsError(
+            f"pattern of {1 + parameters.orders} beams and a {detection.rank}-D OTF ({detection.otf.source}): two beams take a 2-D one, "
+            "three beams one in depth; give --otf of the right kind, or --na and --wavelength-nm"
+        )
+
+
+def step_um(parameters: SimParameters, z_um: float | None) -> float:
+    """Distance of the planes as given, or else as the parameters say. Raises `ConfigError` when neither does."""
+    found = parameters.z_um if z_um is None else z_um
+    if found is None or not (math.isfinite(found) and found > 0):
+        raise ConfigError(f"step in z {found}: a stack needs a positive one; give --z-um (um from plane to plane)")
+    return float(found)
 
 
 def halved_gaussian(widefield: Psf) -> Psf:
@@ -263,38 +388,48 @@ def halved_gaussian(widefield: Psf) -> Psf:
     return Psf(values / values.sum(), widefield.spacing_um, f"Gaussian half as wide as {widefield.source}")
 
 
-def _half_frequencies(sizes: Sequence[int], spacing_um: float) -> tuple[np.ndarray, np.ndarray]:
-    """Frequencies of the half-spectrum of a real image along y (a column) and x."""
-    return np.fft.fftfreq(sizes[0], spacing_um)[:, None], np.fft.rfftfreq(sizes[1], spacing_um)
+def _half_frequencies(sizes: Sequence[int], spacing_um: Sequence[float]) -> tuple[np.ndarray, ...]:
+    """Frequencies of the half-spectrum of a real image along each axis, of shapes that broadcast."""
+    *rest, last = zip(sizes, spacing_um, strict=True)
+    k = [np.fft.fftfreq(n, um).reshape(-1, *[1] * (len(rest) - axis)) for axis, (n, um) in enumerate(rest)]
+    return (*k, np.fft.rfftfreq(*last))
 
 
-def _padded(spectrum: Tensor) -> Tensor:
-    """Half-spectrum (... ky kx, even sizes) on the twice finer grid, without its Nyquist frequencies."""
+def _even_at_nyquist(lens: np.ndarray) -> np.ndarray:
+    """A half-spectrum (... ky kx) that is real where a frequency and its opposite share a place along z."""
+    if np.iscomplexobj(lens):
+        lens[len(lens) // 2] = lens[len(lens) // 2].real
+    return lens
+
+
+def _on_fine_grid(spectrum: Tensor) -> Tensor:
+    """The image (... 2y 2x) of a half-spectrum of planes (... ky kx, even sizes) on the twice finer grid, without Nyquist frequencies."""
     height, width = spectrum.shape[-2] // 2, spectrum.shape[-1] - 1
-    padded = spectrum.new_zeros((*spectrum.shape[:-2], 4 * height, 2 * width + 1))
-    padded[..., :height, :width] = spectrum[..., :height, :width]
-    padded[..., 1 - height :, :width] = spectrum[..., 1 - height :, :width]
-    return padded
+    padded = spectrum.new_zeros((*spectrum.shape[:-2], 4 * height, width))
+    padded[..., :height, :] = spectrum[..., :height, :width]
+    padded[..., 1 - height :, :] = spectrum[..., 1 - height :, :width]
+    return torch.fft.irfft(torch.fft.ifft(padded, dim=-2), n=4 * width) * FINER**2
 
 
-def _restricted(spectrum: Tensor) -> Tensor:
-    """Transpose of `_padded`."""
-    height, width = spectrum.shape[-2] // 4, (spectrum.shape[-1] - 1) // 2
+def _from_fine_grid(image: Tensor) -> Tensor:
+    """The half-spectrum (... ky kx) of what the raw grid holds of an image (... 2y 2x)."""
+    height, width = image.shape[-2] // 4, image.shape[-1] // 4
+    spectrum = torch.fft.fft(torch.fft.rfft(image)[..., :width], dim=-2)
     kept = spectrum.new_zeros((*spectrum.shape[:-2], 2 * height, width + 1))
-    kept[..., :height, :width] = spectrum[..., :height, :width]
-    kept[..., 1 - height :, :width] = spectrum[..., 1 - height :, :width]
+    kept[..., :height, :width] = spectrum[..., :height, :]
+    kept[..., 1 - height :, :width] = spectrum[..., 1 - height :, :]
     return kept
 
 
 def _enclosed(x: Tensor, start: Sequence[int], sizes: Sequence[int]) -> Tensor:
-    """`x` (... y x) as the part from `start` of zeros of `sizes`: the transpose of cutting it out."""
-    (top, left), (height, width) = start, x.shape[-2:]
-    return F.pad(x, (left, sizes[1] - left - width, top, sizes[0] - top - height))
+    """`x` (b c *zyx) as the part from `start` of zeros of `sizes`: the transpose of cutting it out."""
+    ends = [(first, size - first - n) for first, size, n in zip(start, sizes, x.shape[2:], strict=True)]
+    return F.pad(x, [margin for pair in reversed(ends) for margin in pair])
 
 
 def _like(table: Tensor, like: Tensor) -> Tensor:
-    """A table in the type, then on the device, of `like`: not every device has double precision."""
-    return table.to(like.dtype).to(like.device)
+    """A table in the precision, then on the device, of `like`: not every device has double precision."""
+    return table.to(like.dtype.to_complex() if table.is_complex() else like.dtype).to(like.device)
 
 
 def _working(kind: torch.dtype) -> torch.dtype:

@@ -21,13 +21,12 @@ from zsdeconv.errors import ConfigError, OpticsError
 from zsdeconv.physics.microscope import STOKES
 from zsdeconv.physics.psf import Psf, theoretical_psf
 from zsdeconv.scenes import DeepScene, Scene, inner, through
+from zsdeconv.sim.detection import THREE_BEAMS
 from zsdeconv.sim.patterns import Layout, Order, nominal_phases_rad
 from zsdeconv.simulate import MOST_VOXELS, Simulation, simulated, stack_psf
 
 ABOVE_FINEST = 1.1
 """Period of the stripes, unless given, over the finest one that the objective can make."""
-THREE_BEAMS = (1.0, 4 / 3, 2 / 3)
-"""Strength of orders 0, 1 and 2 where three beams of equal strength interfere: |1 + 2 cos u|^2 / 3."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,8 @@ class SimScene(Scene):
             few = f"{self.phases} phases: at least {bands} are needed to tell {bands} bands apart"
             raise ConfigError(f"{few}; give --phases {bands} or more")
         _ = self.numbers
+        if "z" in self.order:
+            raise ConfigError(f"order {self.order}: planes are an axis of their own here; give --order without z")
         _check_stripes(self)
         _check_pixel(self)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from zsdeconv.sim.detection import Detection
+from zsdeconv.sim.detection import DeepDetection, Detection
 
 TAPER_PX = 12
 """Width of the sin^2 flanks by which frames fade out at their borders, for fitting only."""
@@ -17,14 +18,31 @@ BEYOND_CUTOFF = 1.05
 _MEASURED = (0.1, 0.7)
 """Where the object's spectrum is read off, in units of the cutoff: beyond the light from out of focus, before the OTF fades."""
 _RINGS = 12
+SEEN = 0.03
+"""Where the OTF is smaller, in units of its `level`, an image shows noise rather than the object."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Frequencies of frames of `yx_shape` pixels of `pixel_um`, of discrete Fourier transforms with zero frequency first."""
+    """Frequencies of frames of `yx_shape` pixels of `pixel_um`, or of stacks of `planes` of them `z_um` apart, of discrete Fourier
+    transforms with zero frequency first.
+    """
 
     yx_shape: tuple[int, int]
     pixel_um: float
+    planes: int = 1
+    z_um: float | None = None
+
+    @classmethod
+    def of(cls, shape: Sequence[int], pixel_um: float, z_um: float | None = None) -> Grid:
+        """The grid of an image of `shape`, (y x) or (z y x)."""
+        *planes, ny, nx = shape
+        return cls((ny, nx), pixel_um, planes[0], z_um) if planes else cls((ny, nx), pixel_um)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The spatial axes, counted from the last."""
+        return (-2, -1) if self.z_um is None else (-3, -2, -1)
 
     @cached_property
     def k_per_um(self) -> tuple[np.ndarray, np.ndarray]:
@@ -33,19 +51,35 @@ class Grid:
         return ky[:, None], kx
 
     @property
+    def kz_per_um(self) -> tuple[np.ndarray, ...]:
+        """Frequencies along z where there is such an axis: what a detection is called with after the lateral ones."""
+        return () if self.z_um is None else (np.fft.fftfreq(self.planes, self.z_um),)
+
+    @property
     def step_per_um(self) -> tuple[float, float]:
         """Distance of two frequencies along y and x."""
         y, x = (1 / (n * self.pixel_um) for n in self.yx_shape)
         return y, x
 
     def radius(self, shift_per_um: tuple[float, float] | np.ndarray = (0.0, 0.0)) -> np.ndarray:
-        """`|k + shift|` (y x)."""
+        """`|k + shift|` along y and x (y x)."""
         ky, kx = self.k_per_um
         return np.hypot(ky + shift_per_um[0], kx + shift_per_um[1])
 
+    def distance(self, shift_per_um: tuple[float, float] | np.ndarray = (0.0, 0.0)) -> np.ndarray:
+        """`|k + shift|` along all axes (*zyx)."""
+        lateral = self.radius(shift_per_um)
+        return np.hypot(lateral, self.kz_per_um[0][:, None, None]) if self.kz_per_um else lateral
+
+    def transfer(
+        self, detection: Detection | DeepDetection, order: int = 0, shift_per_um: tuple[float, float] | np.ndarray = (0.0, 0.0)
+    ) -> np.ndarray:
+        """`H_order(k + shift)` of a detection (*zyx)."""
+        return detection(self.radius(shift_per_um), order, *self.kz_per_um)
+
     def finer(self) -> Grid:
         """The grid of pixels half as large: the same frequencies, and as many beyond."""
-        return Grid((2 * self.yx_shape[0], 2 * self.yx_shape[1]), self.pixel_um / 2)
+        return replace(self, yx_shape=(2 * self.yx_shape[0], 2 * self.yx_shape[1]), pixel_um=self.pixel_um / 2)
 
 
 def taper(yx_shape: tuple[int, int], width_px: int = TAPER_PX) -> np.ndarray:
@@ -83,10 +117,10 @@ def zoomed(image: np.ndarray, ky_per_um: np.ndarray, kx_per_um: np.ndarray, pixe
     return rows @ np.exp(-2j * np.pi * np.multiply.outer(x, kx_per_um))
 
 
-def noise_power(spectrum: np.ndarray, grid: Grid, detection: Detection) -> float:
+def noise_power(spectrum: np.ndarray, grid: Grid, detection: Detection | DeepDetection) -> float:
     """Mean `|spectrum|^2` where the detection passes nothing; 0 where the pixels are too coarse to leave such a place."""
     beyond = grid.radius() > BEYOND_CUTOFF * detection.cutoff_per_um
-    return float(np.mean(np.abs(spectrum[beyond]) ** 2)) if beyond.any() else 0.0
+    return float(np.mean(np.abs(spectrum[..., beyond]) ** 2)) if beyond.any() else 0.0
 
 
 @dataclass(frozen=True)
@@ -111,17 +145,20 @@ class ObjectSpectrum:
         return self.amplitude * np.maximum(k_per_um, self.lowest_per_um) ** self.exponent
 
 
-def object_spectrum(image: np.ndarray, pixel_um: float, detection: Detection) -> ObjectSpectrum:
-    """The object's spectrum from a wide-field `image` (y x): a power law through rings of the spectrum, noise and OTF taken off.
+def object_spectrum(image: np.ndarray, pixel_um: float, detection: Detection | DeepDetection, z_um: float | None = None) -> ObjectSpectrum:
+    """The object's spectrum from a wide-field `image` (y x) or stack (z y x): a power law of `|k|` through rings (shells) of the
+    spectrum, noise and OTF taken off.
 
     >>> from zsdeconv.physics.optics import Optics
     >>> from zsdeconv.sim.detection import detection_of
     >>> object_spectrum(np.random.default_rng(0).normal(0, 2, (64, 64)), 0.1, detection_of(Optics(1.0, 600))).seen
     False
     """
-    grid = Grid((image.shape[0], image.shape[1]), pixel_um)
+    grid = Grid.of(image.shape, pixel_um, z_um)
     window = taper(grid.yx_shape)
-    spectrum = np.fft.fft2((image - image.mean()) * window) / np.sqrt((window**2).sum())
+    if z_um is not None:
+        window = _flanks(grid.planes, grid.planes // 4)[:, None, None] * window
+    spectrum = np.fft.fftn((image - image.mean()) * window) / np.sqrt((window**2).sum())
     noise = noise_power(spectrum, grid, detection)
     rings = [ring for ring in _rings(spectrum, grid, detection, noise) if ring[1] > 0]
     lowest = _MEASURED[0] * detection.cutoff_per_um
@@ -132,14 +169,15 @@ def object_spectrum(image: np.ndarray, pixel_um: float, detection: Detection) ->
     return ObjectSpectrum(float(np.exp(intercept)), float(min(exponent, 0.0)), noise, lowest)
 
 
-def _rings(spectrum: np.ndarray, grid: Grid, detection: Detection, noise: float) -> list[tuple[float, float, int]]:
+def _rings(spectrum: np.ndarray, grid: Grid, detection: Detection | DeepDetection, noise: float) -> list[tuple[float, float, int]]:
     """Frequency, power of the object and number of samples of each ring; power 0 where it does not exceed three standard errors."""
-    k, power = grid.radius(), np.abs(spectrum) ** 2
-    passed = detection(k) ** 2
+    k, power = grid.distance(), np.abs(spectrum) ** 2
+    passed = np.abs(grid.transfer(detection)) ** 2
+    seen = passed > (SEEN * detection.level) ** 2
     edges = np.geomspace(*_MEASURED, _RINGS + 1) * detection.cutoff_per_um
     found = []
     for low, high in itertools.pairwise(edges):
-        ring = (k >= low) & (k < high)
+        ring = (k >= low) & (k < high) & seen
         count = int(np.count_nonzero(ring))
         if count:
             signal = float(power[ring].mean()) - noise
