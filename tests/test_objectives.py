@@ -57,7 +57,7 @@ def samples(n: int = 1) -> list[tuple[Tensor, Tensor]]:
 
 
 def fields(n: int = 1) -> list[CameraField]:
-    return [CameraField(y, signal, CAMERA) for y, signal in samples(n)]
+    return [CameraField(y, CAMERA) for y, _ in samples(n)]
 
 
 def imaging(operator: Operator = OPERATOR, camera: Camera = CAMERA) -> DirectImaging:
@@ -191,7 +191,7 @@ def test_stage_2_of_a_stack_learns_from_views_of_some_of_its_planes() -> None:
     network = FastNet(3, 2, operator, (4, 8), lateral_first=True, coarse_start=True)
     settings = training(patch_px=16, patch_planes=6, batch=2)
     quiet = Camera(offset=0.0, gain=1e-12, read_variance=1e-12)
-    objective = Reimage(imaging(operator, quiet), [CameraField(y, y, quiet)], settings, (3.0, 6.0, 6.0))
+    objective = Reimage(imaging(operator, quiet), [CameraField(y, quiet)], settings, (3.0, 6.0, 6.0))
     objective.prepare(network, Draws(0, CPU))
     seen: list[Tensor] = []
     network.register_forward_pre_hook(lambda _, args: seen.append(args[0]))

@@ -40,7 +40,7 @@ class Estimator(nn.Module):
 
 
 def fields(samples: list[tuple[Tensor, Tensor]]) -> list[CameraField]:
-    return [CameraField(y, signal, CAMERA) for y, signal in samples]
+    return [CameraField(y, CAMERA) for y, _ in samples]
 
 
 def measured(network: nn.Module, samples: list[tuple[Tensor, Tensor]], seed: int = 0) -> Photometry:

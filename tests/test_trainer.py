@@ -40,10 +40,10 @@ def trainer(config: Config, checkpoint: Path | None = None, callback=lambda even
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:40, :48]
     clean = 0.5 + 0.4 * np.sin(y / 1.7) * np.cos(x / 1.5)  # too fine for a mean filter
-    image, signal = (torch.from_numpy(a).float() for a in (clean + 0.1 * rng.normal(size=clean.shape), clean))
+    image = torch.from_numpy(clean + 0.1 * rng.normal(size=clean.shape)).float()
     operator, camera = forward_model(PSF.values, 2, 2), Camera(0.0, 0.01, 0.002)
     imaging = DirectImaging(Affine(0.0, 1.0), camera, operator, 2)
-    phases = curriculum(config, imaging, [CameraField(image, signal, camera)], PSF)
+    phases = curriculum(config, imaging, [CameraField(image, camera)], PSF)
     network = make_network(config, 2, operator)
     saved = Checkpoint(checkpoint, key)
     return Trainer(network, phases, config.training, seed=config.seed, device=CPU, checkpoint=saved, callback=callback)

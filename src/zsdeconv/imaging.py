@@ -54,16 +54,20 @@ Part = TypeVar("Part", bound=Field)
 
 @dataclass(frozen=True, eq=False)
 class CameraField(Field):
-    """A camera image, in which every pixel has noise of its own: `y`, `signal` is `A(y - b)`, all in the network's unit.
+    """A camera image, in which every pixel has noise of its own.
 
-    >>> field = CameraField(torch.ones(4, 6), torch.ones(4, 6), Camera(0.0, 0.5, 0.25))
-    >>> field.noise(torch.Generator().manual_seed(0)).shape, field.excess().max().item(), field.middle(6).y.shape
+    >>> field = CameraField(torch.ones(4, 6), Camera(0.0, 0.5, 0.25))
+    >>> field.noise(torch.Generator().manual_seed(0)).shape, field.excess().abs().max().item(), field.middle(6).y.shape
     (torch.Size([4, 6]), 0.0, torch.Size([2, 3]))
     """
 
     y: Tensor
-    signal: Tensor
     camera: Camera
+
+    @property
+    def signal(self) -> Tensor:
+        """`A(y - b)`, computed anew each time: images can be a good part of the memory."""
+        return torch.from_numpy(signal_estimate(self.y.cpu().numpy(), 0.0)).to(self.y.device)
 
     def noise(self, generator: torch.Generator) -> Tensor:
         z = torch.randn(self.y.shape, generator=generator, device=generator.device).to(self.y.device)
@@ -74,7 +78,7 @@ class CameraField(Field):
 
     def middle(self, pixels: float) -> CameraField:
         window = (..., *middle_of(self.y.shape, pixels))
-        return replace(self, y=self.y[window], signal=self.signal[window])
+        return replace(self, y=self.y[window])
 
 
 class Imaging(ABC):
@@ -105,10 +109,8 @@ class DirectImaging(Imaging):
     """The camera's image is the image: `D H x` and noise that is independent in each pixel."""
 
     def field(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> CameraField:
-        signal = signal_estimate(frames, self.unit.offset) / self.unit.scale
-        y = self.unit.to_unit(frames.astype(np.float64))
-        y, signal = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (y, signal))
-        return CameraField(y, signal, self.camera)
+        y = self.unit.to_unit(frames.astype(np.float64)).astype(np.float32)
+        return CameraField(torch.from_numpy(y).to(device), self.camera)
 
     def pairs(
         self, fields: Sequence[Field], recorrupt: Recorrupt, training: TrainingSection, symmetries: Sequence[int]
@@ -128,7 +130,7 @@ def excerpts(fields: Sequence[Part], max_pixels: int) -> list[Part]:
     Stacks keep all their slices.
 
     >>> image = torch.zeros(30, 40)
-    >>> part = excerpts([CameraField(image, image, Camera(0.0, 1.0, 0.0))] * 20, 2100)
+    >>> part = excerpts([CameraField(image, Camera(0.0, 1.0, 0.0))] * 20, 2100)
     >>> len(part), part[0].y.shape
     (7, torch.Size([15, 20]))
     """

@@ -35,6 +35,11 @@ class Modality:
         return len(self.spatial_axes)
 
     @property
+    def beams(self) -> int:
+        """How many beams make the pattern of structured illumination, where there is one: in depth a third."""
+        return self.rank if self.frame_axes else 0
+
+    @property
     def recorded_axes(self) -> str:
         """Axes of what the camera records of one sample, slowest first."""
         return self.frame_axes + self.spatial_axes
@@ -105,6 +110,38 @@ MODALITIES = {
                 "paper": {"pairs": {"alpha": (2.0, 5.0), "beta1_factor": (1.5, 3.0)}},
             },
         ),
+        Modality(
+            "sim3d",
+            spatial_axes="ZYX",
+            frame_axes="P",
+            sample_axes="T",
+            refine="YX",
+            fewest={"Z": 5},
+            pairs=("recorrupt", "interleave"),
+            presets={
+                "fast": {
+                    "network": {"channels": (8, 16, 32, 64), "lateral_first": True, "coarse_start": True},
+                    "training": {"patch_px": 48, "patch_planes": 16, "batch": 2, "target_share": 0.45},
+                    "prediction": {"passes": 4},
+                },
+                "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4, "target_share": 0.45}},
+                "paper": {
+                    "network": {"kind": "rcan-sim"},
+                    "loss": {"lambda_hessian": 0.0},
+                    "training": {
+                        "patch_px": 80,
+                        "patch_planes": 11,
+                        "margin_px": 8,
+                        "margin_planes": 2,
+                        "batch": 3,
+                        "learning_rate": 1e-4,
+                        "halve_from": 5_000,
+                        "halve_every": 2_500,
+                        "steps": 10_000,
+                    },
+                },
+            },
+        ),
     )
 }
 
@@ -145,7 +182,7 @@ def _misfit(image: Image, row: Modality) -> str:
     extra = next(a for a, n in image.sizes.items() if n > 1 and a not in row.recorded_axes + row.sample_axes)
     advice = {
         "C": "split the channels into files, each has its own light and its own model",
-        "P": "raw frames of structured illumination are restored with --modality sim2d",
+        "P": "raw frames of structured illumination are restored with --modality sim2d or sim3d",
         "Z": f"if the {image.sizes[extra]} planes are time points give --axes with T, otherwise save single planes",
     }
     return f"{image.sizes[extra]} planes along {extra}; {advice.get(extra, 'give --axes, or save single frames')}"

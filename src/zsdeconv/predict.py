@@ -74,13 +74,16 @@ def predict_frame(
     border, tiles = _plan(network, y.shape, tile_px, overlap_px)
     raw = _Accumulator(y.shape, y, with_spread=False)
     fine = _Accumulator([n * f for n, f in zip(y.shape, factors, strict=True)], y, with_spread=count > 1)
-    z = torch.zeros_like(y)
+    world = y.new_empty(0)
     for n in range(count):
         if passes and n % 2 == 0:
-            z = noise(generator).mul_(alpha)
+            seen = noise(generator).mul_(alpha).add_(y)
         elif passes:
-            z = z.neg_()
-        world, done = blocks.mirror((y + z if passes else y)[None, None], border), 0
+            seen = 2 * y - blocks.window(world, border, [b + size for b, size in zip(border, y.shape, strict=True)])[0, 0]
+        else:
+            seen = y
+        world, done = blocks.mirror(seen[None, None], border), 0
+        del seen  # images can be a good part of the memory
         for group in _alike(tiles, batch):
             parts = one_pass(network, n, torch.cat([world[(..., *tile.read_slices(border))] for tile in group]))
             for tile, raw_part, fine_part in zip(group, *(part[:, 0] for part in parts), strict=True):
@@ -88,7 +91,6 @@ def predict_frame(
                 fine.add(tile.write_slices(factors), fine_part[tile.trust_slices(factors)])
             done += len(group)
             progress((n + done / len(tiles)) / count)
-        del world  # before the next one is made
     return FramePrediction(raw.results(count)[0], *fine.results(count))
 
 

@@ -126,7 +126,7 @@ def _sim(
     if config.scale != 2:
         raise ConfigError(f"--scale {config.scale} with {modality.name}: a reconstruction lies on the twice finer grid; leave it out")
     optics, origin = (optics, "argument") if optics is not None else _optics(image, config)
-    reconstruct, estimated = reconstruction(frames, spacing_um[-1], config, optics, calibration.camera)
+    reconstruct, estimated = reconstruction(frames, spacing_um, config, optics, calibration.camera)
     origins = {"sim": estimated, "optics": origin}
     if psf is None and config.optics.psf is None:
         return optics, reconstruct, reconstruct.psf(), origins | {"psf": "reconstruction"}
@@ -205,13 +205,14 @@ def _pairs(
         raise ConfigError("--pairs interleave: it takes every other plane of a stack, the images are single planes; leave it out")
     if told == "recorrupt" or "interleave" not in modality.pairs:
         return PairChoice("recorrupt", "re-corrupted pairs")
-    planes = min(len(frame) for frame in frames)
+    stacks = [frame[0] for frame in frames] if modality.frame_axes else frames
+    planes = min(len(stack) for stack in stacks)
     if told == "interleave":
         if planes < FEWEST_SLICES:
             raise ConfigError(f"{planes} planes: interleaving needs {FEWEST_SLICES} at least, re-corruption does not; leave out --pairs")
         return PairChoice("interleave", "interleaved pairs, as told")
     depth_of_field_um = None if optics is None else optics.ri * optics.wavelength_um / optics.na**2
-    difference = neighbour_difference(frames[:COMPARED_STACKS], found.camera)
+    difference = neighbour_difference(stacks[:COMPARED_STACKS], found.camera)
     law_holds = config.network.kind == "fast" and not found.correlated
     return choose_pairs(planes, spacing_um[0], depth_of_field_um, difference, law_holds=law_holds)
 

@@ -241,7 +241,8 @@ def _read(path: Path, settings: Config, axes: str | None = None, pixel_um: float
     from zsdeconv.sim.frames import read_frames
     from zsdeconv.sim.prepare import layout_of
 
-    return read_frames(path, layout or layout_of(settings.sim), **stated)
+    image = read_frames(path, layout or layout_of(settings.sim, row.beams), **stated, z_um=known.z_um)
+    return image if image.sizes["T"] > 1 else image.transposed(image.axes.removeprefix("T"))
 
 
 def _refuse_too_large(path: Path, image: Image, scale: int, passes: int) -> None:

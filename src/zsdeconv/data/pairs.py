@@ -12,6 +12,7 @@ from zsdeconv.config import TrainingSection
 from zsdeconv.data.patches import PatchSampler, Sample
 from zsdeconv.nn import blocks
 from zsdeconv.noise.pairs import Interleave, Recorrupt
+from zsdeconv.physics.operators import Operator
 
 
 class Draws:
@@ -42,7 +43,10 @@ class Pairs(Protocol):
 
 
 class RecorruptedPairs:
-    """Pairs of patches of the samples `(y, A(y - b))`, made by adding noise and taking it away (Eq. 2)."""
+    """Pairs of patches of the samples `(y, A(y - b))`, made by adding noise and taking it away (Eq. 2).
+
+    Where the noise of neighbouring pixels is not independent, `colour` makes of independent noise what is in `y`.
+    """
 
     def __init__(
         self,
@@ -50,14 +54,18 @@ class RecorruptedPairs:
         recorrupt: Recorrupt,
         training: TrainingSection,
         symmetries: Sequence[int] = range(blocks.SYMMETRIES),
+        colour: Operator | None = None,
     ) -> None:
-        self.recorrupt = recorrupt
+        self.recorrupt, self.colour = recorrupt, colour
         self.sampler = PatchSampler(samples, training.patch(samples[0][0].ndim), training.batch, symmetries)
         self.patch_px = self.sampler.patch_px
 
     def __call__(self, network: nn.Module, draws: Draws) -> tuple[Tensor, Tensor, None]:
         y, signal = self.sampler(draws.host)
-        return *self.recorrupt(y, signal, draws.device), None
+        alpha, z = self.recorrupt.noise(signal, draws.device)
+        if self.colour is not None:
+            z = self.colour(z)
+        return y + alpha * z, y - z / alpha, None
 
 
 class InterleavedPairs:

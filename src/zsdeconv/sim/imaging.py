@@ -1,12 +1,13 @@
-"""Structured illumination for a network: fields, pairs and known objects, reconstructed from raw frames with noise in them.
+"""Structured illumination for a network: fields, pairs and known objects, with the noise that raw frames leave in a reconstruction.
 
 The reconstruction `R` is linear, so `R(y + alpha z) = R y + alpha R z` (Eq. 2, 10): raw frames are reconstructed once, and their
-noise at every step.
+noise at every step. In stacks that would take longer than all the rest. There, and for objects that are imaged again, noise is drawn
+on the fine grid, with the variance that the frames have on average at each place, and filtered to the spectrum that `R` gives it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,14 +17,13 @@ from torch.nn import functional as F
 
 from zsdeconv.config import TrainingSection
 from zsdeconv.data.normalize import Affine
-from zsdeconv.data.pairs import Draws
+from zsdeconv.data.pairs import Draws, Pairs, RecorruptedPairs
 from zsdeconv.imaging import Field, Imaging, middle_of
 from zsdeconv.nn import blocks
 from zsdeconv.noise.model import Camera, signal_estimate
 from zsdeconv.noise.pairs import Recorrupt
-from zsdeconv.physics.operators import Crop, forward_model
+from zsdeconv.physics.operators import Blur, Crop, forward_model
 from zsdeconv.physics.psf import Psf
-from zsdeconv.sim.expose import Expose
 from zsdeconv.sim.prepare import remeasured
 from zsdeconv.sim.reconstruct import FINER, Reconstruct
 from zsdeconv.symbols import Batch
@@ -34,7 +34,7 @@ AROUND_PX = 8
 
 @dataclass(frozen=True, eq=False)
 class SimField(Field):
-    """A reconstruction `y` of raw frames whose `signal` is `A(y - b)` (frame y x), with the noise of the camera made through it."""
+    """A reconstruction `y` of raw frames whose `signal` is `A(y - b)` (frame *zyx), with the noise of the camera made through it."""
 
     y: Tensor
     signal: Tensor
@@ -53,9 +53,9 @@ class SimField(Field):
 
     def middle(self, pixels: float) -> SimField:
         y, x = middle_of(self.signal.shape[1:], pixels / FINER**2)
-        fine = (slice(FINER * y.start, FINER * y.stop), slice(FINER * x.start, FINER * x.stop))
+        fine = (..., slice(FINER * y.start, FINER * y.stop), slice(FINER * x.start, FINER * x.stop))
         origin = (self.origin_px[0] + y.start, self.origin_px[1] + x.start)
-        return replace(self, y=self.y[fine], signal=self.signal[:, y, x], origin_px=origin)
+        return replace(self, y=self.y[fine], signal=self.signal[..., y, x], origin_px=origin)
 
 
 class SimImaging(Imaging):
@@ -67,7 +67,9 @@ class SimImaging(Imaging):
     def __init__(self, unit: Affine, camera: Camera, psf: Psf, reconstruct: Reconstruct, *, drifting: bool = False) -> None:
         super().__init__(unit, camera, forward_model(psf.values, psf.rank, 1), scale=1)
         self.reconstruct, self.drifting = reconstruct, drifting
-        self.expose = Expose(reconstruct.parameters, reconstruct.weights.detection)
+        wide = reconstruct.kernel(lambda *k: _lens(reconstruct, k))
+        self.lens = Blur(wide / wide.sum())
+        self.colour = Blur(reconstruct.kernel(lambda *k: np.sqrt(_turned_any_way(reconstruct.noise_spectrum, k))))
 
     def field(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> SimField:
         place = (0, 0) if self.drifting or not origin_px else (origin_px[-2], origin_px[-1])
@@ -79,16 +81,17 @@ class SimImaging(Imaging):
         y = reconstruct(y[None], place)[0, 0]
         return SimField(y, signal, self.camera, reconstruct, place, float((drawn - exact) / drawn) if drawn else 0.0)
 
-    def pairs(
-        self, fields: Sequence[Field], recorrupt: Recorrupt, training: TrainingSection, symmetries: Sequence[int]
-    ) -> ReconstructedPairs:
-        return ReconstructedPairs([field for field in fields if isinstance(field, SimField)], recorrupt, training, symmetries)
+    def pairs(self, fields: Sequence[Field], recorrupt: Recorrupt, training: TrainingSection, symmetries: Sequence[int]) -> Pairs:
+        own = [field for field in fields if isinstance(field, SimField)]
+        if own[0].y.ndim == 2:
+            return ReconstructedPairs(own, recorrupt, training, symmetries)
+        samples = [(field.y, blocks.upsample(field.signal.mean(0)[None, None], (1, FINER, FINER))[0, 0]) for field in own]
+        return RecorruptedPairs(samples, recorrupt, training, symmetries, self.colour)
 
     def observed(self, x: Batch, crop: Crop, excess: Tensor, generator: torch.Generator) -> Batch:
-        frames = self.expose(x).clamp(min=0)
-        z = torch.randn(frames.shape, generator=generator, device=frames.device)
-        y = self.reconstruct(frames + z * (self.camera.variance(frames) * excess).sqrt())
-        return crop(y[..., : x.shape[-2], : x.shape[-1]])
+        z = torch.randn(x.shape, generator=generator, device=x.device)
+        z = z * (self.camera.variance(self.lens(x)) * excess).sqrt()
+        return crop(self.forward_operator(x) + self.colour(z))
 
 
 class ReconstructedPairs:
@@ -130,6 +133,18 @@ class ReconstructedPairs:
             patches.append(blocks.turned(torch.stack((y, noise)), symmetry))
         y, z = torch.stack(patches).split(1, dim=1)
         return y + alpha * z, y - z / alpha, None
+
+
+def _lens(reconstruct: Reconstruct, k_per_um: Sequence[np.ndarray]) -> np.ndarray:
+    """The OTF of the detection alone, without an imaginary part that a measured one may have: the brightness of the frames."""
+    *kz, ky, kx = k_per_um
+    return np.real(reconstruct.weights.passing(np.hypot(ky, kx), 0, *[axis.ravel() for axis in kz]))
+
+
+def _turned_any_way(spectrum: Callable[..., np.ndarray], k_per_um: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of a spectrum over mirrored and by quarters turned patches, which networks see alike."""
+    *kz, ky, kx = k_per_um
+    return np.mean([spectrum(*kz, *turned) for turned in ((ky, kx), (-ky, kx), (kx, ky), (kx, -ky))], axis=0)
 
 
 def _mirrored(frames: Tensor, around: int) -> Tensor:

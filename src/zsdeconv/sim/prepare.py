@@ -12,25 +12,25 @@ from zsdeconv.config import Config, SimSection
 from zsdeconv.errors import ConfigError, OpticsError
 from zsdeconv.noise.model import Camera
 from zsdeconv.physics.optics import Optics
-from zsdeconv.physics.otf import read_otf
-from zsdeconv.sim.detection import Detection, detection_of
+from zsdeconv.physics.otf import read_deep_otf, read_otf
+from zsdeconv.sim.detection import DeepDetection, Detection, deep_detection_of, detection_of
 from zsdeconv.sim.estimate import estimate_parameters, warn
 from zsdeconv.sim.guess import Guess
 from zsdeconv.sim.patterns import Layout, SimParameters, read_parameters
 from zsdeconv.sim.reconstruct import Reconstruct
 from zsdeconv.sim.wiener import choose_wiener
 
-PIXEL_TOLERANCE = 0.01
-"""Relative difference of pixel sizes up to which parameters fit frames: more would move the stripes."""
+SPACING_TOLERANCE = 0.01
+"""Relative difference of spacings up to which parameters fit frames: more would move the stripes."""
 LAID_OUT = ("directions", "phases", "order")
 GUESSED = ("angles_deg", "period_um")
 
 
-def layout_of(settings: SimSection) -> Layout:
-    """How the raw frames follow each other: as told, from the parameter file, or 3 x 3.
+def layout_of(settings: SimSection, beams: int = 2) -> Layout:
+    """How the raw frames follow each other: as told, from the parameter file, or 3 x 3, of three beams 3 x 5.
 
-    >>> layout_of(SimSection(phases=5)).frames
-    15
+    >>> layout_of(SimSection(directions=2), beams=3).frames
+    10
     """
     if settings.parameters is not None:
         idle = [name for name in (*LAID_OUT, *GUESSED) if getattr(settings, name) is not None]
@@ -38,26 +38,29 @@ def layout_of(settings: SimSection) -> Layout:
             option = f"--{idle[0].replace('_', '-')}"
             raise ConfigError(f"{option} beside --sim-parameters, which holds it: one of the two is used; leave out {option}")
         return read_parameters(settings.parameters).layout
-    return Layout(**{name: getattr(settings, name) for name in LAID_OUT if getattr(settings, name) is not None})
+    usual = {"phases": 2 * beams - 1}
+    return Layout(**(usual | {name: getattr(settings, name) for name in LAID_OUT if getattr(settings, name) is not None}))
 
 
 def reconstruction(
-    frames: Sequence[np.ndarray], pixel_um: float, config: Config, optics: Optics | None, camera: Camera
+    frames: Sequence[np.ndarray], spacing_um: Sequence[float], config: Config, optics: Optics | None, camera: Camera
 ) -> tuple[Reconstruct, str]:
-    """The reconstruction of raw `frames` (each frame y x, ADU, one sample each), and where its parameters came from.
+    """The reconstruction of raw `frames` (each frame *zyx, ADU, one sample each), and where its parameters came from.
 
     The pattern is that of the parameter file, or is estimated once on the mean of all samples.
     """
-    detection, layout = _detection(config, optics), layout_of(config.sim)
+    deep = len(spacing_um) == 3
+    pixel_um, z_um = spacing_um[-1], spacing_um[0] if deep else None
+    detection, layout = _detection(config, optics, deep), layout_of(config.sim, beams=2 + deep)
     layout.require(len(frames[0]))
     if config.sim.parameters is not None:
         parameters, origin = read_parameters(config.sim.parameters), "parameter file"
-        _require_pixel(parameters, pixel_um, config.sim.parameters)
+        _require_spacing(parameters, spacing_um, config.sim.parameters)
     else:
-        parameters, origin = _estimated(frames, pixel_um, config.sim, layout, detection, optics, camera), "estimated on the frames"
+        parameters, origin = _estimated(frames, spacing_um, config.sim, layout, detection, optics, camera), "estimated on the frames"
     above = frames[0].astype(np.float32) - camera.offset
-    w = choose_wiener(above, parameters, detection, pixel_um) if config.sim.wiener is None else config.sim.wiener
-    return Reconstruct(parameters, detection, parameters.pixel_um, w), origin
+    w = choose_wiener(above, parameters, detection, pixel_um, z_um=z_um) if config.sim.wiener is None else config.sim.wiener
+    return Reconstruct(parameters, detection, parameters.pixel_um, w, z_um=z_um), origin
 
 
 def remeasured(reconstruct: Reconstruct, frames: np.ndarray) -> Reconstruct:
@@ -67,9 +70,10 @@ def remeasured(reconstruct: Reconstruct, frames: np.ndarray) -> Reconstruct:
     """
     before, detection = reconstruct.parameters, reconstruct.weights.detection
     angles = tuple(direction.angle_deg for direction in before.directions)
-    guess = Guess(angles, float(np.mean([direction.period_um for direction in before.directions])))
-    found = estimate_parameters(frames, before.pixel_um, detection, before.layout, guess=guess, made_from=before.made_from)
-    return Reconstruct(found.parameters, detection, before.pixel_um, reconstruct.wiener, reconstruct.weights.attenuation)
+    guess = Guess(angles, float(np.mean([direction.finest_um for direction in before.directions])))
+    z_um, w, attenuation = reconstruct.z_um, reconstruct.wiener, reconstruct.weights.attenuation
+    found = estimate_parameters(frames, before.pixel_um, detection, before.layout, guess=guess, made_from=before.made_from, z_um=z_um)
+    return Reconstruct(found.parameters, detection, before.pixel_um, w, attenuation, z_um)
 
 
 def facts(reconstruct: Reconstruct) -> dict[str, Any]:
@@ -81,44 +85,51 @@ def facts(reconstruct: Reconstruct) -> dict[str, Any]:
     return {"directions": rows, "wiener": round(reconstruct.wiener, 4)}
 
 
-def _detection(config: Config, optics: Optics | None) -> Detection:
+def _detection(config: Config, optics: Optics | None, deep: bool) -> Detection | DeepDetection:
     if config.optics.otf is not None:
-        return detection_of(read_otf(config.optics.otf))
+        return deep_detection_of(read_deep_otf(config.optics.otf)) if deep else detection_of(read_otf(config.optics.otf))
     if optics is None:
         raise OpticsError(
             "NA and emission wavelength not given, no OTF either: one of the two is needed; give --na and --wavelength-nm, or --otf"
         )
-    return detection_of(optics)
+    return deep_detection_of(optics, config.optics.excitation_nm) if deep else detection_of(optics)
 
 
-def _require_pixel(parameters: SimParameters, pixel_um: float, source: str) -> None:
-    if abs(pixel_um / parameters.pixel_um - 1) > PIXEL_TOLERANCE:
-        sizes = f"pixel {pixel_um:g} um, the parameters in {source} were measured at {parameters.pixel_um:g} um"
-        raise ConfigError(f"{sizes} (limit {100 * PIXEL_TOLERANCE:g} % off); check --pixel-um, or estimate them again")
+def _require_spacing(parameters: SimParameters, spacing_um: Sequence[float], source: str) -> None:
+    z_um = None if len(spacing_um) < 3 else spacing_um[0]
+    for um, known, what, option in (
+        (spacing_um[-1], parameters.pixel_um, "pixel", "--pixel-um"),
+        (z_um, parameters.z_um, "step in z", "--z-um"),
+    ):
+        if um is not None and known is not None and abs(um / known - 1) > SPACING_TOLERANCE:
+            sizes = f"{what} {um:g} um, the parameters in {source} were measured at {known:g} um"
+            raise ConfigError(f"{sizes} (limit {100 * SPACING_TOLERANCE:g} % off); check {option}, or estimate them again")
 
 
 def _estimated(
     frames: Sequence[np.ndarray],
-    pixel_um: float,
+    spacing_um: Sequence[float],
     settings: SimSection,
     layout: Layout,
-    detection: Detection,
+    detection: Detection | DeepDetection,
     optics: Optics | None,
     camera: Camera,
 ) -> SimParameters:
     mean = frames[0] if len(frames) == 1 else np.asarray(np.mean(frames, axis=0, dtype=np.float64))
     guess = Guess(settings.angles_deg, settings.period_um)
     made_from = _made_from(settings, detection, optics, camera)
-    found = estimate_parameters(mean, pixel_um, detection, layout, offset=camera.offset, guess=guess, made_from=made_from)
+    z_um = spacing_um[0] if len(spacing_um) == 3 else None
+    found = estimate_parameters(mean, spacing_um[-1], detection, layout, offset=camera.offset, guess=guess, made_from=made_from, z_um=z_um)
     warn(found.messages)
     return found.parameters
 
 
-def _made_from(settings: SimSection, detection: Detection, optics: Optics | None, camera: Camera) -> Mapping[str, Any]:
+def _made_from(settings: SimSection, detection: Detection | DeepDetection, optics: Optics | None, camera: Camera) -> Mapping[str, Any]:
     lens = (
         {"otf": detection.otf.source}
         if optics is None
         else {"na": optics.na, "wavelength_nm": optics.wavelength_nm, "immersion_ri": optics.ri}
+        | ({} if optics.excitation_nm is None else {"excitation_nm": optics.excitation_nm})
     )
     guess = {name: getattr(settings, name) for name in GUESSED if getattr(settings, name) is not None}
     return {"program": f"zsdeconv {__version__}", "optics": lens, "offset_adu": camera.offset, "guess": guess}

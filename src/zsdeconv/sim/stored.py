@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from zsdeconv.physics.otf import Otf
-from zsdeconv.sim.detection import Detection
+from zsdeconv.physics.otf import DeepOtf, Otf
+from zsdeconv.sim.detection import DeepDetection, Detection
 from zsdeconv.sim.patterns import SimParameters
 from zsdeconv.sim.reconstruct import Reconstruct
 
@@ -17,17 +18,27 @@ from zsdeconv.sim.reconstruct import Reconstruct
 def to_parts(reconstruct: Reconstruct) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and plain values from which `from_parts` makes the same reconstruction."""
     detection = reconstruct.weights.detection
+    numbers = {name: value for name, value in detection.__dict__.items() if name != "otf"}
+    samples = {name: value for name, value in detection.otf.__dict__.items() if name != "values"}
     header = {
         "parameters": reconstruct.parameters.to_yaml(),
         "wiener": reconstruct.wiener,
         "attenuation": reconstruct.weights.attenuation,
-        "otf": {"dkr_per_um": detection.otf.dkr_per_um, "source": detection.otf.source, "cutoff_per_um": detection.cutoff_per_um},
+        "z_um": reconstruct.z_um,
+        "detection": numbers,
+        "otf": samples,
     }
-    return {"otf": torch.from_numpy(detection.otf.values.copy())}, header
+    values = detection.otf.values
+    return {"otf": torch.from_numpy(np.stack([np.real(values), np.imag(values)]))}, header
 
 
 def from_parts(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Reconstruct:
     """The reconstruction that `to_parts` has taken apart."""
-    lens, parameters = header["otf"], SimParameters.from_yaml(header["parameters"], "model")
-    detection = Detection(Otf(tensors["otf"].numpy(), lens["dkr_per_um"], lens["source"]), lens["cutoff_per_um"])
-    return Reconstruct(parameters, detection, parameters.pixel_um, header["wiener"], header["attenuation"])
+    parameters, numbers = SimParameters.from_yaml(header["parameters"], "model"), header["detection"]
+    real, imaginary = tensors["otf"].numpy()
+    if header["z_um"] is None:
+        detection = Detection(Otf(real, **header["otf"]), **numbers)
+    else:
+        light = numbers["light"] and tuple(numbers["light"])
+        detection = DeepDetection(DeepOtf(real + 1j * imaginary, **header["otf"]), **(numbers | {"light": light}))
+    return Reconstruct(parameters, detection, parameters.pixel_um, header["wiener"], header["attenuation"], header["z_um"])
