@@ -29,9 +29,13 @@ from zsdeconv.sim.spectra import SEEN, Grid, noise_power, object_spectrum, taper
 CHANCE = 1.3
 """A peak must be so many times higher than the highest that noise alone is expected to make among the frequencies searched."""
 REWEIGHTINGS = 3
+REACH = {1: 1, 2: 3}
+"""How many frequency pixels the search may have missed the wave vector by. A few bright structures make a wide peak of a stack's."""
 SMALLEST_SIDE = 48
 """Half of it is left when the tapered borders are taken off."""
 FEWEST_PLANES = 5
+USUAL_PATTERN = 0.9
+"""Frequency of the finest stripes of a usual microscope, in units of the cutoff: how order 1 beats is told by it while it is unknown."""
 CLEARED = {2: 0.05, 3: 0.2}
 """Around its zero a band is left out so far, in units of the cutoff: there is the light from out of focus, and of traces of order 0."""
 SMOOTHED = {2: 0.0, 3: 1.0}
@@ -42,8 +46,9 @@ FLAT = {1: (0.03,), 2: (0.1, 0.03)}
 """A peak of smaller modulation depths than these (of each order of so many) is no pattern: traces of order 0 make as much."""
 UNLIKE = 1.25
 """No microscope makes stripes of one direction so many times wider than those of another."""
-DOUBLED_RAD = 0.7
-"""Three beams make stripes of order 2 with twice the phase of order 1; more off than this is no error of the measurement."""
+DOUBLED_RAD, NOT_DOUBLED_RAD = 0.7, 1.5
+"""Three beams make stripes of order 2 with twice the phase of order 1; more off than this is no error of the measurement, and no
+pattern."""
 ALIKE = 0.1
 """Wave vectors of two directions that differ by a smaller share of their length are the same."""
 UNEVEN = 1.5
@@ -203,17 +208,25 @@ class _Whitening:
         self.grid, self.detection, self.fine = grid, detection, grid.finer()
         self.orders = detection.rank - 1
         k, cutoff, floor = grid.radius(), detection.cutoff_per_um, 0.02 * detection.level**2
-        transfers = [grid.transfer(detection, order) for order in (0, self.orders)]
+        usual = detection.under(USUAL_PATTERN * cutoff / self.orders)
+        transfers = [grid.transfer(usual, order) for order in range(1 + self.orders)]
         self.weights = [_notch(k, 0.12 * cutoff) * H.conj() / (np.abs(H) ** 2 + floor) for H in transfers]
-        overlap = self._correlated(*(np.abs(weight) ** 2 for weight in self.weights))
-        overlap = np.sqrt(np.real(overlap).clip(0))
-        # Where hardly any frequencies overlap, a few of them would make any height.
-        self.expected = np.maximum(overlap / overlap.max(), 0.02)
+        self.expected = [self._expected(order) for order in range(1, 1 + self.orders)]
 
-    def correlation(self, band0: np.ndarray, band: np.ndarray) -> np.ndarray:
-        """`|sum_k conj(band0(k)) band(k + q)|` of the whitened bands over what noise would make, at each `q` of the finer grid."""
-        first, second = (one * weight for one, weight in zip((band0, band), self.weights, strict=True))
-        return np.abs(self._correlated(first, second)) / self.expected
+    def correlation(self, bands: np.ndarray) -> np.ndarray:
+        """`|sum_k conj(band_0(k)) band_m(k + q)|` of the whitened bands over what noise would make, at each `q` of the finer grid.
+
+        Of three beams the geometric mean of both orders, at q of order 2 and half of it of order 1: what bright structures make
+        of one by chance they do not make of the other.
+        """
+        first, *others = (band * weight for band, weight in zip(bands, self.weights, strict=True))
+        found = [np.abs(self._correlated(first, other)) / expected for other, expected in zip(others, self.expected, strict=True)]
+        return found[0] if len(found) == 1 else np.sqrt(_stretched(found[0]) * found[1])
+
+    def _expected(self, order: int) -> np.ndarray:
+        overlap = np.sqrt(np.real(self._correlated(*(np.abs(self.weights[m]) ** 2 for m in (0, order)))).clip(0))
+        # Where hardly any frequencies overlap, a few of them would make any height.
+        return np.maximum(overlap / overlap.max(), 0.02)
 
     def _correlated(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """`sum_k conj(first(k)) second(k + q)` over all k of a plane, and along z at equal frequencies, for q (y x).
@@ -225,6 +238,21 @@ class _Whitening:
             o0, o1 = (np.fft.ifft2(zero_padded(spectrum.astype(np.complex64))) for spectrum in (one, other))
             total += o0.conj() * o1
         return np.fft.fft2(total)
+
+
+def _stretched(spectrum: np.ndarray) -> np.ndarray:
+    """At each frequency q the spectrum (ky kx) at q / 2, the largest of the nearest.
+
+    >>> _stretched(np.array([[0.0, 1.0, 5.0, 3.0, 2.0]])).tolist()
+    [[0.0, 1.0, 1.0, 2.0, 2.0]]
+    """
+    rows, columns = (np.fft.fftfreq(n, 1 / n) / 2 for n in spectrum.shape)
+    nearest = [
+        spectrum[np.ix_(down(rows).astype(int), across(columns).astype(int))]
+        for down in (np.floor, np.ceil)
+        for across in (np.floor, np.ceil)
+    ]
+    return np.maximum.reduce(nearest)
 
 
 def _slices(spectrum: np.ndarray) -> np.ndarray:
@@ -264,7 +292,7 @@ def _sightings(frames: np.ndarray, layout: Layout, whitening: _Whitening, guess:
 
 
 def _sighting(bands: np.ndarray, whitening: _Whitening, guess: Guess, number: int) -> _Sighting:
-    correlation = whitening.correlation(bands[0], bands[-1])
+    correlation = whitening.correlation(bands)
     ky, kx = whitening.fine.k_per_um
     cutoff = whitening.detection.cutoff_per_um
     everywhere, nearby = Guess().region(number, ky, kx, cutoff), guess.region(number, ky, kx, cutoff)
@@ -300,8 +328,8 @@ def _refined(band0: np.ndarray, band: np.ndarray, p: np.ndarray, whitening: _Whi
     of the other, and depend on `p`, so they are renewed.
     """
     overlap = _Overlap(band0, band, whitening.orders, whitening)
-    for _ in range(REWEIGHTINGS):
-        p = _climbed(overlap.product(p), p, whitening.grid)
+    for reach in (REACH[whitening.orders], *[1] * (REWEIGHTINGS - 1)):
+        p = _climbed(overlap.product(p), p, whitening.grid, reach)
     return p, overlap.strength(p)
 
 
@@ -370,9 +398,9 @@ class _Overlap:
         return np.where((np.abs(H) > SEEN * level) & (np.abs(H_shifted) > SEEN * level), weight, 0.0)
 
 
-def _climbed(product: np.ndarray, p: np.ndarray, grid: Grid, zooms: int = 4, side: int = 9) -> np.ndarray:
-    """The frequency near `p` at which the transform of `product` is largest, by ever smaller grids of frequencies."""
-    step = np.array(grid.step_per_um)
+def _climbed(product: np.ndarray, p: np.ndarray, grid: Grid, reach: int = 1, zooms: int = 4) -> np.ndarray:
+    """The frequency up to `reach` frequency pixels from `p` at which the transform of `product` is largest, by ever finer grids."""
+    step, side = reach * np.array(grid.step_per_um), 8 * reach + 1
     for _ in range(zooms):
         offsets = np.linspace(-1, 1, side)
         ky, kx = (p[axis] + step[axis] * offsets for axis in (0, 1))
@@ -428,6 +456,9 @@ def _refuse_odd(directions: tuple[Direction, ...], peaks: tuple[Peak, ...]) -> N
         for depth, limit in zip(peak.depths, FLAT[len(peak.depths)], strict=True):
             if depth < limit:
                 raise ImageError(f"{where} a modulation depth of {depth:.2g} (limit {limit:g}); {advice}")
+        if abs(peak.doubled_rad) > NOT_DOUBLED_RAD:
+            off = f"a phase of order 2 that is {peak.doubled_rad:+.2g} rad off twice that of order 1 (limit {NOT_DOUBLED_RAD:g})"
+            raise ImageError(f"{where} {off}; {advice}")
         if len(peaks) > 2 and not 1 / UNLIKE < period / usual < UNLIKE:
             raise ImageError(f"{where} a period of {period:.3g} um, the others {usual:.3g} um (limit {UNLIKE:g} times); {advice}")
 
