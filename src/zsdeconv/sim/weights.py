@@ -1,0 +1,131 @@
+"""How the bands of structured illumination are weighted when they are put together: what the reconstruction does to each frequency."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from zsdeconv.errors import ConfigError, OpticsError
+from zsdeconv.sim.detection import DeepDetection, Detection
+from zsdeconv.sim.patterns import SimParameters
+
+NOTHING = 1e-6
+"""`Dsum` below this is outside all bands."""
+ATTENUATION, ATTENUATION_WIDTH = 0.9, 0.15
+"""Share of order 0 taken out at zero frequency, and width of the region where it is, in units of the cutoff. Stacks gain by it
+too: there is light from beyond their ends."""
+
+
+@dataclass(frozen=True, eq=False)
+class BandWeights:
+    """How the bands of a parameter set are weighted and what that makes of the object, as functions of frequency.
+
+    `total` is `Dsum = mean over directions of sum_m |c_m|^2 a |H_m|^2(k + m p)`. `apodisation` is `A`, 0 outside all bands: in a plane a
+    cosine down to 0 at `cutoff + |p|` (mean of the directions); in depth a straight line down to 0 on the ellipsoid through
+    `cutoff + 2 |p|` and the highest axial frequency, for after a cosine the rings of H_SIM are half as strong as its core.
+    Frequencies are (ky kx) that broadcast, in depth (kz ky kx) with kz along the first axis.
+    """
+
+    parameters: SimParameters
+    detection: Detection | DeepDetection
+    attenuation: float
+
+    def lens(self, order: int, *k_per_um: np.ndarray) -> np.ndarray:
+        """`a conj(H_order)`, with `a = 1 - attenuation exp(-kr^2 / 2 (0.15 cutoff)^2)`: what a band is multiplied by."""
+        kr, kz = _radial(k_per_um)
+        return self._dip(kr) * self.passing(kr, order, *kz).conj()
+
+    def total(self, *k_per_um: np.ndarray) -> np.ndarray:
+        """`Dsum` at frequencies that broadcast."""
+        return self._sums(k_per_um)[0]
+
+    def noise(self, *k_per_um: np.ndarray) -> np.ndarray:
+        """The same sum of `|c_m|^2 a^2 |H_m|^2`, `N`: the power of noise before the last filter, in units of that of a band."""
+        return self._sums(k_per_um)[1]
+
+    def regularised(self, wiener: float, *k_per_um: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`Dsum`, and `Dsum + w^2 N / Dsum`, what the last filter divides by.
+
+        Wiener's filter for a signal `Dsum O` in noise of power `v N`. Without attenuation `N = Dsum`, and the sum is the usual
+        `Dsum + w^2`. With it `w^2` shrinks where the bands were attenuated, so that attenuation shifts weight between bands but
+        takes nothing of the image: brightness would depend on structure otherwise, and H_SIM have deep negative rings.
+        """
+        total, noise = self._sums(k_per_um)
+        relative = np.divide(noise, total, out=np.ones_like(total), where=total > NOTHING)
+        return total, total + wiener**2 * relative
+
+    def apodisation(self, *k_per_um: np.ndarray) -> np.ndarray:
+        """`A` at frequencies that broadcast."""
+        kr, kz = _radial(k_per_um)
+        ends = self.detection.cutoff_per_um + float(np.mean([1 / direction.finest_um for direction in self.parameters.directions]))
+        seen = self._seen(k_per_um)
+        distance = np.minimum(kr / ends, 1)
+        if not isinstance(self.passing, DeepDetection):
+            return np.where(seen & (distance < 1), np.cos(np.pi / 2 * distance), 0.0)
+        along = kz[0].reshape(-1, *[1] * kr.ndim) / self.passing.axial_end_per_um
+        return np.where(seen, 1 - np.minimum(np.hypot(distance, along), 1), 0.0)
+
+    @cached_property
+    def passing(self) -> Detection | DeepDetection:
+        """The detection under this pattern."""
+        return self.detection.under(float(np.mean([1 / direction.period_um for direction in self.parameters.directions])))
+
+    def _dip(self, kr: np.ndarray) -> np.ndarray:
+        width = ATTENUATION_WIDTH * self.detection.cutoff_per_um
+        return 1 - self.attenuation * np.exp(-((kr / width) ** 2) / 2)
+
+    def _sums(self, k: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """`Dsum` and `N`: means over the directions of sums over the bands."""
+        kr, kz = _radial(k)
+        total, noise = (np.zeros([*map(len, kz), *kr.shape]) for _ in range(2))
+        for order, power, shifted in self._bands(k):
+            kr, kz = _radial(shifted)
+            one = power * self._dip(kr) * np.abs(self.passing(kr, order, *kz)) ** 2
+            total += one
+            noise += self._dip(kr) * one
+        return total, noise
+
+    def _seen(self, k: Sequence[np.ndarray]) -> np.ndarray:
+        """Whether a frequency lies in any band."""
+        inside: dict[int, np.ndarray] = {}
+        for order, _, shifted in self._bands(k):
+            inside[order] = inside.get(order, np.zeros(1, bool)) | (_radial(shifted)[0] < self.passing.cutoff_per_um)
+        return np.any([self.passing.passes(mask, order, *_radial(k)[1]) for order, mask in inside.items()], axis=0)
+
+    def _bands(self, k: Sequence[np.ndarray]) -> Iterator[tuple[int, float, tuple[np.ndarray, ...]]]:
+        """Order, `|c_m|^2` over the number of directions, and `k + m p` of each band; the central one, which all share, first."""
+        *kz, ky, kx = k
+        yield 0, 1.0, (*kz, ky, kx)
+        directions = self.parameters.directions
+        for direction in directions:
+            for order, c in enumerate(direction.strengths, 1):
+                for m in (order, -order):
+                    shifted = ky + m * direction.p_per_um[0], kx + m * direction.p_per_um[1]
+                    yield order, abs(c) ** 2 / len(directions), (*kz, *shifted)
+
+
+def _radial(k_per_um: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Lateral distance from zero, and axial frequencies as a row where there are any."""
+    *kz, ky, kx = k_per_um
+    return np.hypot(ky, kx), [np.ravel(axis) for axis in kz]
+
+
+def require_same_rank(parameters: SimParameters, detection: Detection | DeepDetection) -> None:
+    """Raise `OpticsError` unless three beams meet an OTF in depth, or two beams one of a plane."""
+    if 1 + parameters.orders != detection.rank:
+        raise OpticsError(
+            f"pattern of {1 + parameters.orders} beams and a {detection.rank}-D OTF ({detection.otf.source}): two beams take a 2-D one, "
+            "three beams one in depth; give --otf of the right kind, or --na and --wavelength-nm"
+        )
+
+
+def step_um(parameters: SimParameters, z_um: float | None) -> float:
+    """Distance of the planes as given, or else as the parameters say. Raises `ConfigError` when neither does."""
+    found = parameters.z_um if z_um is None else z_um
+    if found is None or not (math.isfinite(found) and found > 0):
+        raise ConfigError(f"step in z {found}: a stack needs a positive one; give --z-um (um from plane to plane)")
+    return float(found)
