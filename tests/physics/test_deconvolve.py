@@ -146,6 +146,7 @@ def ringed() -> np.ndarray:
 def test_a_dark_ring_is_split_off_and_noise_below_zero_is_not() -> None:
     ring = Blur(ringed())
     assert ring.positive is not ring and (ring.positive @ MODEL).positive is not None
+    assert isinstance(ring.positive, Blur)
     np.testing.assert_allclose(ring.positive.kernel, ringed().clip(0))
     noisy = asymmetric_kernel(5, 7) + 0.0005 * np.random.default_rng(0).normal(size=(5, 7))
     for operator in (Blur(noisy), MODEL, MODEL @ Blur(asymmetric_kernel(3, 3))):

@@ -505,7 +505,7 @@ def test_two_beams_are_not_taken_for_three(recording: Recording) -> None:
     """Stripes of order 2 without any of order 1 are those of two beams, recorded in five phases of twice their period."""
     bands = np.fft.fft(recording.clean.reshape(3, 5, 9, 80, 86), axis=1)
     bands[:, [1, 4]] = 0
-    with pytest.raises(ImageError, match=r"depth of 0\.0.* check --order and --otf"):
+    with pytest.raises(ImageError, match="no pattern found in direction"):
         estimated(np.fft.ifft(bands, axis=1).real.reshape(15, 9, 80, 86))
 
 

@@ -10,9 +10,8 @@ each order follows by regression of its band on that of order 0. Stacks are comp
 from __future__ import annotations
 
 import itertools
-import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,29 +22,21 @@ from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.sim.detection import DeepDetection, Detection, require_fine_pixel
 from zsdeconv.sim.guess import SEARCHED, Guess
-from zsdeconv.sim.patterns import DEPTH_RANGES, Direction, Layout, SimParameters, mixing, nominal_phases_rad
-from zsdeconv.sim.spectra import SEEN, Grid, noise_power, object_spectrum, taper, zero_padded, zoomed
+from zsdeconv.sim.overlap import Overlap, refined
+from zsdeconv.sim.patterns import DEPTH_RANGES, Direction, Layout, SimParameters, nominal_phases_rad
+from zsdeconv.sim.search import MIRRORED, Sighting, Whitening, refuse_other_order, refuse_unfound, same_stripes, sightings
+from zsdeconv.sim.spectra import Grid, taper
 
-CHANCE = 1.3
-"""A peak must be so many times higher than the highest that noise alone is expected to make among the frequencies searched."""
-REWEIGHTINGS = 3
 SMALLEST_SIDE = 48
 """Half of it is left when the tapered borders are taken off."""
 FEWEST_PLANES = 5
-CLEARED = {2: 0.05, 3: 0.2}
-"""Around its zero a band is left out so far, in units of the cutoff: there is the light from out of focus, and of traces of order 0."""
-SMOOTHED = {2: 0.0, 3: 1.0}
-"""What is added under the root of the weights, in units of the OTF's `level` squared."""
-MIRRORED = 0.6
-"""Share of its height that the peak of a direction may have at the opposite wave vector too, before the phases are doubted."""
 FLAT = {1: (0.03,), 2: (0.1, 0.03)}
 """A peak of smaller modulation depths than these (of each order of so many) is no pattern: traces of order 0 make as much."""
 UNLIKE = 1.25
 """No microscope makes stripes of one direction so many times wider than those of another."""
-DOUBLED_RAD = 0.7
-"""Three beams make stripes of order 2 with twice the phase of order 1; more off than this is no error of the measurement."""
-ALIKE = 0.1
-"""Wave vectors of two directions that differ by a smaller share of their length are the same."""
+DOUBLED_RAD, NOT_DOUBLED_RAD = 0.7, 1.5
+"""Three beams make stripes of order 2 with twice the phase of order 1; more off than this is no error of the measurement, and no
+pattern."""
 UNEVEN = 1.5
 """Frames that differ in brightness by more than this did not only bleach."""
 
@@ -131,12 +122,12 @@ def estimate_parameters(
     frames = np.asarray(frames, np.float64 if detection.rank == 2 else np.float32) - np.float32(offset)
     gains, messages = equalising_gains(frames)
     messages += _sampling_messages(pixel_um, detection)
-    whitening = _Whitening(Grid.of(frames.shape[1:], pixel_um, z_um), detection)
+    whitening = Whitening(Grid.of(frames.shape[1:], pixel_um, z_um), detection)
     equal = frames * gains.reshape(-1, *[1] * detection.rank).astype(frames.dtype)
     equal *= taper(whitening.grid.yx_shape).astype(frames.dtype)
-    seen = _sightings(equal, layout, whitening, guess)
-    _refuse_other_order(seen, equal, layout, whitening, guess)
-    _refuse_unfound(seen)
+    seen = sightings(equal, layout, whitening, guess)
+    refuse_other_order(seen, equal, layout, whitening, guess)
+    refuse_unfound(seen)
     found = [_direction(sighting, whitening, gains[numbers]) for sighting, numbers in zip(seen, layout.numbers, strict=True)]
     directions, peaks = (tuple(part) for part in zip(*found, strict=True))
     _refuse_odd(directions, peaks)
@@ -196,94 +187,12 @@ def equalising_gains(frames: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return gains, [f"{ratio}: fixed gains make up for it; check the shutter, and --background"]
 
 
-class _Whitening:
-    """What the search for every direction needs: grid, OTFs, and the correlation that pure noise would show."""
-
-    def __init__(self, grid: Grid, detection: Detection | DeepDetection) -> None:
-        self.grid, self.detection, self.fine = grid, detection, grid.finer()
-        self.orders = detection.rank - 1
-        k, cutoff, floor = grid.radius(), detection.cutoff_per_um, 0.02 * detection.level**2
-        transfers = [grid.transfer(detection, order) for order in (0, self.orders)]
-        self.weights = [_notch(k, 0.12 * cutoff) * H.conj() / (np.abs(H) ** 2 + floor) for H in transfers]
-        overlap = self._correlated(*(np.abs(weight) ** 2 for weight in self.weights))
-        overlap = np.sqrt(np.real(overlap).clip(0))
-        # Where hardly any frequencies overlap, a few of them would make any height.
-        self.expected = np.maximum(overlap / overlap.max(), 0.02)
-
-    def correlation(self, band0: np.ndarray, band: np.ndarray) -> np.ndarray:
-        """`|sum_k conj(band0(k)) band(k + q)|` of the whitened bands over what noise would make, at each `q` of the finer grid."""
-        first, second = (one * weight for one, weight in zip((band0, band), self.weights, strict=True))
-        return np.abs(self._correlated(first, second)) / self.expected
-
-    def _correlated(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """`sum_k conj(first(k)) second(k + q)` over all k of a plane, and along z at equal frequencies, for q (y x).
-
-        By multiplication in real space on the twice finer grid: on the raw one the product would alias.
-        """
-        total = np.zeros(self.fine.yx_shape, np.complex64)
-        for one, other in zip(_slices(first), _slices(second), strict=True):
-            o0, o1 = (np.fft.ifft2(zero_padded(spectrum.astype(np.complex64))) for spectrum in (one, other))
-            total += o0.conj() * o1
-        return np.fft.fft2(total)
-
-
-def _slices(spectrum: np.ndarray) -> np.ndarray:
-    """A spectrum (*zyx) as one or more spectra of planes (n y x)."""
-    return spectrum.reshape(-1, *spectrum.shape[-2:])
-
-
-@dataclass(frozen=True, eq=False)
-class _Sighting:
-    """The search in one direction: bands of orders 0, 1 ... (order *zyx), where the first and the last correlate, and the picture of it.
-
-    `p_per_um` is the wave vector of the highest order. `mirrored` is the height of the correlation at the opposite wave vector in
-    units of that at the one found. Right phase steps leave nothing there; frames of several directions taken for phases of one
-    leave as much.
-    """
-
-    bands: np.ndarray
-    p_per_um: np.ndarray
-    score: float
-    limit: float
-    mirrored: float
-    spectrum: np.ndarray
-    reach_per_um: tuple[float, float]
-
-    @property
-    def found(self) -> bool:
-        return self.score >= self.limit
-
-
-def _sightings(frames: np.ndarray, layout: Layout, whitening: _Whitening, guess: Guess) -> list[_Sighting]:
-    """The search in each direction, from frames (frame *zyx) equally bright and tapered."""
-    orders = whitening.orders
-    separation = np.linalg.pinv(mixing(nominal_phases_rad(layout.phases), orders))[[0, *range(1, 2 * orders, 2)]]
-    separation = separation.astype(np.result_type(frames.dtype, np.complex64))
-    bands = (np.tensordot(separation, stack, 1) for stack in layout.split(frames))
-    return [_sighting(np.fft.fftn(parts, axes=whitening.grid.axes), whitening, guess, number) for number, parts in enumerate(bands)]
-
-
-def _sighting(bands: np.ndarray, whitening: _Whitening, guess: Guess, number: int) -> _Sighting:
-    correlation = whitening.correlation(bands[0], bands[-1])
-    ky, kx = whitening.fine.k_per_um
-    cutoff = whitening.detection.cutoff_per_um
-    everywhere, nearby = Guess().region(number, ky, kx, cutoff), guess.region(number, ky, kx, cutoff)
-    correlation /= np.median(correlation[everywhere])
-    row, column = np.unravel_index(int(np.where(nearby, correlation, 0).argmax()), correlation.shape)
-    score = float(correlation[row, column])
-    opposite = correlation[np.ix_(-row + np.arange(-1, 2), -column + np.arange(-1, 2))].max()
-    # The highest of n amplitudes of complex Gaussian noise is about sqrt(log2 n) times their median.
-    limit = CHANCE * float(np.sqrt(np.log2(max(np.count_nonzero(nearby), 2))))
-    p = np.array([float(ky[row, 0]), float(kx[column])])
-    return _Sighting(bands, p, score, limit, float(opposite) / score, *_around_zero(correlation, whitening))
-
-
-def _direction(seen: _Sighting, whitening: _Whitening, gains: np.ndarray) -> tuple[Direction, Peak]:
+def _direction(seen: Sighting, whitening: Whitening, gains: np.ndarray) -> tuple[Direction, Peak]:
     """Parameters of one direction, refined from where the search has seen it."""
     orders = whitening.orders
-    p, c = _refined(seen.bands[0], seen.bands[-1], seen.p_per_um, whitening)
+    p, c = refined(seen.bands[0], seen.bands[-1], seen.p_per_um, whitening)
     p = p / orders
-    strengths = [_Overlap(seen.bands[0], seen.bands[m], m, whitening).strength(m * p) for m in range(1, orders)] + [c]
+    strengths = [Overlap(seen.bands[0], seen.bands[m], m, whitening).strength(m * p) for m in range(1, orders)] + [c]
     depths = tuple(2 * abs(c) for c in strengths)
     used = [float(np.clip(depth, *allowed)) for depth, allowed in zip(depths, DEPTH_RANGES[orders], strict=True)]
     phases = [float(np.angle(c)) for c in strengths]
@@ -293,130 +202,13 @@ def _direction(seen: _Sighting, whitening: _Whitening, gains: np.ndarray) -> tup
     return direction, Peak(seen.spectrum, seen.reach_per_um, seen.score, seen.limit, depths, doubled)
 
 
-def _refined(band0: np.ndarray, band: np.ndarray, p: np.ndarray, whitening: _Whitening) -> tuple[np.ndarray, complex]:
-    """Wave vector (y, x; cycles per um) and complex strength of the highest order, starting within a frequency pixel of the truth.
-
-    On their overlap both bands show the same object: `o_m(r) = c_m exp(2 pi i p.r) o0(r)`. The weights give each band the OTF
-    of the other, and depend on `p`, so they are renewed.
-    """
-    overlap = _Overlap(band0, band, whitening.orders, whitening)
-    for _ in range(REWEIGHTINGS):
-        p = _climbed(overlap.product(p), p, whitening.grid)
-    return p, overlap.strength(p)
-
-
-class _Overlap:
-    """The bands of order 0 and of `order` (spectra *zyx) weighted for where both show the object, as images.
-
-    Weights are `H_m(k + p) / sqrt(|H_0(k)|^2 + |H_m(k + p)|^2 + n / S(k))` for order 0 and the same with the OTFs exchanged for order
-    m: what adds the bands' agreement up with the least noise, for an object of power S in bands of noise n. Only where frames are
-    not tapered are images compared: a tapered frame is not the image of a tapered object, and would pull the wave vector.
-
-    Light from beyond the ends of a stack is in every band, blurred by its own OTF, and is not to be had again. There weights are
-    smooth, so that they reach few planes, and strengths are measured in the middle: else order 1 reads a quarter too weak.
-    """
-
-    def __init__(self, band0: np.ndarray, band: np.ndarray, order: int, whitening: _Whitening) -> None:
-        self.band0, self.band, self.order, self.grid, self.detection = band0, band, order, whitening.grid, whitening.detection
-        grid = whitening.grid
-        image = np.fft.ifftn(band0).real
-        self.object = object_spectrum(image, grid.pixel_um, self.detection, grid.z_um)
-        faded = taper(grid.yx_shape)
-        self.inside = (faded == 1).astype(float)
-        # Noise of a pixel that is not tapered, over all pixels that are compared.
-        self.noise = noise_power(band0, grid, self.detection) / float((faded**2).sum()) * float(self.inside.sum()) / grid.planes
-
-    def product(self, p: np.ndarray) -> np.ndarray:
-        """`conj(o0) o_m`, summed over z (y x)."""
-        o0, om, _ = self._images(p)
-        return self.inside * (o0.conj() * om).sum(0)
-
-    def strength(self, p: np.ndarray) -> complex:
-        """The complex strength of the order at its wave vector, by regression; `sum |o0|^2` without the share of noise."""
-        o0, om, noise = self._images(p)
-        edge = self._edge_planes()
-        o0, om = (image[edge : len(image) - edge] for image in (o0, om))
-        coherent = complex(zoomed(self.inside * (o0.conj() * om).sum(0), p[:1], p[1:], self.grid.pixel_um)[0, 0])
-        light = float((self.inside * np.abs(o0) ** 2).sum())
-        return coherent / max(light - noise * len(o0), 1e-3 * light, np.finfo(float).tiny)
-
-    def _images(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """The weighted bands (n y x), and the noise in `sum |o0|^2` of a plane."""
-        weight = self._weight(p, (0, self.order), 0 * p)
-        o0 = np.fft.ifftn(self.band0 * weight)
-        om = np.fft.ifftn(self.band * self._weight(-p, (self.order, 0), -p))
-        return _slices(o0), _slices(om), self.noise * float((np.abs(weight) ** 2).mean())
-
-    def _edge_planes(self) -> int:
-        """Planes at either end of a stack that show much of what lies beyond it."""
-        if not isinstance(self.detection, DeepDetection) or self.grid.z_um is None:
-            return 0
-        return min(math.ceil(1 / self.detection.axial_cutoff_per_um / self.grid.z_um), self.grid.planes // 3)
-
-    def _weight(self, shift: np.ndarray, orders: tuple[int, int], of_object: np.ndarray) -> np.ndarray:
-        """Weight of a band (*zyx) of the first of `orders` on its overlap with that of the second, shifted by `shift`, without the
-        frequencies around the zero of either.
-
-        At k it shows the object's frequency `k + of_object`.
-        """
-        grid, level, rank = self.grid, self.detection.level, self.detection.rank
-        detection = self.detection.under(float(np.hypot(*shift)) / self.order)
-        H, H_shifted = grid.transfer(detection, orders[0]), grid.transfer(detection, orders[1], shift)
-        doubt = self.object.noise / self.object(grid.distance(of_object)) if self.object.seen else level**2
-        doubt = doubt + SMOOTHED[rank] * level**2
-        width = CLEARED[rank] * detection.cutoff_per_um
-        clear = _notch(grid.radius(), width) * _notch(grid.radius(shift), width)
-        weight = H_shifted / np.sqrt(np.abs(H) ** 2 + np.abs(H_shifted) ** 2 + doubt + 1e-12) * clear
-        return np.where((np.abs(H) > SEEN * level) & (np.abs(H_shifted) > SEEN * level), weight, 0.0)
-
-
-def _climbed(product: np.ndarray, p: np.ndarray, grid: Grid, zooms: int = 4, side: int = 9) -> np.ndarray:
-    """The frequency near `p` at which the transform of `product` is largest, by ever smaller grids of frequencies."""
-    step = np.array(grid.step_per_um)
-    for _ in range(zooms):
-        offsets = np.linspace(-1, 1, side)
-        ky, kx = (p[axis] + step[axis] * offsets for axis in (0, 1))
-        size = np.abs(zoomed(product, ky, kx, grid.pixel_um))
-        row, column = np.unravel_index(int(size.argmax()), size.shape)
-        p, step = np.array([ky[row], kx[column]]), step / (side // 2)
-    return p
-
-
-def _notch(k_per_um: np.ndarray, width_per_um: float) -> np.ndarray:
-    """0 at zero frequency, 1 beyond a few widths."""
-    return 1 - np.exp(-((k_per_um / width_per_um) ** 2) / 2)
-
-
-def _around_zero(correlation: np.ndarray, whitening: _Whitening) -> tuple[np.ndarray, tuple[float, float]]:
-    """The part of a correlation that a picture shows, zero frequency in the middle, and how far it reaches along y and x."""
-    steps = whitening.fine.step_per_um
-    halves = [
-        min(int(1.1 * SEARCHED[1] * whitening.detection.cutoff_per_um / step), n // 2 - 1)
-        for step, n in zip(steps, correlation.shape, strict=True)
-    ]
-    rows, columns = (np.arange(-half, half + 1) for half in halves)
-    reach = tuple((half + 0.5) * step for half, step in zip(halves, steps, strict=True))
-    return correlation[np.ix_(rows, columns)].astype(np.float32), (reach[0], reach[1])
-
-
-def _refuse_unfound(seen: list[_Sighting]) -> None:
-    missing = [number for number, sighting in enumerate(seen) if not sighting.found]
-    if missing:
-        worst = min((seen[number] for number in missing), key=lambda sighting: sighting.score / sighting.limit)
-        which = ", ".join(str(number + 1) for number in missing)
-        raise ImageError(
-            f"no pattern found in direction {which} of {len(seen)}: peak {worst.score:.2f} times the median "
-            f"(limit {worst.limit:.2f}); give --angles-deg and --period-um, or the parameters of a brighter data set"
-        )
-
-
 def _refuse_odd(directions: tuple[Direction, ...], peaks: tuple[Peak, ...]) -> None:
     """Raise `ImageError` for a peak that is no pattern: of hardly any depth, or of another period than the other directions."""
     advice = "give --angles-deg and --period-um, or the parameters of a brighter data set"
     if directions[0].orders == 2:
         advice = f"check --order and --otf, {advice}"
     for (number, one), (last, other) in itertools.combinations(enumerate(directions, 1), 2):
-        if _same(one.p_per_um, other.p_per_um):
+        if same_stripes(one.p_per_um, other.p_per_um):
             raise ImageError(
                 f"directions {number} and {last} show the same stripes ({one.angle_deg:.1f} and {other.angle_deg:.1f} degrees); check "
                 "--order, --directions and --phases, and that all directions were recorded"
@@ -428,53 +220,11 @@ def _refuse_odd(directions: tuple[Direction, ...], peaks: tuple[Peak, ...]) -> N
         for depth, limit in zip(peak.depths, FLAT[len(peak.depths)], strict=True):
             if depth < limit:
                 raise ImageError(f"{where} a modulation depth of {depth:.2g} (limit {limit:g}); {advice}")
+        if abs(peak.doubled_rad) > NOT_DOUBLED_RAD:
+            off = f"a phase of order 2 that is {peak.doubled_rad:+.2g} rad off twice that of order 1 (limit {NOT_DOUBLED_RAD:g})"
+            raise ImageError(f"{where} {off}; {advice}")
         if len(peaks) > 2 and not 1 / UNLIKE < period / usual < UNLIKE:
             raise ImageError(f"{where} a period of {period:.3g} um, the others {usual:.3g} um (limit {UNLIKE:g} times); {advice}")
-
-
-def _refuse_other_order(seen: list[_Sighting], frames: np.ndarray, layout: Layout, whitening: _Whitening, guess: Guess) -> None:
-    """Raise `ImageError` when the frames look ordered in another way: peaks without a mirror image, one in each direction, there and
-    not here.
-    """
-    if (layout.directions == 1 and frames.ndim == 3) or _in_order(seen):
-        return
-    for other, reordered in _other_orders(frames, layout):
-        there = _sightings(reordered, other, whitening, guess)
-        if _in_order(there):
-            same = "all directions show the same one, " if _alike(seen) else ""
-            raise ImageError(
-                f"frames in the order {layout.order}: {same}opposite wave vectors fit equally well, or none does (ratio "
-                f"{_mirrored(seen):.2f}, limit {MIRRORED:g}; {_mirrored(there):.2f} in the order {other.order}); give --order {other.order}"
-            )
-
-
-def _in_order(seen: list[_Sighting]) -> bool:
-    return _mirrored(seen) < MIRRORED and all(sighting.found for sighting in seen) and not _alike(seen)
-
-
-def _alike(seen: list[_Sighting]) -> bool:
-    """Whether two directions show the same wave vector."""
-    return any(_same(one.p_per_um, other.p_per_um) for one, other in itertools.combinations(seen, 2))
-
-
-def _same(p: Sequence[float] | np.ndarray, q: Sequence[float] | np.ndarray) -> bool:
-    """Whether two wave vectors are equal or opposite, nearly: stripes are the same then."""
-    p, q = np.array(p), np.array(q)
-    return bool(min(np.hypot(*(p - q)), np.hypot(*(p + q))) < ALIKE * np.hypot(*p))
-
-
-def _other_orders(frames: np.ndarray, layout: Layout) -> Iterator[tuple[Layout, np.ndarray]]:
-    """The other orders that a file can have, with the frames (frame *zyx) as they would be in them."""
-    if frames.ndim == 3:
-        yield layout.swapped, frames
-        return
-    pages = layout.pages(frames)
-    for other in layout.others(frames.shape[1]):
-        yield other, other.stack(pages)
-
-
-def _mirrored(seen: list[_Sighting]) -> float:
-    return float(np.mean([sighting.mirrored for sighting in seen]))
 
 
 def _sampling_messages(pixel_um: float, detection: Detection | DeepDetection) -> list[str]:
@@ -487,7 +237,7 @@ def _sampling_messages(pixel_um: float, detection: Detection | DeepDetection) ->
     ]
 
 
-def _phase_messages(seen: list[_Sighting]) -> list[str]:
+def _phase_messages(seen: list[Sighting]) -> list[str]:
     return [
         f"direction {number}: the opposite wave vector fits {sighting.mirrored:.2f} times as well (limit {MIRRORED:g}), so the phases do "
         "not step evenly through one period; check --order, --phases, and the microscope"

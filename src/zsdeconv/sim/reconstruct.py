@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zsdeconv.errors import ConfigError, OpticsError
+from zsdeconv.errors import ConfigError
 from zsdeconv.nn import blocks
 from zsdeconv.physics.kernel import Psf
 from zsdeconv.physics.operators import Operator, fast_length
 from zsdeconv.physics.psf_check import fwhms_um
 from zsdeconv.sim.detection import DeepDetection, Detection, require_fine_pixel
 from zsdeconv.sim.patterns import SimParameters
-from zsdeconv.sim.weights import ATTENUATION, BandWeights
+from zsdeconv.sim.weights import ATTENUATION, BandWeights, require_same_rank, step_um
 from zsdeconv.symbols import FWHM_PER_SIGMA, Batch
 
 FINER = 2
@@ -271,23 +271,6 @@ class _Tables:
     def to(self, like: Tensor) -> _Tables:
         lenses = [_like(lens, like) for lens in self.lenses]
         return _Tables(self.sizes, self.margins, self.fine_sizes, lenses, _like(self.filter, like), _like(self.carriers, like))
-
-
-def require_same_rank(parameters: SimParameters, detection: Detection | DeepDetection) -> None:
-    """Raise `OpticsError` unless three beams meet an OTF in depth, or two beams one of a plane."""
-    if 1 + parameters.orders != detection.rank:
-        raise OpticsError(
-            f"pattern of {1 + parameters.orders} beams and a {detection.rank}-D OTF ({detection.otf.source}): two beams take a 2-D one, "
-            "three beams one in depth; give --otf of the right kind, or --na and --wavelength-nm"
-        )
-
-
-def step_um(parameters: SimParameters, z_um: float | None) -> float:
-    """Distance of the planes as given, or else as the parameters say. Raises `ConfigError` when neither does."""
-    found = parameters.z_um if z_um is None else z_um
-    if found is None or not (math.isfinite(found) and found > 0):
-        raise ConfigError(f"step in z {found}: a stack needs a positive one; give --z-um (um from plane to plane)")
-    return float(found)
 
 
 def halved_gaussian(widefield: Psf) -> Psf:

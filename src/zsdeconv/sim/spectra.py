@@ -110,6 +110,16 @@ def zero_padded(spectrum: np.ndarray) -> np.ndarray:
     return padded
 
 
+def slices(spectrum: np.ndarray) -> np.ndarray:
+    """A spectrum (*zyx) as one or more spectra of planes (n y x)."""
+    return spectrum.reshape(-1, *spectrum.shape[-2:])
+
+
+def notch(k_per_um: np.ndarray, width_per_um: float) -> np.ndarray:
+    """0 at zero frequency, 1 beyond a few widths."""
+    return 1 - np.exp(-((k_per_um / width_per_um) ** 2) / 2)
+
+
 def zoomed(image: np.ndarray, ky_per_um: np.ndarray, kx_per_um: np.ndarray, pixel_um: float) -> np.ndarray:
     """Fourier transform `sum image(r) exp(-2 pi i k.r)` at any frequencies (rows of ky, columns of kx)."""
     y, x = (pixel_um * np.arange(n) for n in image.shape)

@@ -1,13 +1,15 @@
-"""How the bands of structured illumination are weighted against each other, and what that makes of the object, by frequency."""
+"""How the bands of structured illumination are weighted when they are put together: what the reconstruction does to each frequency."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from zsdeconv.errors import ConfigError, OpticsError
 from zsdeconv.sim.detection import DeepDetection, Detection
 from zsdeconv.sim.patterns import SimParameters
 
@@ -110,3 +112,20 @@ def _radial(k_per_um: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray
     """Lateral distance from zero, and axial frequencies as a row where there are any."""
     *kz, ky, kx = k_per_um
     return np.hypot(ky, kx), [np.ravel(axis) for axis in kz]
+
+
+def require_same_rank(parameters: SimParameters, detection: Detection | DeepDetection) -> None:
+    """Raise `OpticsError` unless three beams meet an OTF in depth, or two beams one of a plane."""
+    if 1 + parameters.orders != detection.rank:
+        raise OpticsError(
+            f"pattern of {1 + parameters.orders} beams and a {detection.rank}-D OTF ({detection.otf.source}): two beams take a 2-D one, "
+            "three beams one in depth; give --otf of the right kind, or --na and --wavelength-nm"
+        )
+
+
+def step_um(parameters: SimParameters, z_um: float | None) -> float:
+    """Distance of the planes as given, or else as the parameters say. Raises `ConfigError` when neither does."""
+    found = parameters.z_um if z_um is None else z_um
+    if found is None or not (math.isfinite(found) and found > 0):
+        raise ConfigError(f"step in z {found}: a stack needs a positive one; give --z-um (um from plane to plane)")
+    return float(found)

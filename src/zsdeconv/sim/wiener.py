@@ -6,9 +6,8 @@ import numpy as np
 
 from zsdeconv.sim.detection import DeepDetection, Detection
 from zsdeconv.sim.patterns import SimParameters
-from zsdeconv.sim.reconstruct import require_same_rank, step_um
 from zsdeconv.sim.spectra import object_spectrum
-from zsdeconv.sim.weights import ATTENUATION, BandWeights
+from zsdeconv.sim.weights import ATTENUATION, BandWeights, require_same_rank, step_um
 
 WIENER_RANGE = (0.05, 0.5)
 """Below, any error of the pattern is amplified; above, hardly more than a wide-field image is left."""
