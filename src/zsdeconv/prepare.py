@@ -125,7 +125,8 @@ def _sim(
     """Optics where known, the reconstruction of raw frames, its PSF unless one is given, and where each came from."""
     if config.scale != 2:
         raise ConfigError(f"--scale {config.scale} with {modality.name}: a reconstruction lies on the twice finer grid; leave it out")
-    optics, origin = (optics, "argument") if optics is not None else _optics(image, config)
+    lens = config.model_copy(update={"optics": config.optics.model_copy(update={"excitation_nm": None})})  # it makes the stripes
+    optics, origin = (optics, "argument") if optics is not None else _optics(image, lens)
     reconstruct, estimated = reconstruction(frames, spacing_um, config, optics, calibration.camera)
     origins = {"sim": estimated, "optics": origin}
     if psf is None and config.optics.psf is None:

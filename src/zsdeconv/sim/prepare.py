@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,8 @@ def layout_of(settings: SimSection, beams: int = 2) -> Layout:
             option = f"--{idle[0].replace('_', '-')}"
             raise ConfigError(f"{option} beside --sim-parameters, which holds it: one of the two is used; leave out {option}")
         return read_parameters(settings.parameters).layout
-    usual = {"phases": 2 * beams - 1}
-    return Layout(**(usual | {name: getattr(settings, name) for name in LAID_OUT if getattr(settings, name) is not None}))
+    told = {name: getattr(settings, name) for name in LAID_OUT if getattr(settings, name) is not None}
+    return replace(Layout(phases=2 * beams - 1), **told)
 
 
 def reconstruction(
@@ -57,7 +58,7 @@ def reconstruction(
         parameters, origin = read_parameters(config.sim.parameters), "parameter file"
         _require_spacing(parameters, spacing_um, config.sim.parameters)
     else:
-        parameters, origin = _estimated(frames, spacing_um, config.sim, layout, detection, optics, camera), "estimated on the frames"
+        parameters, origin = _estimated(frames, spacing_um, config, layout, detection, optics, camera), "estimated on the frames"
     above = frames[0].astype(np.float32) - camera.offset
     w = choose_wiener(above, parameters, detection, pixel_um, z_um=z_um) if config.sim.wiener is None else config.sim.wiener
     return Reconstruct(parameters, detection, parameters.pixel_um, w, z_um=z_um), origin
@@ -86,13 +87,16 @@ def facts(reconstruct: Reconstruct) -> dict[str, Any]:
 
 
 def _detection(config: Config, optics: Optics | None, deep: bool) -> Detection | DeepDetection:
+    excitation_nm = config.optics.excitation_nm
+    if excitation_nm is not None and not deep:
+        raise ConfigError(f"--excitation-nm {excitation_nm:g}: only the planes of a stack tell it; leave it out")
     if config.optics.otf is not None:
         return deep_detection_of(read_deep_otf(config.optics.otf)) if deep else detection_of(read_otf(config.optics.otf))
     if optics is None:
         raise OpticsError(
             "NA and emission wavelength not given, no OTF either: one of the two is needed; give --na and --wavelength-nm, or --otf"
         )
-    return deep_detection_of(optics, config.optics.excitation_nm) if deep else detection_of(optics)
+    return deep_detection_of(optics, excitation_nm) if deep else detection_of(optics)
 
 
 def _require_spacing(parameters: SimParameters, spacing_um: Sequence[float], source: str) -> None:
@@ -109,27 +113,28 @@ def _require_spacing(parameters: SimParameters, spacing_um: Sequence[float], sou
 def _estimated(
     frames: Sequence[np.ndarray],
     spacing_um: Sequence[float],
-    settings: SimSection,
+    config: Config,
     layout: Layout,
     detection: Detection | DeepDetection,
     optics: Optics | None,
     camera: Camera,
 ) -> SimParameters:
     mean = frames[0] if len(frames) == 1 else np.asarray(np.mean(frames, axis=0, dtype=np.float64))
-    guess = Guess(settings.angles_deg, settings.period_um)
-    made_from = _made_from(settings, detection, optics, camera)
+    guess = Guess(config.sim.angles_deg, config.sim.period_um)
+    made_from = _made_from(config, detection, optics, camera)
     z_um = spacing_um[0] if len(spacing_um) == 3 else None
     found = estimate_parameters(mean, spacing_um[-1], detection, layout, offset=camera.offset, guess=guess, made_from=made_from, z_um=z_um)
     warn(found.messages)
     return found.parameters
 
 
-def _made_from(settings: SimSection, detection: Detection | DeepDetection, optics: Optics | None, camera: Camera) -> Mapping[str, Any]:
+def _made_from(config: Config, detection: Detection | DeepDetection, optics: Optics | None, camera: Camera) -> Mapping[str, Any]:
+    excitation_nm = config.optics.excitation_nm
     lens = (
         {"otf": detection.otf.source}
         if optics is None
         else {"na": optics.na, "wavelength_nm": optics.wavelength_nm, "immersion_ri": optics.ri}
-        | ({} if optics.excitation_nm is None else {"excitation_nm": optics.excitation_nm})
     )
-    guess = {name: getattr(settings, name) for name in GUESSED if getattr(settings, name) is not None}
+    lens |= {} if excitation_nm is None else {"excitation_nm": excitation_nm}
+    guess = {name: getattr(config.sim, name) for name in GUESSED if getattr(config.sim, name) is not None}
     return {"program": f"zsdeconv {__version__}", "optics": lens, "offset_adu": camera.offset, "guess": guess}
