@@ -574,7 +574,7 @@ def test_published_parameters_of_a_three_beam_stack(shared: Path, measured: bool
     found = estimate_parameters(stack, image.spacing_um["X"], detection, layout, z_um=image.spacing_um["Z"])
     for direction, angle in zip(found.parameters.directions, (-0.8043, -1.8555, 0.2388), strict=True):
         off = np.deg2rad(direction.angle_deg) - angle
-        assert abs((off + np.pi / 2) % np.pi - np.pi / 2) < 4e-4  # 2e-4 are 0.005 frequency pixels of these 64
+        assert abs((off + np.pi / 2) % np.pi - np.pi / 2) < 4e-4  # 0.01 frequency pixels of these 64
         assert direction.finest_um == pytest.approx(0.2035, abs=2e-4)
     assert found.messages == () and max(abs(peak.doubled_rad) for peak in found.peaks) < 0.05
     operator = Reconstruct(found.parameters, detection, image.spacing_um["X"], 0.01)

@@ -93,7 +93,9 @@ class Overlap:
         width = CLEARED[rank] * detection.cutoff_per_um
         clear = notch(grid.radius(), width) * notch(grid.radius(shift), width)
         weight = H_shifted / np.sqrt(np.abs(H) ** 2 + np.abs(H_shifted) ** 2 + doubt + 1e-12) * clear
-        return np.where((np.abs(H) > SEEN * level) & (np.abs(H_shifted) > SEEN * level), weight, 0.0)
+        useful = (np.abs(H) > SEEN * level) & (np.abs(H_shifted) > SEEN * level)
+        kind = self.band0.dtype if np.iscomplexobj(weight) else np.real(self.band0).dtype
+        return np.where(useful, weight, 0.0).astype(kind, copy=False)
 
 
 def _climbed(product: np.ndarray, p: np.ndarray, grid: Grid, reach: int = 1, zooms: int = 4) -> np.ndarray:
