@@ -85,12 +85,12 @@ class Imaging(ABC):
     """How images of known noise come about, in the network's unit: what the camera adds and what is done to its frames.
 
     `unit` maps camera counts to that unit, `camera` is the variance law in it, `forward_operator` takes objects to what would be
-    seen of them without noise, on a grid `scale` times coarser laterally.
+    seen of them without noise, on a grid `scale` times coarser laterally; `closed` says that it accounts for all their light.
     """
 
-    def __init__(self, unit: Affine, camera: Camera, forward_operator: Operator, scale: int) -> None:
+    def __init__(self, unit: Affine, camera: Camera, forward_operator: Operator, scale: int, *, closed: bool = True) -> None:
         self.unit, self.camera = unit, unit.camera_in_unit(camera)
-        self.forward_operator, self.scale = forward_operator, scale
+        self.forward_operator, self.scale, self.closed = forward_operator, scale, closed
 
     @abstractmethod
     def field(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> Field:

@@ -137,12 +137,14 @@ def measure_photometry(
     *,
     seed: int,
     offset_known: bool = False,
+    closed: bool = True,
 ) -> Photometry:
     """Lines and dark level of a trained network on the fields it was trained on, from re-corrupted pairs.
 
     The pairs are those of prediction with `alpha`: `z` with the camera's own variance, so nothing is drawn but `z`. Without any
     noise there are no pairs, hence at least `LEAST_ALPHA`. With `offset_known` the offset is not doubted, and the dark level is 0.
-    The ends of a stack, which get much of their light from where nobody knows the object, are left out.
+    The ends of a stack, which get much of their light from where nobody knows the object, are left out. Unless the operator is `closed`,
+    which means that it accounts for all the light, the deconvolved image is left as it is.
     """
     alpha = max(alpha, LEAST_ALPHA)
     device = next(network.parameters()).device
@@ -160,6 +162,8 @@ def measure_photometry(
             dark.add(denoised, reblurred, y_tilde)
         excess.add(inner(field.excess()[None, None]))
     lines = [fit.line(excess.mean) for fit in fits]
+    if not closed:
+        return Photometry(lines[0])
     doubtful = not offset_known and lines[1] != Line()
     return Photometry(lines[0], lines[1], dark.level if doubtful else 0.0)
 

@@ -94,8 +94,15 @@ def train_prepared(
     history = trainer.fit(resume=resume)
 
     offset_known = config.input.background != "auto"
-    alpha = config.pairs.prediction_alpha
-    photometry = measure_photometry(network.eval(), fields, imaging.forward_operator, alpha, seed=config.seed, offset_known=offset_known)
+    photometry = measure_photometry(
+        network.eval(),
+        fields,
+        imaging.forward_operator,
+        config.pairs.prediction_alpha,
+        seed=config.seed,
+        offset_known=offset_known,
+        closed=imaging.closed,
+    )
     provenance = {"version": __version__, "calibration": prepared.calibration.to_dict(), **prepared.summary()}
     provenance["offset_correction_adu"] = round(photometry.dark * unit.scale, 4)
     return Model(

@@ -110,10 +110,9 @@ def test_pairs_are_made_of_noise_or_of_planes(simulation: Simulation) -> None:
 
 
 def test_the_published_network_learns_from_planes(simulation: Simulation) -> None:
-    config = settings(
-        preset="paper", training={"steps": 1, "patch_px": 16, "patch_planes": 2, "margin_px": 2, "margin_planes": 0, "learning_rate": 1e-4}
-    )
-    prepared = prepare([simulation.noisy], resolve(config.given | {"network": {"kind": "rcan-sim"}}), SCENE.optics)
+    tiny = {"steps": 1, "patch_px": 16, "patch_planes": 4, "margin_px": 2, "margin_planes": 0, "learning_rate": 1e-4}
+    published = resolve({"preset": "paper", "modality": "sim3d", "training": tiny, "device": "cpu"})
+    prepared = prepare([simulation.noisy], published, SCENE.optics)
     assert prepared.config.network.kind == "rcan-sim" and prepared.config.loss.lambda_hessian == 0
     model = zs.train([simulation.noisy], SCENE.optics, config=prepared.config)
     assert sum(p.numel() for p in model.network.parameters()) == 4_452_930
@@ -149,7 +148,7 @@ def test_pages_of_a_file_in_any_order(simulation: Simulation, tmp_path: Path) ->
 
     stack = simulation.noisy.data.transpose(1, 0, 2, 3)
     for order in ("direction-phase", "direction-z-phase", "phase-direction-z"):
-        layout = Layout(3, 5, order)  # pyright: ignore[reportArgumentType]
+        layout = Layout(3, 5, order)
         pages = layout.pages(stack if order != "phase-direction-z" else stack[np.argsort(layout.numbers.T.ravel())])
         tifffile.imwrite(tmp_path / f"{order}.tif", pages, photometric="minisblack")
         image = read_frames(tmp_path / f"{order}.tif", layout, pixel_um=0.08, z_um=0.125)

@@ -61,11 +61,14 @@ class SimField(Field):
 class SimImaging(Imaging):
     """Stripes on the object, lens, camera, and the reconstruction of its frames: on average `H_SIM x`, on one grid.
 
+    In depth the light of a plane is spread over all others, and far from it a reconstruction has broad shallow troughs instead, which
+    no PSF of finite size holds: what is blurred again is not compared with it in absolute numbers.
+
     With `drifting` stripes their place, contrast and brightness are measured anew for each field, near where they were.
     """
 
     def __init__(self, unit: Affine, camera: Camera, psf: Psf, reconstruct: Reconstruct, *, drifting: bool = False) -> None:
-        super().__init__(unit, camera, forward_model(psf.values, psf.rank, 1), scale=1)
+        super().__init__(unit, camera, forward_model(psf.values, psf.rank, 1), scale=1, closed=psf.rank == 2)
         self.reconstruct, self.drifting = reconstruct, drifting
         wide = reconstruct.kernel(lambda *k: _lens(reconstruct, k))
         self.lens = Blur(wide / wide.sum())
