@@ -21,7 +21,7 @@ from zsdeconv.noise.pairs import FEWEST_SLICES, PairChoice, choose_pairs, neighb
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import read_otf
 from zsdeconv.physics.psf import Psf, check_sampling, fit_to_image, read_psf, theoretical_psf
-from zsdeconv.sim.prepare import facts, reconstruction
+from zsdeconv.sim.prepare import facts, layout_of, lens_of, measured_pattern, reconstruction, stored_pattern
 from zsdeconv.sim.reconstruct import Reconstruct
 
 SPACING_LIMITS_UM = (0.001, 10.0)
@@ -125,10 +125,20 @@ def _sim(
     """Optics where known, the reconstruction of raw frames, its PSF unless one is given, and where each came from."""
     if config.scale != 2:
         raise ConfigError(f"--scale {config.scale} with {modality.name}: a reconstruction lies on the twice finer grid; leave it out")
-    lens = config.model_copy(update={"optics": config.optics.model_copy(update={"excitation_nm": None})})  # it makes the stripes
-    optics, origin = (optics, "argument") if optics is not None else _optics(image, lens)
-    reconstruct, estimated = reconstruction(frames, spacing_um, config, optics, calibration.camera)
-    origins = {"sim": estimated, "optics": origin}
+    told = optics is not None or any(getattr(config.optics, name) is not None for name in ("na", "wavelength_nm", "otf"))
+    lens = lens_of(config, image.metadata.get("optics", {}), deep=modality.rank == 3, optics=optics)
+    offset, settings = calibration.camera.offset, config.sim
+    if settings.parameters is None:
+        parameters = measured_pattern(frames, spacing_um, config, lens, offset).parameters
+    else:
+        layout_of(settings)
+        parameters = stored_pattern(settings.parameters, spacing_um)
+    reconstruct = reconstruction(frames[0].astype(np.float32) - offset, spacing_um, parameters, lens, settings.wiener)
+    optics = lens.optics
+    origins = {
+        "sim": "estimated on the frames" if settings.parameters is None else "parameter file",
+        "optics": "option" if told else "file",
+    }
     if psf is None and config.optics.psf is None:
         return optics, reconstruct, reconstruct.psf(), origins | {"psf": "reconstruction"}
     _, psf, given = _psf(image, config, optics, psf, spacing_um, modality)

@@ -90,7 +90,7 @@ def test_guesses_and_otf_files(zs, raw, shared, tmp_path):
     angles = ",".join(f"{direction.angle_deg + 180:.0f}" for direction in stripes().directions)
     assert zs(*command, "--otf", otf, "--angles-deg", angles, "--period-um", 0.24).code == 0
     found = read_parameters(tmp_path / "sim.yaml")
-    assert found.made_from["guess"] == {"angles_deg": angles, "period_um": 0.24}
+    assert found.made_from["guess"] == {"angles_deg": [float(angle) for angle in angles.split(",")], "period_um": 0.24}
     assert found.made_from["optics"]["otf"] == str(otf)
     # an OTF that was used is found again without being named
     assert zs("sim", "reconstruct", raw, "-o", tmp_path / "out.ome.tif", "--sim-parameters", tmp_path / "sim.yaml").code == 0

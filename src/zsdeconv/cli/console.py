@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -31,3 +31,12 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def depths(values: Sequence[float]) -> str:
+    """Modulation depths of the orders of a pattern.
+
+    >>> depths([1.3, 0.652])
+    '1.30 and 0.65'
+    """
+    return " and ".join(f"{depth:.2f}" for depth in values)

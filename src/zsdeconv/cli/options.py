@@ -38,7 +38,7 @@ SheetUm = Annotated[
 PinholeAu = Annotated[float | None, typer.Option("--pinhole-au", help="confocal: diameter of the pinhole, Airy units [default: 1]")]
 ExcitationNm = Annotated[
     float | None,
-    typer.Option("--excitation-nm", help="laser, nanometres [default: confocal 0.93 x emission, two-photon none]"),
+    typer.Option("--excitation-nm", help="laser, nanometres [default: 0.93 x emission; two-photon none]"),
 ]
 SampleRi = Annotated[float | None, typer.Option("--sample-ri", help="refractive index of the sample [default: that of the immersion]")]
 DepthUm = Annotated[float | None, typer.Option("--depth-um", help="depth of the object below the cover glass, micrometres [default: 0]")]
@@ -58,25 +58,27 @@ Pairs = Annotated[
     str | None, typer.Option("--pairs", help="auto, recorrupt (add noise), or interleave (odd and even planes of a stack) [default: auto]")
 ]
 Directions = Annotated[int | None, typer.Option("--directions", help="SIM: directions of the pattern [default: 3]")]
-Phases = Annotated[int | None, typer.Option("--phases", help="SIM: phases of each direction [default: 3]")]
+Phases = Annotated[int | None, typer.Option("--phases", help="SIM: phases of each direction [default: 3; of a stack under three beams 5]")]
 FrameOrder = Annotated[
     str | None,
     typer.Option(
-        "--order", help="SIM: direction-phase (all phases of a direction, then the next) or phase-direction [default: direction-phase]"
+        "--order",
+        help="SIM: what changes slowest, first: direction-phase (all phases of a direction, then the next) or phase-direction; of a stack "
+        "also direction-z-phase, z-direction-phase ... [default: direction-phase, plane by plane]",
     ),
 ]
 AnglesDeg = Annotated[
     str | None,
     typer.Option("--angles-deg", metavar="A,B,C", help="SIM: about how the wave vectors lie, degrees from +x towards +y (down)"),
 ]
-PeriodUm = Annotated[float | None, typer.Option("--period-um", help="SIM: about how far the stripes are apart, micrometres")]
+PeriodUm = Annotated[float | None, typer.Option("--period-um", help="SIM: about how far the finest stripes are apart, micrometres")]
 SimParametersFile = Annotated[
     Path | None, typer.Option("--sim-parameters", metavar="FILE", help="SIM: from `sim estimate` [default: estimated on the frames]")
 ]
 PerFrame = Annotated[bool | None, typer.Option("--per-frame", help="SIM: measure the pattern anew at each time, for stripes that drift")]
 Wiener = Annotated[
     float | None,
-    typer.Option("--wiener", metavar="W", help="SIM: about 0.1 for bright, 0.4 for dim frames [default: from the noise]"),
+    typer.Option("--wiener", metavar="W", help="SIM: 0.1 for bright, 0.4 for dim frames, of stacks a tenth [default: from the noise]"),
 ]
 Preset = Annotated[str | None, typer.Option("--preset", help="fast, paper (as published) or quality (wants a GPU) [default: fast]")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="settings from a YAML file; options win")]
@@ -131,6 +133,13 @@ def configuration(given: Mapping[str, Any], file: Path | None) -> Config:
             lone = f"--{name.replace('_', '-')} {given[name]:g} without --stripes"
             raise ConfigError(f"{lone}: nothing is damped; give --stripes X or Y, or leave it out")
     return config
+
+
+def settings_among(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are settings, of all parameters of a verb."""
+    from zsdeconv.config import SETTINGS
+
+    return {name: value for name, value in given.items() if name in SETTINGS}
 
 
 def adu_or_auto(text: str | None) -> float | str | None:

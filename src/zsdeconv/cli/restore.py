@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zsdeconv.cli import options
-from zsdeconv.cli.console import show_json, show_rows
+from zsdeconv.cli.console import depths, show_json, show_rows
 from zsdeconv.cli.progress import progress, words
 from zsdeconv.cli.results import KINDS, Results, checkpoint_of, refuse_existing, results_of, write_images, write_run
 from zsdeconv.errors import ConfigError, DataWarning
@@ -82,7 +82,7 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Restore images: train on each input itself, then denoise and deconvolve it. The main job."""
-    settings = options.configuration(_settings(locals()), config)
+    settings = options.configuration(options.settings_among(locals()), config)
     results = results_of(inputs, output)
     if resume and not overwrite:
         results = _unfinished(results, quiet or json)
@@ -151,7 +151,7 @@ def train(
     quiet: options.Quiet = False,
 ) -> None:
     """Train one model on all inputs and write it to a file for `predict`."""
-    settings = options.configuration(_settings(locals()), config)
+    settings = options.configuration(options.settings_among(locals()), config)
     refuse_existing([output], overwrite)
     started = time.monotonic()
     images = [_read(path, settings) for path in inputs]
@@ -202,13 +202,6 @@ def predict(
             show_rows(("wrote", str(p)) for p in written)
     if json:
         show_json({"model": str(model), "results": told})
-
-
-def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are settings, of all parameters of a verb."""
-    from zsdeconv.config import SETTINGS
-
-    return {name: value for name, value in given.items() if name in SETTINGS}
 
 
 def _targets(inputs: list[Path], output: Path) -> dict[Path, dict[str, Path]]:
@@ -316,8 +309,12 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
     values = f"offset {camera['offset_adu']:.1f} ADU, gain {camera['gain_adu_per_e']:.3g} ADU per photo-electron"
     values += f", read noise {camera['read_noise_adu']:.2g} ADU"
     stripes = [
-        (f"direction {n}", f"{d['angle_deg']:.2f} degrees, period {d['period_um']:.4f} um, depth {d['depth']:.2f}, score {d['score']:.1f}")
-        for n, d in enumerate(facts.get("sim", {}).get("directions", ()), 1)
+        (
+            f"direction {n}",
+            f"{found['angle_deg']:.2f} degrees, period {found['period_um']:.4f} um, depth {depths(found['depths'])}, "
+            f"score {found['score']:.1f}",
+        )
+        for n, found in enumerate(facts.get("sim", {}).get("directions", ()), 1)
     ]
     if stripes:
         stripes.append(("reconstruction", f"w {facts['sim']['wiener']:.3g}, pattern {sources['sim']}"))

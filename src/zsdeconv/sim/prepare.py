@@ -1,21 +1,20 @@
-"""From settings and raw frames to the reconstruction that a restoration learns on: layout, lens, pattern, Wiener parameter."""
+"""From settings and raw frames to a reconstruction: the lens, the layout of the frames, the pattern, the Wiener parameter."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from zsdeconv._version import __version__
-from zsdeconv.config import Config, SimSection
+from zsdeconv.config import Config, OpticsSection, SimSection
 from zsdeconv.errors import ConfigError, OpticsError
-from zsdeconv.noise.model import Camera
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import read_deep_otf, read_otf
 from zsdeconv.sim.detection import DeepDetection, Detection, deep_detection_of, detection_of
-from zsdeconv.sim.estimate import estimate_parameters, warn
+from zsdeconv.sim.estimate import Estimation, estimate_parameters, warn
 from zsdeconv.sim.guess import Guess
 from zsdeconv.sim.patterns import Layout, SimParameters, read_parameters
 from zsdeconv.sim.reconstruct import Reconstruct
@@ -23,12 +22,24 @@ from zsdeconv.sim.wiener import choose_wiener
 
 SPACING_TOLERANCE = 0.01
 """Relative difference of spacings up to which parameters fit frames: more would move the stripes."""
+NUMBERS = ("na", "wavelength_nm", "immersion_ri")
 LAID_OUT = ("directions", "phases", "order")
 GUESSED = ("angles_deg", "period_um")
 
 
+@dataclass(frozen=True)
+class Lens:
+    """What the detection passes, the optics where it is their theory, and what it came from as plain values."""
+
+    detection: Detection | DeepDetection
+    optics: Optics | None
+    made_from: Mapping[str, Any]
+
+
 def layout_of(settings: SimSection, beams: int = 2) -> Layout:
     """How the raw frames follow each other: as told, from the parameter file, or 3 x 3, of three beams 3 x 5.
+
+    Raises `ConfigError` when told beside a parameter file, which knows it.
 
     >>> layout_of(SimSection(directions=2), beams=3).frames
     10
@@ -43,29 +54,84 @@ def layout_of(settings: SimSection, beams: int = 2) -> Layout:
     return replace(Layout(phases=2 * beams - 1), **told)
 
 
-def reconstruction(
-    frames: Sequence[np.ndarray], spacing_um: Sequence[float], config: Config, optics: Optics | None, camera: Camera
-) -> tuple[Reconstruct, str]:
-    """The reconstruction of raw `frames` (each frame *zyx, ADU, one sample each), and where its parameters came from.
+def lens_of(config: Config, stated: Mapping[str, Any], *, deep: bool, optics: Optics | None = None) -> Lens:
+    """The detection: of `optics`, else by the options, else as the parameter file remembers it, else as the image file has `stated`.
 
-    The pattern is that of the parameter file, or is estimated once on the mean of all samples.
+    Raises `OpticsError` when nobody knows it, `ConfigError` when an OTF and numbers contradict each other.
     """
+    told = config.optics
+    if told.excitation_nm is not None and not deep:
+        raise ConfigError(
+            f"--excitation-nm {told.excitation_nm:g}: only the planes of a stack tell it; leave it out, or give --phases 5 if they are one"
+        )
+    if optics is None and not any(getattr(told, name) for name in (*NUMBERS, "otf")) and config.sim.parameters is not None:
+        told = _remembered(read_parameters(config.sim.parameters), told)
+    if told.otf is not None:
+        return _measured(told, deep)
+    if optics is None:
+        values = {name: stated.get(name) if getattr(told, name) is None else getattr(told, name) for name in NUMBERS}
+        missing = " and ".join(f"--{name.replace('_', '-')}" for name in NUMBERS[:2] if values[name] is None)
+        if missing:
+            raise OpticsError(f"{missing} not given, no OTF either: one of the two is needed; give {missing}, or --otf")
+        na, wavelength_nm, index = (values[name] for name in NUMBERS)
+        assert na is not None and wavelength_nm is not None
+        optics = Optics(na, wavelength_nm, index, pupil=told.pupil)
+    made_from = {"na": optics.na, "wavelength_nm": optics.wavelength_nm, "immersion_ri": optics.ri}
+    if not deep:
+        return Lens(detection_of(optics), optics, made_from)
+    made_from |= {} if told.excitation_nm is None else {"excitation_nm": told.excitation_nm}
+    return Lens(deep_detection_of(optics, told.excitation_nm), optics, made_from)
+
+
+def measured_pattern(
+    samples: Sequence[np.ndarray], spacing_um: Sequence[float], config: Config, lens: Lens, offset: float, *, file: str = ""
+) -> Estimation:
+    """The pattern of `samples` (each frame *zyx, ADU), estimated once on their mean; its messages become warnings."""
     deep = len(spacing_um) == 3
-    pixel_um, z_um = spacing_um[-1], spacing_um[0] if deep else None
-    detection, layout = _detection(config, optics, deep), layout_of(config.sim, beams=2 + deep)
-    layout.require(len(frames[0]))
-    if config.sim.parameters is not None:
-        parameters, origin = read_parameters(config.sim.parameters), "parameter file"
-        _require_spacing(parameters, spacing_um, config.sim.parameters)
-    else:
-        parameters, origin = _estimated(frames, spacing_um, config, layout, detection, optics, camera), "estimated on the frames"
-    above = frames[0].astype(np.float32) - camera.offset
-    w = choose_wiener(above, parameters, detection, pixel_um, z_um=z_um) if config.sim.wiener is None else config.sim.wiener
-    return Reconstruct(parameters, detection, parameters.pixel_um, w, z_um=z_um), origin
+    mean = samples[0] if len(samples) == 1 else np.asarray(np.mean(samples, axis=0, dtype=np.float64))
+    guess = Guess(config.sim.angles_deg, config.sim.period_um)
+    told = {name: getattr(config.sim, name) for name in GUESSED if getattr(config.sim, name) is not None}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
+    known = {"optics": dict(lens.made_from), "offset_adu": float(offset), "guess": plain}
+    found = estimate_parameters(
+        mean,
+        spacing_um[-1],
+        lens.detection,
+        layout_of(config.sim, beams=2 + deep),
+        offset=offset,
+        guess=guess,
+        made_from={"program": f"zsdeconv {__version__}", "file": file} | known,
+        z_um=spacing_um[0] if deep else None,
+    )
+    warn(found.messages)
+    return found
+
+
+def stored_pattern(path: str, spacing_um: Sequence[float]) -> SimParameters:
+    """The pattern in a parameter file, for frames of this spacing. Raises `ConfigError` when it was measured at another one."""
+    parameters, z_um = read_parameters(path), None if len(spacing_um) < 3 else spacing_um[0]
+    for um, known, what, option in (
+        (spacing_um[-1], parameters.pixel_um, "pixel", "--pixel-um"),
+        (z_um, parameters.z_um, "step in z", "--z-um"),
+    ):
+        if um is not None and known is not None and abs(um / known - 1) > SPACING_TOLERANCE:
+            sizes = f"{what} {um:g} um, the parameters in {path} were measured at {known:g} um"
+            raise ConfigError(f"{sizes} (limit {100 * SPACING_TOLERANCE:g} % off); check {option}, or estimate them again")
+    return parameters
+
+
+def reconstruction(
+    above: np.ndarray, spacing_um: Sequence[float], parameters: SimParameters, lens: Lens, wiener: float | None
+) -> Reconstruct:
+    """The reconstruction with these parameters; unless given, w is what frames like `above` (frame *zyx, offset removed) need."""
+    parameters.layout.require(len(above))
+    z_um = spacing_um[0] if len(spacing_um) == 3 else None
+    w = choose_wiener(above, parameters, lens.detection, parameters.pixel_um, z_um=z_um) if wiener is None else wiener
+    return Reconstruct(parameters, lens.detection, parameters.pixel_um, w, z_um=z_um)
 
 
 def remeasured(reconstruct: Reconstruct, frames: np.ndarray) -> Reconstruct:
-    """The same reconstruction for other `frames` (frame y x, above the offset), in which the stripes may have moved.
+    """The same reconstruction for other `frames` (frame *zyx, above the offset), in which the stripes may have moved.
 
     Raises `ImageError` where these frames are too dim to find the pattern, near where it was.
     """
@@ -78,63 +144,33 @@ def remeasured(reconstruct: Reconstruct, frames: np.ndarray) -> Reconstruct:
 
 
 def facts(reconstruct: Reconstruct) -> dict[str, Any]:
-    """What a user should see of a reconstruction, as plain values."""
+    """What a user should see of a reconstruction, as plain values; periods are those of the finest stripes."""
     rows = [
-        {"angle_deg": round(d.angle_deg, 3), "period_um": round(d.period_um, 5), "depth": round(d.depth, 3), "score": round(d.score, 1)}
-        for d in reconstruct.parameters.directions
+        {
+            "angle_deg": round(direction.angle_deg, 3),
+            "period_um": round(direction.finest_um, 5),
+            "depths": [round(depth, 3) for depth in direction.depths],
+            "score": round(direction.score, 1),
+        }
+        for direction in reconstruct.parameters.directions
     ]
     return {"directions": rows, "wiener": round(reconstruct.wiener, 4)}
 
 
-def _detection(config: Config, optics: Optics | None, deep: bool) -> Detection | DeepDetection:
-    excitation_nm = config.optics.excitation_nm
-    if excitation_nm is not None and not deep:
-        raise ConfigError(f"--excitation-nm {excitation_nm:g}: only the planes of a stack tell it; leave it out")
-    if config.optics.otf is not None:
-        return deep_detection_of(read_deep_otf(config.optics.otf)) if deep else detection_of(read_otf(config.optics.otf))
-    if optics is None:
-        raise OpticsError(
-            "NA and emission wavelength not given, no OTF either: one of the two is needed; give --na and --wavelength-nm, or --otf"
-        )
-    return deep_detection_of(optics, excitation_nm) if deep else detection_of(optics)
+def _remembered(parameters: SimParameters, told: OpticsSection) -> OpticsSection:
+    """The options, with the lens that the parameters were measured with."""
+    lens = parameters.made_from.get("optics")
+    if not isinstance(lens, Mapping):
+        return told
+    names = {*NUMBERS, "otf", "excitation_nm"}
+    return told.model_copy(update={name: value for name, value in lens.items() if name in names and getattr(told, name) is None})
 
 
-def _require_spacing(parameters: SimParameters, spacing_um: Sequence[float], source: str) -> None:
-    z_um = None if len(spacing_um) < 3 else spacing_um[0]
-    for um, known, what, option in (
-        (spacing_um[-1], parameters.pixel_um, "pixel", "--pixel-um"),
-        (z_um, parameters.z_um, "step in z", "--z-um"),
-    ):
-        if um is not None and known is not None and abs(um / known - 1) > SPACING_TOLERANCE:
-            sizes = f"{what} {um:g} um, the parameters in {source} were measured at {known:g} um"
-            raise ConfigError(f"{sizes} (limit {100 * SPACING_TOLERANCE:g} % off); check {option}, or estimate them again")
-
-
-def _estimated(
-    frames: Sequence[np.ndarray],
-    spacing_um: Sequence[float],
-    config: Config,
-    layout: Layout,
-    detection: Detection | DeepDetection,
-    optics: Optics | None,
-    camera: Camera,
-) -> SimParameters:
-    mean = frames[0] if len(frames) == 1 else np.asarray(np.mean(frames, axis=0, dtype=np.float64))
-    guess = Guess(config.sim.angles_deg, config.sim.period_um)
-    made_from = _made_from(config, detection, optics, camera)
-    z_um = spacing_um[0] if len(spacing_um) == 3 else None
-    found = estimate_parameters(mean, spacing_um[-1], detection, layout, offset=camera.offset, guess=guess, made_from=made_from, z_um=z_um)
-    warn(found.messages)
-    return found.parameters
-
-
-def _made_from(config: Config, detection: Detection | DeepDetection, optics: Optics | None, camera: Camera) -> Mapping[str, Any]:
-    excitation_nm = config.optics.excitation_nm
-    lens = (
-        {"otf": detection.otf.source}
-        if optics is None
-        else {"na": optics.na, "wavelength_nm": optics.wavelength_nm, "immersion_ri": optics.ri}
-    )
-    lens |= {} if excitation_nm is None else {"excitation_nm": excitation_nm}
-    guess = {name: getattr(config.sim, name) for name in GUESSED if getattr(config.sim, name) is not None}
-    return {"program": f"zsdeconv {__version__}", "optics": lens, "offset_adu": camera.offset, "guess": guess}
+def _measured(told: OpticsSection, deep: bool) -> Lens:
+    """The lens of an OTF file."""
+    both = [f"--{name.replace('_', '-')}" for name in (*NUMBERS, "excitation_nm") if getattr(told, name) is not None]
+    if both:
+        raise ConfigError(f"--otf and {both[0]}: the detection has one OTF, measured or from theory; leave out one of them")
+    path = str(told.otf)
+    detection = deep_detection_of(read_deep_otf(path)) if deep else detection_of(read_otf(path))
+    return Lens(detection, None, {"otf": path})
