@@ -102,7 +102,7 @@ class NetworkSection(_Section):
 class SimSection(_Section):
     """Structured illumination: `directions` x `phases` raw frames in that `order`; about how the stripes lie (`angles_deg`, `period_um`)
     or a file of `parameters`; `per_frame`, the pattern is measured anew at each time, for stripes that drift; the `wiener` parameter of
-    the reconstruction (None: from the noise).
+    the reconstruction (None: from the noise). Or the images are `reconstructed` already, by whatever program.
     """
 
     directions: Count | None = None
@@ -113,6 +113,7 @@ class SimSection(_Section):
     parameters: str | None = None
     per_frame: bool = False
     wiener: Positive | None = None
+    reconstructed: bool = False
 
 
 class LossSection(_Section):
@@ -293,7 +294,7 @@ _SECTION_OF_OPTION = {
         *("na", "wavelength_nm", "immersion_ri", "pupil", "psf", "otf", "psf_pixel_um", "psf_z_um"),
         *("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um"),
     ),
-    "sim": ("directions", "phases", "order", "angles_deg", "period_um", "per_frame", "wiener"),
+    "sim": ("directions", "phases", "order", "angles_deg", "period_um", "per_frame", "wiener", "reconstructed"),
     "training": ("steps", "minutes"),
     "prediction": ("tile", "overlap", "batch", "passes", "stripes", "stripe_width_um", "stripe_length_um"),
 }

@@ -17,7 +17,8 @@ class Modality:
     `spatial_axes` are the axes a network works on, slowest first; along `sample_axes` an image holds samples of one model, along
     `frame_axes` the raw frames that are reconstructed to one image, before the network, on the fine grid already.
     `refine` lists the axes that get finer when super-resolving, `fewest` the least sizes that an axis must have, `pairs` the ways in
-    which pairs can be made. `presets` holds what each preset sets apart here, over what it sets everywhere.
+    which pairs can be made, `finished` the row that restores what another program has reconstructed of such frames. `presets` holds
+    what each preset sets apart here, over what it sets everywhere.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Modality:
     sample_axes: str
     refine: str
     frame_axes: str = ""
+    finished: str = ""
     fewest: Mapping[str, int] = field(default_factory=dict)
     pairs: tuple[str, ...] = ("recorrupt",)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -114,6 +116,7 @@ MODALITIES = {
             "sim3d",
             spatial_axes="ZYX",
             frame_axes="P",
+            finished="3d",
             sample_axes="T",
             refine="YX",
             fewest={"Z": 5},

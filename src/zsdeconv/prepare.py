@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zsdeconv.config import Config, specialised
+from zsdeconv.config import Config, resolve, specialised
 from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
@@ -22,12 +22,16 @@ from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import read_otf
 from zsdeconv.physics.psf import Psf, check_sampling, fit_to_image, read_psf, theoretical_psf
 from zsdeconv.sim.prepare import facts, layout_of, lens_of, measured_pattern, reconstruction, stored_pattern
-from zsdeconv.sim.reconstruct import Reconstruct
+from zsdeconv.sim.reconstruct import Reconstruct, halved_gaussian
 
 SPACING_LIMITS_UM = (0.001, 10.0)
 """Pixel sizes in the sample that a fluorescence microscope can have; beyond, a unit was mistaken."""
 CALIBRATION_PX = 2**23
 """Pixels that the camera is measured on at most, in whole planes; more tell nothing new."""
+PLANES_RECONSTRUCTED = (
+    "--reconstructed with single planes: their noise is correlated from pixel to pixel and nobody knows how, so no pairs can be made of it "
+    "(a stack has neighbouring planes); give the raw frames"
+)
 COMPARED_STACKS = 8
 """Stacks of a series in which neighbouring slices are compared at most."""
 
@@ -78,9 +82,12 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     """
     if not images:
         raise ImageError("0 images: at least one is needed to learn from; give an image file")
+    config = _of_reconstructions(config) if config.sim.reconstructed else config
     row = MODALITIES.get(config.modality, next(iter(MODALITIES.values())))
     images = [image if isinstance(image, Image) else as_image(image, row) for image in images]
     modality = choose(config.modality, images[0])
+    if config.sim.reconstructed and modality.rank == 2:
+        raise ConfigError(PLANES_RECONSTRUCTED)
     config = specialised(config, modality.presets)
     images = [_ordered(image, modality) for image in images]
     for image in images:
@@ -104,6 +111,19 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
         "pairs": pairs.reason,
     }
     return Prepared(config, modality, frames, spacing_um, psf, optics, calibration, sources, reconstruct)
+
+
+def _of_reconstructions(config: Config) -> Config:
+    """Settings for stacks that are reconstructed already: their planes make the pairs, they keep their grid, and no camera's offset."""
+    row = MODALITIES.get(config.modality)
+    if row is not None and row.frame_axes and not row.finished:
+        raise ConfigError(PLANES_RECONSTRUCTED)
+    given = dict(config.given)
+    given |= {"modality": config.modality if row is None or not row.frame_axes else row.finished, "scale": 1}
+    given["pairs"] = {**given.get("pairs", {}), "kind": "interleave"}
+    if config.input.background == "auto":
+        given["input"] = {**given.get("input", {}), "background": 0.0}
+    return resolve(given)
 
 
 def _ordered(image: Image, modality: Modality) -> Image:
@@ -186,7 +206,10 @@ def _psf(
         return optics, read_otf(settings.otf).psf((fine_um[-2], fine_um[-1])), "OTF file"
     if optics is None:
         raise OpticsError(_missing(image, config))
-    return optics, theoretical_psf(optics, fine_um), f"theory, optics from {origin}"
+    psf = theoretical_psf(optics, fine_um)
+    if config.sim.reconstructed:
+        return optics, halved_gaussian(psf), f"no PSF of the reconstruction given: a Gaussian, optics from {origin}"
+    return optics, psf, f"theory, optics from {origin}"
 
 
 def _optics(image: Image, config: Config) -> tuple[Optics | None, str]:

@@ -153,3 +153,21 @@ def test_pages_of_a_file_in_any_order(simulation: Simulation, tmp_path: Path) ->
         tifffile.imwrite(tmp_path / f"{order}.tif", pages, photometric="minisblack")
         image = read_frames(tmp_path / f"{order}.tif", layout, pixel_um=0.08, z_um=0.125)
         assert image.axes == "TPZYX" and image.data.shape == (1, 15, SCENE.planes, SCENE.size, SCENE.size)
+
+
+def test_a_reconstruction_made_elsewhere_is_restored_with_its_psf(simulation: Simulation, trained: zs.Model) -> None:
+    plain = trained.predict(simulation.noisy).reconstructed
+    assert plain is not None
+    stack = zs.Image(plain.data, plain.axes, plain.spacing_um)
+    finished = settings(60, sim={"reconstructed": True}, input={"background": "auto"})
+    result = zs.restore(stack, SCENE.optics, psf=trained.psf, config=finished)
+    assert result.deconvolved.data.shape == result.denoised.data.shape == plain.data.shape and result.reconstructed is None
+    assert result.model.config.pairs.kind == "interleave" and result.model.camera.offset == 0
+    truth = simulation.truth.data.astype(float)
+    assert error(result.deconvolved.data, truth) < error(plain.data, truth)
+    unknown = prepare([stack], finished, SCENE.optics)
+    assert unknown.psf.source.startswith("Gaussian half as wide") and "Gaussian" in unknown.sources["psf"]
+    for name in ("sim2d", "auto"):
+        with pytest.raises(ConfigError, match="give the raw frames"):
+            plane = zs.Image(plain.data[3], "YX", {"Y": 0.04, "X": 0.04})
+            prepare([plane], settings(modality=name, sim={"reconstructed": True}), SCENE.optics)

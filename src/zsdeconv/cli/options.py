@@ -76,6 +76,9 @@ SimParametersFile = Annotated[
     Path | None, typer.Option("--sim-parameters", metavar="FILE", help="SIM: from `sim estimate` [default: estimated on the frames]")
 ]
 PerFrame = Annotated[bool | None, typer.Option("--per-frame", help="SIM: measure the pattern anew at each time, for stripes that drift")]
+Reconstructed = Annotated[
+    bool | None, typer.Option("--reconstructed", help="SIM: a stack that is reconstructed already; --psf is the PSF of its reconstruction")
+]
 Wiener = Annotated[
     float | None,
     typer.Option("--wiener", metavar="W", help="SIM: 0.1 for bright, 0.4 for dim frames, of stacks a tenth [default: from the noise]"),

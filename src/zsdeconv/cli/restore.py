@@ -63,6 +63,7 @@ def run(
     sim_parameters: options.SimParametersFile = None,
     per_frame: options.PerFrame = None,
     wiener: options.Wiener = None,
+    reconstructed: options.Reconstructed = None,
     config: options.ConfigFile = None,
     steps: options.Steps = None,
     minutes: options.Minutes = None,
@@ -139,6 +140,7 @@ def train(
     sim_parameters: options.SimParametersFile = None,
     per_frame: options.PerFrame = None,
     wiener: options.Wiener = None,
+    reconstructed: options.Reconstructed = None,
     config: options.ConfigFile = None,
     steps: options.Steps = None,
     minutes: options.Minutes = None,
@@ -229,7 +231,7 @@ def _read(path: Path, settings: Config, axes: str | None = None, pixel_um: float
     known = settings.input
     stated = {"axes": known.axes if axes is None else axes, "pixel_um": known.pixel_um if pixel_um is None else pixel_um}
     row = MODALITIES.get(settings.modality)
-    if row is None or not row.frame_axes:
+    if row is None or not row.frame_axes or settings.sim.reconstructed:
         return read(path, **stated, z_um=known.z_um)
     from zsdeconv.sim.frames import read_frames
     from zsdeconv.sim.prepare import layout_of

@@ -274,7 +274,7 @@ class _Tables:
 
 
 def halved_gaussian(widefield: Psf) -> Psf:
-    """A Gaussian half as wide (FWHM) as a wide-field PSF (y x), on the same grid: the published stand-in where no SIM parameters are known.
+    """A Gaussian half as wide (FWHM) along each axis as a wide-field PSF, on the same grid: the published stand-in for an unknown H_SIM.
 
     >>> from zsdeconv.physics.optics import Optics
     >>> from zsdeconv.physics.psf import fwhm_um, theoretical_psf
@@ -282,12 +282,10 @@ def halved_gaussian(widefield: Psf) -> Psf:
     >>> round(fwhm_um(wide) / fwhm_um(halved_gaussian(wide)), 1)
     2.0
     """
-    widths = [um / 2 / FWHM_PER_SIGMA for um in fwhms_um(widefield.require_rank(2))]
-    profiles = [
-        np.exp(-((s * (np.arange(n) - n // 2) / sigma) ** 2) / 2)
-        for n, s, sigma in zip(widefield.values.shape, widefield.spacing_um, widths, strict=True)
-    ]
-    values = np.outer(*profiles)
+    values = np.ones(())
+    for n, step, um in zip(widefield.values.shape, widefield.spacing_um, fwhms_um(widefield), strict=True):
+        sigma = um / 2 / FWHM_PER_SIGMA
+        values = np.multiply.outer(values, np.exp(-((step * (np.arange(n) - n // 2) / sigma) ** 2) / 2))
     return Psf(values / values.sum(), widefield.spacing_um, f"Gaussian half as wide as {widefield.source}")
 
 
