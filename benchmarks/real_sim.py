@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import tifffile
 from matplotlib.figure import Figure
 
 from picture import INK, PAPER, busiest_corner, save_small, scale_bar
+from zsdeconv.sim.frames import read_frames
+from zsdeconv.sim.patterns import Layout
 
 SHOWN = ("wide-field", "reconstruction", "denoised", "deconvolved")
 ZOOM_UM = 3.0
@@ -26,14 +28,16 @@ ZOOM_UM = 3.0
 
 @dataclass(frozen=True)
 class Recording:
-    """A file under `sim/`, its pixel size and what a user would say about it."""
+    """A file under `sim/`, its pixel size, how its frames follow each other, and what else a user would say about it."""
 
     file: str
     pixel_um: float
     options: tuple[str, ...]
+    layout: Layout = field(default_factory=Layout)
 
-    def words(self) -> list[str]:
-        return ["--pixel-um", str(self.pixel_um), *self.options]
+    def words(self, realdata: Path) -> list[str]:
+        given = [str(realdata / "sim" / word) if word.endswith(".dv") else word for word in self.options]
+        return ["--pixel-um", str(self.pixel_um), *given]
 
 
 PLANE = ("--modality", "sim2d")
@@ -45,6 +49,12 @@ RECORDINGS = {
     ),
     "microtubules2": Recording("microtubules2_3x3.tif", 0.065, (*PLANE, "--na", "1.4", "--wavelength-nm", "525")),
     "hela": Recording("2_hela_cells_mitochondria/raw_images.tif", 0.065, (*PLANE, "--na", "1.3", "--wavelength-nm", "660")),
+    "threebeam": Recording(
+        "threebeam_angle-z-phase.dv",
+        0.08,
+        ("--modality", "sim3d", "--order", "direction-z-phase", "--z-um", "0.125", "--otf", "threebeam_otf.dv"),
+        Layout(3, 5, "direction-z-phase"),
+    ),
     "cristae": Recording("3_mitochondria_cristae/raw_images.tif", 0.065, (*PLANE, "--na", "1.3", "--wavelength-nm", "569")),
 }
 
@@ -63,7 +73,7 @@ def restored(name: str, recording: Recording, realdata: Path, out: Path) -> dict
         "--json",
     ]
     start = time.perf_counter()
-    done = subprocess.run([*command, *recording.words()], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, *recording.words(realdata)], capture_output=True, text=True, check=False)
     facts: dict[str, Any] = {
         "exit_code": done.returncode,
         "wall_s": round(time.perf_counter() - start, 1),
@@ -75,8 +85,10 @@ def restored(name: str, recording: Recording, realdata: Path, out: Path) -> dict
 def draw(name: str, recording: Recording, realdata: Path, out: Path) -> None:
     """Whole field and a part enlarged, each image from its 1st to its 99.8th percentile."""
     stem = Path(recording.file).stem
-    found = {kind: tifffile.imread(out / name / f"{stem}_{kind}.ome.tif") for kind in ("reconstructed", "denoised", "deconvolved")}
-    wide = raw_frames(realdata / "sim" / recording.file).mean(0, dtype=float)
+    kinds = ("reconstructed", "denoised", "deconvolved")
+    found = {kind: middle(tifffile.imread(out / name / f"{stem}_{kind}.ome.tif")) for kind in kinds}
+    frames = read_frames(realdata / "sim" / recording.file, recording.layout, pixel_um=recording.pixel_um).data[0]
+    wide = middle(frames.mean(0, dtype=float))
     images = dict(zip(SHOWN, (wide, found["reconstructed"], found["denoised"], found["deconvolved"]), strict=True))
     field_um = recording.pixel_um * wide.shape[-1]
     zoom = round(ZOOM_UM / field_um * found["denoised"].shape[-1])
@@ -97,12 +109,9 @@ def draw(name: str, recording: Recording, realdata: Path, out: Path) -> None:
     save_small(figure, out / f"{name}.png")
 
 
-def raw_frames(path: Path) -> np.ndarray:
-    if path.suffix == ".mrc":
-        import mrcfile
-
-        return np.asarray(mrcfile.read(path))
-    return tifffile.imread(path)
+def middle(image: np.ndarray) -> np.ndarray:
+    """A plane as it is, of a stack the middle one."""
+    return image[len(image) // 2] if image.ndim == 3 else image
 
 
 def main() -> None:
