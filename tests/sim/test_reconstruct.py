@@ -221,6 +221,22 @@ def test_quality_on_a_simulated_cell(photons: float, limit: float) -> None:
     assert image[inner].mean() == pytest.approx(recording.truth[inner].mean(), rel=0.02)
 
 
+def test_the_noise_of_white_frames_has_the_spectrum_that_is_told() -> None:
+    parameters = odd_parameters()
+    reconstruct = Reconstruct(parameters, COARSE, 0.2, 0.3)
+    generator = torch.Generator().manual_seed(0)
+    z = reconstruct(torch.randn(60, 8, 80, 80, generator=generator, dtype=torch.float64))[:, 0]
+    k = np.fft.fftfreq(160, 0.1)
+    told = reconstruct.noise_spectrum(k[:, None], k)
+    found = (torch.fft.fft2(z).abs().square().mean(0) / z[0].numel()).numpy()
+    assert told.mean() == pytest.approx(float(z.var()), rel=0.1)  # phases that are uneven, gains that go with the bands
+    radius = np.hypot(k[:, None], k)
+    for low, high in ((0, 1), (1, 2), (2, 3)):
+        ring = (radius >= low) & (radius < high)
+        # 60 draws of at least 200 frequencies: 1 %; the gains are taken as equal for all bands
+        assert found[ring].mean() == pytest.approx(told[ring].mean(), rel=0.12)
+
+
 def test_errors_of_recorrupted_pairs_are_uncorrelated() -> None:
     """Eq. 2 through the reconstruction, unclipped, at 20 photons: Cov of the errors is Var(y) - Var(z), which is 0.
 

@@ -166,7 +166,7 @@ def _refuse_small(frames: np.ndarray) -> None:
 
 
 def equalising_gains(frames: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Factor for each frame (frame *zyx, offset removed) that gives all the same mean, and what to say about them.
+    """Factor for each frame (`frame *zyx`, offset removed) that gives all the same mean, and what to say about them.
 
     Raises `ImageError` for frames without light.
 

@@ -34,7 +34,7 @@ AROUND_PX = 8
 
 @dataclass(frozen=True, eq=False)
 class SimField(Field):
-    """A reconstruction `y` of raw frames whose `signal` is `A(y - b)` (frame *zyx), with the noise of the camera made through it."""
+    """A reconstruction `y` of raw frames whose `signal` is `A(y - b)` (`frame *zyx`), with the noise of the camera made through it."""
 
     y: Tensor
     signal: Tensor

@@ -32,7 +32,7 @@ def refined(band0: np.ndarray, band: np.ndarray, p: np.ndarray, whitening: White
 
 
 class Overlap:
-    """The bands of order 0 and of `order` (spectra *zyx) weighted for where both show the object, as images.
+    """The bands of order 0 and of `order` (spectra `*zyx`) weighted for where both show the object, as images.
 
     Weights are `H_m(k + p) / sqrt(|H_0(k)|^2 + |H_m(k + p)|^2 + n / S(k))` for order 0 and the same with the OTFs exchanged for order
     m: what adds the bands' agreement up with the least noise, for an object of power S in bands of noise n. Only where frames are
@@ -80,7 +80,7 @@ class Overlap:
         return min(math.ceil(1 / self.detection.axial_cutoff_per_um / self.grid.z_um), self.grid.planes // 3)
 
     def _weight(self, shift: np.ndarray, orders: tuple[int, int], of_object: np.ndarray) -> np.ndarray:
-        """Weight of a band (*zyx) of the first of `orders` on its overlap with that of the second, shifted by `shift`, without the
+        """Weight of a band (`*zyx`) of the first of `orders` on its overlap with that of the second, shifted by `shift`, without the
         frequencies around the zero of either.
 
         At k it shows the object's frequency `k + of_object`.

@@ -86,7 +86,7 @@ def lens_of(config: Config, stated: Mapping[str, Any], *, deep: bool, optics: Op
 def measured_pattern(
     samples: Sequence[np.ndarray], spacing_um: Sequence[float], config: Config, lens: Lens, offset: float, *, file: str = ""
 ) -> Estimation:
-    """The pattern of `samples` (each frame *zyx, ADU), estimated once on their mean; its messages become warnings."""
+    """The pattern of `samples` (each `frame *zyx`, ADU), estimated once on their mean; its messages become warnings."""
     deep = len(spacing_um) == 3
     mean = samples[0] if len(samples) == 1 else np.asarray(np.mean(samples, axis=0, dtype=np.float64))
     guess = Guess(config.sim.angles_deg, config.sim.period_um)
@@ -123,7 +123,7 @@ def stored_pattern(path: str, spacing_um: Sequence[float]) -> SimParameters:
 def reconstruction(
     above: np.ndarray, spacing_um: Sequence[float], parameters: SimParameters, lens: Lens, wiener: float | None
 ) -> Reconstruct:
-    """The reconstruction with these parameters; unless given, w is what frames like `above` (frame *zyx, offset removed) need."""
+    """The reconstruction with these parameters; unless given, w is what frames like `above` (`frame *zyx`, offset removed) need."""
     parameters.layout.require(len(above))
     z_um = spacing_um[0] if len(spacing_um) == 3 else None
     w = choose_wiener(above, parameters, lens.detection, parameters.pixel_um, z_um=z_um) if wiener is None else wiener
@@ -131,7 +131,7 @@ def reconstruction(
 
 
 def remeasured(reconstruct: Reconstruct, frames: np.ndarray) -> Reconstruct:
-    """The same reconstruction for other `frames` (frame *zyx, above the offset), in which the stripes may have moved.
+    """The same reconstruction for other `frames` (`frame *zyx`, above the offset), in which the stripes may have moved.
 
     Raises `ImageError` where these frames are too dim to find the pattern, near where it was.
     """

@@ -175,7 +175,7 @@ class Reconstruct(Operator):
         return (values + values[(slice(None, None, -1),) * values.ndim]) / 2
 
     def _band(self, band: Tensor, tables: _Tables, order: int) -> Tensor:
-        """`up2(F^-1{ a conj(H) F band })` of a band (b 1 *zyx), mirrored at its borders."""
+        """`up2(F^-1{ a conj(H) F band })` of a band (`b 1 *zyx`), mirrored at its borders."""
         axes = tuple(range(2, band.ndim))
         band = blocks.window(blocks.mirror(band, tables.margins), [0] * len(axes), tables.sizes)
         spectrum = torch.fft.rfftn(band, dim=axes) * tables.lenses[order]
@@ -323,7 +323,7 @@ def _from_fine_grid(image: Tensor) -> Tensor:
 
 
 def _enclosed(x: Tensor, start: Sequence[int], sizes: Sequence[int]) -> Tensor:
-    """`x` (b c *zyx) as the part from `start` of zeros of `sizes`: the transpose of cutting it out."""
+    """`x` (`b c *zyx`) as the part from `start` of zeros of `sizes`: the transpose of cutting it out."""
     ends = [(first, size - first - n) for first, size, n in zip(start, sizes, x.shape[2:], strict=True)]
     return F.pad(x, [margin for pair in reversed(ends) for margin in pair])
 

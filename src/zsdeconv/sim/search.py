@@ -82,7 +82,7 @@ def _stretched(spectrum: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
-    """The search in one direction: bands of orders 0, 1 ... (order *zyx), where the first and the last correlate, and the picture of it.
+    """The search in one direction: bands of orders 0, 1 ... (`order *zyx`), where the first and the last correlate, and the picture of it.
 
     `p_per_um` is the wave vector of the highest order. `mirrored` is the height of the correlation at the opposite wave vector in
     units of that at the one found. Right phase steps leave nothing there; frames of several directions taken for phases of one
@@ -103,7 +103,7 @@ class Sighting:
 
 
 def sightings(frames: np.ndarray, layout: Layout, whitening: Whitening, guess: Guess) -> list[Sighting]:
-    """The search in each direction, from frames (frame *zyx) equally bright and tapered."""
+    """The search in each direction, from frames (`frame *zyx`) equally bright and tapered."""
     orders = whitening.orders
     separation = np.linalg.pinv(mixing(nominal_phases_rad(layout.phases), orders))[[0, *range(1, 2 * orders, 2)]]
     separation = separation.astype(np.result_type(frames.dtype, np.complex64))
@@ -183,7 +183,7 @@ def same_stripes(p: Sequence[float] | np.ndarray, q: Sequence[float] | np.ndarra
 
 
 def _other_orders(frames: np.ndarray, layout: Layout) -> Iterator[tuple[Layout, np.ndarray]]:
-    """The other orders that a file can have, with the frames (frame *zyx) as they would be in them."""
+    """The other orders that a file can have, with the frames (`frame *zyx`) as they would be in them."""
     if frames.ndim == 3:
         yield layout.swapped, frames
         return

@@ -67,14 +67,14 @@ class Grid:
         return np.hypot(ky + shift_per_um[0], kx + shift_per_um[1])
 
     def distance(self, shift_per_um: tuple[float, float] | np.ndarray = (0.0, 0.0)) -> np.ndarray:
-        """`|k + shift|` along all axes (*zyx)."""
+        """`|k + shift|` along all axes (`*zyx`)."""
         lateral = self.radius(shift_per_um)
         return np.hypot(lateral, self.kz_per_um[0][:, None, None]) if self.kz_per_um else lateral
 
     def transfer(
         self, detection: Detection | DeepDetection, order: int = 0, shift_per_um: tuple[float, float] | np.ndarray = (0.0, 0.0)
     ) -> np.ndarray:
-        """`H_order(k + shift)` of a detection (*zyx)."""
+        """`H_order(k + shift)` of a detection (`*zyx`)."""
         return detection(self.radius(shift_per_um), order, *self.kz_per_um)
 
     def finer(self) -> Grid:
@@ -111,7 +111,7 @@ def zero_padded(spectrum: np.ndarray) -> np.ndarray:
 
 
 def slices(spectrum: np.ndarray) -> np.ndarray:
-    """A spectrum (*zyx) as one or more spectra of planes (n y x)."""
+    """A spectrum (`*zyx`) as one or more spectra of planes (n y x)."""
     return spectrum.reshape(-1, *spectrum.shape[-2:])
 
 

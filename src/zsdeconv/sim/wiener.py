@@ -26,7 +26,7 @@ def choose_wiener(
     attenuation: float = ATTENUATION,
     z_um: float | None = None,
 ) -> float:
-    """The `w` that minimises the expected squared error of the reconstruction of `frames` (frame *zyx, ADU above offset).
+    """The `w` that minimises the expected squared error of the reconstruction of `frames` (`frame *zyx`, ADU above offset).
 
     With an object of power spectrum S(k) and frames of white noise of variance v, error to the apodised object is
 
