@@ -84,7 +84,8 @@ def train_prepared(
     device = choose_device(config.device)
     unit = Affine.fitted(prepared.frames, camera.offset)
     imaging = imaging_of(modality, config, unit, camera, prepared.psf, prepared.reconstruct)
-    fields = [imaging.field(pixels, device, start) for pixels, start in training_regions(prepared.frames, config.seed)]
+    regions = training_regions(prepared.frames, config.seed, rank=modality.rank)
+    fields = [imaging.field(pixels, device, start) for pixels, start in regions]
     network = make_network(config, modality.rank, imaging.forward_operator, imaging.scale)
 
     phases = curriculum(config, imaging, fields, prepared.psf)

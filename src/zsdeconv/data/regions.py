@@ -22,25 +22,33 @@ class Region(NamedTuple):
     start: tuple[int, ...]
 
 
-def training_regions(frames: Sequence[np.ndarray], seed: int, max_pixels: int = MAX_PIXELS) -> list[Region]:
+def training_regions(frames: Sequence[np.ndarray], seed: int, max_pixels: int = MAX_PIXELS, rank: int | None = None) -> list[Region]:
     """The frames themselves (`*zyx`), or random regions of random frames when all together exceed `max_pixels`.
 
     Regions are at most 1024 pixels wide, those of volumes at most 64 slices thick and 1024^2 pixels in all. Memory for
-    training so depends on `max_pixels`, not on the length of a movie.
+    training so depends on `max_pixels`, not on the length of a movie. With a `rank`, only the last so many axes are cut and counted:
+    raw frames that make one image stay together.
 
     >>> [region.pixels.shape for region in training_regions([np.zeros((2000, 3000))], seed=0, max_pixels=2**21)]
     [(1024, 1024), (1024, 1024)]
     >>> [region.pixels.shape for region in training_regions([np.zeros((70, 300, 200))], seed=0, max_pixels=2**21)]
     [(64, 128, 128), (64, 128, 128)]
+    >>> [region.pixels.shape for region in training_regions([np.zeros((9, 1200, 80))], seed=0, max_pixels=2**16, rank=2)]
+    [(9, 1024, 80)]
     """
-    if sum(frame.size for frame in frames) <= max_pixels:
+
+    def pixels(frame: np.ndarray) -> int:
+        return math.prod(frame.shape if rank is None else frame.shape[-rank:])
+
+    if sum(map(pixels, frames)) <= max_pixels:
         return [Region(frame, (0,) * frame.ndim) for frame in frames]
     rng = np.random.default_rng(seed)
     regions: list[Region] = []
     order = rng.permutation(len(frames))
-    while not regions or sum(region.pixels.size for region in regions) + regions[-1].pixels.size <= max_pixels:
+    while not regions or sum(pixels(region.pixels) for region in regions) + pixels(regions[-1].pixels) <= max_pixels:
         frame = frames[order[len(regions) % len(order)]]
-        sizes = _region_shape(frame.shape)
+        whole = 0 if rank is None else frame.ndim - rank
+        sizes = [*frame.shape[:whole], *_region_shape(frame.shape[whole:])]
         start = [int(rng.integers(n - size + 1)) for n, size in zip(frame.shape, sizes, strict=True)]
         window = tuple(slice(a, a + size) for a, size in zip(start, sizes, strict=True))
         regions.append(Region(frame[window], tuple(start)))
