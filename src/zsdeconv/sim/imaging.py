@@ -119,23 +119,28 @@ class ReconstructedPairs:
 
     def __call__(self, network: nn.Module, draws: Draws) -> tuple[Tensor, Tensor, None]:
         chosen = torch.multinomial(self.shares, self.batch, replacement=True, generator=draws.host).tolist()
-        places = [
-            [int(torch.randint(n - self.side + 1, (), generator=draws.host)) for n in self.fields[i].signal.shape[1:]] for i in chosen
-        ]
-        signal = torch.stack(
-            [_window(self.signals[i], place, self.side + 2 * self.around) for i, place in zip(chosen, places, strict=True)]
-        )
+        places = [(i, *self._start(i, draws.host)) for i in chosen]
+        signal = torch.stack([_window(self.signals[i], start, self.side + 2 * self.around) for i, *start in places])
         alpha, z = self.recorrupt.noise(signal, draws.device)
-        patches = []
-        for i, place, frames in zip(chosen, places, z, strict=True):
-            field = self.fields[i]
-            origin = [first + start - self.around for first, start in zip(field.origin_px, place, strict=True)]
-            noise = Crop([FINER * self.around] * 2)(field.reconstruct(frames[None], origin))[0, 0]
-            symmetry = self.symmetries[int(torch.randint(len(self.symmetries), (), generator=draws.host))]
-            y = _window(field.y, [FINER * start for start in place], FINER * self.side)
-            patches.append(blocks.turned(torch.stack((y, noise)), symmetry))
+        patches = [self._patch(place, frames, draws.host) for place, frames in zip(places, z, strict=True)]
         y, z = torch.stack(patches).split(1, dim=1)
         return y + alpha * z, y - z / alpha, None
+
+    def _start(self, number: int, generator: torch.Generator) -> tuple[int, int]:
+        """First raw pixel (y, x) of a patch of that field."""
+        height, width = self.fields[number].signal.shape[1:]
+        top, left = (int(torch.randint(n - self.side + 1, (), generator=generator)) for n in (height, width))
+        return top, left
+
+    def _patch(self, place: tuple[int, int, int], z: Tensor, generator: torch.Generator) -> Tensor:
+        """`y` and the reconstruction of noise `z` (frame y x) at a place (field y x), one above the other, turned."""
+        number, *start = place
+        field = self.fields[number]
+        origin = [first + at - self.around for first, at in zip(field.origin_px, start, strict=True)]
+        noise = Crop([FINER * self.around] * 2)(field.reconstruct(z[None], origin))[0, 0]
+        y = _window(field.y, [FINER * at for at in start], FINER * self.side)
+        symmetry = self.symmetries[int(torch.randint(len(self.symmetries), (), generator=generator))]
+        return blocks.turned(torch.stack((y, noise)), symmetry)
 
 
 def _lens(reconstruct: Reconstruct, k_per_um: Sequence[np.ndarray]) -> np.ndarray:
