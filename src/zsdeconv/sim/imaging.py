@@ -24,6 +24,7 @@ from zsdeconv.noise.model import Camera, signal_estimate
 from zsdeconv.noise.pairs import Recorrupt
 from zsdeconv.physics.operators import Blur, Crop, forward_model
 from zsdeconv.physics.psf import Psf
+from zsdeconv.sim.detection import Detection
 from zsdeconv.sim.prepare import remeasured
 from zsdeconv.sim.reconstruct import FINER, Reconstruct
 from zsdeconv.symbols import Batch
@@ -58,6 +59,25 @@ class SimField(Field):
         return replace(self, y=self.y[fine], signal=self.signal[..., y, x], origin_px=origin)
 
 
+def signal_under_stripes(above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int] = (0, 0)) -> np.ndarray:
+    """Rough signal of Eq. 3 of raw frames (frame y x, offset removed): `A` of their mean, under the stripes that the lens still shows.
+
+    The 5-pixel mean of single frames would flatten the stripes, and re-corrupted pairs would share noise, for `z` then lacks what the
+    stripes make of the variance. `1 + depth H(p) cos(2 pi p.r + phase + phases[i])` is what they make of an object without detail.
+    """
+    parameters, um, detection = reconstruct.parameters, reconstruct.pixel_um, reconstruct.weights.detection
+    assert isinstance(detection, Detection)
+    y, x = (um * (first + np.arange(n)) for first, n in zip(origin_px, above.shape[1:], strict=True))
+    gains, light = np.empty(len(above)), np.empty(above.shape)
+    for numbers, direction in zip(parameters.layout.numbers, parameters.directions, strict=True):
+        seen = direction.depth * float(detection(np.array([1 / direction.period_um]))[0])
+        turn = 2 * np.pi * np.add.outer(direction.p_per_um[0] * y, direction.p_per_um[1] * x) + direction.phase_rad
+        light[numbers] = 1 + seen * np.cos(turn + np.array(direction.phases_rad)[:, None, None])
+        gains[numbers] = direction.gains
+    mean = signal_estimate(np.tensordot(gains / len(gains), above, 1), 0.0)
+    return mean * light / gains[:, None, None]
+
+
 class SimImaging(Imaging):
     """Stripes on the object, lens, camera, and the reconstruction of its frames: on average `H_SIM x`, on one grid.
 
@@ -78,7 +98,7 @@ class SimImaging(Imaging):
         place = (0, 0) if self.drifting or not origin_px else (origin_px[-2], origin_px[-1])
         reconstruct = remeasured(self.reconstruct, frames - self.unit.offset) if self.drifting else self.reconstruct
         above = self.unit.to_unit(frames.astype(np.float64))
-        signal = signal_estimate(frames, self.unit.offset) / self.unit.scale
+        signal = signal_estimate(above, 0.0) if above.ndim == 4 else signal_under_stripes(above, reconstruct, place)
         drawn, exact = self.camera.variance(signal).mean(), self.camera.variance(above.mean())
         y, signal = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (above, signal))
         y = reconstruct(y[None], place)[0, 0]
