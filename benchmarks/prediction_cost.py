@@ -2,7 +2,7 @@
 
     python benchmarks/prediction_cost.py -o OUT [--megavoxels 4 16 64 256] [--model MODEL.zsd] [--tile 352] [--threads 2]
 
-Stacks of 64 planes of noise, each in a process of its own. Time is that of the processor, all threads together, which other work on
+Stacks of 64 planes of noise, each in a process of its own; a size that is in OUT already is not measured again. Time is that of the processor, all threads together, which other work on
 the machine lengthens less than that of the clock (`wall_s`). Without a model, one is trained for a few steps: what it has learned does
 not change what it costs.
 """
@@ -76,12 +76,15 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     model = args.model or trained(args.out / "cost.zsd")
     record = args.out / "prediction_cost.json"
-    rows = []
+    rows = json.loads(record.read_text()) if record.exists() else []
     for size in args.megavoxels:
+        if any(abs(row["megavoxels"] / size - 1) < 0.02 for row in rows):
+            continue
         side = round(math.sqrt(size * 2**20 / PLANES))
         words = [sys.executable, "-W", "ignore", "-c", PREDICT, str(model), str(PLANES), str(side), str(args.tile), str(args.threads)]
-        rows.append(json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout))
-        print(json.dumps(rows[-1]), flush=True)
+        row = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        print(json.dumps(row), flush=True)
+        rows = sorted([*rows, row], key=lambda row: row["megavoxels"])
         record.write_text(json.dumps(rows, indent=1) + "\n")
     slope = (
         float(np.polyfit(np.log([r["megavoxels"] for r in rows]), np.log([r["seconds"] for r in rows]), 1)[0])
