@@ -2,9 +2,9 @@
 
     python benchmarks/prediction_cost.py -o OUT [--megavoxels 4 16 64 256] [--model MODEL.zsd] [--tile 352] [--threads 2]
 
-Stacks of 64 planes of noise, each in a process of its own; a size that is in OUT already is not measured again. Time is that of the processor, all threads together, which other work on
-the machine lengthens less than that of the clock (`wall_s`). Without a model, one is trained for a few steps: what it has learned does
-not change what it costs.
+Stacks of 64 planes of noise, each in a process of its own; a size that is in OUT already is not measured again. Time is that of the
+processor, all threads together, which other work on the machine lengthens less than that of the clock (`wall_s`). Without a model, one
+is trained for a few steps: what it has learned does not change what it costs.
 """
 
 import argparse

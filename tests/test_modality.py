@@ -37,7 +37,6 @@ def test_frames_are_accepted(requested: str, axes: str, shape: tuple[int, ...]) 
     ("axes", "shape", "pattern"),
     [
         ("CYX", (2, 8, 9), "2 planes along C; split the channels"),
-        ("PYX", (9, 8, 9), "9 planes along P; give --axes"),
         ("TX", (3, 9), "needs the axes YX, Y is missing; give --axes"),
     ],
 )
@@ -69,6 +68,19 @@ def test_stacks_that_do_not_fit_are_refused_with_advice(requested: str, axes: st
         choose(requested, image(axes, *shape))
 
 
+@pytest.mark.parametrize(
+    ("axes", "shape", "spatial"), [("PYX", (9, 8, 9), "YX"), ("TPYX", (2, 9, 8, 9), "YX"), ("PZYX", (15, 6, 8, 9), "ZYX")]
+)
+def test_raw_frames_are_known_by_their_axis(axes: str, shape: tuple[int, ...], spatial: str) -> None:
+    row = choose("auto", image(axes, *shape))
+    assert row.spatial_axes == spatial and row.frame_axes == "P"
+    assert row.factors(2) == row.denoised_factors(2) and row.network_scale(2) == 1
+    with pytest.raises(ImageError, match="9 planes along P; raw frames of structured illumination are restored with --modality sim2d"):
+        choose("2d", image("PYX", 9, 8, 9))
+    with pytest.raises(ImageError, match="the sim2d method needs the axes PYX, P is missing"):
+        choose("sim2d", image("YX", 8, 9))
+
+
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match="modality '4d': this version has 2d, 3d; give --modality auto"):
+    with pytest.raises(ConfigError, match="modality '4d': this version has 2d, 3d, sim2d, sim3d; give --modality auto"):
         choose("4d", image("YX", 8, 9))
