@@ -103,6 +103,12 @@ def test_a_movie_has_one_pattern_or_one_for_each_time(tmp_path: Path) -> None:
     assert error(right.reconstructed.data[1], expected) < 0.05 < error(wrong.reconstructed.data[1], expected)
 
 
+def test_recordings_of_several_sizes_make_one_model(simulation: Simulation) -> None:
+    smaller = replace(simulation.noisy, data=simulation.noisy.data[:, :80, :90])
+    model = zs.train([simulation.noisy, smaller], SCENE.optics, config=settings(2))
+    assert model.predict(smaller).deconvolved.data.shape == (160, 180)
+
+
 def test_parameters_of_a_brighter_recording_serve_a_dim_one(tmp_path: Path, simulation: Simulation) -> None:
     bright = zs.train([simulate_sim2d(replace(SCENE, photons=2000)).noisy], SCENE.optics, config=settings(2))
     assert bright.reconstruct is not None

@@ -86,9 +86,13 @@ def lens_of(config: Config, stated: Mapping[str, Any], *, deep: bool, optics: Op
 def measured_pattern(
     samples: Sequence[np.ndarray], spacing_um: Sequence[float], config: Config, lens: Lens, offset: float, *, file: str = ""
 ) -> Estimation:
-    """The pattern of `samples` (each `frame *zyx`, ADU), estimated once on their mean; its messages become warnings."""
+    """The pattern of `samples` (each `frame *zyx`, ADU), estimated once on the mean of those as large as the first.
+
+    Messages of the estimation become warnings.
+    """
     deep = len(spacing_um) == 3
-    mean = samples[0] if len(samples) == 1 else np.asarray(np.mean(samples, axis=0, dtype=np.float64))
+    alike = [sample for sample in samples if sample.shape == samples[0].shape]
+    mean = alike[0] if len(alike) == 1 else np.asarray(np.mean(alike, axis=0, dtype=np.float64))
     guess = Guess(config.sim.angles_deg, config.sim.period_um)
     told = {name: getattr(config.sim, name) for name in GUESSED if getattr(config.sim, name) is not None}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}

@@ -151,9 +151,9 @@ def refuse_unfound(seen: list[Sighting]) -> None:
 
 def refuse_other_order(seen: list[Sighting], frames: np.ndarray, layout: Layout, whitening: Whitening, guess: Guess) -> None:
     """Raise `ImageError` when the frames look ordered in another way: peaks without a mirror image, one in each direction, there and
-    not here. Pages of a stack in a wrong order leave weak peaks, so weak ones are compared with those of the other orders.
+    not here. Frames in a wrong order leave weak peaks, so weak ones are compared with those of the other orders.
     """
-    weak = frames.ndim == 4 and min(sighting.score / sighting.limit for sighting in seen) < WEAK
+    weak = min(sighting.score / sighting.limit for sighting in seen) < WEAK
     if (layout.directions == 1 and frames.ndim == 3) or (_in_order(seen) and not weak):
         return
     for other, reordered in _other_orders(frames, layout):
