@@ -65,6 +65,25 @@ class Modality:
         return not others and enough and set(self.recorded_axes) <= set(image.axes)
 
 
+_VOLUME = {
+    "network": {"channels": (8, 16, 32, 64), "lateral_first": True, "coarse_start": True},
+    "prediction": {"passes": 4},
+}
+_PUBLISHED_VOLUME = {
+    "patch_px": 80,
+    "margin_px": 8,
+    "margin_planes": 2,
+    "batch": 3,
+    "learning_rate": 1e-4,
+    "halve_from": 5_000,
+    "halve_every": 2_500,
+    "steps": 10_000,
+}
+"""What the published trainings of volumes have in common."""
+_STRIPES_TARGET = 0.45
+"""`training.target_share` under stripes, whose PSF is half as wide: sharper gains psnr and loses soft_psnr (benchmarks/results.md)."""
+
+
 MODALITIES = {
     row.name: row
     for row in (
@@ -77,26 +96,12 @@ MODALITIES = {
             fewest={"Z": 5},
             pairs=("recorrupt", "interleave"),
             presets={
-                "fast": {
-                    "network": {"channels": (8, 16, 32, 64), "lateral_first": True, "coarse_start": True},
-                    "training": {"patch_px": 48, "patch_planes": 16, "batch": 2},
-                    "prediction": {"passes": 4},
-                },
+                "fast": {**_VOLUME, "training": {"patch_px": 48, "patch_planes": 16, "batch": 2}},
                 "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4}},
                 "paper": {
                     "network": {"kind": "rcan"},
                     "loss": {"lambda_hessian": 0.1},
-                    "training": {
-                        "patch_px": 80,
-                        "patch_planes": 17,
-                        "margin_px": 8,
-                        "margin_planes": 2,
-                        "batch": 3,
-                        "learning_rate": 1e-4,
-                        "halve_from": 5_000,
-                        "halve_every": 2_500,
-                        "steps": 10_000,
-                    },
+                    "training": {**_PUBLISHED_VOLUME, "patch_planes": 17},
                 },
             },
         ),
@@ -107,8 +112,8 @@ MODALITIES = {
             sample_axes="T",
             refine="YX",
             presets={
-                "fast": {"training": {"patch_px": 128, "batch": 2, "target_share": 0.45}},
-                "quality": {"training": {"patch_px": 192, "batch": 4, "target_share": 0.45}},
+                "fast": {"training": {"patch_px": 128, "batch": 2, "target_share": _STRIPES_TARGET}},
+                "quality": {"training": {"patch_px": 192, "batch": 4, "target_share": _STRIPES_TARGET}},
                 "paper": {"pairs": {"alpha": (2.0, 5.0), "beta1_factor": (1.5, 3.0)}},
             },
         ),
@@ -122,26 +127,12 @@ MODALITIES = {
             fewest={"Z": 5},
             pairs=("recorrupt", "interleave"),
             presets={
-                "fast": {
-                    "network": {"channels": (8, 16, 32, 64), "lateral_first": True, "coarse_start": True},
-                    "training": {"patch_px": 48, "patch_planes": 16, "batch": 2, "target_share": 0.45},
-                    "prediction": {"passes": 4},
-                },
-                "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4, "target_share": 0.45}},
+                "fast": {**_VOLUME, "training": {"patch_px": 48, "patch_planes": 16, "batch": 2, "target_share": _STRIPES_TARGET}},
+                "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4, "target_share": _STRIPES_TARGET}},
                 "paper": {
                     "network": {"kind": "rcan-sim"},
                     "loss": {"lambda_hessian": 0.0},
-                    "training": {
-                        "patch_px": 80,
-                        "patch_planes": 11,
-                        "margin_px": 8,
-                        "margin_planes": 2,
-                        "batch": 3,
-                        "learning_rate": 1e-4,
-                        "halve_from": 5_000,
-                        "halve_every": 2_500,
-                        "steps": 10_000,
-                    },
+                    "training": {**_PUBLISHED_VOLUME, "patch_planes": 11},
                 },
             },
         ),

@@ -75,8 +75,8 @@ class Model:
     """A trained network, the optics and the camera it was trained for.
 
     `psf` lies on the fine grid, `spacing_um` is the raw grid's, `reconstruct` makes one image of raw frames where there are any.
-    `photometry` undoes the contrast that a least-squares
-    estimate gives away. `history` holds the losses at each validation, `provenance` where the numbers came from.
+    `photometry` undoes the contrast that a least-squares estimate gives away. `history` holds the losses at each validation,
+    `provenance` where the numbers came from.
     """
 
     network: nn.Module

@@ -65,8 +65,7 @@ class TwoStage:
     """Both stages at once, `L = mu L_den + (1 - mu) L_dec` (Eq. 4-6; with a gap Eq. 7-9), without the margins of the patches.
 
     `forward_operator` is `D H`, with the PSF sampled as the slices of `y_hat` lie; the pairs must be turned in no other way than
-    its PSF allows. As published, the Hessian term sees all of an
-    image, and of a stack what is inside the margins.
+    its PSF allows. As published, the Hessian term sees all of an image, and of a stack what is inside the margins.
     """
 
     name = "two-stage"

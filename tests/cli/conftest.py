@@ -8,6 +8,7 @@ import pytest
 import tifffile
 import yaml
 
+from sim.simulator import record, stripes
 from zsdeconv.cli import main
 
 
@@ -81,3 +82,17 @@ def tiny(tmp_path_factory):
     path = tmp_path_factory.mktemp("settings") / "tiny.yaml"
     path.write_text(yaml.safe_dump(settings))
     return path
+
+
+@pytest.fixture(scope="session")
+def counts():
+    """Raw frames of structured illumination: 60 photons, offset 100, gain 1, read noise 2 (ADU), 3 x 3 frames of 121 x 136 pixels."""
+    frames = record(stripes(), 60, np.random.default_rng(0), (121, 136)).frames
+    return np.rint(frames + 100).clip(0).astype(np.uint16)
+
+
+@pytest.fixture
+def raw(counts, tmp_path):
+    """Their file: planes without names, and without a pixel size."""
+    tifffile.imwrite(tmp_path / "raw.tif", counts, photometric="minisblack")
+    return tmp_path / "raw.tif"

@@ -8,7 +8,7 @@ import tifffile
 import torch
 import yaml
 
-from sim.simulator import DEEP_PIXEL_UM, DEEP_Z_UM, EXCITATION_UM, KC, PIXEL_UM, record, record_stack, stripes, three_beams
+from sim.simulator import DEEP_PIXEL_UM, DEEP_Z_UM, EXCITATION_UM, KC, PIXEL_UM, record_stack, stripes, three_beams
 from zsdeconv.io import read, read_provenance
 from zsdeconv.physics.optics import Optics
 from zsdeconv.sim.detection import deep_detection_of, detection_of
@@ -16,20 +16,6 @@ from zsdeconv.sim.patterns import Layout, read_parameters
 from zsdeconv.sim.reconstruct import Reconstruct
 
 LENS = ("--na", 1.3, "--wavelength-nm", 525)
-
-
-@pytest.fixture(scope="module")
-def counts():
-    """Camera frames: 60 photons, offset 100, gain 1, read noise 2."""
-    frames = record(stripes(), 60, np.random.default_rng(0), (121, 136)).frames
-    return np.rint(frames + 100).clip(0).astype(np.uint16)
-
-
-@pytest.fixture
-def raw(counts, tmp_path):
-    """Planes without names, and without a pixel size."""
-    tifffile.imwrite(tmp_path / "raw.tif", counts, photometric="minisblack")
-    return tmp_path / "raw.tif"
 
 
 def test_estimate_then_reconstruct(zs, raw, counts, tmp_path):

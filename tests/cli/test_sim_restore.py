@@ -5,61 +5,33 @@ import re
 import numpy as np
 import pytest
 import tifffile
-import yaml
 
-from sim.simulator import PIXEL_UM, record, stripes
+from sim.simulator import PIXEL_UM
 from zsdeconv import io
 
 LENS = ("--na", 1.3, "--wavelength-nm", 525, "--immersion-ri", 1.515)
 KNOWN = ("--modality", "sim2d", *LENS, "--pixel-um", PIXEL_UM, "--background", 100)
 
 
-@pytest.fixture(scope="module")
-def counts():
-    """Camera frames: 60 photons, offset 100, gain 1, read noise 2."""
-    frames = record(stripes(), 60, np.random.default_rng(0), (96, 101)).frames
-    return np.rint(frames + 100).clip(0).astype(np.uint16)
-
-
-@pytest.fixture
-def raw(counts, tmp_path):
-    """Planes without names, and without a pixel size."""
-    tifffile.imwrite(tmp_path / "cell.tif", counts, photometric="minisblack")
-    return tmp_path / "cell.tif"
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """Settings that train a toy network in a second."""
-    settings = {
-        "network": {"channels": [4, 4]},
-        "training": {"steps": 4, "patch_px": 32, "batch": 1, "validate_every": 2},
-        "prediction": {"passes": 2},
-    }
-    path = tmp_path_factory.mktemp("settings") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(settings))
-    return path
-
-
 def test_one_command_from_raw_frames_to_every_image(zs, raw, tiny, tmp_path):
     ended = zs("run", raw, "-o", tmp_path / "out", *KNOWN, "--config", tiny)
     assert ended.code == 0, ended.err
     for kind in ("reconstructed", "denoised", "deconvolved", "uncertainty"):
-        image = io.read(tmp_path / "out" / f"cell_{kind}.ome.tif")
-        assert image.axes == "YX" and image.data.shape == (192, 202) and image.data.dtype == np.float32
+        image = io.read(tmp_path / "out" / f"raw_{kind}.ome.tif")
+        assert image.axes == "YX" and image.data.shape == (242, 272) and image.data.dtype == np.float32
         assert image.spacing_um == pytest.approx({"Y": PIXEL_UM / 2, "X": PIXEL_UM / 2})
     assert re.search(r"^direction 2 +\S+ degrees, period 0\.\d+ um, depth 0\.\d+, score \d+", ended.out, re.MULTILINE)
     assert re.search(r"^reconstruction +w 0\.\d+, pattern estimated on the frames", ended.out, re.MULTILINE)
-    kept = io.read_provenance(tmp_path / "out" / "cell_deconvolved.ome.tif")
+    kept = io.read_provenance(tmp_path / "out" / "raw_deconvolved.ome.tif")
     assert len(kept["sim"]["directions"]) == 3
 
-    predicted = zs("predict", tmp_path / "out" / "cell.zsd", raw, "-o", tmp_path / "again")
+    predicted = zs("predict", tmp_path / "out" / "raw.zsd", raw, "-o", tmp_path / "again")
     assert predicted.code == 0, predicted.err
-    one, other = (tifffile.imread(tmp_path / folder / "cell_deconvolved.ome.tif") for folder in ("out", "again"))
+    one, other = (tifffile.imread(tmp_path / folder / "raw_deconvolved.ome.tif") for folder in ("out", "again"))
     assert np.array_equal(one, other)
-    repeated = zs("run", raw, "-o", tmp_path / "repeated", "--config", tmp_path / "out" / "cell_config.yaml")
+    repeated = zs("run", raw, "-o", tmp_path / "repeated", "--config", tmp_path / "out" / "raw_config.yaml")
     assert repeated.code == 0, repeated.err
-    assert np.array_equal(one, tifffile.imread(tmp_path / "repeated" / "cell_deconvolved.ome.tif"))
+    assert np.array_equal(one, tifffile.imread(tmp_path / "repeated" / "raw_deconvolved.ome.tif"))
 
 
 def test_the_pattern_of_a_brighter_recording(zs, raw, tiny, tmp_path):

@@ -1,6 +1,7 @@
 """Raw frames of structured illumination with known truth: written from the model, without the package's operators."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -153,3 +154,15 @@ def record_stack(
     scale = photons / np.percentile(frames, 99.8)
     clean = scale * frames.clip(0)
     return Recording(rng.poisson(clean) + rng.normal(0, read, clean.shape), clean, scale * scene[inner])
+
+
+def small_settings(modality: str, offset: float, training: dict[str, Any]) -> dict[str, Any]:
+    """Settings that train a small network within seconds, the offset known."""
+    return {
+        "modality": modality,
+        "network": {"channels": (4, 8)},
+        "training": {"validate_every": 15, "learning_rate": 5e-3, **training},
+        "prediction": {"passes": 2},
+        "input": {"background": offset},
+        "device": "cpu",
+    }

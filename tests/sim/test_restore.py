@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import zsdeconv as zs
+from sim.simulator import small_settings
 from zsdeconv.config import Config, resolve
 from zsdeconv.errors import ConfigError, ImageError, OpticsError
 from zsdeconv.sim.patterns import read_parameters
@@ -22,15 +23,7 @@ MOVIE = replace(SCENE, frames=2)
 
 
 def settings(steps: int = 30, **changes: Any) -> Config:
-    small = {
-        "modality": "sim2d",
-        "network": {"channels": (4, 8)},
-        "training": {"patch_px": 48, "batch": 2, "steps": steps, "validate_every": 15, "learning_rate": 5e-3},
-        "prediction": {"passes": 2},
-        "input": {"background": SCENE.offset},
-        "device": "cpu",
-    }
-    return resolve(changes, small)
+    return resolve(changes, small_settings("sim2d", SCENE.offset, {"patch_px": 48, "batch": 2, "steps": steps}))
 
 
 @pytest.fixture(scope="module")

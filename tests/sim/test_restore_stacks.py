@@ -9,6 +9,7 @@ import tifffile
 import torch
 
 import zsdeconv as zs
+from sim.simulator import small_settings
 from zsdeconv.config import Config, resolve
 from zsdeconv.data.pairs import InterleavedPairs, RecorruptedPairs
 from zsdeconv.errors import ConfigError, ImageError, OpticsError
@@ -29,15 +30,7 @@ SCENE = SimStackScene(size=64, planes=8, photons=2000, seed=2, structure="filame
 
 
 def settings(steps: int = 4, **changes: Any) -> Config:
-    small = {
-        "modality": "sim3d",
-        "network": {"channels": (4, 8)},
-        "training": {"patch_px": 32, "patch_planes": 4, "batch": 1, "steps": steps, "validate_every": 15, "learning_rate": 5e-3},
-        "prediction": {"passes": 2},
-        "input": {"background": SCENE.offset},
-        "device": "cpu",
-    }
-    return resolve(changes, small)
+    return resolve(changes, small_settings("sim3d", SCENE.offset, {"patch_px": 32, "patch_planes": 4, "batch": 1, "steps": steps}))
 
 
 @pytest.fixture(scope="module")
@@ -132,14 +125,14 @@ def test_stored_reconstructions_of_stacks_are_the_same(simulation: Simulation, s
     ("change", "kind", "words"),
     [
         ({"sim": {"phases": 3}}, ImageError, r"15 raw frames: 3 directions x 3 phases are 9"),
-        ({"sim": {"phases": 4}}, ConfigError, r"4 phases|5|five"),
+        ({"sim": {"phases": 4}}, ImageError, r"15 raw frames: 3 directions x 4 phases are 12"),
         ({"optics": {"excitation_nm": 5000.0}}, OpticsError, r"excitation 5000 nm: light lies between"),
         ({"optics": {"otf": "plane.mrc"}}, OpticsError, r"OTF plane.mrc"),
         ({"scale": 1}, ConfigError, r"--scale 1 with sim3d"),
     ],
 )
 def test_what_cannot_be_is_refused(simulation: Simulation, change: dict[str, Any], kind: type[Exception], words: str) -> None:
-    with pytest.raises((kind, ImageError), match=words):
+    with pytest.raises(kind, match=words):
         zs.train([simulation.noisy], SCENE.optics, config=settings(**change))
 
 
@@ -149,10 +142,10 @@ def test_pages_of_a_file_in_any_order(simulation: Simulation, tmp_path: Path) ->
     stack = simulation.noisy.data.transpose(1, 0, 2, 3)
     for order in ("direction-phase", "direction-z-phase", "phase-direction-z"):
         layout = Layout(3, 5, order)
-        pages = layout.pages(stack if order != "phase-direction-z" else stack[np.argsort(layout.numbers.T.ravel())])
-        tifffile.imwrite(tmp_path / f"{order}.tif", pages, photometric="minisblack")
+        tifffile.imwrite(tmp_path / f"{order}.tif", layout.pages(stack), photometric="minisblack")
         image = read_frames(tmp_path / f"{order}.tif", layout, pixel_um=0.08, z_um=0.125)
         assert image.axes == "TPZYX" and image.data.shape == (1, 15, SCENE.planes, SCENE.size, SCENE.size)
+        assert np.array_equal(image.data[0], stack)
 
 
 def test_a_reconstruction_made_elsewhere_is_restored_with_its_psf(simulation: Simulation, trained: zs.Model) -> None:

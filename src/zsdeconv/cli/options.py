@@ -52,7 +52,7 @@ PsfZUm = Annotated[
 ]
 
 Modality = Annotated[
-    str | None, typer.Option("--modality", help="auto, 2d, 3d, or sim2d for raw frames of structured illumination [default: auto]")
+    str | None, typer.Option("--modality", help="auto, 2d, 3d, or sim2d and sim3d for raw frames of structured light [default: auto]")
 ]
 Pairs = Annotated[
     str | None, typer.Option("--pairs", help="auto, recorrupt (add noise), or interleave (odd and even planes of a stack) [default: auto]")

@@ -10,6 +10,8 @@ from zsdeconv.errors import ImageError
 from zsdeconv.image import Image
 from zsdeconv.sim.patterns import Layout
 
+SQUARE = 0.01
+"""Relative difference of pixel sizes along y and x up to which pixels are square: more would turn the stripes."""
 FIVE_BANDS = 5
 """From so many phases on, more pages than directions x phases are the planes of a stack under three beams."""
 
@@ -37,8 +39,9 @@ def read_frames(
     image = as_frames(image, layout, z_um=z_um, named=axes is not None)
     check_restorable(image)
     y, x = (image.spacing_um.get(axis) for axis in "YX")
-    if y is not None and x is not None and abs(y / x - 1) > 0.01:
-        raise ImageError(f"pixels of {y:g} x {x:g} um: square ones are needed (limit 1 % off); check the file, or give --pixel-um")
+    if y is not None and x is not None and abs(y / x - 1) > SQUARE:
+        limit = f"limit {100 * SQUARE:g} % off"
+        raise ImageError(f"pixels of {y:g} x {x:g} um: square ones are needed ({limit}); check the file, or give --pixel-um")
     return image
 
 
