@@ -108,8 +108,7 @@ def psf_check(
     measured = measure_psf(file, pixel_um=psf_pixel_um, z_um=psf_z_um, rank=None)
     findings = check_psf(measured, optics=_optics(given), spacing_um=fine_um)
     if json:
-        names = ("level", "name", "value", "limit", "message")
-        show_json({"file": str(file), "findings": [{name: getattr(finding, name) for name in names} for finding in findings]})
+        show_json({"file": str(file), "findings": [finding.to_dict() for finding in findings]})
     else:
         show_rows((f"{finding.level:<4}  {finding.name}", finding.message) for finding in findings)
     failed = [finding for finding in findings if finding.level == "fail"]

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from zsdeconv.errors import OpticsError
+from zsdeconv.findings import Finding
 from zsdeconv.physics.beads import Beads, measure_beads, read_beads
 from zsdeconv.physics.kernel import Psf, check_spacing, fit_to_image
 from zsdeconv.physics.optics import Optics
-from zsdeconv.physics.psf_check import Finding, check_psf, check_sampling, expected_fwhm_um, fwhm_um, fwhms_um, sampling_finding
+from zsdeconv.physics.psf_check import check_psf, check_sampling, expected_fwhm_um, fwhm_um, fwhms_um, sampling_finding
 from zsdeconv.physics.psf_file import MeasuredPsf, measure_psf, read_psf
 from zsdeconv.physics.pupil import focal_intensity
 from zsdeconv.physics.volume import focus_of, on_grid, stack_on_grid

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zsdeconv.errors import DataWarning
+from zsdeconv.findings import Finding, Level
 from zsdeconv.physics.resample import core_offset
 
 if TYPE_CHECKING:
     from zsdeconv.physics.kernel import Psf
     from zsdeconv.physics.optics import Optics
     from zsdeconv.physics.psf_file import MeasuredPsf
-
-Level = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One observation: `level` "ok", "warn" or "fail", the `value` met, the `limit` beyond which it is not ok, and advice."""
-
-    level: Level
-    name: str
-    value: float
-    limit: float
-    message: str
 
 
 def check_psf(psf: Psf | MeasuredPsf, *, optics: Optics | None = None, spacing_um: tuple[float, ...] | None = None) -> list[Finding]:

@@ -1,0 +1,50 @@
+"""The parts of an assessment: a question, what was found, the numbers behind it, and pictures that are drawn when somebody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from zsdeconv.findings import Finding, Level, worst
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture with its caption: `draw` fills a matplotlib figure of `size_in` (width, height in inches)."""
+
+    caption: str
+    draw: Callable[[Figure], None]
+    size_in: tuple[float, float] = (6.4, 3.6)
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """One question about a restoration and its answer.
+
+    `key` names it in JSON, `title` and `question` head it in the report. `numbers` are plain values with units in their names
+    (None where a number cannot be had), `findings` the traffic lights with a sentence each.
+
+    >>> section = Section("flux", "Brightness", "Can it be measured on?", [Finding("ok", "slope", 1.0, 0.02, "kept")], {"slope": 1.0})
+    >>> section.level, section.to_dict()["slope"]
+    ('ok', 1.0)
+    """
+
+    key: str
+    title: str
+    question: str
+    findings: list[Finding] = field(default_factory=list)
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    pictures: list[Picture] = field(default_factory=list)
+
+    @property
+    def level(self) -> Level:
+        """The worst level of the findings."""
+        return worst(self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers and findings as plain values, ready for JSON."""
+        return {**self.numbers, "level": self.level, "findings": [finding.to_dict() for finding in self.findings]}
