@@ -246,8 +246,8 @@ def view_of(objective: Reimage, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def test_objects_are_sharper_than_their_image_and_hold_its_light() -> None:
     objective, _ = reimage(n=2)
     for x, y in zip(objective.views.objects, (field.y for field in objective.fields), strict=True):
-        assert x.shape == (80, 96) and float(x.min()) >= 0
-        clean = lateral_mean(mirrored_convolution(x.double().numpy(), KERNEL), 2)
+        assert x.shape == (1, 80, 96) and float(x.min()) >= 0
+        clean = lateral_mean(mirrored_convolution(x[0].double().numpy(), KERNEL), 2)
         assert float(clean.mean()) == pytest.approx(float(y.mean()), rel=0.02)
         smoothed = blocks.smooth(y[None, None])[0, 0].numpy()
         assert (clean - smoothed).std() < (y.numpy() - smoothed).std()
@@ -264,6 +264,27 @@ def test_the_target_of_stage_2_is_the_object_and_its_input_what_the_lens_makes_o
     edge = 2 * 5
     found = stub.seen[0][:, 0].numpy().repeat(2, 1).repeat(2, 2) ** 2
     assert x.shape == (4, 48, 48) and loss == pytest.approx(((found - x)[:, edge:-edge, edge:-edge] ** 2).mean(), rel=1e-4)
+
+
+def test_light_that_an_image_lacks_is_lacking_in_the_views_too() -> None:
+    """Of an imaging that does not account for all light, an image that lies below zero is that of an object, and so are its views."""
+    quiet, wide = Camera(offset=0.0, gain=1e-12, read_variance=1e-12), forward_model(KERNEL, 2, 1)
+    y = fields()[0].y - 0.7
+    blurring = DirectImaging(Affine(0.0, 1.0), quiet, wide, 1)
+    blurring.closed = False
+    objective = Reimage(blurring, [CameraField(y, quiet)], training(batch=3), (6.0, 6.0))
+    torch.manual_seed(0)
+    network = FastNet(2, 1, wide, (4, 8))
+    objective.prepare(network, Draws(0, CPU))
+    seen: list[Tensor] = []
+    network.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    objective(network, Draws(5, CPU))
+    x, missing = objective.views(Draws(5, CPU).host).double().split(1, dim=1)
+    assert float(missing.mean()) > 0.05  # of the 0.7 taken; the rest is light that the image had everywhere
+    clean = np.stack([mirrored_convolution(view, KERNEL) for view in x[:, 0].numpy()])
+    crop = objective.around
+    expected = crop(torch.from_numpy(clean)[:, None]).clamp(min=0) - crop(missing)
+    np.testing.assert_allclose(seen[0], expected, atol=2e-5)  # noise 1e-6, float32
 
 
 def test_the_input_of_stage_2_has_the_noise_of_the_camera() -> None:

@@ -23,7 +23,7 @@ from zsdeconv.imaging import Field, Imaging, excerpts
 from zsdeconv.nn import blocks
 from zsdeconv.nn.fast import FastNet
 from zsdeconv.noise.pairs import Recorrupt
-from zsdeconv.physics.deconvolve import richardson_lucy
+from zsdeconv.physics.deconvolve import missing_light, richardson_lucy
 from zsdeconv.physics.operators import Blur, Crop, Operator, forward_model
 from zsdeconv.physics.psf import Psf, fwhms_um
 from zsdeconv.predict import one_pass
@@ -37,6 +37,8 @@ OBJECT_PASSES = 16
 """Re-corrupted passes averaged for the denoised image that the object is made from."""
 FINEST_SHARE = 1 / 3
 """Width of the finest detail that such an object holds, as a share of the width of the PSF."""
+MISSING_WIDTHS = (1, 10, 10)
+"""Width (FWHM) along z, y and x over which light that a reconstruction lacks varies, in units of that of the PSF."""
 AROUND_PLANES = 4
 """Planes above and below a patch of a stack whose light is reckoned with."""
 EDGE_PX = 6
@@ -132,7 +134,8 @@ class Reimage:
     makes of it, and fresh noise follows the camera's variance law, (1 + alpha^2)-fold as in prediction. So stage 2 learns the
     mean object that explains a noisy image, among objects like those of the image itself, where Eq. 6 alone leaves all
     that the lens cuts off to a regulariser. `K` is a narrow Gaussian: what is much finer than the lens resolves is not asked for.
-    `imaging` says how an object would be recorded. `psf_fwhm_px` is the width of the PSF at half maximum along each axis, fine pixels,
+    `imaging` says how an object would be recorded; of one that is not `closed`, light is missing in `y` (`missing_light`), in that of the
+    object and in its views alike. `psf_fwhm_px` is the width of the PSF at half maximum along each axis, fine pixels,
     `added_noise` the range of alpha^2.
 
     The idea of imaging the own estimate again is that of equivariant imaging (Chen, Tachella and Davies, ICCV 2021) and of the
@@ -166,7 +169,9 @@ class Reimage:
         model, objects = self.imaging.forward_operator @ narrow, []
         for field in self.fields:
             denoised = self._denoised(network, field, draws)
-            objects.append(narrow(richardson_lucy(denoised, model, [OBJECT_ITERATIONS])[0])[0, 0])
+            missing = self._missing(denoised, model)
+            x = narrow(richardson_lucy(sum(missing, denoised), model, [OBJECT_ITERATIONS])[0])
+            objects.append(torch.cat((x, *missing), 1)[0])
         patch, around = self._sizes()
         seen = [(n + 2 * a) * f for n, a, f in zip(patch, around, self.factors, strict=True)]
         self.views = ViewSampler(objects, seen, self.training.batch)
@@ -184,6 +189,13 @@ class Reimage:
     def _fine_crop(self, margin_px: Sequence[int]) -> Crop:
         return Crop([m * f for m, f in zip(margin_px, self.factors, strict=True)])
 
+    def _missing(self, denoised: Tensor, model: Operator) -> list[Tensor]:
+        """The light that the image lacks where not all of it is accounted for, otherwise nothing."""
+        if self.imaging.closed:
+            return []
+        wide = [times * n for times, n in zip(MISSING_WIDTHS[-len(self.psf_fwhm_px) :], self.psf_fwhm_px, strict=True)]
+        return [missing_light(denoised, model, Blur(gaussian(wide)))]
+
     def _denoised(self, network: nn.Module, field: Field, draws: Draws) -> Tensor:
         alpha = math.sqrt(sum(self.added_noise) / 2)
         total = torch.zeros_like(field.y)[None, None]
@@ -195,11 +207,11 @@ class Reimage:
 
     def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
         with torch.no_grad():
-            x = self.views(draws.host)
+            x, *missing = self.views(draws.host).split(1, dim=1)
             target = self.fine_around(self.target(x))
             excess = torch.empty(len(x), *[1] * (x.ndim - 1), device=x.device)
             excess = 1 + excess.uniform_(*self.added_noise, generator=draws.device)
-            y = self.imaging.observed(x, self.around, excess, draws.device)
+            y = self.imaging.observed(x, self.around, excess, draws.device) - sum(map(self.around, missing))
         turn = int(torch.randint(blocks.SYMMETRIES, (), generator=draws.host))
         _, deconvolved = one_pass(network, turn, y)
         return losses.fidelity(self.crop(deconvolved), self.crop(target))

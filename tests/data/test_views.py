@@ -52,7 +52,7 @@ def test_distances_are_kept_up_to_the_zoom(angle: float, zoom: float) -> None:
 def test_all_of_an_object_is_seen_at_all_sizes() -> None:
     x = torch.zeros(40, 50)
     x[:20, :25], x[:20, 25:], x[20:, :25], x[20:, 25:] = 1, 10, 100, 1000
-    views = ViewSampler([x], view_px=(8, 8), batch=600)(generator(1))
+    views = ViewSampler([x[None]], view_px=(8, 8), batch=600)(generator(1))
     flat = views[views.amax((1, 2, 3)) < 1.001 * views.amin((1, 2, 3))].mean((1, 2, 3))  # those that see one quarter only
     quarter = (flat * (ZOOM[0] * ZOOM[1]) ** 0.5).log10().round()
     zoom = 10**quarter / flat
@@ -71,15 +71,22 @@ def test_a_smaller_view_of_a_line_has_an_image_as_bright() -> None:
 
 def test_planes_of_a_stack_are_seen_alike_and_light_is_not_negative() -> None:
     plane = (torch.rand(30, 31, generator=generator(2)) > 0.9).float()
-    views = ViewSampler([torch.stack([plane, 2 * plane, plane])], view_px=(3, 12, 12), batch=5)(generator())
+    views = ViewSampler([torch.stack([plane, 2 * plane, plane])[None]], view_px=(3, 12, 12), batch=5)(generator())
     assert views.shape == (5, 1, 3, 12, 12) and float(views.min()) >= 0
     torch.testing.assert_close(views[:, :, 1], 2 * views[:, :, 0])
     torch.testing.assert_close(views[:, :, 2], views[:, :, 0])
 
 
+def test_parts_of_an_object_are_seen_alike() -> None:
+    x = torch.rand(5, 30, 31, generator=generator(2))
+    views = ViewSampler([torch.stack((x, 3 * x))], view_px=(2, 12, 12), batch=4)(generator())
+    assert views.shape == (4, 2, 2, 12, 12)
+    torch.testing.assert_close(views[:, 1], 3 * views[:, 0])
+
+
 def test_views_of_a_stack_show_any_of_its_planes_in_order() -> None:
     stack = torch.arange(7.0)[:, None, None].expand(7, 20, 22).clone()
-    views = ViewSampler([stack], view_px=(3, 8, 8), batch=200)(generator())
+    views = ViewSampler([stack[None]], view_px=(3, 8, 8), batch=200)(generator())
     steps = views.mean((1, 3, 4)) / (views[:, 0, 1].mean((1, 2)) - views[:, 0, 0].mean((1, 2)))[:, None]  # the zoom changes the brightness
     first = steps.round().long()[:, 0]
     assert set(first.tolist()) == set(range(5))
@@ -87,11 +94,11 @@ def test_views_of_a_stack_show_any_of_its_planes_in_order() -> None:
 
 
 def test_objects_are_drawn_by_their_share_of_all_pixels_and_may_be_smaller_than_a_view() -> None:
-    views = ViewSampler([torch.zeros(10, 10), torch.ones(10, 30)], view_px=(16, 16), batch=1000)(generator(1))
+    views = ViewSampler([torch.zeros(1, 10, 10), torch.ones(1, 10, 30)], view_px=(16, 16), batch=1000)(generator(1))
     assert 690 < int((views.amin((1, 2, 3)) > 0.5).sum()) < 810  # 750 +- 14
 
 
 def test_the_generator_decides_everything() -> None:
-    views = ViewSampler([torch.rand(20, 20, generator=generator())], view_px=(8, 8), batch=4)
+    views = ViewSampler([torch.rand(1, 20, 20, generator=generator())], view_px=(8, 8), batch=4)
     assert torch.equal(views(generator(2)), views(generator(2)))
     assert not torch.equal(views(generator(2)), views(generator(3)))

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from oracles import asymmetric_kernel, matrix_of
-from zsdeconv.physics.deconvolve import Momentum, richardson_lucy, wiener
+from zsdeconv.physics.deconvolve import Momentum, missing_light, richardson_lucy, wiener
+from zsdeconv.objectives import gaussian
 from zsdeconv.physics.operators import Blur, Operator, forward_model
 
 FINE = (10, 14)
@@ -170,3 +171,19 @@ def test_what_a_dark_ring_takes_is_given_back(momentum: Momentum | None) -> None
     assert float(many.mean() / x.mean()) == pytest.approx(1.0, abs=0.01)
     cut = richardson_lucy(y.clamp(min=0), ring.positive, [100], momentum=momentum)[0]
     assert float((ring(cut) - y).std() / y.std()) > 0.1 and float(cut.mean() / x.mean()) < 0.9
+
+
+def test_light_that_an_image_lacks_is_found_and_no_more() -> None:
+    """Lines that are far apart, seen through a PSF, less a broad hill of light: the hill comes back, none where there was none."""
+    x = torch.zeros(1, 1, 48, 60, dtype=torch.float64)
+    x[..., 3::9, :] = 30.0
+    blur, smooth = Blur(gaussian((3.0, 3.0))), Blur(gaussian((20.0, 20.0)))
+    hill = torch.zeros_like(x)
+    hill[..., 24, 30] = 4000.0
+    hill = smooth(hill)
+    found = missing_light(blur(x) - hill, blur, smooth)
+    assert float(found.min()) >= 0
+    # the lines stay above half their height, so what is missing is seen between them, nine pixels apart; its top is smoothed a second time
+    assert float(found.mean()) == pytest.approx(float(hill.mean()), rel=0.2)
+    assert np.corrcoef(found.flatten(), hill.flatten())[0, 1] > 0.95
+    assert float(missing_light(blur(x), blur, smooth).mean()) < 0.01 * float(blur(x).mean())

@@ -16,16 +16,17 @@ ZOOM = (0.7, 1.1)
 
 
 class ViewSampler:
-    """Batches of views of `objects`, each `*zyx` and without noise, turned laterally by any angle, mirrored or not, and zoomed.
+    """Batches of views of `objects`, each `part *zyx` and without noise, turned laterally by any angle, mirrored or not, and zoomed.
 
-    `view_px` is the size of a view along each axis, laterally square; along z it shows some of the planes as they are.
+    `view_px` is the size of a view along `*zyx`, laterally square; along z it shows some of the planes as they are. The parts of an
+    object, of whatever it consists, are seen alike.
 
     Unlike a noisy image (`PatchSampler`) an object may be interpolated: there is no noise to keep white, and the lens comes
     after, so it need not be turned along. Where a view leaves the object it sees its mirror image. What is shown smaller by `s`
     is `1/s` times brighter, which keeps the blurred image of a thin line as bright as it was.
 
-    >>> ViewSampler([torch.rand(80, 60)], view_px=(32, 32), batch=3)(torch.Generator().manual_seed(0)).shape
-    torch.Size([3, 1, 32, 32])
+    >>> ViewSampler([torch.rand(2, 80, 60)], view_px=(32, 32), batch=3)(torch.Generator().manual_seed(0)).shape
+    torch.Size([3, 2, 32, 32])
     """
 
     def __init__(self, objects: Sequence[Tensor], view_px: Sequence[int], batch: int) -> None:
@@ -34,19 +35,19 @@ class ViewSampler:
         self.shares = torch.tensor([float(x.numel()) for x in objects])
 
     def __call__(self, generator: torch.Generator) -> Batch:
-        """One batch `b 1 *zyx`; what is seen of which object is drawn from `generator`, a generator of the CPU."""
+        """One batch `b part *zyx`; what is seen of which object is drawn from `generator`, a generator of the CPU."""
         chosen = torch.multinomial(self.shares, self.batch, replacement=True, generator=generator)
-        return torch.stack([self._view(self.objects[i], generator) for i in chosen.tolist()])[:, None]
+        return torch.stack([self._view(self.objects[i], generator) for i in chosen.tolist()])
 
     def _view(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        for axis, n in enumerate(self.view_px[:-2]):
+        for axis, n in enumerate(self.view_px[:-2], start=1):
             x = x.narrow(axis, int(torch.randint(x.shape[axis] - n + 1, (), generator=generator)), n)
         angle, zoom, side, *centre = torch.rand(5, generator=generator).tolist()
         zoom = ZOOM[0] + (ZOOM[1] - ZOOM[0]) * zoom
         grid = view_grid(x.shape[-2:], self.view_px[-1], 2 * math.pi * angle, zoom, mirrored=side < 0.5, centre=centre).to(x.device)
         planes = x.reshape(1, -1, *x.shape[-2:])
         seen = F.grid_sample(planes, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
-        return seen.clamp(min=0).div(zoom).reshape(self.view_px)
+        return seen.clamp(min=0).div(zoom).reshape(len(x), *self.view_px)
 
 
 def view_grid(yx_shape: Sequence[int], view_px: int, angle: float, zoom: float, *, mirrored: bool, centre: Sequence[float]) -> Tensor:

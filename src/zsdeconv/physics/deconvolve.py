@@ -14,6 +14,8 @@ Momentum = Literal["adaptive", "fixed"]
 
 _FLOOR = 1e-6
 """Smallest intensity of an estimate, in units of the data's maximum: a pixel at exactly zero could never rise again."""
+_MISSING_ROUNDS, _MISSING_ITERATIONS = 8, 5
+"""Few steps in many rounds: what is missing is not explained away as dark rings. 22 steps in each of 5 rounds give 0.3 dB less."""
 
 
 @torch.no_grad()
@@ -54,6 +56,25 @@ def richardson_lucy(
         weight = extrapolation.weight(n, estimate - point)
         point = (estimate + weight * (estimate - previous)).clamp(min=floor)
     return kept
+
+
+@torch.no_grad()
+def missing_light(y: Batch, operator: Operator, smooth: Operator) -> Batch:
+    """Light `p >= 0`, as slowly varying as `smooth` makes it, that `y` lacks to be an image of an object that is not negative.
+
+    `p <- max(0, p - S(y + p - A x))`, with `x` a few Richardson-Lucy steps towards `y + p`: about the least light with which `A x` reaches
+    the data everywhere. A reconstruction in depth lacks some where the sample goes on beyond its ends. Shape of `y`.
+
+    >>> from zsdeconv.physics.operators import Downsample
+    >>> one = Downsample(1, 2)
+    >>> round(float(missing_light(torch.full((1, 1, 4, 4), -3.0), one, one).mean()), 2)
+    3.0
+    """
+    missing, x = torch.zeros_like(y), None
+    for _ in range(_MISSING_ROUNDS):
+        x = richardson_lucy(y + missing, operator, [_MISSING_ITERATIONS], start=x)[0]
+        missing = (missing - smooth(y + missing - operator(x))).clamp(min=0)
+    return missing
 
 
 class _Extrapolation:
