@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from oracles import asymmetric_kernel, matrix_of
-from zsdeconv.physics.deconvolve import Momentum, missing_light, richardson_lucy, wiener
 from zsdeconv.objectives import gaussian
+from zsdeconv.physics.deconvolve import Momentum, missing_light, richardson_lucy, wiener
 from zsdeconv.physics.operators import Blur, Operator, forward_model
 
 FINE = (10, 14)
