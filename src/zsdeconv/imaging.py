@@ -104,6 +104,10 @@ class Imaging(ABC):
     def observed(self, x: Batch, crop: Crop, excess: Tensor, generator: torch.Generator) -> Batch:
         """Objects on the fine grid as they would be recorded, with fresh noise of `excess` times the variance, cut by `crop`."""
 
+    @abstractmethod
+    def added(self, x: Batch, generator: torch.Generator) -> Batch:
+        """What an object on the fine grid adds to an image, with the noise of its own light and none of the camera's."""
+
 
 class DirectImaging(Imaging):
     """The camera's image is the image: `D H x` and noise that is independent in each pixel."""
@@ -122,6 +126,11 @@ class DirectImaging(Imaging):
         clean = crop(self.forward_operator(x)).clamp(min=0)
         z = torch.randn(clean.shape, generator=generator, device=clean.device)
         return clean + z * (self.camera.variance(clean) * excess).sqrt()
+
+    def added(self, x: Batch, generator: torch.Generator) -> Batch:
+        clean = self.forward_operator(x).clamp(min=0)
+        z = torch.randn(clean.shape, generator=generator, device=clean.device)
+        return clean + z * (self.camera.gain * clean).sqrt()
 
 
 def excerpts(fields: Sequence[Part], max_pixels: int) -> list[Part]:

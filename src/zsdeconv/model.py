@@ -18,7 +18,7 @@ from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, ImageError, ModelError, UserError
 from zsdeconv.image import Image
-from zsdeconv.imaging import DirectImaging, Imaging
+from zsdeconv.imaging import DirectImaging, Field, Imaging
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES, Modality
@@ -113,12 +113,13 @@ class Model:
         """
         image = self._fitting(image)
         settings = self.config.prediction
-        frames, network = frames_of(image, self.modality), self.network.to(choose_device(device or self.config.device)).eval()
+        frames, device_used = frames_of(image, self.modality), choose_device(device or self.config.device)
+        self.network.to(device_used)
         gathered: dict[str, _Gathered] = {}
         for n, frame in enumerate(frames):
-            y, prediction = self._predict_frame(
-                network,
-                frame,
+            taken = self.imaging.field(frame, device_used)
+            prediction = self.predict_field(
+                taken,
                 passes=settings.passes if passes is None else passes,
                 tile_px=tile or settings.tile,
                 overlap_px=settings.overlap if overlap is None else overlap,
@@ -129,21 +130,20 @@ class Model:
                 ("denoised", prediction.denoised),
                 ("deconvolved", prediction.deconvolved),
                 ("uncertainty", prediction.spread),
-                ("reconstructed", None if self.reconstruct is None else y),
+                ("reconstructed", None if self.reconstruct is None else taken.y),
             ):
                 if part is not None:
                     gathered.setdefault(kind, _Gathered(len(frames))).add(n, part.mul_(self.unit.scale).cpu().numpy())
-            del prediction, y  # before the next ones are made
+            del prediction, taken  # before the next ones are made
         restored, stripes = self._restored(image, gathered), stripes or settings.damping
         return restored if stripes is None else restored.damped(stripes)
 
-    def _predict_frame(self, network: nn.Module, frame: np.ndarray, **options: Any) -> tuple[Tensor, FramePrediction]:
-        """What the network is given, and what it makes of it, in its unit."""
-        field = self.imaging.field(frame, next(network.parameters()).device)
-        alpha = self.config.pairs.prediction_alpha
-        factors = blocks.lateral(self.modality.rank, self.imaging.scale)
-        prediction = predict_frame(network, field.y, field.noise, factors=factors, alpha=alpha, seed=self.config.seed, **options)
-        return field.y, self.photometry.corrected(prediction)
+    def predict_field(self, field: Field, *, passes: int, **options: Any) -> FramePrediction:
+        """Restore an image that `imaging` has made a field of, in the network's unit, brightness set right. Options as `predict_frame`."""
+        network, factors = self.network.eval(), blocks.lateral(self.modality.rank, self.imaging.scale)
+        options = {"alpha": self.config.pairs.prediction_alpha, "seed": self.config.seed} | options
+        prediction = predict_frame(network, field.y, field.noise, factors=factors, passes=passes, **options)
+        return self.photometry.corrected(prediction)
 
     @cached_property
     def imaging(self) -> Imaging:

@@ -116,6 +116,10 @@ class SimImaging(Imaging):
         z = z * (self.camera.variance(self.lens(x)) * excess).sqrt()
         return crop(self.forward_operator(x) + self.colour(z))
 
+    def added(self, x: Batch, generator: torch.Generator) -> Batch:
+        z = torch.randn(x.shape, generator=generator, device=x.device)
+        return self.forward_operator(x) + self.colour(z * (self.camera.gain * self.lens(x).clamp(min=0)).sqrt())
+
 
 class ReconstructedPairs:
     """Pairs of patches of reconstructions, every raw frame re-corrupted and all reconstructed with the same parameters (Eq. 2, 10).
