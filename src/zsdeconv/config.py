@@ -128,7 +128,8 @@ class LossSection(_Section):
 class TrainingSection(_Section):
     """The training loop: patches in raw pixels and, of stacks, planes (`margin_px` and `margin_planes` of them outside the loss),
     Adam's rate and its schedule (halved at step `halve_from`, then every `halve_every`), the budget, the share of it that goes
-    to stage 2, the width of the finest detail that stage 2 is asked for as a share of the width of the PSF, validation and stopping.
+    to stage 2, the width of the finest detail that stage 2 is asked for as a share of the width of the PSF, validation and stopping, and
+    the size of the `ensemble`: so many networks are trained, each with the whole budget.
     """
 
     patch_px: Annotated[int, Field(ge=8)] = 64
@@ -146,6 +147,7 @@ class TrainingSection(_Section):
     target_share: Annotated[float, Field(gt=0, le=1)] = 0.22
     validate_every: Count = 50
     patience: Count = 20
+    ensemble: Annotated[int, Field(ge=1, le=64)] = 1
 
     def patch(self, rank: int) -> tuple[int, ...]:
         """Size of a patch along each spatial axis.
@@ -295,7 +297,7 @@ _SECTION_OF_OPTION = {
         *("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um"),
     ),
     "sim": ("directions", "phases", "order", "angles_deg", "period_um", "per_frame", "wiener", "reconstructed"),
-    "training": ("steps", "minutes"),
+    "training": ("steps", "minutes", "ensemble"),
     "prediction": ("tile", "overlap", "batch", "passes", "stripes", "stripe_width_um", "stripe_length_um"),
 }
 SETTINGS = {name: name for name in ("modality", "preset", "scale", "device", "seed")} | {

@@ -33,6 +33,7 @@ from zsdeconv.sim.imaging import SimImaging
 from zsdeconv.sim.reconstruct import Reconstruct
 from zsdeconv.sim.stored import from_parts, to_parts
 from zsdeconv.stripes import Stripes
+from zsdeconv.trust.uncertainty import light_elsewhere, standard_error
 
 SPACING_TOLERANCE = 0.02
 """Relative difference of pixel sizes up to which an image fits a model: more would change the PSF visibly."""
@@ -42,9 +43,9 @@ SPACING_TOLERANCE = 0.02
 class Restored:
     """One image restored, ADU above the offset, float32, axes of the input with the spatial ones last.
 
-    `denoised` lies on the raw grid, `deconvolved` and `uncertainty` (standard deviation over the re-corrupted passes; None
-    with less than two) on the fine grid. Of structured illumination all lie on the fine grid, and `reconstructed` is what the network
-    was given, with all its noise (None otherwise). `model` restores the next image.
+    `denoised` lies on the raw grid, `deconvolved` and `uncertainty` (its standard error: 68 % of the pixels are off by less, see
+    `zsdeconv.trust.uncertainty`; None with less than two passes) on the fine grid. Of structured illumination all lie on the fine
+    grid, and `reconstructed` is what the network was given, with all its noise (None otherwise). `model` restores the next image.
     """
 
     denoised: Image
@@ -120,16 +121,16 @@ class Model:
             taken = self.imaging.field(frame, device_used)
             prediction = self.predict_field(
                 taken,
-                passes=settings.passes if passes is None else passes,
+                passes=self._passes(passes),
                 tile_px=tile or settings.tile,
                 overlap_px=settings.overlap if overlap is None else overlap,
                 batch=batch or settings.batch,
                 progress=lambda done, n=n: progress((n + done) / len(frames)),
             )
             for kind, part in (
+                ("uncertainty", self._standard_error(prediction)),
                 ("denoised", prediction.denoised),
                 ("deconvolved", prediction.deconvolved),
-                ("uncertainty", prediction.spread),
                 ("reconstructed", None if self.reconstruct is None else taken.y),
             ):
                 if part is not None:
@@ -144,6 +145,18 @@ class Model:
         options = {"alpha": self.config.pairs.prediction_alpha, "seed": self.config.seed} | options
         prediction = predict_frame(network, field.y, field.noise, factors=factors, passes=passes, **options)
         return self.photometry.corrected(prediction)
+
+    def _passes(self, told: int | None) -> int:
+        """Passes as told or configured; of an ensemble, so many that each member has its turn."""
+        passes, members = self.config.prediction.passes if told is None else told, self.config.training.ensemble
+        return passes if members == 1 else max(passes, 2 * members)
+
+    def _standard_error(self, prediction: FramePrediction) -> Tensor | None:
+        """That of the deconvolved image, in place of the spread; None where there is none."""
+        if prediction.spread is None:
+            return None
+        elsewhere = light_elsewhere(prediction.denoised, prediction.deconvolved, self.imaging.forward_operator)
+        return standard_error(prediction.deconvolved, prediction.spread, elsewhere)
 
     @cached_property
     def imaging(self) -> Imaging:

@@ -21,6 +21,7 @@ from zsdeconv.data.pairs import Draws, InterleavedPairs, Pairs
 from zsdeconv.data.views import ViewSampler
 from zsdeconv.imaging import Field, Imaging, excerpts
 from zsdeconv.nn import blocks
+from zsdeconv.nn.ensemble import members_of
 from zsdeconv.nn.fast import FastNet
 from zsdeconv.noise.pairs import Recorrupt
 from zsdeconv.physics.deconvolve import missing_light, richardson_lucy
@@ -217,8 +218,24 @@ class Reimage:
         return losses.fidelity(self.crop(deconvolved), self.crop(target))
 
 
+class OfMember:
+    """An objective for one member of an ensemble."""
+
+    def __init__(self, objective: Objective, number: int) -> None:
+        self.objective, self.number, self.name = objective, number, f"{objective.name} {number + 1}"
+
+    def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
+        return self.objective.parameters(members_of(network)[self.number])
+
+    def prepare(self, network: nn.Module, draws: Draws) -> None:
+        self.objective.prepare(members_of(network)[self.number], draws)
+
+    def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
+        return self.objective(members_of(network)[self.number], draws)
+
+
 def curriculum(config: Config, imaging: Imaging, fields: Sequence[Field], psf: Psf) -> list[tuple[Objective, float]]:
-    """The phases of a training on `fields` that `imaging` has made, and their shares of the budget.
+    """The phases of a training on `fields` that `imaging` has made, and their shares of the budget; those of each member of an ensemble.
 
     >>> from zsdeconv.config import resolve
     >>> from zsdeconv.data.normalize import Affine
@@ -230,6 +247,14 @@ def curriculum(config: Config, imaging: Imaging, fields: Sequence[Field], psf: P
     >>> [p.name for p, _ in curriculum(resolve({}), imaging, [field], psf)]
     ['denoise', 'reimage']
     """
+    if config.training.ensemble == 1:
+        return _phases(config, imaging, fields, psf)
+    members = range(config.training.ensemble)
+    return [(OfMember(phase, n), share) for n in members for phase, share in _phases(config, imaging, fields, psf)]
+
+
+def _phases(config: Config, imaging: Imaging, fields: Sequence[Field], psf: Psf) -> list[tuple[Objective, float]]:
+    """Those of one network."""
     training, rank, interleaved = config.training, psf.values.ndim, config.pairs.kind == "interleave"
     published = config.network.kind != "fast"
     turns = blocks.symmetries_of(torch.tensor(psf.values)) if published else range(blocks.SYMMETRIES)

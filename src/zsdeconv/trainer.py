@@ -34,7 +34,7 @@ MAX_GRADIENT_NORM = 1.0
 
 
 Phase = tuple[Objective, float]
-"""An objective and its share of the budget."""
+"""An objective and its share of the budget; the shares of an ensemble add up to the number of its members."""
 
 
 @dataclass
@@ -198,7 +198,7 @@ class Trainer:
         event = {
             "phase": objective.name,
             "step": progress.step,
-            "done": round(before + share * min(budget.done(progress), 1.0), 4),
+            "done": round((before + share * min(budget.done(progress), 1.0)) / sum(part for _, part in self.phases), 4),
             "loss": float(loss.detach()),
             "validation": held_out,
             "best": better,

@@ -88,6 +88,10 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", hel
 Scale = Annotated[int | None, typer.Option("--scale", help="2 halves the pixel size, 1 keeps it [default: 2]")]
 Steps = Annotated[int | None, typer.Option("--steps", help="training budget in steps [default: of the preset]")]
 Minutes = Annotated[float | None, typer.Option("--minutes", help="training budget in minutes")]
+Ensemble = Annotated[
+    int | None,
+    typer.Option("--ensemble", metavar="N", help="train N networks, each with the whole budget, and restore with all [default: 1]"),
+]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps [default: auto]")]
 Seed = Annotated[int | None, typer.Option("--seed", help="same seed, same bits (on a CPU) [default: 0]")]
 
