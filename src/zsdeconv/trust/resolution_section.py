@@ -42,10 +42,12 @@ def resolution_section(found: Resolution) -> Section:
     }
     curves = (
         "Fourier ring correlation of two halves of the data, each with half the light, at full light: of the data (grey), of their "
-        "restorations (blue). The network sees both halves with the same expectations, which makes the blue curve too high where the grey one is "
-        "low. Beyond the noise limit (orange) the data hold no signal."
+        "restorations (blue). The network sees both halves with the same expectations, which makes the blue curve too high where the grey "
+        "one is low. Beyond the noise limit (orange) the data hold no signal."
     )
-    ratio = "Power of the signal over that of the noise in the data. Where it falls under the dotted line, a sixth, the noise limit is drawn."
+    ratio = (
+        "Power of the signal over that of the noise in the data. Where it falls under the dotted line, a sixth, the noise limit is drawn."
+    )
     return Section(
         "resolution",
         "Resolution",
@@ -62,16 +64,20 @@ def resolution_section(found: Resolution) -> Section:
 def _limit_finding(found: Resolution) -> Finding:
     limit, reach = found.spectrum.limit_per_um, found.spectrum.reach_per_um
     if limit is None:
-        said = "The data hold no signal above the noise at any frequency, so all that the restored image shows is the network's; record more light."
+        said = (
+            "The data hold no signal above the noise at any frequency: what the restored image shows is the network's; record more light."
+        )
         return Finding("fail", "noise_limit_nm", 0.0, 1e3 / reach, said)
     nm = 1e3 / limit
     if limit >= 0.98 * reach:
         by = "the lens" if found.cutoff_per_um and reach < found.spectrum.frequency_per_um[-1] else "the pixels"
         said = f"The data hold signal up to the finest detail that {by} can record, {nm:.0f} nm; what is finer is the network's."
         return Finding("ok", "noise_limit_nm", nm, 1e3 / reach, said)
-    said = f"Noise-limited beyond {nm:.0f} nm (periods; the limit of the optics is {1e3 / reach:.0f} nm): detail finer than this is the network's"
+    said = f"Noise-limited beyond {nm:.0f} nm (the optics would allow {1e3 / reach:.0f} nm): detail finer than this is the network's"
     level: Level = "ok" if limit > DIM * reach else "warn"
-    return Finding(level, "noise_limit_nm", nm, 1e3 / (DIM * reach), f"{said}." if level == "ok" else f"{said}; more light would help most.")
+    return Finding(
+        level, "noise_limit_nm", nm, 1e3 / (DIM * reach), f"{said}." if level == "ok" else f"{said}; more light would help most."
+    )
 
 
 def _half_findings(found: Resolution) -> list[Finding]:
@@ -88,8 +94,9 @@ def _half_findings(found: Resolution) -> list[Finding]:
     caveat = "agreement beyond the noise limit comes from what the network expects, and is no proof"
     if met <= 1e3 / limit:
         return [Finding("ok", "frc_restored_nm", met, 1e3 / limit, f"{said} (noise limit {1e3 / limit:.0f} nm); {caveat}.")]
-    lost = f"{said} only, coarser than the noise limit of {1e3 / limit:.0f} nm: detail that the data hold is not restored reliably; train longer"
-    return [Finding("warn", "frc_restored_nm", met, 1e3 / limit, f"{lost}.")]
+    lost = f"{said} only, coarser than the noise limit of {1e3 / limit:.0f} nm"
+    advice = "detail that the data hold is not restored reliably; train longer"
+    return [Finding("warn", "frc_restored_nm", met, 1e3 / limit, f"{lost}: {advice}.")]
 
 
 def _crossing(correlation: Correlation | None) -> float | None:
