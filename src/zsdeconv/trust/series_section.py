@@ -79,7 +79,7 @@ def _flicker_findings(found: Series) -> list[Finding]:
     worse = max(found.pixel_variance, found.region_variance)
     level: Level = "ok" if worse <= FLICKER_LIMITS[0] else "warn" if worse <= FLICKER_LIMITS[1] else "fail"
     met = (
-        f"In {found.static} still tiles the variance from frame to frame is {found.pixel_variance:.3f} times that of the raw data for pixels "
+        f"In {found.static} still tiles the variance from frame to frame is {found.pixel_variance:.3f} times that of raw pixels "
         f"and {found.region_variance:.2f} times for whole tiles (limit {FLICKER_LIMITS[0]:g})"
     )
     advice = "" if level == "ok" else ": the restoration adds flicker; average more passes, or train longer"
