@@ -21,7 +21,7 @@ from zsdeconv.sim.detection import detection_of
 from zsdeconv.sim.imaging import SimImaging
 from zsdeconv.sim.reconstruct import Reconstruct
 from zsdeconv.trust.residual_section import residual_section
-from zsdeconv.trust.residuals import Residuals, examine_residuals
+from zsdeconv.trust.residuals import Residuals, examine_residuals, rim_of
 
 LENS = Optics(1.3, 525)
 FINE_UM = 0.035
@@ -206,6 +206,20 @@ def test_coloured_noise_of_a_reconstruction_passes_and_a_missing_spot_is_found()
         )
         without = examine_residuals(field, image - spot)
         assert np.abs(np.subtract(without.blobs[0].zyx_px, (70, 60))).max() < 2
+
+
+def test_what_lies_in_the_rim_is_not_judged_and_places_count_from_the_corner() -> None:
+    clean = seen(truth())
+    other = clean.clone()
+    other[3:6, 50:53] += 60
+    other[70:73, 50:53] += 60
+    field, rim = recorded(other, 0), (9, 11)
+    everywhere, inner = examine_residuals(field, clean), examine_residuals(field, clean, rim_px=rim)
+    assert {round(blob.zyx_px[0]) for blob in everywhere.blobs[:2]} == {4, 71}
+    assert [tuple(map(round, blob.zyx_px)) for blob in inner.blobs] == [(71, 51)]
+    assert inner.structure.shape == inner.z.shape == clean.shape and inner.structure[71, 51] == 1
+    assert not inner.structure[:9].any() and inner.sd < everywhere.sd
+    assert rim_of((97, 118), (31, 64), 2) == (7, 14)
 
 
 def test_grids_and_noise_are_checked() -> None:

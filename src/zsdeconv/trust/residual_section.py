@@ -19,6 +19,8 @@ SD_LIMITS = (0.95, 1.08)
 SD_WRONG = (0.85, 1.3)
 POWER_LIMITS = (0.8, 1.2)
 """The same for the power in a band of frequencies. Richardson-Lucy run too long leaves half of what the best filter leaves."""
+OUTLINE_PX = 3
+"""Distance at which structure is outlined, so that the outline does not hide it."""
 LARGE_SHARE = 0.02
 """Share of the image with structure left from which more than a few places are wrong."""
 
@@ -115,8 +117,9 @@ def _structure_finding(found: Residuals) -> Finding:
     level: Level = "fail" if share > LARGE_SHARE else "warn"
     what = "lacks light that the data hold" if worst.score > 0 else "has light that the data do not hold"
     at = ", ".join(f"{place:.0f}" for place in worst.zyx_px)
+    places = "1 place" if len(found.blobs) == 1 else f"{len(found.blobs)} places"
     said = (
-        f"In {len(found.blobs)} places, {100 * share:.2g} % of the image (limit {100 * LARGE_SHARE:g} %), the restoration differs from the "
+        f"In {places}, {100 * share:.2g} % of the image (limit {100 * LARGE_SHARE:g} %), the restoration differs from the "
         f"data by more than noise; most at pixel ({at}), where it {what}: look at the outlined places before you interpret them"
     )
     return Finding(level, "structure_left", share, LARGE_SHARE, f"{said}." if level == "warn" else f"{said}, and check the PSF.")
@@ -124,6 +127,8 @@ def _structure_finding(found: Residuals) -> Finding:
 
 def _draw_map(figure: Figure, found: Residuals, spacing_um: Sequence[float]) -> None:
     """The plane with most structure; the middle one where there is none."""
+    from scipy.ndimage import binary_dilation
+
     from zsdeconv.trust.drawing import ACCENT, WARNING, show_plane
 
     z, structure = (image.reshape(-1, *image.shape[-2:]) for image in (found.z, found.structure))
@@ -133,7 +138,8 @@ def _draw_map(figure: Figure, found: Residuals, spacing_um: Sequence[float]) -> 
     shown = show_plane(axes, z[plane], spacing_um[-2:], cmap="RdBu_r", vmin=-4, vmax=4)
     for sign, colour in ((1, WARNING), (-1, ACCENT)):
         if (structure[plane] == sign).any():
-            axes.contour(structure[plane] == sign, [0.5], colors=[colour], linewidths=1.4)
+            around = binary_dilation(structure[plane] == sign, iterations=OUTLINE_PX)
+            axes.contour(around, [0.5], colors=[colour], linewidths=1.4)
     if len(z) > 1:
         axes.set_title(f"plane {plane + 1} of {len(z)}", fontsize=9, loc="left")
     figure.colorbar(shown, ax=axes, shrink=0.8, label="difference / noise")

@@ -10,7 +10,7 @@ every statistic is compared with the same statistic of noise alone (null.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from zsdeconv.errors import ImageError
 from zsdeconv.imaging import Field
+from zsdeconv.nn import blocks
 from zsdeconv.trust.null import null_of, smoothed
 from zsdeconv.trust.rings import Rings
 from zsdeconv.trust.structure import Blob, Search
@@ -37,12 +38,12 @@ SIGNIFICANT = 3.5
 class Residuals:
     """The residual of a restoration in units of the noise, and the same statistics of noise alone.
 
-    `z` is `(y - D H x - level) / sigma` on the grid of `y`; `level` the constant part, in units of the noise (rms). `sd` is 1 within
-    `sd_spread` where nothing but noise is left. `correlation` of neighbouring pixels against `correlation_expected`, which varies by
-    `correlation_spread`. `power` is the radial spectrum of `z` over that of noise at `frequency_per_px`, and `bands` the same in equal
-    bands, the `BANDS`-th of which ends at the Nyquist frequency, 1 within `bands_spread`. `sd_least` and `bands_least` are what the
-    best linear filter would leave. `structure` is -1, 0 or 1 where the restoration has too much light, the right amount, too little;
-    it consists of `blobs`, the most significant first.
+    `z` is `(y - D H x - level) / sigma` on the grid of `y`; all else is of its inner part, without the rim. `level` is the constant part,
+    in units of the noise (rms). `sd` is 1 within `sd_spread` where nothing but noise is left. `correlation` of neighbouring pixels
+    against `correlation_expected`, which varies by `correlation_spread`. `power` is the radial spectrum of `z` over that of noise at
+    `frequency_per_px`, and `bands` the same in equal bands, the `BANDS`-th of which ends at the Nyquist frequency, 1 within
+    `bands_spread`. `sd_least` and `bands_least` are what the best linear filter would leave. `structure` is -1, 0 or 1 where the
+    restoration has too much light, the right amount, too little; it consists of `blobs`, the most significant first.
     """
 
     z: np.ndarray
@@ -78,14 +79,21 @@ class Residuals:
 
 
 def examine_residuals(
-    field: Field, reblurred: Tensor | np.ndarray, *, closed: bool = True, seed: int = 0, rounds: int = ROUNDS
+    field: Field,
+    reblurred: Tensor | np.ndarray,
+    *,
+    rim_px: Sequence[int] = (),
+    closed: bool = True,
+    seed: int = 0,
+    rounds: int = ROUNDS,
 ) -> Residuals:
     """What `reblurred`, the restoration as it would be recorded without noise (`D H x`, in unit and grid of `field.y`), leaves of it.
 
     A camera image is standardised by the variance that Eq. 3 gives to `reblurred` and compared with Poisson and Gaussian noise of
     that very image: if the restoration is right, nobody can tell the two apart. The noise of any other field is drawn by
     `field.noise`. A constant difference is an offset and no structure: it is reported as `level` and taken off. Unless the imaging
-    is `closed`, what is broader than `BROAD_PX` is taken off, too.
+    is `closed`, what is broader than `BROAD_PX` is taken off, too. Nearer than `rim_px` to the border (along each axis, as `rim_of` says)
+    nothing is judged.
 
     Raises `ImageError` when the grids differ or the noise is 0.
 
@@ -108,10 +116,13 @@ def examine_residuals(
     weight = null.sigma**-2
     level = float(((field.y - x) * weight).sum() / weight.sum())
     z = ((field.y - x - level) / null.sigma).cpu().numpy()
-    rings, search = Rings(z.shape[-2:]), Search()
-    noise = [_learn(search, rings, draw, null.sigma, closed) for draw in null.draws(rounds, seed + 1)]
-    structure, blobs = search.structure(z)
-    sd, correlation = _moments(z)
+    rim = tuple(rim_px) or (0,) * z.ndim
+    inner = tuple(slice(r, n - r) for r, n in zip(rim, z.shape, strict=True))
+    judged = z[inner]
+    rings, search = Rings(judged.shape[-2:]), Search()
+    noise = [_learn(search, rings, draw, null.sigma, closed, inner) for draw in null.draws(rounds, seed + 1)]
+    structure, blobs = search.structure(judged)
+    sd, correlation = _moments(judged)
     (expected_sd, expected), (sd_spread, spread) = np.mean([n.moments for n in noise], 0), np.std([n.moments for n in noise], 0, ddof=1)
     return Residuals(
         z=z,
@@ -121,10 +132,23 @@ def examine_residuals(
         correlation=correlation,
         correlation_expected=float(expected),
         correlation_spread=float(spread),
-        structure=structure,
-        blobs=blobs,
-        **_spectra(rings, rings.power(z), rings.power(field.y.cpu().numpy()), noise),
+        structure=np.pad(structure, [(r, r) for r in rim]),
+        blobs=[replace(blob, zyx_px=tuple(map(float.__add__, blob.zyx_px, map(float, rim)))) for blob in blobs],
+        **_spectra(rings, rings.power(judged), rings.power(field.y[inner].cpu().numpy()), noise),
     )
+
+
+def rim_of(shape: Sequence[int], reach_px: Sequence[int], scale: int) -> tuple[int, ...]:
+    """How far from the borders of an image of `shape` a residual says nothing about a restoration, in its pixels.
+
+    Half the reach of the lens (`reach_px` of the forward model, on the grid that is `scale` times finer laterally): nearer to a border the
+    model guesses much of the light, and a reconstruction of raw frames has no frames to go on. An eighth of the image at most.
+
+    >>> rim_of((9, 64, 300), (20, 32, 32), 2)
+    (1, 7, 8)
+    """
+    factors = blocks.lateral(len(shape), scale)
+    return tuple(min(reach // (2 * f), (n - 1) // 8) for n, reach, f in zip(shape, reach_px, factors, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,11 +160,11 @@ class _Noise:
     plain: np.ndarray
 
 
-def _learn(search: Search, rings: Rings, draw: Tensor, sigma: Tensor, closed: bool) -> _Noise:
+def _learn(search: Search, rings: Rings, draw: Tensor, sigma: Tensor, closed: bool, inner: tuple[slice, ...]) -> _Noise:
     """Statistics of one draw, which `search` is shown, too; treated as the residual has been."""
-    pure = (draw if closed else draw - smoothed(draw, BROAD_PX)).cpu().numpy()
+    pure = (draw if closed else draw - smoothed(draw, BROAD_PX))[inner].cpu().numpy()
     search.learn(pure)
-    return _Noise(_moments(pure), rings.power(pure), rings.power((draw * sigma).cpu().numpy()))
+    return _Noise(_moments(pure), rings.power(pure), rings.power((draw * sigma)[inner].cpu().numpy()))
 
 
 def _spectra(rings: Rings, power: np.ndarray, data: np.ndarray, noise: Sequence[_Noise]) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def _draw_correlation(figure: Figure, found: Resolution) -> None:
     axes.set_ylabel("correlation of two halves")
     most = max(curve.frequency_per_um[-1] for curve in (found.raw, found.restored or found.raw))
     _marks(axes, found, float(most))
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
+    axes.legend(frameon=False, fontsize=8, loc="center right")
 
 
 def _draw_ratio(figure: Figure, found: Resolution) -> None:
