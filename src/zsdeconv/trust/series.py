@@ -92,7 +92,8 @@ def examine_series(raw: np.ndarray, restored: np.ndarray, camera: Camera | None 
     regions = [_region(seen, shown, y, x, region_px, camera, planes) for y, x in bright_places(seen.mean(0), region_px)]
     active = [region for region in regions if np.var(region.raw, ddof=1) > ACTIVE * region.noise]
     slope, r, share = _pooled(active)
-    return Series(active, len(regions), slope, r, share, *_flicker(seen, shown, region_px, camera, planes))
+    # Still places are small where everything moves, and brightness is not compared across their borders: half the side will do.
+    return Series(active, len(regions), slope, r, share, *_flicker(seen, shown, max(region_px // 2, 2), camera, planes))
 
 
 def bright_places(image: np.ndarray, side_px: int) -> list[tuple[int, int]]:
