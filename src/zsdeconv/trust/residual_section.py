@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SD_LIMITS = (0.95, 1.08)
 """The residual over what the best linear filter leaves, and over noise. A gain that is 7 % wrong makes 3.5 %."""
 SD_WRONG = (0.85, 1.3)
-POWER_LIMITS = (0.8, 1.2)
+POWER_LIMITS = (0.8, 1.15)
 """The same for the power in a band of frequencies. Richardson-Lucy run too long leaves half of what the best filter leaves."""
 OUTLINE_PX = 3
 """Distance at which structure is outlined, so that the outline does not hide it."""
