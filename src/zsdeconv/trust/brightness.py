@@ -72,13 +72,15 @@ def flux_section(found: Flux) -> Section:
         "Can brightness be measured in the deconvolved image?",
         _findings(found),
         {"slope": found.slope, "offset_frac": found.offset_frac, "deviation_adu": found.deviation_adu},
-        [Picture(caption, lambda figure: _draw(figure, found), (4.2, 3.8))],
+        [Picture(caption, lambda figure: _draw(figure, found), (4.0, 3.7))],
     )
 
 
 def _findings(found: Flux) -> list[Finding]:
     if found.slope is None or found.offset_frac is None:
-        said = "The denoised image is the same everywhere, so brightness has nothing to be compared with; check that this is the right image."
+        said = (
+            "The denoised image is the same everywhere, so brightness has nothing to be compared with; check that this is the right image."
+        )
         return [Finding("warn", "flux_slope", 0.0, SLOPE_LIMIT, said)]
     away, offset = abs(found.slope - 1), found.offset_frac
     level: Level = "fail" if away > SLOPE_WRONG else "warn" if away > SLOPE_LIMIT else "ok"
@@ -91,7 +93,7 @@ def _findings(found: Flux) -> list[Finding]:
     findings = [Finding(level, "flux_slope", found.slope, SLOPE_LIMIT, advice[level])]
     if abs(offset) > OFFSET_LIMIT:
         dark = f"{100 * offset:+.1f} % of the bright ones' brightness (limit ± {100 * OFFSET_LIMIT:.0f} %)"
-        said = f"Dark places of the deconvolved image differ from those of the denoised one by {dark}; subtract a background, or give --background."
+        said = f"Dark places of the deconvolved image differ from those of the denoised one by {dark}; give --background."
         findings.append(Finding("warn", "flux_offset", offset, OFFSET_LIMIT, said))
     return findings
 
@@ -102,9 +104,7 @@ def _draw(figure: Figure, found: Flux) -> None:
     axes, edges = figure.subplots(), found.edges_adu
     shades = LinearSegmentedColormap.from_list("counts", ["#dbe6f2", "#2463a8", "#0c2747"])
     counts = np.ma.masked_less(found.counts, 1)
-    picture = axes.pcolormesh(edges, edges, counts, norm=LogNorm(1, max(counts.max(), 2)), cmap=shades, rasterized=True)
+    axes.pcolormesh(edges, edges, counts, norm=LogNorm(1, max(counts.max(), 2)), cmap=shades, rasterized=True)
     axes.plot(edges[[0, -1]], edges[[0, -1]], color="#c8641e", lw=1.2)
-    axes.set_aspect("equal")
     axes.set_xlabel("denoised (ADU above the offset)")
     axes.set_ylabel("deconvolved, imaged again (ADU)")
-    figure.colorbar(picture, ax=axes, shrink=0.8, label="pixels")

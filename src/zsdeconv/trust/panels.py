@@ -2,66 +2,35 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from zsdeconv.image import Image
 from zsdeconv.trust.text import label
+from zsdeconv.trust.views import Shades, View, binned, range_words, stride
 
 MOST_PX = 360
 """Pixels of a view along either side; a page of five images with three views each then stays below 2 MB."""
 MOST_SIDE_PX = 180
 """Height of an x-z view in pixels."""
+SEARCHED_PX = 1024
+"""Longer side of the image in which the busiest part is searched; larger ones are binned."""
 CLOSER_PX = 96
 """Side of the closer look in pixels of the coarsest grid."""
 TALLEST = 2
 """Height of a view over its width: taller images are cut to their busiest part, for pages are narrow."""
-SHOWN_PERCENTILES = (0.1, 99.9)
-BAR_SHARE = 0.3
-"""Length of a scale bar over the width of the view, at most."""
 WORDS = {
-    "raw": ("Raw", "What the camera recorded, less its offset."),
+    "raw": ("Raw", "What the camera recorded."),
     "reconstructed": ("Reconstructed", "What linear reconstruction makes of the raw frames, with all their noise."),
     "denoised": ("Denoised", "Noise taken away, blur left as it was."),
     "deconvolved": ("Deconvolved", "Noise and blur taken away, on finer pixels."),
     "uncertainty": ("Uncertainty", "How far repeated restorations differ (standard deviation): bright places are less certain."),
 }
 """Title and explanation of the images of a restoration."""
-
-
-@dataclass(frozen=True)
-class View:
-    """A picture, `png` of `height_px` x `width_px` pixels of `um_per_px` (None if not known), each the mean of `reduced` x `reduced`.
-
-    `box_px` (x, y, width, height) is where another view looks closer.
-    """
-
-    png: bytes
-    height_px: int
-    width_px: int
-    um_per_px: float | None
-    reduced: int = 1
-    box_px: tuple[float, float, float, float] | None = None
-
-    @property
-    def src(self) -> str:
-        """The picture as the address of itself, for a page without other files."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
-
-    @property
-    def bar_um(self) -> float | None:
-        """Length of its scale bar; None where the pixel size is not known."""
-        return None if self.um_per_px is None else bar_length_um(self.um_per_px * self.width_px)
-
-    @property
-    def bar_px(self) -> float:
-        """Length of its scale bar in pixels of the view, 0 where there is none."""
-        return 0.0 if self.bar_um is None or self.um_per_px is None else self.bar_um / self.um_per_px
 
 
 @dataclass(frozen=True)
@@ -80,6 +49,11 @@ class Panel:
     closer: View
     side: View | None
 
+    @property
+    def range_words(self) -> tuple[str, str]:
+        """Black and white in ADU."""
+        return range_words(self.low_adu, self.high_adu)
+
 
 @dataclass(frozen=True)
 class Gallery:
@@ -87,6 +61,11 @@ class Gallery:
 
     panels: list[Panel]
     says: str
+
+    @property
+    def reduced(self) -> bool:
+        """Whether any of the whole fields is shown smaller than it is."""
+        return any(panel.whole.reduced > 1 for panel in self.panels)
 
     def pair(self) -> tuple[Panel, Panel] | None:
         """Before and after: the first image, and the deconvolved one."""
@@ -115,39 +94,19 @@ def make_gallery(images: Mapping[str, Image]) -> Gallery:
     return Gallery([_panel(name, frame, places) for name, frame in frames.items()], ", ".join(filter(None, said)))
 
 
-def bar_length_um(width_um: float) -> float:
-    """The longest of 1, 2, 5 times a power of ten that is at most three tenths of the width.
-
-    >>> [bar_length_um(width_um) for width_um in (16.0, 6.7, 1.7)]
-    [2.0, 2.0, 0.5]
-    """
-    most = BAR_SHARE * width_um
-    decade = 10.0 ** math.floor(math.log10(most))
-    return max(step * decade for step in (1, 2, 5) if step * decade <= most * (1 + 1e-9))
-
-
-def length_words(um: float) -> str:
-    """A length in the unit that suits it.
-
-    >>> length_words(2.0), length_words(0.5)
-    ('2 µm', '500 nm')
-    """
-    return f"{um:g} µm" if um >= 1 else f"{1000 * um:g} nm"
-
-
 Box = tuple[float, float, float, float]
 """A part of the field as fractions of it: y, x, height, width."""
 
 
 class _Frame:
-    """One time of an image, without copies: `p z y x`."""
+    """One time of an image, without copies (images can be a good part of the memory): `p z y x`."""
 
     def __init__(self, image: Image) -> None:
         times = image.transposed("TCPZYX")
         time = len(times.data) // 2
-        self.data, self.offset_adu = times.data[time, 0], float(image.offset or 0.0)
+        self.data, self.offset_adu = times.data[time, 0], image.offset
         self.time_words = f"frame {time + 1} of {len(times.data)}" if len(times.data) > 1 else ""
-        self.z_um, self.y_um, self.x_um = (image.spacing_um.get(axis) for axis in "ZYX")
+        self.z_um, self.x_um = (image.spacing_um.get(axis) for axis in "ZX")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -156,16 +115,17 @@ class _Frame:
 
     def best_depth(self) -> float:
         """Where along z the plane with the most contrast lies, as a fraction of the depth."""
-        contrast = [np.std(self.data[:, z, ::2, ::2].mean(0, dtype=np.float64)) for z in range(self.shape[0])]
+        step = stride(self.shape[-2:])
+        contrast = [float(_mean(self.data[:, z, ::step, ::step]).std(dtype=np.float64)) for z in range(self.shape[0])]
         return (int(np.argmax(contrast)) + 0.5) / self.shape[0]
 
     def plane(self, depth: float) -> np.ndarray:
-        """A plane (y x), ADU above the offset where it is known."""
-        return self.data[:, int(depth * self.shape[0])].mean(0, dtype=np.float64) - self.offset_adu
+        """A plane (y x), ADU."""
+        return _mean(self.data[:, int(depth * self.shape[0])])
 
     def section(self, row: float) -> np.ndarray:
-        """A section (z x) at a row given as a fraction of the height."""
-        return self.data[:, :, int(row * self.shape[1])].mean(0, dtype=np.float64) - self.offset_adu
+        """A section (z x) at a row given as a fraction of the height, ADU."""
+        return _mean(self.data[:, :, int(row * self.shape[1])])
 
 
 class _Places:
@@ -180,8 +140,10 @@ class _Places:
         """The busiest part, whole pixels of the coarsest grid."""
         rows, columns = (n // self.ratio for n in self.plane.shape)
         side = max(1, min(CLOSER_PX, max(16, min(rows, columns) // 2), rows, columns))
-        y, x = busiest(self.plane, side * self.ratio)
-        return (y // self.ratio / rows, x // self.ratio / columns, side / rows, side / columns)
+        k = -(-max(rows, columns) // SEARCHED_PX)
+        y, x = busiest(binned(self.plane, k * self.ratio, k * self.ratio), max(1, side // k))
+        y, x = (min(k * at, n - side) for at, n in ((y, rows), (x, columns)))
+        return (y / rows, x / columns, side / rows, side / columns)
 
     @cached_property
     def field(self) -> Box:
@@ -201,7 +163,7 @@ def busiest(plane: np.ndarray, side_px: int) -> tuple[int, int]:
     >>> y <= 20 < y + 8 and x <= 30 < x + 8
     True
     """
-    dy, dx = np.gradient(plane) if min(plane.shape) > 1 else (plane, plane)
+    dy, dx = np.gradient(plane.astype(np.float64)) if min(plane.shape) > 1 else (plane, plane)
     sums = np.pad((dy**2 + dx**2).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     inside = sums[side_px:, side_px:] - sums[:-side_px, side_px:] - sums[side_px:, :-side_px] + sums[:-side_px, :-side_px]
     y, x = np.unravel_index(int(np.argmax(inside)), inside.shape)
@@ -210,26 +172,26 @@ def busiest(plane: np.ndarray, side_px: int) -> tuple[int, int]:
 
 def _panel(name: str, frame: _Frame, places: _Places) -> Panel:
     plane = frame.plane(places.depth)
-    low, high = (float(v) for v in np.percentile(plane, SHOWN_PERCENTILES))
-    low = 0.0 if name == "uncertainty" else low
-    high = high if high > low else low + 1
+    shades = Shades.of(plane, frame.offset_adu or 0.0, from_zero=name == "uncertainty")
     title, says = WORDS.get(name, (label(name), ""))
-    whole = _whole(plane, places, frame.x_um, low, high)
-    closer = _view(_cut(plane, places.window), frame.x_um, low, high)
-    return Panel(name, title, says, low, high, whole, closer, _side(frame, places, low, high))
+    if len(frame.data) > 1:
+        says += f" The mean of {len(frame.data)} frames under stripes."
+    if frame.offset_adu is None:
+        says += " The offset of the camera, which is not known, is still in it."
+    closer = shades.view(_cut(plane, places.window), frame.x_um)
+    return Panel(name, title, says, shades.low, shades.high, _whole(plane, frame, places, shades), closer, _side(frame, places, shades))
 
 
-def _whole(plane: np.ndarray, places: _Places, x_um: float | None, low: float, high: float) -> View:
+def _whole(plane: np.ndarray, frame: _Frame, places: _Places, shades: Shades) -> View:
     rows, columns = plane.shape
     field = _cut(plane, places.field)
     k = -(-max(field.shape) // MOST_PX)
     y, x, height, width = places.window
-    top = places.field[0]
-    box = (x * columns / k, (y - top) * rows / k, width * columns / k, height * rows / k)
-    return _view(field, x_um, low, high, k, box)
+    box = (x * columns / k, (y - places.field[0]) * rows / k, width * columns / k, height * rows / k)
+    return shades.view(field, frame.x_um, k, box)
 
 
-def _side(frame: _Frame, places: _Places, low: float, high: float) -> View | None:
+def _side(frame: _Frame, places: _Places, shades: Shades) -> View | None:
     """The x-z section through the middle of the window, on square pixels: planes lie farther apart than pixels."""
     if frame.shape[0] == 1:
         return None
@@ -239,8 +201,7 @@ def _side(frame: _Frame, places: _Places, low: float, high: float) -> View | Non
     section = binned(section, 1, k)
     rows = max(1, round(len(section) * aspect / k))
     nearest = ((np.arange(rows) + 0.5) / rows * len(section)).astype(int)
-    view = _view(section[nearest], frame.x_um, low, high)
-    return View(view.png, view.height_px, view.width_px, None if frame.x_um is None else k * frame.x_um, k)
+    return replace(shades.view(section[nearest], None if frame.x_um is None else k * frame.x_um), reduced=k)
 
 
 def _cut(plane: np.ndarray, box: Box) -> np.ndarray:
@@ -250,21 +211,6 @@ def _cut(plane: np.ndarray, box: Box) -> np.ndarray:
     return plane[top : top + max(1, round(height * rows)), left : left + max(1, round(width * columns))]
 
 
-def _view(plane: np.ndarray, x_um: float | None, low: float, high: float, k: int = 1, box_px: Box | None = None) -> View:
-    import imagecodecs
-
-    small = binned(plane, k, k)
-    grey = np.rint(255 * np.clip((small - low) / (high - low), 0, 1)).astype(np.uint8)
-    png = bytes(imagecodecs.png_encode(np.ascontiguousarray(grey), level=9))
-    return View(png, *grey.shape, None if x_um is None else k * x_um, k, box_px)
-
-
-def binned(plane: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Means over `rows` x `columns` pixels, without what is left over at the far ends; at least one pixel stays.
-
-    >>> binned(np.arange(10.0).reshape(2, 5), 2, 2).tolist()
-    [[3.0, 5.0]]
-    """
-    rows, columns = (min(k, n) for k, n in zip((rows, columns), plane.shape, strict=True))
-    ny, nx = plane.shape[0] // rows, plane.shape[1] // columns
-    return plane[: ny * rows, : nx * columns].reshape(ny, rows, nx, columns).mean((1, 3))
+def _mean(frames: np.ndarray) -> np.ndarray:
+    """Mean over the first axis; a single frame is taken as it is."""
+    return np.asarray(frames[0] if len(frames) == 1 else frames.mean(0, dtype=np.float32))

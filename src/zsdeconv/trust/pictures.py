@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zsdeconv.trust.section import Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DOTS_PER_INCH = (160, 110, 80, 60)
-"""From sharp on paper and fine screens to what is only just legible."""
+DOTS_PER_INCH = 160.0
+"""Sharp on paper and on fine screens."""
+FEWEST_DOTS = 10.0
 MOST_BYTES = 750_000
 """Of all pictures of a page together."""
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "text.color": "#2b2f36",
     "axes.labelcolor": "#2b2f36",
@@ -73,21 +75,21 @@ def draw(picture: Picture, most_bytes: int = MOST_BYTES) -> Drawn:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    png = b""
+    dots = DOTS_PER_INCH
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=picture.size_in, layout="constrained")
         FigureCanvasAgg(figure)
         picture.draw(figure)
-        for dots in DOTS_PER_INCH:
+        png = _png(figure, dots)
+        while len(png) > most_bytes and dots > FEWEST_DOTS:
+            dots *= min(0.9, 0.95 * math.sqrt(most_bytes / len(png)))  # bytes grow with the square, or less
             png = _png(figure, dots)
-            if len(png) <= most_bytes:
-                break
     width_px, height_px = (round(96 * inches) for inches in picture.size_in)
     return Drawn(picture.caption, png, width_px, height_px)
 
 
-def _png(figure: Figure, dots_per_inch: int) -> bytes:
+def _png(figure: Figure, dots_per_inch: float) -> bytes:
     written = io.BytesIO()
     # Without the name of the program, so that the same figure gives the same bytes.
-    figure.savefig(written, format="png", dpi=dots_per_inch, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    figure.savefig(written, format="png", dpi=dots_per_inch, metadata={"Software": None})
     return written.getvalue()

@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from zsdeconv._version import __version__
-from zsdeconv.findings import LEVELS, Finding, Level, worst
+from zsdeconv.findings import Finding, Level, worst
 from zsdeconv.image import Image
 from zsdeconv.io import atomic_path
-from zsdeconv.trust.panels import length_words, make_gallery
+from zsdeconv.trust.panels import make_gallery
 from zsdeconv.trust.pictures import Drawn, draw_all
 from zsdeconv.trust.section import Section
+from zsdeconv.trust.summary import LONGEST_TITLE, facts, origins, verdict
 from zsdeconv.trust.text import flattened, label, plain, shown
+from zsdeconv.trust.views import length_words
 
 LEVEL_WORDS: dict[Level, str] = {"ok": "Good", "warn": "Look here", "fail": "Problem"}
 MOST_ROWS = 300
 """Rows of a table at most."""
-LONGEST_TITLE = 160
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ def render(report: Report) -> str:
     (True, False)
     """
     style, script = _page_file("report.css"), _page_file("report.js")
-    levels = [section.level for section in report.sections]
+    rest = {name: value for name, value in report.summary.items() if name != "sources"}
     return (
         _environment()
         .get_template("report.html")
@@ -61,11 +62,16 @@ def render(report: Report) -> str:
             policy=_policy(style, script),
             style=style,
             script=script,
-            level=worst_level(levels),
+            level=worst(finding for section in report.sections for finding in section.findings),
             verdict=verdict(report.sections),
             checks=list(_checks(report.sections)),
             gallery=make_gallery(report.images),
-            summary=[(" · ".join(map(label, path.split("."))), shown(value)) for path, value in _leaves(report.summary)],
+            facts=facts(report.summary),
+            origins=origins(report.summary),
+            summary=[
+                (" · ".join(map(label, path.split("."))), shown(value))
+                for path, value in _leaves({k: v for k, v in report.summary.items() if k != "sources"})
+            ],
             settings=[(path, shown(value)) for path, value in _leaves(report.settings)],
         )
     )
@@ -83,35 +89,6 @@ def write_report(path: str | os.PathLike[str], report: Report, overwrite: bool =
     with atomic_path(path, overwrite) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return Path(path)
-
-
-def verdict(sections: Sequence[Section]) -> str:
-    """One sentence that says how many checks found what.
-
-    >>> bad = Section("psf", "PSF", "Is it right?", [Finding("fail", "width", 2.0, 1.1, "too wide")])
-    >>> verdict([bad, Section("flux", "Brightness", "Is it kept?")])
-    '1 of 2 checks found a problem: PSF.'
-    """
-    count = len(sections)
-    if not count:
-        return "Nothing was checked."
-    named = {level: [section.title for section in sections if section.level == level] for level in LEVELS}
-    parts = []
-    if named["fail"]:
-        parts.append(f"{len(named['fail'])} of {count} checks found a problem: {_listed(named['fail'])}.")
-    if named["warn"]:
-        some = f"{len(named['warn'])} more" if parts else f"{len(named['warn'])} of {count} checks"
-        parts.append(f"{some} need{'s' if len(named['warn']) == 1 else ''} a look: {_listed(named['warn'])}.")
-    return " ".join(parts) or (f"All {count} checks are good." if count > 1 else "The one check made is good.")
-
-
-def worst_level(levels: Sequence[Level]) -> Level:
-    """The worst of some levels, "ok" when there are none.
-
-    >>> worst_level(["ok", "fail", "warn"])
-    'fail'
-    """
-    return max(levels, key=LEVELS.index, default="ok")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +112,6 @@ def _checks(sections: Sequence[Section]) -> Iterator[_Check]:
 
 def _leaves(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return list(flattened(values))[:MOST_ROWS]
-
-
-def _listed(titles: Sequence[str]) -> str:
-    titles = [plain(title, LONGEST_TITLE) for title in titles]
-    return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
 
 
 def _policy(style: str, script: str) -> str:
@@ -172,5 +144,5 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"words": LEVEL_WORDS, "length": length_words, "shown": shown}
+    environment.globals |= {"words": LEVEL_WORDS, "length": length_words}
     return environment

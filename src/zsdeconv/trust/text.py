@@ -77,10 +77,10 @@ def shown(value: Any) -> str:
 
 
 def plain(text: Any, longest: int = LONGEST) -> str:
-    """A text on one line of at most `longest` characters that can be printed; what could hide or turn other text becomes "\\ufffd".
+    """A text on one line of at most `longest` characters that can be printed; what could hide or turn other text becomes "�".
 
-    >>> plain("a\\nb\\u202egnp.tif")
-    'a b\\ufffdgnp.tif'
+    >>> plain(f"a{chr(10)}b{chr(0x202E)}gnp.tif")
+    'a b�gnp.tif'
     """
     text = str(text)
     cut = text[:longest] + " …" if len(text) > longest else text

@@ -19,12 +19,14 @@ FALLING_LIMIT = 0.15
 """Share of all that was learned that came in the last quarter of a phase, from which more steps are worth their time."""
 FEWEST_VALIDATIONS = 8
 """Validations of a phase without which no trend can be told from chance."""
+STEEP = 8
+"""Fall of the validation loss, as a factor, from which it is drawn on a logarithmic scale."""
 NAMES = {"denoise": "learning to denoise", "reimage": "learning to deconvolve", "two-stage": "learning to denoise and to deconvolve"}
 
 
 @dataclass(frozen=True, eq=False)
 class Phase:
-    """One phase of a training: `validation` (loss of held-out batches) and `loss` (of the batch before it) at each of `step`.
+    """One phase of a training: `validation`, the loss of held-out batches, at each of `step`.
 
     `chosen` is the number of the validation whose weights were kept, `late_share` the share of the fall of the validation loss
     that came in the last quarter (None where it did not fall, or with too few validations to tell).
@@ -33,7 +35,6 @@ class Phase:
     name: str
     step: np.ndarray
     validation: np.ndarray
-    loss: np.ndarray
     chosen: int
 
     @property
@@ -59,7 +60,7 @@ class Phase:
 def phases_of(history: Sequence[Mapping[str, Any]]) -> list[Phase]:
     """The phases in a model's history of validations, in their order.
 
-    >>> event = {"phase": "denoise", "loss": 1.0, "validation": 0.5, "best": True}
+    >>> event = {"phase": "denoise", "validation": 0.5, "best": True}
     >>> [phase.chosen_step for phase in phases_of([event | {"step": 50}, event | {"step": 100, "best": False}])]
     [50]
     """
@@ -78,11 +79,11 @@ def training_section(history: Sequence[Mapping[str, Any]]) -> Section:
     for phase in phases:
         key = phase.name.replace("-", "_")
         numbers |= {f"{key}_steps": int(phase.step[-1]), f"{key}_chosen_step": phase.chosen_step}
-        numbers |= {f"{key}_best_validation_loss": float(phase.validation[phase.chosen]), f"{key}_late_share": phase.late_share}
+        numbers |= {f"{key}_validation_loss": float(phase.validation[phase.chosen]), f"{key}_late_share": phase.late_share}
     if history and "elapsed_s" in history[-1]:
         numbers["time_s"] = sum(_last(history, phase.name, "elapsed_s") for phase in phases)
     caption = (
-        "Error on held-out data during the training (blue) and of single batches (grey). The weights of the marked step were kept."
+        "Error on held-out data during the training. The weights of the marked step were kept."
         " The error cannot reach zero: the targets are noisy, too."
     )
     return Section(
@@ -96,9 +97,9 @@ def training_section(history: Sequence[Mapping[str, Any]]) -> Section:
 
 
 def _phase(name: str, events: Sequence[Mapping[str, Any]]) -> Phase:
-    step, validation, loss = (np.array([event[key] for event in events], float) for key in ("step", "validation", "loss"))
+    step, validation = (np.array([event[key] for event in events], float) for key in ("step", "validation"))
     chosen = max((n for n, event in enumerate(events) if event["best"]), default=0)
-    return Phase(name, step, validation, loss, chosen)
+    return Phase(name, step, validation, chosen)
 
 
 def _last(history: Sequence[Mapping[str, Any]], phase: str, key: str) -> float:
@@ -112,11 +113,15 @@ def _finding(phase: Phase) -> Finding:
         said = f"{aim}: no validation in {steps} steps was better than the first one; give another --seed, or a lower learning rate."
         return Finding("warn", name, 0.0, 0.0, said)
     if late is None:
-        said = f"{aim}: {len(phase.step)} validations in {steps} steps, too few to tell whether more would help ({FEWEST_VALIDATIONS} needed)."
+        said = (
+            f"{aim}: {len(phase.step)} validations in {steps} steps, too few to tell whether more would help ({FEWEST_VALIDATIONS} needed)."
+        )
         return Finding("warn", name, len(phase.step), FEWEST_VALIDATIONS, f"{said} Give more --steps or --minutes.")
     share = f"the last quarter of {steps} steps brought {100 * late:.0f} % of all that was learned (limit {100 * FALLING_LIMIT:.0f} %)"
     if late > FALLING_LIMIT:
-        return Finding("warn", name, late, FALLING_LIMIT, f"{aim}: still improving at the end, {share}; more --steps or --minutes may help.")
+        return Finding(
+            "warn", name, late, FALLING_LIMIT, f"{aim}: still improving at the end, {share}; more --steps or --minutes may help."
+        )
     return Finding("ok", name, late, FALLING_LIMIT, f"{aim}: it levelled off, {share}.")
 
 
@@ -129,16 +134,15 @@ def _draw(figure: Figure, phases: Sequence[Phase]) -> None:
     panels = figure.subplots(1, len(phases), squeeze=False)[0]
     for axes, phase in zip(panels, phases, strict=True):
         _draw_phase(axes, phase)
-    panels[0].set_ylabel("error (log scale)")
+    panels[0].set_ylabel("error")
 
 
 def _draw_phase(axes: Axes, phase: Phase) -> None:
-    axes.plot(phase.step, phase.loss, ".", color="#b4b4b4", ms=3, label="single batch")
-    axes.plot(phase.step, phase.validation, color="#2463a8", lw=1.6, label="held-out data")
+    axes.plot(phase.step, phase.validation, color="#2463a8", lw=1.6)
     kept = (phase.chosen_step, phase.validation[phase.chosen])
     axes.plot(*kept, "o", ms=8, mfc="none", mec="#c8641e", mew=1.8, label=f"kept: step {phase.chosen_step}")
-    if min(phase.loss.min(), phase.validation.min()) > 0:
+    if 0 < STEEP * phase.validation.min() < phase.validation.max():
         axes.set_yscale("log")
     axes.set_title(_aim(phase))
     axes.set_xlabel("step")
-    axes.legend(frameon=False)
+    axes.legend(loc="upper right")
