@@ -146,6 +146,12 @@ class _Places:
         return (y / rows, x / columns, side / rows, side / columns)
 
     @cached_property
+    def row(self) -> float:
+        """The row of the window in which intensities vary most."""
+        inside = _cut(self.plane, self.window)
+        return self.window[0] + (int(np.argmax(inside.std(1, dtype=np.float64))) + 0.5) / self.plane.shape[0]
+
+    @cached_property
     def field(self) -> Box:
         """All of it, or of a tall image the part around the window."""
         rows, columns = self.plane.shape
@@ -166,7 +172,8 @@ def busiest(plane: np.ndarray, side_px: int) -> tuple[int, int]:
     dy, dx = np.gradient(plane.astype(np.float64)) if min(plane.shape) > 1 else (plane, plane)
     sums = np.pad((dy**2 + dx**2).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     inside = sums[side_px:, side_px:] - sums[:-side_px, side_px:] - sums[side_px:, :-side_px] + sums[:-side_px, :-side_px]
-    y, x = np.unravel_index(int(np.argmax(inside)), inside.shape)
+    best = np.argwhere(inside >= (1 - 1e-9) * inside.max())  # of equal ones the one in their midst, for things to lie inside, not at a rim
+    y, x = best[len(best) // 2]
     return int(y), int(x)
 
 
@@ -192,10 +199,10 @@ def _whole(plane: np.ndarray, frame: _Frame, places: _Places, shades: Shades) ->
 
 
 def _side(frame: _Frame, places: _Places, shades: Shades) -> View | None:
-    """The x-z section through the middle of the window, on square pixels: planes lie farther apart than pixels."""
+    """The x-z section through the window, on square pixels: planes lie farther apart than pixels."""
     if frame.shape[0] == 1:
         return None
-    section = frame.section(places.window[0] + places.window[2] / 2)
+    section = frame.section(places.row)
     aspect = 1.0 if frame.z_um is None or frame.x_um is None else frame.z_um / frame.x_um
     k = max(1, math.ceil(section.shape[1] / MOST_PX), math.ceil(len(section) * aspect / MOST_SIDE_PX))
     section = binned(section, 1, k)

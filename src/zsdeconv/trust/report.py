@@ -68,10 +68,7 @@ def render(report: Report) -> str:
             gallery=make_gallery(report.images),
             facts=facts(report.summary),
             origins=origins(report.summary),
-            summary=[
-                (" · ".join(map(label, path.split("."))), shown(value))
-                for path, value in _leaves({k: v for k, v in report.summary.items() if k != "sources"})
-            ],
+            summary=[(" · ".join(map(label, path.split("."))), shown(value)) for path, value in _leaves(rest)],
             settings=[(path, shown(value)) for path, value in _leaves(report.settings)],
         )
     )
