@@ -1,0 +1,114 @@
+"""Words and numbers for people: names of values, values, and texts from files that nobody has checked."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+LONGEST = 600
+"""Characters of a text that are shown at most: a report is read by people, and metadata can be megabytes."""
+MOST_ITEMS = 8
+"""Items of a list that are shown at most."""
+
+UNITS = {
+    "nm": "nm",
+    "um": "µm",
+    "um2": "µm²",
+    "um3": "µm³",
+    "px": "pixels",
+    "adu": "ADU",
+    "adu_per_e": "ADU per electron",
+    "per_um": "1/µm",
+    "per_px": "1/pixel",
+    "db": "dB",
+    "deg": "degrees",
+    "rad": "radians",
+    "percent": "%",
+    "frac": "as a fraction",
+    "s": "s",
+    "gb": "GB",
+    "mb": "MB",
+}
+_AXES = {"yx": "y, x", "xy": "x, y", "zyx": "z, y, x"}
+_ABBREVIATIONS = {"frc", "fsc", "psf", "otf", "psnr", "ssim", "snr", "na", "fwhm", "sd", "rms", "sim", "adu", "ri"}
+_HIDING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
+"""Characters that turn the direction of writing, with which a name can look like another one."""
+
+
+def label(name: str) -> str:
+    """A name with units, as people write it.
+
+    >>> label("frc_nm"), label("yx_spacing_um"), label("slope")
+    ('FRC, nm', 'Spacing (y, x), µm', 'Slope')
+    """
+    words = [word for word in name.split("_") if word]
+    unit = ""
+    for count in (3, 2, 1):
+        if len(words) > count and (found := UNITS.get("_".join(words[-count:]))):
+            words, unit = words[:-count], f", {found}"
+            break
+    axes = ""
+    if len(words) > 1 and words[0] in _AXES:
+        axes, words = f" ({_AXES[words[0]]})", words[1:]
+    text = " ".join(word.upper() if word in _ABBREVIATIONS else word for word in words)
+    return text[:1].upper() + text[1:] + axes + unit
+
+
+def shown(value: Any) -> str:
+    """A value as people write it: four digits, "not known" for None, lists and texts no longer than can be read.
+
+    >>> shown(0.123456), shown(None), shown([1.0, 2.5]), shown(True), shown(float("nan"))
+    ('0.1235', 'not known', '1, 2.5', 'yes', 'not a number')
+    """
+    if value is None:
+        return "not known"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{plain(key)} {shown(item)}" for key, item in list(value.items())[:MOST_ITEMS]) or "none"
+    if isinstance(value, list | tuple):
+        more = f" and {len(value) - MOST_ITEMS} more" if len(value) > MOST_ITEMS else ""
+        return ", ".join(shown(item) for item in value[:MOST_ITEMS]) + more or "none"
+    return plain(value)
+
+
+def plain(text: Any, longest: int = LONGEST) -> str:
+    """A text on one line of at most `longest` characters that can be printed; what could hide or turn other text becomes "�".
+
+    >>> plain(f"a{chr(10)}b{chr(0x202E)}gnp.tif")
+    'a b�gnp.tif'
+    """
+    text = str(text)
+    cut = text[:longest] + " …" if len(text) > longest else text
+    return "".join(map(_printable, cut))
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings, with their paths.
+
+    >>> list(flattened({"input": {"axes": None}, "seed": 0}))
+    [('input.axes', None), ('seed', 0)]
+    """
+    for key, value in values.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from flattened(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "not a number"
+    return f"{value:.4g}" if math.isfinite(value) else "infinite"
+
+
+def _printable(character: str) -> str:
+    if character in "\t\n\r\v\f\x85\u2028\u2029":
+        return " "
+    forbidden = ord(character) in _HIDING or unicodedata.category(character) in {"Cc", "Cs"}
+    return "\ufffd" if forbidden else character
