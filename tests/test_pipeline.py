@@ -23,6 +23,7 @@ def tiny(steps: int = 60, scale: int = 2, **changes: Any) -> Config:
         "network": {"channels": (4, 8)},
         "training": {"patch_px": 24, "batch": 4, "steps": steps, "validate_every": 15, "learning_rate": 5e-3},
         "prediction": {"passes": 2},
+        "report": False,
         "input": {"background": SCENE.offset},
         "device": "cpu",
         "scale": scale,

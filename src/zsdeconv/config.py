@@ -196,6 +196,7 @@ class Config(_Section):
     scale: Literal[1, 2] = 2
     device: str = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    report: bool = True
     input: InputSection = InputSection()
     optics: OpticsSection = OpticsSection()
     sim: SimSection = SimSection()
@@ -300,7 +301,7 @@ _SECTION_OF_OPTION = {
     "training": ("steps", "minutes", "ensemble"),
     "prediction": ("tile", "overlap", "batch", "passes", "stripes", "stripe_width_um", "stripe_length_um"),
 }
-SETTINGS = {name: name for name in ("modality", "preset", "scale", "device", "seed")} | {
+SETTINGS = {name: name for name in ("modality", "preset", "scale", "device", "seed", "report")} | {
     name: f"{section}.{name}" for section, names in _SECTION_OF_OPTION.items() for name in names
 }
 SETTINGS |= {"pairs": "pairs.kind", "sim_parameters": "sim.parameters"}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ from zsdeconv.sim.stored import from_parts, to_parts
 from zsdeconv.stripes import Stripes
 from zsdeconv.trust.uncertainty import light_elsewhere, standard_error
 
+if TYPE_CHECKING:
+    from zsdeconv.trust.report import Report
+
 SPACING_TOLERANCE = 0.02
 """Relative difference of pixel sizes up to which an image fits a model: more would change the PSF visibly."""
 
@@ -45,14 +48,28 @@ class Restored:
 
     `denoised` lies on the raw grid, `deconvolved` and `uncertainty` (its standard error: 68 % of the pixels are off by less, see
     `zsdeconv.trust.uncertainty`; None with less than two passes) on the fine grid. Of structured illumination all lie on the fine
-    grid, and `reconstructed` is what the network was given, with all its noise (None otherwise). `model` restores the next image.
+    grid, and `reconstructed` is what the network was given, with all its noise (None otherwise). `raw` is the image as it was recorded,
+    and `model` restores the next one.
     """
 
     denoised: Image
     deconvolved: Image
     uncertainty: Image | None
     model: Model
+    raw: Image
     reconstructed: Image | None = None
+
+    def report(self, title: str = "image") -> Report:
+        """What was done and how far to trust it: `.sections` with findings and numbers, `.save(path)` for the page.
+
+        It takes about a minute: the image is restored several times more, as it is, in halves, and with test objects in it.
+        """
+        from zsdeconv.trust.assess import assess
+        from zsdeconv.trust.report import Report
+
+        raw, model = replace(self.raw, offset=self.model.camera.offset), self.model
+        sections = assess(model, self.raw, self)
+        return Report(title, sections, {"raw": raw, **self.images()}, model.config.model_dump(mode="json"), dict(model.provenance))
 
     def images(self) -> dict[str, Image]:
         """The images by name, as the command line writes them."""
@@ -178,6 +195,7 @@ class Model:
             deconvolved=assembled("deconvolved", fine),
             uncertainty=assembled("uncertainty", fine) if "uncertainty" in gathered else None,
             model=self,
+            raw=image,
             reconstructed=assembled("reconstructed", fine) if "reconstructed" in gathered else None,
         )
 

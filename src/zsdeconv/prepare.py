@@ -260,15 +260,20 @@ def _missing(image: Image, config: Config) -> str:
     return f"{missing} not given, no PSF either: one of the two is needed; give {' and '.join(absent)}, or --psf"
 
 
-def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:
-    """The camera, measured on planes of one size spread over the data; its messages become warnings."""
+def calibration_of(frames: Sequence[np.ndarray], offset: float | None = None) -> Calibration:
+    """The camera, measured on planes of one size that are spread over the `frames` (`... y x`, ADU); a given offset is kept."""
     planes = [plane for frame in frames for plane in frame.reshape(-1, *frame.shape[-2:])]
     shapes = [plane.shape for plane in planes]
     common = max(set(shapes), key=shapes.count)
     alike = [plane for plane in planes if plane.shape == common]
     chosen = alike[:: -(-len(alike) // max(1, CALIBRATION_PX // alike[0].size))]
+    return calibrate(np.stack(chosen), offset=offset)
+
+
+def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:
+    """The camera; the messages of its calibration become warnings."""
     background = config.input.background
-    found = calibrate(np.stack(chosen), offset=None if background == "auto" else float(background))
+    found = calibration_of(frames, None if background == "auto" else float(background))
     for message in found.messages:
         warnings.warn(message, DataWarning, stacklevel=2)
     return found

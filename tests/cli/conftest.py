@@ -78,6 +78,7 @@ def tiny(tmp_path_factory):
         "network": {"channels": [4, 4]},
         "training": {"steps": 4, "patch_px": 48, "batch": 1, "validate_every": 2},
         "prediction": {"passes": 2},
+        "report": False,
     }
     path = tmp_path_factory.mktemp("settings") / "tiny.yaml"
     path.write_text(yaml.safe_dump(settings))

@@ -163,6 +163,7 @@ def small_settings(modality: str, offset: float, training: dict[str, Any]) -> di
         "network": {"channels": (4, 8)},
         "training": {"validate_every": 15, "learning_rate": 5e-3, **training},
         "prediction": {"passes": 2},
+        "report": False,
         "input": {"background": offset},
         "device": "cpu",
     }

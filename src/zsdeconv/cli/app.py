@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from zsdeconv.cli import info, measure, optics, restore, sim, simulate
+from zsdeconv.cli import evaluate, info, measure, optics, restore, sim, simulate
 from zsdeconv.cli.outcome import exit_code_of
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ app.command(name="calibrate")(measure.calibrate)
 app.add_typer(optics.psf, name="psf")
 app.add_typer(sim.sim, name="sim")
 app.add_typer(simulate.simulate, name="simulate")
-app.command(name="evaluate")(measure.evaluate)
+app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="info")(info.info)
 
 

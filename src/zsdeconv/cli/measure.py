@@ -1,4 +1,4 @@
-"""`calibrate`, `evaluate` and `info`: questions about files that change nothing."""
+"""`calibrate`: what the camera is like."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from zsdeconv.errors import ConfigError, DataWarning, ImageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from zsdeconv.image import Image
     from zsdeconv.noise import Calibration
-    from zsdeconv.physics.psf import Psf
 
 PLOT_FORMATS = (".png", ".pdf", ".svg")
 
@@ -51,39 +49,6 @@ def calibrate(
     else:
         show_rows(_calibration_rows(calibration))
         _warn(calibration.messages)
-
-
-def evaluate(
-    prediction: Annotated[Path, typer.Argument(metavar="PRED", help="restored image", show_default=False)],
-    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="what it should be", show_default=False)],
-    psf: Annotated[Path | None, typer.Option(metavar="FILE", help="measure the flux through this PSF (of a deconvolved image)")] = None,
-    psf_pixel_um: options.PsfPixelUm = None,
-    psf_z_um: options.PsfZUm = None,
-    resolution_um: Annotated[
-        float | None, typer.Option(help="also compare with the truth blurred to this width, micrometres: soft_psnr, soft_ssim")
-    ] = None,
-    pixel_um: Annotated[float | None, typer.Option(help="pixel size of TRUTH, micrometres [default: from the files]")] = None,
-    axes: options.Axes = None,
-    json: options.Json = False,
-) -> None:
-    """Score an image against its truth: psnr and ssim after an affine fit, resolution by FRC, photometry without any fit."""
-    from zsdeconv.io import read
-    from zsdeconv.metrics import evaluate as scores_of
-
-    first, second = read(prediction, axes=axes), read(truth, axes=axes, pixel_um=pixel_um)
-    kernel = None if psf is None else _psf_for(psf, first, psf_pixel_um, psf_z_um)
-    scores = scores_of(first, second, psf=kernel, resolution_um=resolution_um)
-    if json:
-        show_json({"prediction": str(prediction), "truth": str(truth)} | scores)
-    else:
-        show_rows((name, f"{value:.4f}" if isinstance(value, float) else _words(value)) for name, value in scores.items())
-
-
-def _psf_for(path: Path, image: Image, pixel_um: float | None, z_um: float | None) -> Psf:
-    """The PSF in a file: that of a stack for a stack."""
-    from zsdeconv.physics.psf import read_psf
-
-    return read_psf(path, pixel_um=pixel_um, z_um=z_um, rank=3 if image.sizes.get("Z", 1) > 1 else 2)
 
 
 def _frames(paths: list[Path], axes: str | None) -> np.ndarray:
@@ -143,7 +108,3 @@ def _warn(messages: tuple[str, ...]) -> None:
 
     for message in messages:
         warnings.warn(message, DataWarning, stacklevel=3)
-
-
-def _words(value: Any) -> str:
-    return {None: "unknown", True: "yes", False: "no"}.get(value, str(value)) if not isinstance(value, str) else value

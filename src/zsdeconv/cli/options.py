@@ -106,6 +106,9 @@ StripesAlong = Annotated[
 StripeWidthUm = Annotated[float | None, typer.Option("--stripe-width-um", help="widest stripe, micrometres [default: 1]")]
 StripeLengthUm = Annotated[float | None, typer.Option("--stripe-length-um", help="shortest stripe, micrometres [default: 10]")]
 
+ReportWanted = Annotated[
+    bool | None, typer.Option("--report/--no-report", help="say how far to trust the result; takes about a minute [default: --report]")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="check everything and show the settings, train nothing")]
 Resume = Annotated[bool, typer.Option("--resume", help="continue an interrupted training")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace existing results")]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zsdeconv.model import Model, Restored
     from zsdeconv.prepare import Prepared
     from zsdeconv.sim.patterns import Layout
+    from zsdeconv.trust.report import Report
 
 OutputFolder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder for the results, made if missing")]
 OutputModel = Annotated[Path, typer.Option("-o", "--output", metavar="MODEL", help="model file to write (.zsd)")]
@@ -77,6 +78,7 @@ def run(
     stripe_length_um: options.StripeLengthUm = None,
     device: options.Device = None,
     seed: options.Seed = None,
+    report: options.ReportWanted = None,
     dry_run: options.DryRun = False,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
@@ -93,7 +95,7 @@ def run(
     used = settings
     for path, each in results.items():
         started = time.monotonic()
-        image = _read(path, settings)
+        image = read_input(path, settings)
         _refuse_too_large(path, image, settings.scale, settings.prediction.passes)
         prepared = _prepared([image], path.name, settings, quiet or json)
         facts: dict[str, Any] = {"input": str(path), "summary": prepared.summary()}
@@ -101,8 +103,9 @@ def run(
             model = _trained(prepared, each.checkpoint, resume, path.name, quiet)
             restored = _predicted(model, image, path.name, quiet, {})
             _tell_of_stripes(restored, quiet or json)
-            written = write_run(each, restored, _provenance(model, path), overwrite=overwrite)
-            facts |= _done(written, model, started, quiet or json)
+            report = _reported(restored, path.name, quiet or json) if prepared.config.report else None
+            written = write_run(each, restored, report, _provenance(model, path), overwrite=overwrite)
+            facts |= _done(written, model, started, quiet or json) | ({} if report is None else {"trust": report.to_dict()})
         told.append(facts)
         used = prepared.config
     _close(told, used, dry_run, json, quiet)
@@ -158,7 +161,7 @@ def train(
     settings = options.configuration(options.settings_among(locals()), config)
     refuse_existing([output], overwrite)
     started = time.monotonic()
-    images = [_read(path, settings) for path in inputs]
+    images = [read_input(path, settings) for path in inputs]
     prepared = _prepared(images, ", ".join(path.name for path in inputs), settings, quiet or json)
     facts: dict[str, Any] = {"inputs": [str(path) for path in inputs], "summary": prepared.summary()}
     if not dry_run:
@@ -196,7 +199,9 @@ def predict(
     loaded = load(model)
     told = []
     for path, each in targets.items():
-        image = _read(path, loaded.config, axes, pixel_um, None if loaded.reconstruct is None else loaded.reconstruct.parameters.layout)
+        image = read_input(
+            path, loaded.config, axes, pixel_um, None if loaded.reconstruct is None else loaded.reconstruct.parameters.layout
+        )
         _refuse_too_large(path, image, loaded.config.scale, loaded.config.prediction.passes if passes is None else passes)
         restored = _predicted(loaded, image, path.name, quiet, asked)
         written = write_images(each, restored, _provenance(loaded, path) | {"model": model.name}, overwrite=overwrite)
@@ -225,7 +230,7 @@ def _unfinished(results: dict[Path, Results], silent: bool) -> dict[Path, Result
     return {path: each for path, each in results.items() if not each.complete()}
 
 
-def _read(path: Path, settings: Config, axes: str | None = None, pixel_um: float | None = None, layout: Layout | None = None) -> Image:
+def read_input(path: Path, settings: Config, axes: str | None = None, pixel_um: float | None = None, layout: Layout | None = None) -> Image:
     """The image of a file, with what the settings say of it, unless `axes` or `pixel_um` say otherwise; raw frames in their `layout`."""
     from zsdeconv.io import read
     from zsdeconv.modality import MODALITIES
@@ -240,6 +245,12 @@ def _read(path: Path, settings: Config, axes: str | None = None, pixel_um: float
 
     image = read_frames(path, layout or layout_of(settings.sim, row.beams), **stated, z_um=known.z_um)
     return image if image.sizes["T"] > 1 else image.transposed(image.axes.removeprefix("T"))
+
+
+def read_again(path: Path, model: Model, axes: str | None, pixel_um: float | None) -> Image:
+    """The image of a file for a model that is trained already."""
+    layout = None if model.reconstruct is None else model.reconstruct.parameters.layout
+    return read_input(path, model.config, axes, pixel_um, layout)
 
 
 def _refuse_too_large(path: Path, image: Image, scale: int, passes: int) -> None:
@@ -279,6 +290,17 @@ def _trained(prepared: Prepared, checkpoint: Path, resume: bool, name: str, quie
 def _predicted(model: Model, image: Image, name: str, quiet: bool, asked: Mapping[str, Any]) -> Any:
     with progress(f"restoring {name}", quiet=quiet) as report:
         return model.predict(image, **asked, progress=lambda done: report(done, ""))
+
+
+def _reported(restored: Restored, name: str, silent: bool) -> Report:
+    """The report, and what in it needs attention shown to the user."""
+    report = restored.report(name)
+    if not silent:
+        found = [finding for section in report.sections for finding in section.findings]
+        doubtful = [finding for finding in found if finding.level != "ok"]
+        show_rows([("trust", f"{len(found) - len(doubtful)} of {len(found)} findings are good; all are in the report")])
+        show_rows((finding.level, finding.message) for finding in doubtful)
+    return report
 
 
 def _tell_of_stripes(restored: Restored, silent: bool) -> None:

@@ -13,6 +13,7 @@ from zsdeconv.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from zsdeconv.model import Model, Restored
+    from zsdeconv.trust.report import Report
 
 KINDS = ("reconstructed", "denoised", "deconvolved", "uncertainty")
 SOMETIMES = ("reconstructed", "uncertainty")
@@ -44,6 +45,10 @@ class Results:
         return self.folder / f"{self.stem}_log.jsonl"
 
     @property
+    def report(self) -> Path:
+        return self.folder / f"{self.stem}_report.html"
+
+    @property
     def checkpoint(self) -> Path:
         """What an interrupted training continues from; gone when it is complete."""
         return checkpoint_of(self.model)
@@ -54,11 +59,11 @@ class Results:
 
     def all(self) -> list[Path]:
         """The files of a run."""
-        return [*self.images(), self.model, self.config, self.log]
+        return [*self.images(), self.model, self.config, self.log, self.report]
 
     def complete(self) -> bool:
         """Whether a run has written all that every run writes."""
-        return all(path.exists() for path in self.all() if path not in [self.image(kind) for kind in SOMETIMES])
+        return all(path.exists() for path in self.all() if path not in [self.report, *map(self.image, SOMETIMES)])
 
 
 def checkpoint_of(model: Path) -> Path:
@@ -89,8 +94,8 @@ def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
             raise OutputError(f"{ancestor}: is a file, a folder is needed; choose another output with -o")
 
 
-def write_run(results: Results, restored: Restored, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
-    """Write images, model, configuration and log; all appear under their names, or, when something fails, none does."""
+def write_run(results: Results, restored: Restored, report: Report | None, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
+    """Write images, model, configuration, log and a report; all appear under their names, or, when something fails, none does."""
     from zsdeconv.config import to_yaml
 
     model = restored.model
@@ -100,7 +105,9 @@ def write_run(results: Results, restored: Restored, provenance: dict[str, Any], 
         model.save(_staged(stack, results.model, overwrite), overwrite=True)
         _staged(stack, results.config, overwrite).write_text(to_yaml(model.config), encoding="utf-8")
         _staged(stack, results.log, overwrite).write_text(_log(model), encoding="utf-8")
-    return [*targets.values(), results.model, results.config, results.log]
+        if report is not None:
+            report.save(_staged(stack, results.report, overwrite), overwrite=True)
+    return [*targets.values(), results.model, results.config, results.log, *([] if report is None else [results.report])]
 
 
 def write_images(targets: dict[str, Path], restored: Restored, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:

@@ -43,6 +43,18 @@ class Report:
     version: str = __version__
     restored_at: str = ""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers and findings of all sections by their keys, ready for JSON.
+
+        >>> Report("cell.tif", [Section("flux", "Brightness", "Is it kept?", numbers={"slope": 1.0})]).to_dict()["flux"]["slope"]
+        1.0
+        """
+        return {section.key: section.to_dict() for section in self.sections}
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Write the page, as `write_report`."""
+        return write_report(path, self, overwrite)
+
 
 def render(report: Report) -> str:
     """The page as HTML, under 3 MB whatever the size of the images.

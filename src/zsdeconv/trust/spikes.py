@@ -18,13 +18,15 @@ from torch import Tensor
 
 from zsdeconv.findings import Finding
 from zsdeconv.imaging import Field
-from zsdeconv.model import Model
 from zsdeconv.nn import blocks
 from zsdeconv.physics.psf import fwhms_um
 from zsdeconv.trust.section import Picture, Section
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from zsdeconv.model import Model
+    from zsdeconv.predict import FramePrediction
 
 PLACES = 5
 APART = 1.4
@@ -33,7 +35,6 @@ TOP = 0.99
 """The pair is in the image as bright as this share of its pixels are at most."""
 AROUND = 1.5
 """How far around the pair light is counted as its own, in widths of the PSF."""
-MOST_PIXELS = 2**18
 POSITION_LIMIT_PX = 0.5
 BRIGHTNESS_LIMIT = 0.25
 
@@ -77,16 +78,16 @@ class Spikes:
 
 
 @torch.no_grad()
-def examine_spikes(model: Model, field: Field, *, seed: int = 0, passes: int = 8) -> Spikes | None:
-    """Put pairs of points into an image that `model.imaging` has made a field of, restore it with and without them, and compare.
+def examine_spikes(model: Model, field: Field, before: FramePrediction, *, passes: int, seed: int = 0) -> Spikes | None:
+    """Put pairs of points into an image that `model.imaging` has made a field of, restore it with them, and compare.
 
-    Both times the passes see the same noise, so that what differs is the pairs and their own light's noise. None where the image is too
-    small to hold one, or too dark to say how bright one should be.
+    `before` is what `model.predict_field` makes of it without them in as many `passes`. Both times these see the same noise, so that
+    what differs is the pairs and the noise of their own light. None where the image is too small to hold one, or too dark to say how
+    bright one should be.
     """
-    field, factors = field.middle(MOST_PIXELS), blocks.lateral(model.modality.rank, model.imaging.scale)
+    factors = blocks.lateral(model.modality.rank, model.imaging.scale)
     fwhm_px = [um / step for um, step in zip(fwhms_um(model.psf), model.psf.spacing_um, strict=True)]
     pair = _Pair(max(2, round(APART * fwhm_px[-1])), [math.ceil(AROUND * n) for n in fwhm_px])
-    before = model.predict_field(field, passes=passes)
     places = _quiet_places(before.denoised, factors, pair.reach_px, before.deconvolved.shape)
     x = torch.zeros_like(before.deconvolved)
     for place in places:
@@ -177,19 +178,15 @@ def spikes_section(found: Spikes | None) -> Section:
 
 def _findings(found: Spikes) -> list[Finding]:
     off = abs(found.share - 1)
-    came = (
-        f"{100 * found.share:.0f} % of the light of {len(found.places)} test objects came back (limit {100 * BRIGHTNESS_LIMIT:.0f} % off)"
-    )
-    advice = (
-        "" if off <= BRIGHTNESS_LIMIT else ": faint objects on their own cannot be measured in the deconvolved image; use the denoised one"
-    )
-    moved = f"they moved by {found.moved_px:.2f} fine pixels on the mean (limit {POSITION_LIMIT_PX:g})"
-    wrong = "" if found.moved_px <= POSITION_LIMIT_PX else ": check that the PSF is centred (`zsdeconv psf check`)"
+    came = f"{100 * found.share:.0f} % of the light of {len(found.places)} test objects came back"
+    if off > BRIGHTNESS_LIMIT:
+        came += ": measure faint objects that stand alone in the denoised image, not in the deconvolved one"
+    moved = f"Test objects moved by {found.moved_px:.2f} fine pixels on the mean (limit {POSITION_LIMIT_PX:g})"
+    if found.moved_px > POSITION_LIMIT_PX:
+        moved += ": check that the PSF is centred (`zsdeconv psf check`)"
     return [
-        Finding(
-            "ok" if off <= BRIGHTNESS_LIMIT else "warn", "brightness of test objects", found.share, 1 + BRIGHTNESS_LIMIT, came + advice
-        ),
-        Finding("ok" if not wrong else "warn", "place of test objects", found.moved_px, POSITION_LIMIT_PX, moved + wrong),
+        Finding("ok" if off <= BRIGHTNESS_LIMIT else "warn", "brightness of test objects", found.share, 1 + BRIGHTNESS_LIMIT, came),
+        Finding("ok" if found.moved_px <= POSITION_LIMIT_PX else "warn", "place of test objects", found.moved_px, POSITION_LIMIT_PX, moved),
     ]
 
 

@@ -8,15 +8,27 @@ uncertain. The spread alone would call them certain: there all passes agree on 0
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 from torch import Tensor
 
+from zsdeconv.findings import Finding
+from zsdeconv.image import Image
 from zsdeconv.imaging import middle_of
 from zsdeconv.physics.operators import Operator
+from zsdeconv.trust.section import Picture, Section
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SPREAD, SHARE, ELSEWHERE = 1.76, 0.037, 1.27
 """s, r and q, fitted to simulated images of one seed so that 68 % of their pixels are off by less than sigma (benchmarks/results.md)."""
 FACTOR = 1.0
 """F: what is left after the fit, over all kinds of images together."""
+BRIGHT = 0.98
+"""From this share of the pixels on they are called bright."""
+RELATIVE_LIMIT = 0.5
 LOOKED_AT = 2**20
 """Pixels of the raw grid, in the middle of the image, from which m is taken."""
 
@@ -56,3 +68,45 @@ def law() -> dict[str, float]:
     True
     """
     return {"spread": SPREAD, "share_of_brightness": SHARE, "light_elsewhere": ELSEWHERE, "factor": FACTOR}
+
+
+def uncertainty_section(deconvolved: Image, uncertainty: Image | None, members: int = 1) -> Section:
+    """How certain the bright and the dark pixels are, and how that was reckoned.
+
+    >>> uncertainty_section(Image(np.ones((8, 8)), "YX"), None).level
+    'warn'
+    """
+    title, question = "Uncertainty", "By how much may a pixel of the deconvolved image be off?"
+    if uncertainty is None:
+        why = "it was restored in a single pass, which has no spread; give --passes 2 or more"
+        return Section("uncertainty", title, question, [Finding("warn", "uncertainty", 0, 2, why)])
+    x, sigma = (image.data.reshape(-1)[:: max(1, image.data.size // 2**22)].astype(np.float64) for image in (deconvolved, uncertainty))
+    bright = x >= np.quantile(x, BRIGHT)
+    relative = float(np.median(sigma[bright] / np.maximum(x[bright], 1e-30)))
+    level = "ok" if relative <= RELATIVE_LIMIT else "warn"
+    told = f"A bright pixel may be off by {100 * relative:.0f} % (standard error, limit {100 * RELATIVE_LIMIT:.0f} %)"
+    advice = "" if level == "ok" else ": compare sums over regions, not single pixels; more light helps, and --ensemble"
+    numbers: dict[str, Any] = {
+        "bright_pixel_relative_error": relative,
+        "dark_pixel_error_adu": float(np.median(sigma[x <= np.median(x)])),
+        "ensemble_members": members,
+        "law": law(),
+    }
+    caption = "Standard error by brightness: the median of the pixels, and the range of nine tenths of them."
+    found = [Finding(level, "uncertainty of bright pixels", relative, RELATIVE_LIMIT, told + advice)]
+    return Section("uncertainty", title, question, found, numbers, [Picture(caption, lambda figure: _draw(figure, x, sigma), (6.4, 3.0))])
+
+
+def _draw(figure: Figure, x: np.ndarray, sigma: np.ndarray) -> None:
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, 41)))
+    group = np.digitize(x, edges[1:-1])
+    middle, low, high = (np.array([np.quantile(sigma[group == n], q) for n in np.unique(group)]) for q in (0.5, 0.05, 0.95))
+    place = np.array([x[group == n].mean() for n in np.unique(group)])
+    axes = figure.add_subplot()
+    axes.fill_between(place, low, high, color="#2463a8", alpha=0.2, lw=0)
+    axes.plot(place, middle, color="#2463a8")
+    axes.set_xlabel("brightness of a deconvolved pixel (ADU)")
+    axes.set_ylabel("standard error (ADU)")
+    axes.set_ylim(bottom=0)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)

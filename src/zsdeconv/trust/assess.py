@@ -1,0 +1,180 @@
+"""Everything that can be said of a restoration without a truth, asked of one of its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zsdeconv.errors import UserError
+from zsdeconv.findings import Finding
+from zsdeconv.imaging import Field
+from zsdeconv.physics.psf import check_psf
+from zsdeconv.predict import FramePrediction
+from zsdeconv.prepare import calibration_of
+from zsdeconv.trust.brightness import examine_flux, flux_section
+from zsdeconv.trust.camera_check import camera_section, examine_camera
+from zsdeconv.trust.errormap import error_map, error_section
+from zsdeconv.trust.halves import restored_halves
+from zsdeconv.trust.psf_doctor import examine_psf, psf_section
+from zsdeconv.trust.residual_section import residual_section
+from zsdeconv.trust.residuals import examine_residuals, rim_of
+from zsdeconv.trust.resolution import examine_resolution
+from zsdeconv.trust.resolution_section import resolution_section
+from zsdeconv.trust.section import Section
+from zsdeconv.trust.series import FEWEST_FRAMES, examine_series
+from zsdeconv.trust.series_section import series_section
+from zsdeconv.trust.spikes import examine_spikes, spikes_section
+from zsdeconv.trust.training import training_section
+from zsdeconv.trust.uncertainty import uncertainty_section
+
+if TYPE_CHECKING:
+    from zsdeconv.image import Image
+    from zsdeconv.model import Model, Restored
+
+MOST_PIXELS = {2: 2**18, 3: 2**19}
+"""Pixels of a frame that are looked at, in its middle: enough for every test, and few enough to take a minute."""
+PASSES = 4
+
+
+def assess(model: Model, image: Image, restored: Restored) -> list[Section]:
+    """The sections of a report on `restored`, which `model` has made of `image`.
+
+    The middle frame of a movie is looked at, and of a large one its middle. Whatever the checks have to draw is drawn from the
+    seed of the training, so that the same files give the same report.
+    """
+    from zsdeconv.model import frames_of
+
+    frames = frames_of(image, model.modality)
+    seen = _Seen(model, frames[len(frames) // 2])
+    checks: dict[str, Callable[[], list[Section]]] = {
+        "Point spread function": lambda: _psf(seen),
+        "Camera": lambda: [camera_section(examine_camera(frames, calibration_of(frames, model.camera.offset)))],
+        "Training": lambda: [training_section(model.history)],
+        "Residuals": lambda: _residuals(seen),
+        "Resolution": lambda: _resolution(seen),
+        "Brightness": lambda: _flux(seen),
+        "Uncertainty": lambda: [uncertainty_section(restored.deconvolved, restored.uncertainty, model.config.training.ensemble)],
+        "Agreement with the data": lambda: _errors(seen),
+        "Test objects": lambda: [spikes_section(examine_spikes(model, seen.field, seen.prediction, seed=seen.seed, passes=PASSES))],
+        "Time series": lambda: _series(model, frames, restored),
+    }
+    return [section for title, check in checks.items() for section in _answered(title, check)]
+
+
+def _answered(title: str, check: Callable[[], list[Section]]) -> list[Section]:
+    """The sections of a check, or one that says why this image cannot be asked."""
+    try:
+        return check()
+    except UserError as error:
+        finding = Finding("warn", "not checked", 0, 0, f"This image cannot be asked: {error}")
+        return [Section(title.lower().replace(" ", "_"), title, "Could it be checked?", [finding])]
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """The part of a frame that is looked at, and what is asked of it more than once."""
+
+    model: Model
+    frame: np.ndarray
+
+    @property
+    def seed(self) -> int:
+        return self.model.config.seed
+
+    @cached_property
+    def field(self) -> Field:
+        device = next(self.model.network.parameters()).device
+        return self.model.imaging.field(self.frame, device).middle(MOST_PIXELS[self.model.modality.rank])
+
+    @cached_property
+    def prediction(self) -> FramePrediction:
+        return self.model.predict_field(self.field, passes=PASSES)
+
+    @cached_property
+    def reblurred(self) -> Tensor:
+        """`D H x`, on the grid of the data, in the network's unit."""
+        return self.model.imaging.forward_operator(self.prediction.deconvolved[None, None])[0, 0]
+
+    @property
+    def spacing_um(self) -> tuple[float, ...]:
+        """Of the data that the network is given."""
+        fine, scale = self.model.psf.spacing_um, self.model.imaging.scale
+        return (*fine[:-2], fine[-2] * scale, fine[-1] * scale)
+
+    @property
+    def noise_sd(self) -> float:
+        """Of the data, in the network's unit."""
+        return float(self.field.noise(torch.Generator().manual_seed(self.seed)).square().mean().sqrt())
+
+    @property
+    def rim_px(self) -> tuple[int, ...]:
+        """Nearer to a border nothing is judged."""
+        return rim_of(self.field.y.shape, self.model.imaging.forward_operator.reach_px, self.model.imaging.scale)
+
+    def adu(self, image: Tensor) -> np.ndarray:
+        return image.cpu().double().numpy() * self.model.unit.scale
+
+
+def _psf(seen: _Seen) -> list[Section]:
+    fit = examine_psf(seen.field, seen.model.imaging, seen.model.psf, seed=seen.seed)
+    return [psf_section(fit, seen.model.psf, check_psf(seen.model.psf))]
+
+
+def _residuals(seen: _Seen) -> list[Section]:
+    closed = seen.model.imaging.closed
+    found = examine_residuals(seen.field, seen.reblurred, rim_px=seen.rim_px, closed=closed, seed=seen.seed)
+    return [residual_section(found, seen.spacing_um)]
+
+
+def _resolution(seen: _Seen) -> list[Section]:
+    generator = torch.Generator(seen.field.y.device).manual_seed(seen.seed)
+    halves = restored_halves(seen.model, seen.field, generator)
+    first, second = (half.deconvolved.cpu().numpy() for half in halves)
+    found = examine_resolution(
+        seen.field,
+        seen.spacing_um[-2:],
+        restored_halves=(first, second),
+        restored=seen.prediction.deconvolved.cpu().numpy(),
+        cutoff_per_um=_cutoff_per_um(seen.model),
+        seed=seen.seed,
+    )
+    return [resolution_section(found)]
+
+
+def _cutoff_per_um(model: Model) -> float | None:
+    """The highest lateral frequency that reaches the data, where the optics are known."""
+    if model.reconstruct is not None:
+        finest = max(1 / direction.finest_um for direction in model.reconstruct.parameters.directions)
+        return model.reconstruct.weights.detection.cutoff_per_um + finest
+    optics = model.config.optics
+    return None if optics.na is None or optics.wavelength_nm is None else 2e3 * optics.na / optics.wavelength_nm
+
+
+def _flux(seen: _Seen) -> list[Section]:
+    """Brightness, where the imaging accounts for all light."""
+    if not seen.model.imaging.closed:
+        return []
+    return [flux_section(examine_flux(seen.adu(seen.reblurred), seen.adu(seen.prediction.denoised)))]
+
+
+def _errors(seen: _Seen) -> list[Section]:
+    """Against the data, or where these lack light against the denoised image."""
+    closed, scale = seen.model.imaging.closed, seen.model.unit.scale
+    reference, noise_sd = (seen.field.y, scale * seen.noise_sd) if closed else (seen.prediction.denoised, 0.0)
+    found = error_map(seen.adu(seen.prediction.deconvolved), seen.adu(reference), seen.model.psf, noise_sd=noise_sd)
+    return [error_section(found, seen.spacing_um)]
+
+
+def _series(model: Model, frames: Sequence[np.ndarray], restored: Restored) -> list[Section]:
+    """Traces of a movie, where there is one whose frames are the camera's."""
+    if "T" not in restored.deconvolved.axes or len(frames) < FEWEST_FRAMES or model.reconstruct is not None:
+        return []
+    raw = np.stack(frames).astype(np.float32) - (model.camera.offset + model.photometry.dark * model.unit.scale)
+    shown = restored.deconvolved.data.reshape(len(frames), *restored.deconvolved.data.shape[-model.modality.rank :])
+    return [series_section(examine_series(raw, shown, model.camera))]
