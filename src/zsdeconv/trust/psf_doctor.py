@@ -15,7 +15,7 @@ from zsdeconv.physics.kernel import Psf
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.trust import heldout
 from zsdeconv.trust.psf_pictures import draw_spectrum, draw_sweep
-from zsdeconv.trust.psf_variants import variants
+from zsdeconv.trust.psf_variants import NARROWER, WIDER, variants
 from zsdeconv.trust.section import Picture, Section
 from zsdeconv.trust.spectrum import Spectra, measure_spectra
 from zsdeconv.trust.transfer import Transfer
@@ -38,7 +38,7 @@ NARROWER_SIGMAS = 3.5
 STRUCTURED = 0.35
 """Share of the residual's smooth power beyond which it is structure, with what the same test shows of a known object subtracted."""
 SIDE_PX = {2: 256, 3: 128}
-PLANES = 7
+PLANES = 13
 ITERATIONS = {2: heldout.ITERATIONS[-1], 3: 11}
 PAIRS = {2: 2, 3: 1}
 """By rank: fine pixels, Richardson-Lucy iterations and pairs that are compared, of stacks as few as a minute's patience allows."""
@@ -97,19 +97,19 @@ def examine_psf(field: Field, imaging: Imaging, psf: Psf, *, seed: int = 0) -> P
     (True, 'signal')
     """
     generator = torch.Generator().manual_seed(seed)
-    transfer = Transfer(psf)
-    pixel_um = imaging.scale * psf.spacing_um[-1]
-    spectra = measure_spectra(field, pixel_um, transfer.end_per_um, generator) if bool(torch.isfinite(field.y).all()) else None
-    fit = None if spectra is None else fit_width(spectra, psf, imaging.scale)
-    if fit is not None and fit.sigma > UNKNOWN_SIGMA:
-        fit = None
-    if spectra is None or fit is None:
-        reason = _too_little(spectra)
-        return PsfFit(None, None, WIDTHS, None, None, transfer.end_per_um, {}, {}, None, [reason], spectra, None)
-    end = spectra.end_per_um(fit.noise_factor)
-    gains, sigmas, structure = _compared(field, imaging, psf, generator)
-    findings = [_width(fit, gains, sigmas), _end(end, transfer.end_per_um, spectra), _shape(gains, sigmas), _structure(structure)]
-    return PsfFit(fit.width, fit.sigma, WIDTHS, fit.curve, end, transfer.end_per_um, gains, sigmas, structure, findings, spectra, fit)
+    otf_end = Transfer(psf).end_per_um
+    usable = bool(torch.isfinite(field.y).all())
+    spectra = measure_spectra(field, imaging.scale * psf.spacing_um[-1], otf_end, generator) if usable else None
+    fit = None if spectra is None or spectra.coloured else fit_width(spectra, psf, imaging.scale)
+    fit = None if fit is None or fit.sigma > UNKNOWN_SIGMA else fit
+    end = None if spectra is None else spectra.end_per_um(1.0 if fit is None else fit.noise_factor)
+    if spectra is None or end is None or (fit is None and not spectra.coloured):
+        return PsfFit(None, None, WIDTHS, None, end, otf_end, {}, {}, None, [_too_little(spectra)], spectra, None)
+    gains, sigmas, structure = _compared(field, imaging, psf, otf_end, generator)
+    width = _compared_width(gains, sigmas) if fit is None else _width(fit, gains, sigmas)
+    findings = [width, _end(end, otf_end, spectra), _shape(gains, sigmas), _structure(structure)]
+    numbers = (None, None, WIDTHS, None) if fit is None else (fit.width, fit.sigma, WIDTHS, fit.curve)
+    return PsfFit(*numbers, end, otf_end, gains, sigmas, structure, findings, spectra, fit)
 
 
 def psf_section(fit: PsfFit, psf: Psf, checks: list[Finding]) -> Section:
@@ -127,14 +127,14 @@ def psf_section(fit: PsfFit, psf: Psf, checks: list[Finding]) -> Section:
 
 
 def _compared(
-    field: Field, imaging: Imaging, psf: Psf, generator: torch.Generator
+    field: Field, imaging: Imaging, psf: Psf, end_per_um: float, generator: torch.Generator
 ) -> tuple[dict[str, float], dict[str, float], float | None]:
     """Gain of each variant of the PSF over itself, the same in standard errors, and the share of structure in its residual."""
     rank = psf.rank
     window = heldout.busiest(field.y.cpu().numpy(), SIDE_PX[rank] // imaging.scale, PLANES)
-    if min(part.stop - part.start for part in window[-2:]) < 4 * heldout.BORDER_PX:
+    if any(part.stop - part.start < 4 * border for part, border in zip(window, heldout.BORDER_PX[-rank:], strict=True)):
         return {}, {}, None
-    operators = {name: forward_model(p.values, rank, imaging.scale) for name, p in variants(psf).items()}
+    operators = {name: forward_model(p.values, rank, imaging.scale) for name, p in variants(psf, end_per_um).items()}
     given = forward_model(psf.values, rank, imaging.scale)
     draws = [field.noise(generator) for _ in range(4)]
     blocks: dict[str, list[np.ndarray]] = {name: [] for name in operators}
@@ -144,13 +144,13 @@ def _compared(
         own = heldout.predict(pair, given, ITERATIONS[rank])
         for name, operator in operators.items():
             blocks[name].append(heldout.gain(own, heldout.predict(pair, operator, ITERATIONS[rank])))
-        again = heldout.imaged_again(pair, own, given, generator)
-        known = heldout.roughness(heldout.predict(again, given, ITERATIONS[rank]))
-        structure.append(heldout.roughness(own) / known - 1)
+        if rank == 2:  # planes beyond a part of a stack leave structure whatever the PSF
+            again = heldout.imaged_again(pair, own, given, [field.noise(generator)[window] for _ in range(2)])
+            structure.append(heldout.roughness(own) / heldout.roughness(heldout.predict(again, given)) - 1)
     means = {name: np.mean(found, axis=0) for name, found in blocks.items()}
     gains = {name: float(mean.sum()) for name, mean in means.items()}
     errors = {name: float(np.sqrt(mean.size) * mean.std()) for name, mean in means.items()}
-    return gains, {name: gains[name] / max(errors[name], 1e-9) for name in gains}, float(np.mean(structure))
+    return gains, {name: gains[name] / max(errors[name], 1e-9) for name in gains}, float(np.mean(structure)) if structure else None
 
 
 def _too_little(spectra: Spectra | None) -> Finding:
@@ -179,10 +179,21 @@ def _width(fit: WidthFit, gains: Mapping[str, float], sigmas: Mapping[str, float
     return Finding("warn", "width", fit.width, low, f"{found}, and one 8 % narrower explains it better; {advice}")
 
 
-def _end(end: float | None, otf_end: float, spectra: Spectra) -> Finding:
+def _compared_width(gains: Mapping[str, float], sigmas: Mapping[str, float]) -> Finding:
+    """Where the noise is not white, by the variants alone."""
+    for name, factor, fault in (("narrower", NARROWER, "too wide"), ("wider", WIDER, "too narrow")):
+        if _better(name, gains, sigmas) and gains[name] == max(gains.values()):
+            text = (
+                f"a PSF {factor:g} times as wide explains the image better, by {sigmas[name]:.1f} standard errors (limit {BLOCK_SIGMAS:g})"
+            )
+            advice = f"this one is {fault}: check the optics and the pattern, or the OTF"
+            return Finding("warn", "width", factor, 1.0, f"{text}; {advice}")
+    text = f"none {NARROWER:g} or {WIDER:g} times as wide explains the image better; its noise is not white, a width cannot be fitted"
+    return Finding("ok", "width", 1.0, WIDER, text)
+
+
+def _end(end: float, otf_end: float, spectra: Spectra) -> Finding:
     limit = BEYOND * otf_end + 1 / (spectra.tile_px * spectra.pixel_um)
-    if end is None:
-        return Finding("warn", "spectrum", 0.0, limit, f"no frequency stands above the noise, the OTF ends at {otf_end:.3g} per um")
     text = f"detail is seen up to {end:.3g} per um, the OTF ends at {otf_end:.3g}"
     if end <= limit:
         return Finding("ok", "spectrum", end, limit, text)
@@ -207,7 +218,9 @@ def _shape(gains: Mapping[str, float], sigmas: Mapping[str, float]) -> Finding:
 
 def _structure(structure: float | None) -> Finding:
     if structure is None:
-        return Finding("ok", "residual", 0.0, STRUCTURED, "the image is too small to look for structure in residuals")
+        return Finding(
+            "ok", "residual", 0.0, STRUCTURED, "residuals are judged in planes of at least 32 pixels; this is a stack, or smaller"
+        )
     text = f"blurred again, the deconvolution leaves {100 * structure:+.0f} % structure beyond that of a known object"
     if structure <= STRUCTURED:
         return Finding("ok", "residual", structure, STRUCTURED, text)

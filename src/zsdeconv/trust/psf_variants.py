@@ -11,20 +11,20 @@ COMA_RAD = 1.0
 NARROWER, WIDER = 0.92, 1.09
 
 
-def variants(psf: Psf) -> dict[str, Psf]:
+def variants(psf: Psf, end_per_um: float) -> dict[str, Psf]:
     """Variants by name: "symmetric" (without the phase of the OTF), "coma +y" and its like, "narrower" and "wider" laterally.
 
-    Of stacks only the symmetric one and the narrower: the others take too long there.
+    `end_per_um` is where the OTF ends. Of stacks only the symmetric one: the others take too long there.
 
-    >>> list(variants(Psf(np.full((1, 3), 1 / 3), (0.05, 0.05), "a row")))
+    >>> list(variants(Psf(np.full((1, 3), 1 / 3), (0.05, 0.05), "a row"), 8.0))
     ['symmetric', 'narrower', 'wider', 'coma +y', 'coma -y', 'coma +x', 'coma -x']
     """
-    found = {"symmetric": symmetric(psf), "narrower": widened(psf, NARROWER)}
+    found = {"symmetric": symmetric(psf)}
     if psf.rank == 2:
-        found["wider"] = widened(psf, WIDER)
+        found |= {"narrower": widened(psf, NARROWER), "wider": widened(psf, WIDER)}
         for axis, name in enumerate("yx"):
             for sign, word in ((1, "+"), (-1, "-")):
-                found[f"coma {word}{name}"] = with_coma(psf, axis, sign * COMA_RAD)
+                found[f"coma {word}{name}"] = with_coma(psf, axis, sign * COMA_RAD, end_per_um)
     return found
 
 
@@ -43,15 +43,13 @@ def symmetric(psf: Psf) -> Psf:
     return _with_transfer(psf, np.abs(_spectrum(psf)))
 
 
-def with_coma(psf: Psf, axis: int, phase_rad: float) -> Psf:
-    """The PSF with a phase that grows with the third power of the frequency along `axis` (0: y, 1: x), `phase_rad` at the OTF's end."""
+def with_coma(psf: Psf, axis: int, phase_rad: float, end_per_um: float) -> Psf:
+    """The PSF with a phase that grows with the third power of the frequency along `axis` (0: y, 1: x), `phase_rad` at `end_per_um`."""
     spectrum = _spectrum(psf)
     ky, kx = (np.fft.fftfreq(n, um) for n, um in zip(spectrum.shape[-2:], psf.spacing_um[-2:], strict=True))
     ky, kx = np.meshgrid(ky, kx, indexing="ij")
-    lateral = np.abs(spectrum).max(0) if spectrum.ndim == 3 else np.abs(spectrum)
-    k = np.hypot(ky, kx)
-    end = k[lateral > 0.01 * lateral.max()].max()
-    return _with_transfer(psf, spectrum * np.exp(1j * phase_rad * (ky, kx)[axis] * k**2 / end**3))
+    wave = phase_rad * (ky, kx)[axis] * (ky**2 + kx**2) / end_per_um**3
+    return _with_transfer(psf, spectrum * np.exp(1j * wave))
 
 
 def _spectrum(psf: Psf) -> np.ndarray:

@@ -20,6 +20,8 @@ INDEPENDENT = 0.15
 """Share of the coefficients of half-overlapping Hann tiles that are independent: (9 / 11)^2 / 1.5^2 of them, half are conjugates."""
 GROUPS = 4
 """Groups of tiles along y and along x, which are left out in turn to see how much a result depends on single structures."""
+COLOURED = 2.0
+"""Ratio of the noise's power between frequencies from which it is not white."""
 VISIBLE = 3.0
 """Standard errors of the noise, over three rings, up to which a signal counts as seen."""
 
@@ -48,6 +50,12 @@ class Spectra:
     def independent(self) -> np.ndarray:
         """About how many independent coefficients each ring holds."""
         return INDEPENDENT * self.count * len(self.power)
+
+    @property
+    def coloured(self) -> bool:
+        """Whether the noise is not white: then the image is no camera's, and its spectrum that of its reconstruction."""
+        noise = self.noise.mean(0)[2:]
+        return bool(noise.max() > COLOURED * noise.min())
 
     def without(self, group: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean power and noise (ring) of the tiles of all groups but one; -1 leaves out none."""

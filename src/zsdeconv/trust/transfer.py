@@ -8,12 +8,15 @@ from zsdeconv.physics.kernel import Psf
 
 PAD_PX = 256
 OTF_END = 0.01
+ABOVE_FLOOR = 3.0
+"""How far the power must stand above that of the noise in a measured PSF."""
 TINY = 1e-12
 
 
 class Transfer:
     """`power`, `|H|^2` of a PSF by lateral and axial frequency (kr kz), averaged over directions; of a plane there is one kz.
 
+    `end_per_um` is the lateral frequency beyond which |H| stays below a hundredth of its greatest value, or below its noise.
     What lies beyond half the sampling frequency in any direction is taken for the noise of a measured PSF, and subtracted.
 
     >>> from zsdeconv.physics.optics import Optics
@@ -36,12 +39,8 @@ class Transfer:
         self.kz_per_um = np.fft.fftfreq(planes, psf.spacing_um[0] if depth else 1.0)
         floor = np.median(means[self.kr_per_um > 0.5 / min(psf.spacing_um[-2:])])
         self.power = np.maximum(means - floor, 0.0)
-
-    @property
-    def end_per_um(self) -> float:
-        """Lateral frequency beyond which |H| stays below a hundredth of its greatest value."""
-        above = np.flatnonzero(self.power.max(1) > OTF_END**2 * self.power.max())
-        return float(self.kr_per_um[above[-1]])
+        above = np.flatnonzero(means.max(1) > max(OTF_END**2 * means.max(), ABOVE_FLOOR * floor))
+        self.end_per_um = float(self.kr_per_um[above[-1]])
 
     def passed(self, kr_per_um: np.ndarray, slope: float, curvature: float, stretch: float) -> np.ndarray:
         """What is left at `kr_per_um` of an object of spectrum `k^-(slope + curvature log k)`, seen through the PSF `stretch` times wider.
