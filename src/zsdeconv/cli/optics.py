@@ -16,6 +16,7 @@ from zsdeconv.errors import ConfigError, OpticsError
 if TYPE_CHECKING:
     from zsdeconv.physics.optics import Optics
     from zsdeconv.physics.psf import Psf
+    from zsdeconv.trust.psf_doctor import PsfFit
 
 psf = typer.Typer(help="Make a point spread function from theory, measure it on beads, or check one from a file.")
 
@@ -98,23 +99,42 @@ def psf_check(
     scale: Annotated[int, typer.Option("--scale", min=1, max=2, help="scale of the restoration it is meant for")] = 2,
     psf_pixel_um: options.PsfPixelUm = None,
     psf_z_um: options.PsfZUm = None,
+    image: Annotated[Path | None, typer.Option("--image", metavar="FILE", help="noisy image: does the PSF fit what it shows?")] = None,
+    background: options.Background = None,
+    axes: Annotated[str | None, typer.Option("--axes", metavar="LETTERS", help="axes of the image [default: from the file]")] = None,
     json: options.Json = False,
 ) -> None:
-    """Say what is right and wrong with a PSF file, a plane or a stack; exit code 2 when it cannot be used."""
+    """Say what is right and wrong with a PSF file, a plane or a stack, and whether it fits an image; exit code 2 when it cannot be used."""
     given = locals()
     from zsdeconv.physics.psf import check_psf, measure_psf
 
     fine_um = None if pixel_um is None else (*([] if z_um is None else [z_um]), pixel_um / scale, pixel_um / scale)
     measured = measure_psf(file, pixel_um=psf_pixel_um, z_um=psf_z_um, rank=None)
     findings = check_psf(measured, optics=_optics(given), spacing_um=fine_um)
+    fit = None if image is None else _against(image, given)
+    shown = {"file": str(file), "findings": [finding.to_dict() for finding in findings]}
+    findings = findings if fit is None else [*findings, *fit.findings]
     if json:
-        show_json({"file": str(file), "findings": [finding.to_dict() for finding in findings]})
+        show_json(shown if fit is None else shown | {"image": {"file": str(image), **fit.to_dict()}})
     else:
         show_rows((f"{finding.level:<4}  {finding.name}", finding.message) for finding in findings)
     failed = [finding for finding in findings if finding.level == "fail"]
     if failed:
         others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise OpticsError(f"PSF {file.name}: {failed[0].name}: {failed[0].message}{others}")
+
+
+def _against(path: Path, given: Mapping[str, Any]) -> PsfFit:
+    """What an image says of the PSF."""
+    from zsdeconv.io import read
+    from zsdeconv.physics.psf import read_psf
+    from zsdeconv.trust.psf_image import examine_image
+
+    image = read(path, axes=given["axes"], pixel_um=given["pixel_um"], z_um=given["z_um"])
+    rank = 3 if image.sizes.get("Z", 1) > 1 else 2
+    psf = read_psf(given["file"], pixel_um=given["psf_pixel_um"], z_um=given["psf_z_um"], rank=rank)
+    offset = options.adu_or_auto(given["background"])
+    return examine_image(image, psf, scale=given["scale"], offset=offset if isinstance(offset, float) else None)
 
 
 def _optics(given: Mapping[str, Any]) -> Optics | None:
