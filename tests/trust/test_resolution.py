@@ -224,6 +224,20 @@ def test_restorations_that_agree_less_than_the_data_are_called_so() -> None:
     drawn(found)
 
 
+def test_what_limits_is_named() -> None:
+    """The lens where light is plenty, the pixels where they are coarser than the lens, the noise where light is scarce."""
+    scene = Scene(structure="puncta", photons=20_000, size=96, seed=2)
+    bright, _, _ = simulated_field(simulate_2d(scene))
+    first = resolution_section(examine_resolution(bright, (0.065, 0.065), cutoff_per_um=0.9 * scene.optics.cutoff_per_um)).findings[0]
+    assert first.level == "ok" and "the lens can record" in first.message
+    coarse = CameraField(bright.y.reshape(32, 3, 32, 3).mean((1, 3)), bright.camera)
+    first = resolution_section(examine_resolution(coarse, (0.195, 0.195), cutoff_per_um=scene.optics.cutoff_per_um)).findings[0]
+    assert first.level == "ok" and "the pixels can record" in first.message
+    dim, _, _ = simulated_field(simulate_2d(Scene(structure="network", photons=2, size=96, seed=2)))
+    first = resolution_section(examine_resolution(dim, (0.065, 0.065), cutoff_per_um=scene.optics.cutoff_per_um)).findings[0]
+    assert first.level == "warn" and "more light" in first.message
+
+
 def drawn(found: Resolution) -> None:
     for picture in resolution_section(found).pictures:
         figure = Figure(figsize=picture.size_in, layout="constrained")

@@ -126,6 +126,13 @@ def test_a_series_in_which_nothing_happens_says_so() -> None:
     assert section.numbers["slope"] is None
 
 
+def test_where_everything_changes_no_flicker_can_be_judged() -> None:
+    pulsing = movie(change=0.0) * (1.5 + np.cos(np.arange(FRAMES)))[:, None, None]
+    section = series_section(examine_series(recorded(pulsing), pulsing, CAMERA))
+    assert section.numbers["static_tiles"] == 0 and section.findings[-1].level == "warn"
+    assert section.findings[0].level == "ok"
+
+
 def test_regions_are_the_brightest_squares_and_do_not_overlap() -> None:
     image = movie()[0]
     places = bright_places(image, 11)
