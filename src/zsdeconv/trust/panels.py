@@ -28,7 +28,7 @@ WORDS = {
     "reconstructed": ("Reconstructed", "What linear reconstruction makes of the raw frames, with all their noise."),
     "denoised": ("Denoised", "Noise taken away, blur left as it was."),
     "deconvolved": ("Deconvolved", "Noise and blur taken away, on finer pixels."),
-    "uncertainty": ("Uncertainty", "How far repeated restorations differ (standard deviation): bright places are less certain."),
+    "uncertainty": ("Uncertainty", "By how much a deconvolved pixel may be off (standard error: 68 % of them are off by less)."),
 }
 """Title and explanation of the images of a restoration."""
 

@@ -122,7 +122,7 @@ def psf_section(fit: PsfFit, psf: Psf, checks: list[Finding]) -> Section:
         pictures.append(Picture(caption, lambda figure: draw_spectrum(figure, spectra, found, *ends)))
         caption = "How much worse PSFs of other widths agree with the image"
         pictures.append(Picture(caption, lambda figure: draw_sweep(figure, found, WIDTH_LIMITS)))
-    findings = [*checks, *fit.findings]
+    findings = [*fit.findings, *checks]
     return Section("psf", "Point spread function", "Is this the PSF of the image?", findings, {"source": psf.source} | numbers, pictures)
 
 
