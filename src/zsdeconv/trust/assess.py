@@ -172,9 +172,11 @@ def _errors(seen: _Seen) -> list[Section]:
 
 
 def _series(model: Model, frames: Sequence[np.ndarray], restored: Restored) -> list[Section]:
-    """Traces of a movie, where there is one whose frames are the camera's."""
+    """Traces of a movie, where there is one whose frames are the camera's, against those of the deconvolved one as it would be seen again."""
     if "T" not in restored.deconvolved.axes or len(frames) < FEWEST_FRAMES or model.reconstruct is not None:
         return []
     raw = np.stack(frames).astype(np.float32) - (model.camera.offset + model.photometry.dark * model.unit.scale)
-    shown = restored.deconvolved.data.reshape(len(frames), *restored.deconvolved.data.shape[-model.modality.rank :])
+    seen_again, shape = model.imaging.forward_operator, restored.deconvolved.data.shape
+    images = torch.from_numpy(restored.deconvolved.data.reshape(len(frames), *shape[-model.modality.rank :]))
+    shown = np.stack([seen_again(x[None, None])[0, 0].numpy() for x in images])
     return [series_section(examine_series(raw, shown, model.camera))]
