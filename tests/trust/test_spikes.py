@@ -1,8 +1,5 @@
 """Test objects that are put into an image: where they go, what they weigh, and that a network which loses or moves them is told of."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -11,8 +8,6 @@ from torch import Tensor
 from zsdeconv.imaging import CameraField, Field
 from zsdeconv.model import Model, Restored
 from zsdeconv.nn import blocks
-from zsdeconv.photometry import Photometry
-from zsdeconv.physics.operators import Operator
 from zsdeconv.predict import FramePrediction
 from zsdeconv.simulate import Simulation
 from zsdeconv.trust.spikes import Spikes, examine_spikes, spikes_section

@@ -1,0 +1,58 @@
+"""The standard error of the deconvolved image: its law, and that it holds for images whose truth is known."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from zsdeconv.image import Image
+from zsdeconv.model import Restored
+from zsdeconv.physics.operators import forward_model
+from zsdeconv.physics.psf import fwhms_um
+from zsdeconv.simulate import Simulation
+from zsdeconv.symbols import FWHM_PER_SIGMA
+from zsdeconv.trust.uncertainty import ELSEWHERE, FACTOR, SHARE, SPREAD, light_elsewhere, standard_error, uncertainty_section
+
+
+def test_each_part_of_the_law_alone() -> None:
+    x, spread = torch.tensor([0.0, 50.0]), torch.tensor([2.0, 0.0])
+    sigma = standard_error(x, spread.clone(), 0.0)
+    np.testing.assert_allclose(sigma, [FACTOR * SPREAD * 2, FACTOR * SHARE * 50], rtol=1e-6)
+    np.testing.assert_allclose(standard_error(0 * x, 0 * spread, 3.0), 3 * FACTOR * ELSEWHERE, rtol=1e-6)
+
+
+def test_it_goes_with_the_unit_of_intensity() -> None:
+    x, spread = torch.rand(2, 30, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(7 * standard_error(x, spread.clone(), 0.4), standard_error(7 * x, 7 * spread, 7 * 0.4))
+
+
+def test_light_elsewhere_is_what_the_data_have_and_the_object_has_not() -> None:
+    kernel = np.outer(*[np.hanning(9)[1:-1]] * 2)
+    operator = forward_model(kernel / kernel.sum(), 2, 2)
+    x = torch.rand(62, 70, generator=torch.Generator().manual_seed(0))
+    seen = operator(x[None, None])[0, 0]
+    assert light_elsewhere(seen, x, operator) == pytest.approx(0.0, abs=1e-6)  # float32
+    assert light_elsewhere(seen + 0.3, x, operator) == pytest.approx(0.3, abs=1e-5)
+    few = seen.clone()
+    few[10:14] += 100  # a median: a tenth of the pixels says nothing of the rest
+    assert light_elsewhere(few, x, operator) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_two_thirds_of_the_pixels_are_off_by_less(restored: Restored, simulated: Simulation) -> None:
+    """Of one small image and a network with little training: within wide limits. benchmarks/uncertainty.py measures many."""
+    psf, share = restored.model.psf, restored.model.config.training.target_share
+    target = gaussian_filter(
+        simulated.truth.data, [share * um / step / FWHM_PER_SIGMA for um, step in zip(fwhms_um(psf), psf.spacing_um, strict=True)]
+    )
+    assert restored.uncertainty is not None
+    covered = float(np.mean(np.abs(restored.deconvolved.data - target) < restored.uncertainty.data))
+    assert 0.45 < covered < 0.9
+
+
+def test_the_section_tells_bright_from_dark_and_a_single_pass_from_several(restored: Restored) -> None:
+    section = uncertainty_section(restored.deconvolved, restored.uncertainty, members=3)
+    assert section.numbers["ensemble_members"] == 3 and 0 < section.numbers["bright_pixel_relative_error"] < 1
+    assert section.numbers["dark_pixel_error_adu"] < np.percentile(restored.deconvolved.data, 99)
+    assert "--passes" in uncertainty_section(restored.deconvolved, None).findings[0].message
+    doubtful = Image(np.full((9, 9), 2.0), "YX")
+    assert uncertainty_section(Image(np.ones((9, 9)), "YX"), doubtful).level == "warn"
