@@ -38,15 +38,17 @@ def test_light_elsewhere_is_what_the_data_have_and_the_object_has_not() -> None:
     assert light_elsewhere(few, x, operator) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_two_thirds_of_the_pixels_are_off_by_less(restored: Restored, simulated: Simulation) -> None:
-    """Of one small image and a network with little training: within wide limits. benchmarks/uncertainty.py measures many."""
+def test_where_it_is_larger_the_image_is_farther_from_the_truth(restored: Restored, simulated: Simulation) -> None:
+    """How far in numbers is measured on many images of well-trained networks, by benchmarks/uncertainty.py."""
     psf, share = restored.model.psf, restored.model.config.training.target_share
-    target = gaussian_filter(
-        simulated.truth.data, [share * um / step / FWHM_PER_SIGMA for um, step in zip(fwhms_um(psf), psf.spacing_um, strict=True)]
-    )
+    widths = [share * um / step / FWHM_PER_SIGMA for um, step in zip(fwhms_um(psf), psf.spacing_um, strict=True)]
     assert restored.uncertainty is not None
-    covered = float(np.mean(np.abs(restored.deconvolved.data - target) < restored.uncertainty.data))
-    assert 0.45 < covered < 0.9
+    off, sigma = np.abs(restored.deconvolved.data - gaussian_filter(simulated.truth.data, widths)), restored.uncertainty.data
+    group = np.digitize(sigma, np.quantile(sigma, (0.25, 0.5, 0.75)))
+    rms = [float(np.sqrt(np.mean(off[group == n] ** 2))) for n in range(4)]
+    assert rms == sorted(rms) and rms[3] > 4 * rms[0]
+    brightest = group == 3
+    assert 0.5 < rms[3] / float(np.sqrt(np.mean(sigma[brightest] ** 2))) < 2
 
 
 def test_the_section_tells_bright_from_dark_and_a_single_pass_from_several(restored: Restored) -> None:

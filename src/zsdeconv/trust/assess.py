@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 MOST_PIXELS = {2: 2**18, 3: 2**19}
 """Pixels of a frame that are looked at, in its middle: enough for every test, and few enough to take a minute."""
 PASSES = 4
+ROUNDS = {2: 24, 3: 8}
+"""Images of pure noise that residuals are compared with; those of a stack take long."""
 
 
 def assess(model: Model, image: Image, restored: Restored) -> list[Section]:
@@ -128,7 +130,8 @@ def _psf(seen: _Seen) -> list[Section]:
 
 def _residuals(seen: _Seen) -> list[Section]:
     closed = seen.model.imaging.closed
-    found = examine_residuals(seen.field, seen.reblurred, rim_px=seen.rim_px, closed=closed, seed=seen.seed)
+    recorded, rounds = seen.reblurred + seen.model.photometry.dark, ROUNDS[seen.model.modality.rank]
+    found = examine_residuals(seen.field, recorded, rim_px=seen.rim_px, closed=closed, seed=seen.seed, rounds=rounds)
     return [residual_section(found, seen.spacing_um)]
 
 
@@ -172,7 +175,7 @@ def _errors(seen: _Seen) -> list[Section]:
 
 
 def _series(model: Model, frames: Sequence[np.ndarray], restored: Restored) -> list[Section]:
-    """Traces of a movie, where there is one whose frames are the camera's, against those of the deconvolved one as it would be seen again."""
+    """Traces of a movie, where its frames are the camera's, against those of the deconvolved one as it would be seen again."""
     if "T" not in restored.deconvolved.axes or len(frames) < FEWEST_FRAMES or model.reconstruct is not None:
         return []
     raw = np.stack(frames).astype(np.float32) - (model.camera.offset + model.photometry.dark * model.unit.scale)

@@ -136,7 +136,7 @@ def signal_and_noise(
     """
     rings, generator = Rings(field.y.shape[-2:], yx_spacing_um), torch.Generator().manual_seed(seed)
     draws = [field.noise(generator).cpu().numpy() for _ in range(rounds)]
-    size = sum(float(np.mean(np.square(draw, dtype=np.float64))) for draw in draws) / len(draws)
+    size = sum(float(np.mean(np.square(draw, dtype=np.float64))) for draw in draws) / rounds
     share = 1 - float(field.excess().mean()) / max(size, 1e-30)
     weights = _weights(rings)
     powers = share * np.array([weights @ rings.power(draw) for draw in draws])

@@ -71,9 +71,9 @@ def examine_series(raw: np.ndarray, restored: np.ndarray, camera: Camera | None 
     `restored` lies on the grid of `raw` or on a laterally finer one, and is binned to it; stacks are averaged along z. `camera` is the
     law of the noise in `raw` in its unit; without one the noise of a trace is taken from the differences of successive frames.
     Regions are chosen from the mean raw image alone: the brightest squares of `region_px` pixels that do not overlap. A lens carries some
-    of their light across the border, which deconvolution brings back: a deconvolved series is to be given as it would be seen again, `D H x`.
+    of their light across the border, which deconvolution brings back: give a deconvolved series as it would be seen again, `D H x`.
 
-    Raises `ImageError` when the shapes do not fit, for less than four frames, and for images that hold no region.
+    Raises `ImageError` when the shapes do not fit, for less than four frames, and for images smaller than a region.
 
     >>> rng, t = np.random.default_rng(0), np.arange(30)
     >>> clean = np.full((30, 48, 60), 5.0)
