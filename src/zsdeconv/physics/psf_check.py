@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from zsdeconv.physics.optics import Optics
     from zsdeconv.physics.psf_file import MeasuredPsf
 
+NEGATIVE = "negative"
+"""Name of the finding on negative values, which are real in the PSF of a reconstruction."""
+
 
 def check_psf(psf: Psf | MeasuredPsf, *, optics: Optics | None = None, spacing_um: tuple[float, ...] | None = None) -> list[Finding]:
     """What is right and wrong with a PSF, given the `optics` and the fine grid's `spacing_um` where known.
@@ -143,7 +146,7 @@ def _sum(values: np.ndarray) -> Finding:
 def _negative(values: np.ndarray) -> Finding:
     share = np.abs(values[values < 0]).sum() / values[values > 0].sum()
     text = f"negative values hold {100 * share:.2f} % of the light"
-    return _judged("negative", share, (0.02, 0.2), text, "average more beads, or give --na and --wavelength-nm")
+    return _judged(NEGATIVE, share, (0.02, 0.2), text, "average more beads, or give --na and --wavelength-nm")
 
 
 def _border(values: np.ndarray) -> Finding:

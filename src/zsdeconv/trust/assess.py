@@ -15,6 +15,7 @@ from zsdeconv.errors import UserError
 from zsdeconv.findings import Finding
 from zsdeconv.imaging import Field
 from zsdeconv.physics.psf import check_psf
+from zsdeconv.physics.psf_check import NEGATIVE
 from zsdeconv.predict import FramePrediction
 from zsdeconv.prepare import calibration_of
 from zsdeconv.trust.brightness import examine_flux, flux_section
@@ -124,14 +125,19 @@ class _Seen:
 
 
 def _psf(seen: _Seen) -> list[Section]:
-    fit = examine_psf(seen.field, seen.model.imaging, seen.model.psf, seed=seen.seed)
-    return [psf_section(fit, seen.model.psf, check_psf(seen.model.psf))]
+    """The PSF by itself, and against the data where these are explained by it alone."""
+    model = seen.model
+    checks = [finding for finding in check_psf(model.psf) if model.reconstruct is None or finding.name != NEGATIVE]
+    if not model.imaging.closed:
+        return [Section("psf", "Point spread function", "Is this the PSF of the image?", checks, {"source": model.psf.source})]
+    return [psf_section(examine_psf(seen.field, model.imaging, model.psf, seed=seen.seed), model.psf, checks)]
 
 
 def _residuals(seen: _Seen) -> list[Section]:
-    closed = seen.model.imaging.closed
-    recorded, rounds = seen.reblurred + seen.model.photometry.dark, ROUNDS[seen.model.modality.rank]
-    found = examine_residuals(seen.field, recorded, rim_px=seen.rim_px, closed=closed, seed=seen.seed, rounds=rounds)
+    """What the deconvolved image leaves of the data; or, where it does not account for all their light, what the denoised one leaves."""
+    closed, rounds = seen.model.imaging.closed, ROUNDS[seen.model.modality.rank]
+    explained = (seen.reblurred if closed else seen.prediction.denoised) + seen.model.photometry.dark
+    found = examine_residuals(seen.field, explained, rim_px=seen.rim_px, closed=closed, seed=seen.seed, rounds=rounds)
     return [residual_section(found, seen.spacing_um)]
 
 
