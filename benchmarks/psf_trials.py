@@ -50,7 +50,7 @@ def examined(frame: np.ndarray, psf: Psf) -> PsfFit:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--photons", type=float, nargs="+", default=[60, 100, 140, 200])
     parser.add_argument("--structures", nargs="+", default=list(STRUCTURES))

@@ -21,8 +21,8 @@ from zsdeconv.trust.spectrum import Spectra, measure_spectra
 from zsdeconv.trust.transfer import Transfer
 from zsdeconv.trust.width import WIDTHS, WidthFit, fit_width
 
-WIDTH_LIMITS = (0.968, 1.135)
-"""Preferred widths between these are a right PSF's. What is labelled has a thickness, so that of right ones is `USUAL_WIDTH`."""
+WIDTH_LIMITS = {2: (0.968, 1.135), 3: (0.968, 1.3)}
+"""By rank: preferred widths between these are a right PSF's. What is labelled has a thickness: `USUAL_WIDTH`, in depth often more."""
 USUAL_WIDTH = 1.04
 SIGNIFICANT = 1.7
 """Standard errors by which a preferred width must differ from the usual one."""
@@ -35,7 +35,7 @@ LEAST_GAIN = 20.0
 """Another PSF counts as better if it explains more by so many standard errors (over blocks), and by so much (twice a log-likelihood)."""
 NARROWER_SIGMAS = 3.5
 """A narrower one needs more: stopped early, Richardson-Lucy is fond of it."""
-STRUCTURED = 0.35
+STRUCTURED = 0.8
 """Share of the residual's smooth power beyond which it is structure, with what the same test shows of a known object subtracted."""
 SIDE_PX = {2: 256, 3: 128}
 PLANES = 13
@@ -106,7 +106,7 @@ def examine_psf(field: Field, imaging: Imaging, psf: Psf, *, seed: int = 0) -> P
     if spectra is None or end is None or (fit is None and not spectra.coloured):
         return PsfFit(None, None, WIDTHS, None, end, otf_end, {}, {}, None, [_too_little(spectra)], spectra, None)
     gains, sigmas, structure = _compared(field, imaging, psf, otf_end, generator)
-    width = _compared_width(gains, sigmas) if fit is None else _width(fit, gains, sigmas)
+    width = _compared_width(gains, sigmas) if fit is None else _width(fit, psf.rank, gains, sigmas)
     findings = [width, _end(end, otf_end, spectra), _shape(gains, sigmas), _structure(structure)]
     numbers = (None, None, WIDTHS, None) if fit is None else (fit.width, fit.sigma, WIDTHS, fit.curve)
     return PsfFit(*numbers, end, otf_end, gains, sigmas, structure, findings, spectra, fit)
@@ -121,7 +121,7 @@ def psf_section(fit: PsfFit, psf: Psf, checks: list[Finding]) -> Section:
         caption = "Power of the image by spatial frequency, what the PSF would make of it, and where each ends"
         pictures.append(Picture(caption, lambda figure: draw_spectrum(figure, spectra, found, *ends)))
         caption = "How much worse PSFs of other widths agree with the image"
-        pictures.append(Picture(caption, lambda figure: draw_sweep(figure, found, WIDTH_LIMITS)))
+        pictures.append(Picture(caption, lambda figure: draw_sweep(figure, found, WIDTH_LIMITS[psf.rank])))
     findings = [*fit.findings, *checks]
     return Section("psf", "Point spread function", "Is this the PSF of the image?", findings, {"source": psf.source} | numbers, pictures)
 
@@ -131,6 +131,8 @@ def _compared(
 ) -> tuple[dict[str, float], dict[str, float], float | None]:
     """Gain of each variant of the PSF over itself, the same in standard errors, and the share of structure in its residual."""
     rank = psf.rank
+    if not imaging.closed:
+        return {}, {}, None
     window = heldout.busiest(field.y.cpu().numpy(), SIDE_PX[rank] // imaging.scale, PLANES)
     if any(part.stop - part.start < 4 * border for part, border in zip(window, heldout.BORDER_PX[-rank:], strict=True)):
         return {}, {}, None
@@ -163,15 +165,15 @@ def _too_little(spectra: Spectra | None) -> Finding:
     return Finding("warn", "signal", ratio, 1.0, f"{text}; check it on a brighter image")
 
 
-def _width(fit: WidthFit, gains: Mapping[str, float], sigmas: Mapping[str, float]) -> Finding:
-    low, high = WIDTH_LIMITS
+def _width(fit: WidthFit, rank: int, gains: Mapping[str, float], sigmas: Mapping[str, float]) -> Finding:
+    low, high = WIDTH_LIMITS[rank]
     found = f"the image prefers a PSF {fit.width:.2f} +- {fit.sigma:.2f} times as wide"
     differs = abs(fit.width - USUAL_WIDTH) > SIGNIFICANT * fit.sigma and not low <= fit.width <= high
     narrower = _better("narrower", gains, sigmas, NARROWER_SIGMAS) and gains["narrower"] == max(gains.values())
     if not differs and not narrower:
         return Finding("ok", "width", fit.width, high, f"{found} (a right one: {low:g} to {high:g})")
     if differs and fit.width > 1:
-        advice = "it is too narrow, or the image is out of focus: measure beads, or lower --na or raise --wavelength-nm to the true ones"
+        advice = "it is too narrow, or the image out of focus, or nothing in it thin: measure beads, or check --na and --wavelength-nm"
         return Finding("warn", "width", fit.width, high, f"{found} (limit {high:g}); {advice}")
     advice = "it is too wide, which invents structure: measure beads, or check --na, --wavelength-nm, --pixel-um and --psf-pixel-um"
     if differs:
@@ -181,6 +183,8 @@ def _width(fit: WidthFit, gains: Mapping[str, float], sigmas: Mapping[str, float
 
 def _compared_width(gains: Mapping[str, float], sigmas: Mapping[str, float]) -> Finding:
     """Where the noise is not white, by the variants alone."""
+    if not gains:
+        return Finding("ok", "width", 1.0, WIDER, "not to be told here: the noise is not white, and light of other planes counts too")
     for name, factor, fault in (("narrower", NARROWER, "too wide"), ("wider", WIDER, "too narrow")):
         if _better(name, gains, sigmas) and gains[name] == max(gains.values()):
             text = (
@@ -205,7 +209,13 @@ def _shape(gains: Mapping[str, float], sigmas: Mapping[str, float]) -> Finding:
     """Of the variants of another symmetry, the one that explains the image best."""
     others = [name for name in gains if name not in ("narrower", "wider")]
     if not others:
-        return Finding("ok", "shape", 0.0, BLOCK_SIGMAS, "the image is too small to compare shapes of the PSF")
+        return Finding(
+            "ok",
+            "shape",
+            0.0,
+            BLOCK_SIGMAS,
+            "shapes of the PSF cannot be compared: the image is too small, or light of other planes counts too",
+        )
     best = max(others, key=lambda name: gains[name])
     if not any(_better(name, gains, sigmas) for name in others):
         return Finding("ok", "shape", sigmas[best], BLOCK_SIGMAS, "no symmetric PSF and none with more coma explains the image better")

@@ -20,6 +20,8 @@ INDEPENDENT = 0.15
 """Share of the coefficients of half-overlapping Hann tiles that are independent: (9 / 11)^2 / 1.5^2 of them, half are conjugates."""
 GROUPS = 4
 """Groups of tiles along y and along x, which are left out in turn to see how much a result depends on single structures."""
+LEAST_NOISE = 0.01
+"""Power of the noise, relative to its greatest, that is reckoned with where a reconstruction has let none through."""
 COLOURED = 2.0
 """Ratio of the noise's power between frequencies from which it is not white."""
 VISIBLE = 3.0
@@ -110,6 +112,7 @@ def measure_spectra(field: Field, pixel_um: float, end_per_um: float, generator:
         return None
     excess = float(field.excess().mean()) / drawn
     noise = (1 - excess) * np.mean([ringed(z) for z in draws], axis=0)
+    noise = np.maximum(noise, LEAST_NOISE * noise.max(1, keepdims=True))
     return Spectra(ringed(y), noise, count, _groups(y.shape[-2:], side, len(planes)), side, pixel_um)
 
 
