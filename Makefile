@@ -52,5 +52,5 @@ slow: $(READY)  ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow
 
 clean:  ## remove everything that make has built, the environment too
-	@rm -rf $(VENV) demo demo-stack docs/_build .pytest_cache .ruff_cache .hypothesis .coverage build dist
+	@rm -rf $(VENV) demo demo-stack docs/_build docs/_reports .pytest_cache .ruff_cache .hypothesis .coverage build dist
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,3 +1,5 @@
+import sys
+from pathlib import Path
 from typing import Any
 
 from zsdeconv._version import __version__
@@ -8,7 +10,9 @@ copyright = author
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_reports"]
+html_extra_path = ["_reports"]
+REPORTS = Path(__file__).parent / "_reports"
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
 
@@ -33,5 +37,14 @@ def plain_bars(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, line
             lines[n] = "`".join(outside_code)
 
 
+def make_reports(_app: Any) -> None:
+    """The examples of "Reading the report": four small restorations, made once."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from reports import make
+
+    make(REPORTS)
+
+
 def setup(app: Any) -> None:
+    app.connect("builder-inited", make_reports)
     app.connect("autodoc-process-docstring", plain_bars)
