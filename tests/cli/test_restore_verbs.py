@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -197,3 +198,30 @@ def test_a_failure_while_writing_leaves_no_result(zs, cell, quick, tmp_path, mon
     out = tmp_path / "out"
     assert "memory" in zs("run", cell, "-o", out, *quick).error
     assert list(out.iterdir()) == []
+
+
+def test_a_run_says_how_far_to_trust_it(zs, save, frame, tiny, tmp_path):
+    cell = save("cell.tif", frame, 0.1)
+    ended = zs("run", cell, "-o", tmp_path, *OPTICS, "--config", tiny, "--report")
+    assert ended.code == 0, ended.err
+    assert sorted(path.name for path in tmp_path.glob("cell_*.html")) == ["cell_report.html"]
+    assert re.search(r"^trust +\d+ of \d+ findings are good", ended.out, re.MULTILINE)
+    page = (tmp_path / "cell_report.html").read_text(encoding="utf-8")
+    assert "cell.tif" in page and "<h1" in page
+    known = zs("run", cell, "-o", tmp_path, *OPTICS, "--config", tiny, "--report", "--json", "--overwrite").json["results"][0]["trust"]
+
+    parts = ("evaluate", tmp_path / "cell_deconvolved.ome.tif", "--raw", cell, "--model", tmp_path / "cell.zsd")
+    told = zs(*parts, "--report", tmp_path / "again.html", "--json").json
+    assert {key: told[key] for key in known} == known
+    assert (tmp_path / "again.html").read_text(encoding="utf-8").count("<h2") == page.count("<h2")
+    lines = zs(*parts).out.splitlines()
+    assert len(lines) == sum(len(section["findings"]) for section in known.values())
+
+    refused = zs("evaluate", tmp_path / "cell_denoised.ome.tif", *parts[2:])
+    assert refused.code == 2 and "(90, 72) pixels, the model makes (180, 144)" in refused.err
+    other = io.read(tmp_path / "cell_deconvolved.ome.tif")
+    io.write(tmp_path / "other.ome.tif", replace(other, data=other.data + other.data.max() / 20))
+    assert "differs from what the model makes" in zs("evaluate", tmp_path / "other.ome.tif", *parts[2:]).err
+    assert "exists" in zs(*parts, "--report", tmp_path / "again.html").err
+    alone = zs("evaluate", cell)
+    assert alone.code == 2 and "--model and --raw" in alone.err

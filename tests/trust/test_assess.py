@@ -69,7 +69,7 @@ def test_structured_illumination_in_a_plane() -> None:
 
 
 def test_structured_illumination_in_depth_is_not_asked_for_all_its_light() -> None:
-    scene = SimStackScene(size=64, planes=8, photons=2000, seed=2, structure="filaments")
+    scene = SimStackScene(size=48, planes=6, photons=3000, seed=2, structure="filaments")
     made = zs.restore(simulate_sim3d(scene).noisy, scene.optics, config=toy("sim3d"))
     assert [section.key for section in made.report().sections] == [key for key in EVERY if key != "flux"]
 
