@@ -18,7 +18,8 @@ class Modality:
     `frame_axes` the raw frames that are reconstructed to one image, before the network, on the fine grid already.
     `refine` lists the axes that get finer when super-resolving, `fewest` the least sizes that an axis must have, `pairs` the ways in
     which pairs can be made, `finished` the row that restores what another program has reconstructed of such frames. `presets` holds
-    what each preset sets apart here, over what it sets everywhere.
+    what each preset sets apart here, over what it sets everywhere. `error_law` are the numbers s, r and q of a pixel's standard error
+    (`zsdeconv.trust.uncertainty`).
     """
 
     name: str
@@ -30,6 +31,7 @@ class Modality:
     fewest: Mapping[str, int] = field(default_factory=dict)
     pairs: tuple[str, ...] = ("recorrupt",)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    error_law: tuple[float, float, float] = (1.9, 0.02, 1.3)
 
     @property
     def rank(self) -> int:
@@ -95,6 +97,7 @@ MODALITIES = {
             refine="YX",
             fewest={"Z": 5},
             pairs=("recorrupt", "interleave"),
+            error_law=(4.0, 0.02, 1.05),
             presets={
                 "fast": {**_VOLUME, "training": {"patch_px": 48, "patch_planes": 16, "batch": 2}},
                 "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4}},
@@ -111,6 +114,7 @@ MODALITIES = {
             frame_axes="P",
             sample_axes="T",
             refine="YX",
+            error_law=(1.6, 0.04, 0.55),
             presets={
                 "fast": {"training": {"patch_px": 128, "batch": 2, "target_share": _STRIPES_TARGET}},
                 "quality": {"training": {"patch_px": 192, "batch": 4, "target_share": _STRIPES_TARGET}},
@@ -126,6 +130,7 @@ MODALITIES = {
             refine="YX",
             fewest={"Z": 5},
             pairs=("recorrupt", "interleave"),
+            error_law=(4.0, 0.04, 0.1),
             presets={
                 "fast": {**_VOLUME, "training": {"patch_px": 48, "patch_planes": 16, "batch": 2, "target_share": _STRIPES_TARGET}},
                 "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4, "target_share": _STRIPES_TARGET}},

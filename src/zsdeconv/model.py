@@ -173,7 +173,7 @@ class Model:
         if prediction.spread is None:
             return None
         elsewhere = light_elsewhere(prediction.denoised, prediction.deconvolved, self.imaging.forward_operator)
-        return standard_error(prediction.deconvolved, prediction.spread, elsewhere)
+        return standard_error(prediction.deconvolved, prediction.spread, elsewhere, self.modality.error_law)
 
     @cached_property
     def imaging(self) -> Imaging:

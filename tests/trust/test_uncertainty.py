@@ -11,19 +11,21 @@ from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import fwhms_um
 from zsdeconv.simulate import Simulation
 from zsdeconv.symbols import FWHM_PER_SIGMA
-from zsdeconv.trust.uncertainty import ELSEWHERE, FACTOR, SHARE, SPREAD, light_elsewhere, standard_error, uncertainty_section
+from zsdeconv.trust.uncertainty import FACTOR, light_elsewhere, standard_error, uncertainty_section
+
+LAW = (1.7, 0.04, 1.3)
 
 
 def test_each_part_of_the_law_alone() -> None:
     x, spread = torch.tensor([0.0, 50.0]), torch.tensor([2.0, 0.0])
-    sigma = standard_error(x, spread.clone(), 0.0)
-    np.testing.assert_allclose(sigma, [FACTOR * SPREAD * 2, FACTOR * SHARE * 50], rtol=1e-6)
-    np.testing.assert_allclose(standard_error(0 * x, 0 * spread, 3.0), 3 * FACTOR * ELSEWHERE, rtol=1e-6)
+    sigma = standard_error(x, spread.clone(), 0.0, LAW)
+    np.testing.assert_allclose(sigma, [FACTOR * 1.7 * 2, FACTOR * 0.04 * 50], rtol=1e-6)
+    np.testing.assert_allclose(standard_error(0 * x, 0 * spread, 3.0, LAW), 3 * FACTOR * 1.3, rtol=1e-6)
 
 
 def test_it_goes_with_the_unit_of_intensity() -> None:
     x, spread = torch.rand(2, 30, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(7 * standard_error(x, spread.clone(), 0.4), standard_error(7 * x, 7 * spread, 7 * 0.4))
+    torch.testing.assert_close(7 * standard_error(x, spread.clone(), 0.4, LAW), standard_error(7 * x, 7 * spread, 7 * 0.4, LAW))
 
 
 def test_light_elsewhere_is_what_the_data_have_and_the_object_has_not() -> None:
@@ -52,9 +54,9 @@ def test_where_it_is_larger_the_image_is_farther_from_the_truth(restored: Restor
 
 
 def test_the_section_tells_bright_from_dark_and_a_single_pass_from_several(restored: Restored) -> None:
-    section = uncertainty_section(restored.deconvolved, restored.uncertainty, members=3)
+    section = uncertainty_section(restored.deconvolved, restored.uncertainty, LAW, members=3)
     assert section.numbers["ensemble_members"] == 3 and 0 < section.numbers["bright_pixel_relative_error"] < 1
     assert section.numbers["dark_pixel_error_adu"] < np.percentile(restored.deconvolved.data, 99)
-    assert "--passes" in uncertainty_section(restored.deconvolved, None).findings[0].message
+    assert "--passes" in uncertainty_section(restored.deconvolved, None, LAW).findings[0].message
     doubtful = Image(np.full((9, 9), 2.0), "YX")
-    assert uncertainty_section(Image(np.ones((9, 9)), "YX"), doubtful).level == "warn"
+    assert uncertainty_section(Image(np.ones((9, 9)), "YX"), doubtful, LAW).level == "warn"

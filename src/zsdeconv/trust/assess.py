@@ -62,7 +62,7 @@ def assess(model: Model, image: Image, restored: Restored) -> list[Section]:
         "Residuals": lambda: _residuals(seen),
         "Resolution": lambda: _resolution(seen),
         "Brightness": lambda: _flux(seen),
-        "Uncertainty": lambda: [uncertainty_section(restored.deconvolved, restored.uncertainty, model.config.training.ensemble)],
+        "Uncertainty": lambda: _uncertainty(model, restored),
         "Agreement with the data": lambda: _errors(seen),
         "Test objects": lambda: [spikes_section(examine_spikes(model, seen.field, seen.prediction, seed=seen.seed, passes=PASSES))],
         "Time series": lambda: _series(model, frames, restored),
@@ -170,6 +170,11 @@ def _flux(seen: _Seen) -> list[Section]:
     if not seen.model.imaging.closed:
         return []
     return [flux_section(examine_flux(seen.adu(seen.reblurred), seen.adu(seen.prediction.denoised)))]
+
+
+def _uncertainty(model: Model, restored: Restored) -> list[Section]:
+    members = model.config.training.ensemble
+    return [uncertainty_section(restored.deconvolved, restored.uncertainty, model.modality.error_law, members)]
 
 
 def _errors(seen: _Seen) -> list[Section]:

@@ -3,7 +3,8 @@
 `sigma^2 = F^2 ((s spread)^2 + (r x)^2 + (q m)^2)`: the spread over re-corrupted passes, and over the members of an ensemble, is
 what noise does to the network; a share r of the brightness x is what the network gets wrong of what it sees; and m, the median of
 `|denoised - D H x|` over the image, is light that the deconvolved image puts elsewhere than the data have it, which makes dark places
-uncertain. The spread alone would call them certain: there all passes agree on 0.
+uncertain. The spread alone would call them certain: there all passes agree on 0. s, r and q are those of a modality (`Modality.error_law`),
+fitted to simulated images of one seed so that 68 % of the pixels are off by less than sigma, dark ones and bright ones alike.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from zsdeconv.trust.section import Picture, Section
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SPREAD, SHARE, ELSEWHERE = 1.76, 0.037, 1.27
-"""s, r and q, fitted to simulated images of one seed so that 68 % of their pixels are off by less than sigma (benchmarks/results.md)."""
+Law = tuple[float, float, float]
+"""s, r and q."""
+
 FACTOR = 1.0
 """F: what is left after the fit, over all kinds of images together."""
 BRIGHT = 0.98
@@ -50,30 +52,21 @@ def light_elsewhere(denoised: Tensor, deconvolved: Tensor, forward_operator: Ope
     return float(difference[inner].flatten().median())
 
 
-def standard_error(deconvolved: Tensor, spread: Tensor, elsewhere: float) -> Tensor:
-    """`sigma` of each pixel, in place of `spread`: 68 % of them are off by less. All in one unit of intensity.
+def standard_error(deconvolved: Tensor, spread: Tensor, elsewhere: float, law: Law) -> Tensor:
+    """`sigma` of each pixel, in place of `spread`: 68 % of them are off by less. `law` is (s, r, q); intensities are in any one unit.
 
     >>> import torch
-    >>> [round(sigma, 2) for sigma in standard_error(torch.tensor([0.0, 100.0]), torch.zeros(2), 1.0).tolist()]
-    [1.27, 3.91]
+    >>> [round(sigma, 2) for sigma in standard_error(torch.tensor([0.0, 100.0]), torch.zeros(2), 1.0, (2.0, 0.04, 1.5)).tolist()]
+    [1.5, 4.27]
     """
-    floor = (ELSEWHERE * elsewhere) ** 2
-    return spread.mul_(SPREAD).square_().addcmul_(deconvolved, deconvolved, value=SHARE**2).add_(floor).sqrt_().mul_(FACTOR)
+    s, r, q = law
+    return spread.mul_(s).square_().addcmul_(deconvolved, deconvolved, value=r**2).add_((q * elsewhere) ** 2).sqrt_().mul_(FACTOR)
 
 
-def law() -> dict[str, float]:
-    """The numbers of the law, for the files that hold its result.
-
-    >>> law()["factor"] == FACTOR
-    True
-    """
-    return {"spread": SPREAD, "share_of_brightness": SHARE, "light_elsewhere": ELSEWHERE, "factor": FACTOR}
-
-
-def uncertainty_section(deconvolved: Image, uncertainty: Image | None, members: int = 1) -> Section:
+def uncertainty_section(deconvolved: Image, uncertainty: Image | None, law: Law, members: int = 1) -> Section:
     """How certain the bright and the dark pixels are, and how that was reckoned.
 
-    >>> uncertainty_section(Image(np.ones((8, 8)), "YX"), None).level
+    >>> uncertainty_section(Image(np.ones((8, 8)), "YX"), None, (2.0, 0.04, 1.5)).level
     'warn'
     """
     title, question = "Uncertainty", "By how much may a pixel of the deconvolved image be off?"
@@ -90,7 +83,7 @@ def uncertainty_section(deconvolved: Image, uncertainty: Image | None, members: 
         "bright_pixel_relative_error": relative,
         "dark_pixel_error_adu": float(np.median(sigma[x <= np.median(x)])),
         "ensemble_members": members,
-        "law": law(),
+        "law": {**dict(zip(("spread", "share_of_brightness", "light_elsewhere"), law, strict=True)), "factor": FACTOR},
     }
     caption = "Standard error by brightness: the median of the pixels, and the range of nine tenths of them."
     found = [Finding(level, "uncertainty of bright pixels", relative, RELATIVE_LIMIT, told + advice)]
