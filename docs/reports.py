@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def enlarged(image: zs.Image) -> zs.Image:
     """As saved by a program that doubles the pixels by interpolation."""
     from scipy.ndimage import zoom
 
-    data = zoom(image.data.astype(np.float64), 2, order=3).round().clip(0).astype(np.uint16)
+    data = np.asarray(zoom(image.data.astype(np.float64), 2, order=3)).round().clip(0).astype(np.uint16)
     return replace(image, data=data, spacing_um={axis: um / 2 for axis, um in image.spacing_um.items()})
 
 
@@ -72,7 +72,7 @@ def restored(case: Case) -> zs.Restored:
         return zs.restore(image, optics, steps=STEPS)
 
 
-def first_picture(sections: list[Section], key: str) -> bytes:
+def first_picture(sections: Sequence[Section], key: str) -> bytes:
     section = next(section for section in sections if section.key == key)
     return draw(section.pictures[0]).png
 

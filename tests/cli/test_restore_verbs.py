@@ -220,7 +220,7 @@ def test_a_run_says_how_far_to_trust_it(zs, save, frame, tiny, tmp_path):
     refused = zs("evaluate", tmp_path / "cell_denoised.ome.tif", *parts[2:])
     assert refused.code == 2 and "(90, 72) pixels, the model makes (180, 144)" in refused.err
     other = io.read(tmp_path / "cell_deconvolved.ome.tif")
-    io.write(tmp_path / "other.ome.tif", replace(other, data=other.data + other.data.max() / 20))
+    io.write(tmp_path / "other.ome.tif", replace(other, data=other.data + other.data.max() / 20), provenance={})
     assert "differs from what the model makes" in zs("evaluate", tmp_path / "other.ome.tif", *parts[2:]).err
     assert "exists" in zs(*parts, "--report", tmp_path / "again.html").err
     alone = zs("evaluate", cell)

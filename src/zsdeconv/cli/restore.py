@@ -103,9 +103,9 @@ def run(
             model = _trained(prepared, each.checkpoint, resume, path.name, quiet)
             restored = _predicted(model, image, path.name, quiet, {})
             _tell_of_stripes(restored, quiet or json)
-            report = _reported(restored, path.name, quiet or json) if prepared.config.report else None
-            written = write_run(each, restored, report, _provenance(model, path), overwrite=overwrite)
-            facts |= _done(written, model, started, quiet or json) | ({} if report is None else {"trust": report.to_dict()})
+            judged = _reported(restored, path.name, quiet or json) if prepared.config.report else None
+            written = write_run(each, restored, judged, _provenance(model, path), overwrite=overwrite)
+            facts |= _done(written, model, started, quiet or json) | ({} if judged is None else {"trust": judged.to_dict()})
         told.append(facts)
         used = prepared.config
     _close(told, used, dry_run, json, quiet)
