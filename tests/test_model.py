@@ -13,10 +13,11 @@ from oracles import asymmetric_kernel
 from zsdeconv.config import resolve
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, ImageError, ModelError, OutputError
+from zsdeconv.framing import as_image
 from zsdeconv.image import Image
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES
-from zsdeconv.model import Model, as_image, choose_device, load
+from zsdeconv.model import Model, choose_device, load
 from zsdeconv.nn.networks import make_network
 from zsdeconv.noise.model import Camera
 from zsdeconv.photometry import Line, Photometry

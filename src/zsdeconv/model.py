@@ -17,6 +17,7 @@ from zsdeconv._version import __version__
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, ImageError, ModelError, UserError
+from zsdeconv.framing import as_image, frames_of, ordered
 from zsdeconv.image import Image
 from zsdeconv.imaging import DirectImaging, Field, Imaging
 from zsdeconv.io.checks import check_restorable
@@ -175,9 +176,13 @@ class Model:
         elsewhere = light_elsewhere(prediction.denoised, prediction.deconvolved, self.imaging.forward_operator)
         return standard_error(prediction.deconvolved, prediction.spread, elsewhere, self.modality.error_law)
 
-    @cached_property
+    @property
     def imaging(self) -> Imaging:
         """How the images came about that this model restores."""
+        return self._imaging
+
+    @cached_property
+    def _imaging(self) -> Imaging:
         return imaging_of(self.modality, self.config, self.unit, self.camera, self.psf, self.reconstruct)
 
     def _restored(self, image: Image, gathered: Mapping[str, _Gathered]) -> Restored:
@@ -299,25 +304,6 @@ def _from_parts(tensors: dict[str, Tensor], header: dict[str, Any]) -> Model:
         history=header["history"],
         provenance=header["provenance"],
     )
-
-
-def as_image(data: Any, modality: Modality) -> Image:
-    """An array as an image whose last axes are the modality's, and the one before them its samples."""
-    array, letters = np.asarray(data), modality.sample_axes + modality.recorded_axes
-    if array.ndim > len(letters):
-        array = array.squeeze()
-    return Image(array, letters[-array.ndim :])
-
-
-def ordered(image: Image, modality: Modality) -> Image:
-    """The image with what the camera records of a sample last."""
-    others = "".join(a for a in image.axes if a not in modality.recorded_axes)
-    return image.transposed(others + modality.recorded_axes)
-
-
-def frames_of(image: Image, modality: Modality) -> list[np.ndarray]:
-    """Views of the samples of an `ordered` image."""
-    return list(image.data.reshape(-1, *image.data.shape[-len(modality.recorded_axes) :]))
 
 
 def imaging_of(

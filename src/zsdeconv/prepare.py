@@ -12,11 +12,11 @@ import numpy as np
 
 from zsdeconv.config import Config, resolve, specialised
 from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
+from zsdeconv.framing import as_image, calibration_of, frames_of, ordered
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.modality import MODALITIES, Modality, choose
-from zsdeconv.model import as_image, frames_of, ordered
-from zsdeconv.noise.calibrate import Calibration, calibrate
+from zsdeconv.noise.calibrate import Calibration
 from zsdeconv.noise.pairs import FEWEST_SLICES, PairChoice, choose_pairs, neighbour_difference
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import read_otf
@@ -26,8 +26,6 @@ from zsdeconv.sim.reconstruct import Reconstruct, halved_gaussian
 
 SPACING_LIMITS_UM = (0.001, 10.0)
 """Pixel sizes in the sample that a fluorescence microscope can have; beyond, a unit was mistaken."""
-CALIBRATION_PX = 2**23
-"""Pixels that the camera is measured on at most, in whole planes; more tell nothing new."""
 PLANES_RECONSTRUCTED = (
     "--reconstructed with single planes: their noise is correlated from pixel to pixel and nobody knows how, so no pairs can be made of it "
     "(a stack has neighbouring planes); give the raw frames"
@@ -258,16 +256,6 @@ def _missing(image: Image, config: Config) -> str:
     words = {"--na": "NA", "--wavelength-nm": "emission wavelength"}
     missing = " and ".join(words[o] for o in absent)
     return f"{missing} not given, no PSF either: one of the two is needed; give {' and '.join(absent)}, or --psf"
-
-
-def calibration_of(frames: Sequence[np.ndarray], offset: float | None = None) -> Calibration:
-    """The camera, measured on planes of one size that are spread over the `frames` (`... y x`, ADU); a given offset is kept."""
-    planes = [plane for frame in frames for plane in frame.reshape(-1, *frame.shape[-2:])]
-    shapes = [plane.shape for plane in planes]
-    common = max(set(shapes), key=shapes.count)
-    alike = [plane for plane in planes if plane.shape == common]
-    chosen = alike[:: -(-len(alike) // max(1, CALIBRATION_PX // alike[0].size))]
-    return calibrate(np.stack(chosen), offset=offset)
 
 
 def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from zsdeconv.errors import UserError
 from zsdeconv.findings import Finding
+from zsdeconv.framing import calibration_of, frames_of
 from zsdeconv.imaging import Field
 from zsdeconv.physics.psf import check_psf
 from zsdeconv.physics.psf_check import NEGATIVE
 from zsdeconv.predict import FramePrediction
-from zsdeconv.prepare import calibration_of
 from zsdeconv.trust.brightness import examine_flux, flux_section
 from zsdeconv.trust.camera_check import camera_section, examine_camera
 from zsdeconv.trust.errormap import error_map, error_section
@@ -27,6 +27,7 @@ from zsdeconv.trust.residual_section import residual_section
 from zsdeconv.trust.residuals import examine_residuals, rim_of
 from zsdeconv.trust.resolution import examine_resolution
 from zsdeconv.trust.resolution_section import resolution_section
+from zsdeconv.trust.restorer import Restorer, Result
 from zsdeconv.trust.section import Section
 from zsdeconv.trust.series import FEWEST_FRAMES, examine_series
 from zsdeconv.trust.series_section import series_section
@@ -36,7 +37,6 @@ from zsdeconv.trust.uncertainty import uncertainty_section
 
 if TYPE_CHECKING:
     from zsdeconv.image import Image
-    from zsdeconv.model import Model, Restored
 
 MOST_PIXELS = {2: 2**18, 3: 2**19}
 """Pixels of a frame that are looked at, in its middle: enough for every test, and few enough to take a minute."""
@@ -45,14 +45,12 @@ ROUNDS = {2: 24, 3: 8}
 """Images of pure noise that residuals are compared with; those of a stack take long."""
 
 
-def assess(model: Model, image: Image, restored: Restored) -> list[Section]:
+def assess(model: Restorer, image: Image, restored: Result) -> list[Section]:
     """The sections of a report on `restored`, which `model` has made of `image`.
 
     The middle frame of a movie is looked at, and of a large one its middle. Whatever the checks have to draw is drawn from the
     seed of the training, so that the same files give the same report.
     """
-    from zsdeconv.model import frames_of
-
     frames = frames_of(image, model.modality)
     seen = _Seen(model, frames[len(frames) // 2])
     checks: dict[str, Callable[[], list[Section]]] = {
@@ -83,7 +81,7 @@ def _answered(title: str, check: Callable[[], list[Section]]) -> list[Section]:
 class _Seen:
     """The part of a frame that is looked at, and what is asked of it more than once."""
 
-    model: Model
+    model: Restorer
     frame: np.ndarray
 
     @property
@@ -156,7 +154,7 @@ def _resolution(seen: _Seen) -> list[Section]:
     return [resolution_section(found)]
 
 
-def _cutoff_per_um(model: Model) -> float | None:
+def _cutoff_per_um(model: Restorer) -> float | None:
     """The highest lateral frequency that reaches the data, where the optics are known."""
     if model.reconstruct is not None:
         finest = max(1 / direction.finest_um for direction in model.reconstruct.parameters.directions)
@@ -172,7 +170,7 @@ def _flux(seen: _Seen) -> list[Section]:
     return [flux_section(examine_flux(seen.adu(seen.reblurred), seen.adu(seen.prediction.denoised)))]
 
 
-def _uncertainty(model: Model, restored: Restored) -> list[Section]:
+def _uncertainty(model: Restorer, restored: Result) -> list[Section]:
     members = model.config.training.ensemble
     return [uncertainty_section(restored.deconvolved, restored.uncertainty, model.modality.error_law, members)]
 
@@ -185,7 +183,7 @@ def _errors(seen: _Seen) -> list[Section]:
     return [error_section(found, seen.spacing_um)]
 
 
-def _series(model: Model, frames: Sequence[np.ndarray], restored: Restored) -> list[Section]:
+def _series(model: Restorer, frames: Sequence[np.ndarray], restored: Result) -> list[Section]:
     """Traces of a movie, where its frames are the camera's, against those of the deconvolved one as it would be seen again."""
     if "T" not in restored.deconvolved.axes or len(frames) < FEWEST_FRAMES or model.reconstruct is not None:
         return []

@@ -21,7 +21,7 @@ from zsdeconv.nn import blocks
 from zsdeconv.predict import FramePrediction, predict_frame
 
 if TYPE_CHECKING:
-    from zsdeconv.model import Model
+    from zsdeconv.trust.restorer import Restorer
 
 
 def thinned_halves(field: Field, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -55,7 +55,7 @@ def alternating_halves(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return frames[: 2 * pairs : 2].mean(0), frames[1 : 2 * pairs : 2].mean(0)
 
 
-def restored_halves(model: Model, field: Field, generator: torch.Generator) -> tuple[FramePrediction, FramePrediction]:
+def restored_halves(model: Restorer, field: Field, generator: torch.Generator) -> tuple[FramePrediction, FramePrediction]:
     """Both halves of a field of `model`, each restored in one pass, in the network's unit.
 
     Whatever the network adds of its own to both makes them more alike than the data are.

@@ -7,11 +7,11 @@ import torch
 
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ImageError
+from zsdeconv.framing import frames_of, ordered
 from zsdeconv.image import Image
 from zsdeconv.imaging import DirectImaging
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.modality import choose
-from zsdeconv.model import frames_of, ordered
 from zsdeconv.noise.calibrate import calibrate
 from zsdeconv.physics.kernel import Psf, fit_to_image
 from zsdeconv.physics.operators import forward_model

@@ -20,12 +20,12 @@ from zsdeconv.findings import Finding
 from zsdeconv.imaging import Field
 from zsdeconv.nn import blocks
 from zsdeconv.physics.psf import fwhms_um
+from zsdeconv.trust.restorer import Restorer
 from zsdeconv.trust.section import Picture, Section
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from zsdeconv.model import Model
     from zsdeconv.predict import FramePrediction
 
 PLACES = 5
@@ -78,7 +78,7 @@ class Spikes:
 
 
 @torch.no_grad()
-def examine_spikes(model: Model, field: Field, before: FramePrediction, *, passes: int, seed: int = 0) -> Spikes | None:
+def examine_spikes(model: Restorer, field: Field, before: FramePrediction, *, passes: int, seed: int = 0) -> Spikes | None:
     """Put pairs of points into an image that `model.imaging` has made a field of, restore it with them, and compare.
 
     `before` is what `model.predict_field` makes of it without them in as many `passes`. Both times these see the same noise, so that
