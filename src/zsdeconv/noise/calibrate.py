@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from zsdeconv.noise.model import Camera
 from zsdeconv.noise.offset import combine, darkest_level, skewness_offset
 from zsdeconv.noise.scene import CORRELATION_LIMIT, Scene, is_correlated, look
 from zsdeconv.noise.transfer import as_frames, dark_constants, flat_levels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SATURATION_LIMIT = 1e-3
 
@@ -219,9 +222,15 @@ def plot_calibration(calibration: Calibration, path: str | os.PathLike[str]) -> 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    camera = calibration.camera
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
+    draw_calibration(calibration, figure)
+    figure.savefig(path, dpi=150)
+
+
+def draw_calibration(calibration: Calibration, figure: Figure) -> None:
+    """The picture of `plot_calibration`, drawn into a figure."""
+    camera = calibration.camera
     axes = figure.add_subplot()
     axes.errorbar(
         calibration.signal,
@@ -230,12 +239,12 @@ def plot_calibration(calibration: Calibration, path: str | os.PathLike[str]) -> 
         fmt="o",
         ms=4,
         lw=1,
-        color="tab:blue",
+        color="#2463a8",
         label="brightness levels of the image",
     )
     ends = np.array([camera.offset, max(float(calibration.signal.max()), camera.offset + 1e-9)])
     label = f"variance = {camera.gain:.3g} (signal - {camera.offset:.5g}) + {camera.read_variance:.3g}"
-    axes.plot(ends, camera.variance(ends - camera.offset), color="tab:red", label=label)
+    axes.plot(ends, camera.variance(ends - camera.offset), color="#c8641e", label=label)
     axes.axvline(camera.offset, color="0.4", lw=1, ls="--", label=f"offset {camera.offset:.5g} $\\pm$ {calibration.offset_sigma:.2g} ADU")
     read = f"read noise {camera.read_noise:.3g} $\\pm$ {calibration.read_noise_sigma:.2g} ADU"
     axes.set_title(f"gain {camera.gain:.3g} $\\pm$ {calibration.gain_sigma:.2g} ADU per electron, {read}", fontsize=10)
@@ -243,4 +252,3 @@ def plot_calibration(calibration: Calibration, path: str | os.PathLike[str]) -> 
     axes.set_ylabel("noise variance (ADU$^2$)")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=9)
-    figure.savefig(path, dpi=150)
