@@ -77,6 +77,26 @@ def test_psf_check_reports_background_and_place(zs, save):
     assert findings["centring"]["level"] == findings["background"]["level"] == "warn"
 
 
+def test_psf_check_against_an_image(zs, tmp_path):
+    zs("simulate", "2d", "-o", tmp_path / "scene", "--structure", "puncta", "--size", 96, "--photons", 150, "--seed", 4)
+    psf, noisy = tmp_path / "scene" / "psf.tif", tmp_path / "scene" / "noisy.tif"
+    shown = zs("psf", "check", psf, "--image", noisy)
+    assert shown.code == 0
+    assert {line.split()[0] for line in shown.out.splitlines()} == {"ok"}
+    assert "the image prefers a PSF" in shown.out
+    wide = zs("psf", "check", psf, "--image", noisy, "--psf-pixel-um", 0.0325 * 1.2, "--json").json["image"]
+    found = {finding["name"]: finding for finding in wide["findings"]}
+    assert found["width"]["level"] == "warn"
+    assert wide["width"] == pytest.approx(1 / 1.2, rel=0.1)  # what is labelled is a little thicker than a point
+    assert len(wide["sweep"]) == len(wide["widths"])
+
+
+def test_psf_check_wants_the_pixel_size_of_the_image(zs, save):
+    psf = save("psf.tif", np.outer(np.hanning(9), np.hanning(9)).astype(np.float32), 0.05)
+    image = save("cell.tif", np.random.default_rng(0).poisson(50, (64, 64)).astype(np.uint16), None)
+    assert "--pixel-um" in zs("psf", "check", psf, "--image", image).error
+
+
 LENS = ("--na", 1.1, "--wavelength-nm", 525, "--immersion-ri", 1.33)
 
 

@@ -426,7 +426,10 @@ def test_the_doctor_looks_in_depth(tmp_path: Path) -> None:
     optics = Optics(1.1, 525, 1.33, microscope="lightsheet", sheet_um=1.0)
     good = theoretical_psf(optics, (0.15, 0.05, 0.05))
     found = levels(good, optics=optics)
-    assert set(found) == {"centring", "sum", "negative", "size", "symmetry", "sampling", "sampling in z", "depth", "fwhm", "fwhm in z"}
+    assert set(found) == {
+        *("centring", "sum", "negative", "size", "symmetry", "sampling"),
+        *("sampling in z", "focus", "depth", "fwhm", "fwhm in z"),
+    }
     assert set(found.values()) == {"ok"}
     assert levels(good.thinned((4, 1, 1)), optics=optics)["sampling in z"] == "warn"
     assert levels(good, spacing_um=(0.02, 0.05, 0.05))["sampling in z"] == "fail"
@@ -438,6 +441,17 @@ def test_the_doctor_looks_in_depth(tmp_path: Path) -> None:
     measured = measure_psf(save(tmp_path, 3 + 100 * comet_stack((24, 41, 42), (14, 23, 20))), **STACK_UM)
     recorded = {f.name: f.level for f in check_psf(measured)}
     assert recorded["centring"] == recorded["background"] == "warn"
+
+
+def test_the_doctor_finds_the_focus_beside_the_middle_plane() -> None:
+    """A bright plane three steps above a core that its tail holds in the middle."""
+    z, y, x = np.indices((41, 25, 25)) - np.array([20, 12, 12])[:, None, None, None]
+    light = np.exp(-(y**2 + x**2) / 8) * (np.exp(-((z + 4) ** 2) / 8) + 0.9 * np.exp(-((z - 2) ** 2) / 18))
+    psf = Psf.from_array(light, (0.1, 0.05, 0.05), "two peaks")
+    assert int(psf.values.max((1, 2)).argmax()) != 20
+    found = {f.name: f for f in check_psf(psf)}
+    assert found["focus"].level == "warn"
+    assert found["focus"].value == pytest.approx(0.1 * abs(int(psf.values.max((1, 2)).argmax()) - 20))
 
 
 def test_fwhm_of_a_gaussian() -> None:

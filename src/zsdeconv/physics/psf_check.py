@@ -39,7 +39,7 @@ def check_psf(psf: Psf | MeasuredPsf, *, optics: Optics | None = None, spacing_u
     findings = [*recorded, _sum(mended.values), _negative(mended.values), _border(mended.values), _symmetry(mended.values)]
     findings.append(_sampling(mended, optics, spacing_um))
     if mended.rank == 3:
-        findings += [_axial_sampling(mended, optics, spacing_um), _axial_extent(mended)]
+        findings += [_axial_sampling(mended, optics, spacing_um), _axial_focus(mended), _axial_extent(mended)]
     if optics is not None:
         expected = expected_fwhm_um(optics)
         findings.append(_width("fwhm", fwhm_um(mended), expected[1]))
@@ -194,6 +194,15 @@ def _axial_sampling(psf: Psf, optics: Optics | None, spacing_um: tuple[float, ..
     return Finding(
         level, "sampling in z", psf.spacing_um[0], float(limit), f"step {psf.spacing_um[0]:.4g} um, limit {what} = {limit:.3g} um{advice}"
     )
+
+
+def _axial_focus(psf: Psf) -> Finding:
+    """Distance of the brightest plane from the middle one, which a restored stack takes for the focus."""
+    peaks = psf.values.max((1, 2))
+    away = abs(int(peaks.argmax()) - len(peaks) // 2) * psf.spacing_um[0]
+    limit = max(fwhms_um(psf)[0] / 4, 1.01 * psf.spacing_um[0])
+    text = f"the brightest plane lies {away:.3g} um from the middle one"
+    return _judged("focus", away, (limit, np.inf), text, "what is restored lies as much too high or too low: centre the stack on its focus")
 
 
 def _axial_extent(psf: Psf) -> Finding:
