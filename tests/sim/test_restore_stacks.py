@@ -11,8 +11,10 @@ import torch
 import zsdeconv as zs
 from sim.simulator import small_settings
 from zsdeconv.config import Config, resolve
-from zsdeconv.data.pairs import InterleavedPairs, RecorruptedPairs
+from zsdeconv.data.normalize import Affine
+from zsdeconv.data.pairs import Draws, InterleavedPairs, RecorruptedPairs
 from zsdeconv.errors import ConfigError, ImageError, OpticsError
+from zsdeconv.nn.networks import make_network
 from zsdeconv.objectives import curriculum
 from zsdeconv.physics.otf import read_deep_otf
 from zsdeconv.prepare import prepare
@@ -107,8 +109,17 @@ def test_the_published_network_learns_from_planes(simulation: Simulation) -> Non
     published = resolve({"preset": "paper", "modality": "sim3d", "training": tiny, "device": "cpu"})
     prepared = prepare([simulation.noisy], published, SCENE.optics)
     assert prepared.config.network.kind == "rcan-sim" and prepared.config.loss.lambda_hessian == 0
-    model = zs.train([simulation.noisy], SCENE.optics, config=prepared.config)
-    assert sum(p.numel() for p in model.network.parameters()) == 4_452_930
+    assert prepared.reconstruct is not None
+    unit = Affine.fitted(prepared.frames, SCENE.offset)
+    imaging = SimImaging(unit, prepared.calibration.camera, prepared.psf, prepared.reconstruct)
+    network = make_network(prepared.config, 3, imaging.forward_operator, imaging.scale)
+    assert sum(p.numel() for p in network.parameters()) == 4_452_930
+    fields = [imaging.field(frame, torch.device("cpu")) for frame in prepared.frames]
+    ((phase, share),) = curriculum(prepared.config, imaging, fields, prepared.psf)
+    loss = phase(network, Draws(0, torch.device("cpu")))
+    loss.backward()
+    assert phase.name == "two-stage" and share == 1 and torch.isfinite(loss)
+    assert all(p.grad is not None for p in phase.parameters(network))
 
 
 def test_stored_reconstructions_of_stacks_are_the_same(simulation: Simulation, shared: Path) -> None:

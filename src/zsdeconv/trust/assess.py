@@ -14,7 +14,7 @@ from torch import Tensor
 from zsdeconv.errors import UserError
 from zsdeconv.findings import Finding
 from zsdeconv.framing import calibration_of, frames_of
-from zsdeconv.imaging import Field
+from zsdeconv.imaging import Field, middle_of
 from zsdeconv.physics.psf import check_psf
 from zsdeconv.physics.psf_check import NEGATIVE
 from zsdeconv.predict import FramePrediction
@@ -40,9 +40,11 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = {2: 2**18, 3: 2**19}
 """Pixels of a frame that are looked at, in its middle: enough for every test, and few enough to take a minute."""
+MOST_OF_A_MOVIE = 2**24
+"""Pixels of all frames together."""
 PASSES = 4
 ROUNDS = {2: 24, 3: 8}
-"""Images of pure noise that residuals are compared with; those of a stack take long."""
+"""Images of pure noise that the data are compared with; those of a stack take long."""
 
 
 def assess(model: Restorer, image: Image, restored: Result) -> list[Section]:
@@ -150,6 +152,7 @@ def _resolution(seen: _Seen) -> list[Section]:
         restored=seen.prediction.deconvolved.cpu().numpy(),
         cutoff_per_um=_cutoff_per_um(seen.model),
         seed=seen.seed,
+        rounds=ROUNDS[seen.model.modality.rank],
     )
     return [resolution_section(found)]
 
@@ -159,8 +162,8 @@ def _cutoff_per_um(model: Restorer) -> float | None:
     if model.reconstruct is not None:
         finest = max(1 / direction.finest_um for direction in model.reconstruct.parameters.directions)
         return model.reconstruct.weights.detection.cutoff_per_um + finest
-    optics = model.config.optics
-    return None if optics.na is None or optics.wavelength_nm is None else 2e3 * optics.na / optics.wavelength_nm
+    optics = model.provenance.get("optics")
+    return None if optics is None else 2e3 * optics["na"] / optics["wavelength_nm"]
 
 
 def _flux(seen: _Seen) -> list[Section]:
@@ -187,8 +190,11 @@ def _series(model: Restorer, frames: Sequence[np.ndarray], restored: Result) -> 
     """Traces of a movie, where its frames are the camera's, against those of the deconvolved one as it would be seen again."""
     if "T" not in restored.deconvolved.axes or len(frames) < FEWEST_FRAMES or model.reconstruct is not None:
         return []
-    raw = np.stack(frames).astype(np.float32) - (model.camera.offset + model.photometry.dark * model.unit.scale)
-    seen_again, shape = model.imaging.forward_operator, restored.deconvolved.data.shape
-    images = torch.from_numpy(restored.deconvolved.data.reshape(len(frames), *shape[-model.modality.rank :]))
-    shown = np.stack([seen_again(x[None, None])[0, 0].numpy() for x in images])
-    return [series_section(examine_series(raw, shown, model.camera))]
+    y, x = middle_of(frames[0].shape, MOST_OF_A_MOVIE / len(frames))
+    raw = np.stack([frame[..., y, x] for frame in frames]).astype(np.float32)
+    raw -= model.camera.offset + model.photometry.dark * model.unit.scale
+    scale, shape = model.imaging.scale, restored.deconvolved.data.shape
+    fine = (..., slice(scale * y.start, scale * y.stop), slice(scale * x.start, scale * x.stop))
+    images = restored.deconvolved.data.reshape(len(frames), *shape[-model.modality.rank :])[fine]
+    shown = [model.imaging.forward_operator(torch.from_numpy(image[None, None].copy()))[0, 0].numpy() for image in images]
+    return [series_section(examine_series(raw, np.stack(shown), model.camera))]
