@@ -25,6 +25,7 @@ from zsdeconv.sim.reconstruct import Reconstruct
 from zsdeconv.sim.simulate import SimStackScene, simulate_sim3d
 from zsdeconv.sim.stored import from_parts, to_parts
 from zsdeconv.simulate import Simulation
+from zsdeconv.trust import assess
 
 pytestmark = pytest.mark.filterwarnings("ignore::zsdeconv.errors.DataWarning")  # so few pixels say little about their camera
 
@@ -102,6 +103,14 @@ def test_pairs_are_made_of_noise_or_of_planes(simulation: Simulation) -> None:
         field = imaging.field(prepared.frames[0], torch.device("cpu"))
         (denoise, _), _ = curriculum(prepared.config, imaging, [field], prepared.psf)
         assert isinstance(denoise.pairs, expected)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_the_report_does_not_ask_for_light_that_nobody_has_recorded(
+    simulation: Simulation, trained: zs.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(assess.ROUNDS, 3, 3)  # images of noise, of which each takes long
+    asked = [section.key for section in trained.predict(simulation.noisy).report().sections]
+    assert asked == ["psf", "camera", "training", "residuals", "resolution", "uncertainty", "error_map", "spikes"]
 
 
 def test_the_published_network_learns_from_planes(simulation: Simulation) -> None:

@@ -9,9 +9,8 @@ import pytest
 import zsdeconv as zs
 from zsdeconv.config import Config, resolve
 from zsdeconv.model import Restored
-from zsdeconv.sim.simulate import SimScene, SimStackScene, simulate_sim2d, simulate_sim3d
+from zsdeconv.sim.simulate import SimScene, simulate_sim2d
 from zsdeconv.simulate import Scene, Simulation, StackScene, simulate_2d, simulate_3d
-from zsdeconv.trust import assess
 
 EVERY = ["psf", "camera", "training", "residuals", "resolution", "flux", "uncertainty", "error_map", "spikes"]
 
@@ -67,14 +66,6 @@ def test_structured_illumination_in_a_plane() -> None:
     scene = SimScene(size=96, photons=300, seed=2)
     made = zs.restore(simulate_sim2d(scene).noisy, scene.optics, config=toy("sim2d"))
     assert [section.key for section in made.report().sections] == EVERY
-
-
-@pytest.mark.filterwarnings("ignore::zsdeconv.errors.DataWarning")  # frames so small tell little of their camera
-def test_structured_illumination_in_depth_is_not_asked_for_all_its_light(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(assess.ROUNDS, 3, 3)  # images of noise, of which each takes a second
-    scene = SimStackScene(size=64, planes=8, photons=2000, seed=2, structure="filaments")
-    made = zs.restore(simulate_sim3d(scene).noisy, scene.optics, config=toy("sim3d"))
-    assert [section.key for section in made.report().sections] == [key for key in EVERY if key != "flux"]
 
 
 def test_an_image_without_light_is_judged_all_the_same() -> None:
