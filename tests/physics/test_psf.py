@@ -444,10 +444,10 @@ def test_the_doctor_looks_in_depth(tmp_path: Path) -> None:
 
 
 def test_the_doctor_finds_the_focus_beside_the_middle_plane() -> None:
-    """A bright plane three steps above a core that its tail holds in the middle."""
+    """A bright plane above a core that a long even tail holds in the middle."""
     z, y, x = np.indices((41, 25, 25)) - np.array([20, 12, 12])[:, None, None, None]
-    light = np.exp(-(y**2 + x**2) / 8) * (np.exp(-((z + 4) ** 2) / 8) + 0.9 * np.exp(-((z - 2) ** 2) / 18))
-    psf = Psf.from_array(light, (0.1, 0.05, 0.05), "two peaks")
+    light = np.exp(-(y**2 + x**2) / 8) * (0.2 * np.exp(-((z + 8) ** 2) / 4) + 1 / (1 + np.exp(np.abs(z) - 10)))
+    psf = Psf.from_array(light, (0.1, 0.05, 0.05), "bright above")
     assert int(psf.values.max((1, 2)).argmax()) != 20
     found = {f.name: f for f in check_psf(psf)}
     assert found["focus"].level == "warn"

@@ -97,6 +97,9 @@ def test_what_is_wrong_is_said_in_words() -> None:
     found = {finding.name: finding for finding in fitted("network", 1.15).findings}
     assert "too wide" in found["width"].message and "0.968" in found["width"].message
     assert found["spectrum"].value > OPTICS.cutoff_per_um / 1.15  # detail beyond the end of such an OTF
+    far = {finding.name: finding for finding in examined(frame("network"), widened(widened(PSF, 1.5), 1.5)).findings}
+    assert "no PSF of 0.55 to 1.8 times this width" in far["width"].message
+    assert far["spectrum"].level == "warn"
 
 
 # ---------------------------------------------------------------- what cannot be told

@@ -26,6 +26,8 @@ WIDTH_LIMITS = {2: (0.968, 1.135), 3: (0.968, 1.3)}
 USUAL_WIDTH = 1.04
 SIGNIFICANT = 1.7
 """Standard errors by which a preferred width must differ from the usual one."""
+SEARCHED = (0.55, 1.8)
+"""Widths within which one is believed; the search itself goes a little farther."""
 UNKNOWN_SIGMA = 0.2
 """A width that is known no better is not known."""
 BEYOND = 1.1
@@ -167,6 +169,10 @@ def _too_little(spectra: Spectra | None) -> Finding:
 
 def _width(fit: WidthFit, rank: int, gains: Mapping[str, float], sigmas: Mapping[str, float]) -> Finding:
     low, high = WIDTH_LIMITS[rank]
+    if not SEARCHED[0] < fit.width < SEARCHED[1]:
+        text = f"no PSF of {SEARCHED[0]:g} to {SEARCHED[1]:g} times this width has the spectrum of the image"
+        advice = "check --na, --wavelength-nm, --pixel-um and the kind of microscope, and whether the noise is the camera's own"
+        return Finding("warn", "width", fit.width, SEARCHED[0] if fit.width < 1 else SEARCHED[1], f"{text}; {advice}")
     found = f"the image prefers a PSF {fit.width:.2f} +- {fit.sigma:.2f} times as wide"
     differs = abs(fit.width - USUAL_WIDTH) > SIGNIFICANT * fit.sigma and not low <= fit.width <= high
     narrower = _better("narrower", gains, sigmas, NARROWER_SIGMAS) and gains["narrower"] == max(gains.values())
