@@ -91,7 +91,7 @@ def test_everything_is_there(source: str) -> None:
     page = Page(source)
     for key in "abcd":
         assert f"Question {key}?" in page.text and f"Title {key}" in page.text
-    for told in ("message 0 of c: fail", "message 1 of c: warn", "picture 1 of c", "A, µm", "0.25", "not known"):
+    for told in ("Message 0 of c: fail.", "Message 1 of c: warn.", "picture 1 of c", "A, µm", "0.25", "not known"):
         assert told in page.text
     for told in ("cell.tif", "training.steps 1800", "Camera · Gain, ADU per electron 1.5", "PSF file", "zsdeconv 1.2.3", "on a Monday"):
         assert told in page.text

@@ -19,7 +19,7 @@ from zsdeconv.trust.panels import make_gallery
 from zsdeconv.trust.pictures import Drawn, draw_all
 from zsdeconv.trust.section import Section
 from zsdeconv.trust.summary import LONGEST_TITLE, facts, origins, verdict
-from zsdeconv.trust.text import flattened, label, plain, shown
+from zsdeconv.trust.text import flattened, label, plain, sentence, shown
 from zsdeconv.trust.views import length_words
 
 LEVEL_WORDS: dict[Level, str] = {"ok": "Good", "warn": "Look here", "fail": "Problem"}
@@ -153,5 +153,5 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"words": LEVEL_WORDS, "length": length_words}
+    environment.globals |= {"words": LEVEL_WORDS, "length": length_words, "sentence": sentence}
     return environment

@@ -87,6 +87,15 @@ def plain(text: Any, longest: int = LONGEST) -> str:
     return "".join(map(_printable, cut))
 
 
+def sentence(text: str) -> str:
+    """A message as a sentence: a capital first, a full stop last.
+
+    >>> sentence("noise departs by 2 % from a line"), sentence("Good.")
+    ('Noise departs by 2 % from a line.', 'Good.')
+    """
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
 def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves of nested mappings, with their paths.
 
