@@ -13,6 +13,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx
 exclude_patterns = ["_build", "_reports"]
 html_extra_path = ["_reports"]
 REPORTS = Path(__file__).parent / "_reports"
+REPORTS.mkdir(exist_ok=True)  # before the paths are checked
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
 
