@@ -22,8 +22,8 @@ from zsdeconv.simulate import Scene, simulate_2d
 from zsdeconv.trust.pictures import draw
 from zsdeconv.trust.section import Section
 
-STEPS = 900
-SCENE = Scene(size=144, photons=60, structure="network", seed=11)
+STEPS = 500
+SCENE = Scene(size=128, photons=60, structure="network", seed=11)
 
 
 @dataclass(frozen=True)
