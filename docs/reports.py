@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import zsdeconv as zs
+from zsdeconv.config import resolve
 from zsdeconv.errors import DataWarning
 from zsdeconv.simulate import Scene, simulate_2d
 from zsdeconv.trust.pictures import draw
@@ -69,7 +70,7 @@ def restored(case: Case) -> zs.Restored:
     optics = zs.Optics(na=case.scene.na, wavelength_nm=case.wavelength_nm, immersion_ri=case.scene.immersion_ri)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # what they say is in the report
-        return zs.restore(image, optics, steps=STEPS)
+        return zs.restore(image, optics, config=resolve({"training": {"steps": STEPS, "validate_every": 20}}))
 
 
 def first_picture(sections: Sequence[Section], key: str) -> bytes:
