@@ -22,6 +22,7 @@ from zsdeconv.trust.brightness import examine_flux, flux_section
 from zsdeconv.trust.camera_check import camera_section, examine_camera
 from zsdeconv.trust.errormap import error_map, error_section
 from zsdeconv.trust.halves import restored_halves
+from zsdeconv.trust.pattern import pattern_section
 from zsdeconv.trust.psf_doctor import examine_psf, psf_section
 from zsdeconv.trust.residual_section import residual_section
 from zsdeconv.trust.residuals import examine_residuals, rim_of
@@ -58,6 +59,7 @@ def assess(model: Restorer, image: Image, restored: Result) -> list[Section]:
     checks: dict[str, Callable[[], list[Section]]] = {
         "Point spread function": lambda: _psf(seen),
         "Camera": lambda: [camera_section(examine_camera(frames, calibration_of(frames, model.camera.offset)))],
+        "Pattern": lambda: [] if model.reconstruct is None else [pattern_section(model.reconstruct)],
         "Training": lambda: [training_section(model.history)],
         "Residuals": lambda: _residuals(seen),
         "Resolution": lambda: _resolution(seen),
