@@ -223,5 +223,7 @@ def test_a_run_says_how_far_to_trust_it(zs, save, frame, tiny, tmp_path):
     io.write(tmp_path / "other.ome.tif", replace(other, data=other.data + other.data.max() / 20), provenance={})
     assert "differs from what the model makes" in zs("evaluate", tmp_path / "other.ome.tif", *parts[2:]).err
     assert "exists" in zs(*parts, "--report", tmp_path / "again.html").err
+    assert "--resolution-um 0.2 without a truth" in zs(*parts, "--resolution-um", 0.2).err
+    assert f"--raw {cell} with a truth" in zs("evaluate", cell, cell, "--raw", cell).err
     alone = zs("evaluate", cell)
     assert alone.code == 2 and "--model and --raw" in alone.err

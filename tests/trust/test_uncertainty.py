@@ -7,10 +7,11 @@ from scipy.ndimage import gaussian_filter
 
 from zsdeconv.image import Image
 from zsdeconv.model import Restored
-from zsdeconv.physics.operators import forward_model
+from zsdeconv.physics.operators import Blur, forward_model
 from zsdeconv.physics.psf import fwhms_um
 from zsdeconv.simulate import Simulation
 from zsdeconv.symbols import FWHM_PER_SIGMA
+from zsdeconv.trust import uncertainty
 from zsdeconv.trust.uncertainty import FACTOR, light_elsewhere, standard_error, uncertainty_section
 
 LAW = (1.7, 0.04, 1.3)
@@ -51,6 +52,14 @@ def test_where_it_is_larger_the_image_is_farther_from_the_truth(restored: Restor
     assert rms == sorted(rms) and rms[3] > 4 * rms[0]
     brightest = group == 3
     assert 0.5 < rms[3] / float(np.sqrt(np.mean(sigma[brightest] ** 2))) < 2
+
+
+def test_a_large_stack_is_looked_at_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which a lens may reach farther than it is wide."""
+    monkeypatch.setattr(uncertainty, "LOOKED_AT", 8 * 16 * 18)
+    operator = Blur(np.full((3, 25, 27), 1 / (3 * 25 * 27)))
+    x = torch.full((8, 64, 72), 2.0)
+    assert light_elsewhere(x + 0.5, x, operator) == pytest.approx(0.5, abs=1e-5)  # float32
 
 
 def test_the_section_tells_bright_from_dark_and_a_single_pass_from_several(restored: Restored) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +46,8 @@ def evaluate(
     With TRUTH: psnr and ssim after an affine fit, resolution by FRC, photometry without any fit. Without, given --model and --raw: the
     numbers of the report of a run.
     """
+    without = {"--model": model, "--raw": raw, "--report": report}
+    _refuse_ignored(without if truth is not None else {"--psf": psf, "--resolution-um": resolution_um}, truth is not None)
     if truth is None:
         _evaluate_alone(prediction, model, raw, report, axes, pixel_um, overwrite, json)
         return
@@ -58,6 +61,16 @@ def evaluate(
         show_json({"prediction": str(prediction), "truth": str(truth)} | scores)
     else:
         show_rows((name, f"{value:.4f}" if isinstance(value, float) else _words(value)) for name, value in scores.items())
+
+
+def _refuse_ignored(others: Mapping[str, object], with_truth: bool) -> None:
+    """Raise `ConfigError` for an option that belongs to the other of the two questions."""
+    for name, value in others.items():
+        if value is not None:
+            asked = "with a truth" if with_truth else "without a truth"
+            raise ConfigError(
+                f"{name} {value} {asked}: it would not be used; leave out {'one of the two' if with_truth else 'it, or give TRUTH'}"
+            )
 
 
 def _evaluate_alone(

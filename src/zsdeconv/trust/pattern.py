@@ -8,6 +8,7 @@ import numpy as np
 
 from zsdeconv.findings import Finding
 from zsdeconv.sim.reconstruct import Reconstruct
+from zsdeconv.trust.drawing import ACCENT, WARNING
 from zsdeconv.trust.section import Picture, Section
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def _draw(figure: Figure, reconstruct: Reconstruct) -> None:
         for order, depth in enumerate(direction.depths, 1):
             for sign in (order, -order):
                 y, x = sign * np.array(direction.p_per_um)
-                axes.add_patch(Circle((x, y), cutoff, fill=False, color="#2463a8", lw=0.8, alpha=min(1.0, 0.3 + depth)))
-                axes.plot(x, y, ".", color="#c8641e")
+                axes.add_patch(Circle((x, y), cutoff, fill=False, color=ACCENT, lw=0.8, alpha=min(1.0, 0.3 + depth)))
+                axes.plot(x, y, ".", color=WARNING)
     reach = cutoff + max(1 / direction.finest_um for direction in reconstruct.parameters.directions)
     axes.set(xlim=(-reach, reach), ylim=(reach, -reach), aspect="equal")
     axes.set_xlabel("kx (cycles per µm)")

@@ -44,8 +44,8 @@ class Spikes:
     """What came back of pairs of points: for each place (fine pixels, `*zyx`) the share of its light, and by how much (y, x, fine pixels)
     its centre moved.
 
-    `apart_px` is the distance of the points; `before`, `put` and `after` are windows around the first place (fine grid, y x, ADU of
-    nothing in particular): restored without it, what was put, and restored with it.
+    `apart_px` is the distance of the points; `before`, `put` and `after` are windows around the first place (fine grid, y x, in
+    the network's unit): restored without it, what was put, and restored with it.
     """
 
     places: list[tuple[int, ...]]
@@ -178,7 +178,9 @@ def spikes_section(found: Spikes | None) -> Section:
 
 def _findings(found: Spikes) -> list[Finding]:
     off = abs(found.share - 1)
-    came = f"{100 * found.share:.0f} % of the light of {len(found.places)} test objects came back"
+    came = (
+        f"{100 * found.share:.0f} % of the light of {len(found.places)} test objects came back (limit {100 * BRIGHTNESS_LIMIT:.0f} % off)"
+    )
     if off > BRIGHTNESS_LIMIT:
         came += ": measure faint objects that stand alone in the denoised image, not in the deconvolved one"
     moved = f"Test objects moved by {found.moved_px:.2f} fine pixels on the mean (limit {POSITION_LIMIT_PX:g})"

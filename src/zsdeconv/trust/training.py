@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsdeconv.findings import Finding
+from zsdeconv.trust.drawing import ACCENT, WARNING
 from zsdeconv.trust.section import Picture, Section
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def _finding(phase: Phase) -> Finding:
 
 
 def _aim(phase: Phase) -> str:
-    text = NAMES.get(phase.name, phase.name)
+    name, _, member = phase.name.partition(" ")  # of an ensemble with the number of the network
+    text = NAMES.get(name, name) + (f", network {member}" if member else "")
     return text[:1].upper() + text[1:]
 
 
@@ -139,9 +141,9 @@ def _draw(figure: Figure, phases: Sequence[Phase]) -> None:
 
 
 def _draw_phase(axes: Axes, phase: Phase) -> None:
-    axes.plot(phase.step, phase.validation, color="#2463a8", lw=1.6)
+    axes.plot(phase.step, phase.validation, color=ACCENT, lw=1.6)
     kept = (phase.chosen_step, phase.validation[phase.chosen])
-    axes.plot(*kept, "o", ms=8, mfc="none", mec="#c8641e", mew=1.8, label=f"kept: step {phase.chosen_step}")
+    axes.plot(*kept, "o", ms=8, mfc="none", mec=WARNING, mew=1.8, label=f"kept: step {phase.chosen_step}")
     if 0 < STEEP * phase.validation.min() < phase.validation.max():
         axes.set_yscale("log")
     axes.set_title(_aim(phase))

@@ -18,6 +18,7 @@ from zsdeconv.findings import Finding
 from zsdeconv.image import Image
 from zsdeconv.imaging import middle_of
 from zsdeconv.physics.operators import Operator
+from zsdeconv.trust.drawing import ACCENT
 from zsdeconv.trust.section import Picture, Section
 
 if TYPE_CHECKING:
@@ -44,11 +45,12 @@ def light_elsewhere(denoised: Tensor, deconvolved: Tensor, forward_operator: Ope
     0.5
     """
     factors = [fine // raw for fine, raw in zip(deconvolved.shape, denoised.shape, strict=True)]
-    around = [min(-(-reach // factor), n // 4) for reach, factor, n in zip(forward_operator.reach_px, factors, denoised.shape, strict=True)]
     y, x = middle_of(denoised.shape, LOOKED_AT)
     fine = (slice(y.start * factors[-2], y.stop * factors[-2]), slice(x.start * factors[-1], x.stop * factors[-1]))
     difference = (denoised[..., y, x] - forward_operator(deconvolved[(..., *fine)][None, None])[0, 0]).abs()
-    inner = tuple(slice(a, n - a) for a, n in zip(around, difference.shape, strict=True))
+    # Nearer to the ends of that middle than the lens reaches, light from beyond them is missing; half of it stays at least.
+    reach = zip(forward_operator.reach_px, factors, difference.shape, strict=True)
+    inner = tuple(slice(a, n - a) for r, factor, n in reach for a in [min(-(-r // factor), n // 4)])
     return float(difference[inner].flatten().median())
 
 
@@ -96,10 +98,8 @@ def _draw(figure: Figure, x: np.ndarray, sigma: np.ndarray) -> None:
     middle, low, high = (np.array([np.quantile(sigma[group == n], q) for n in np.unique(group)]) for q in (0.5, 0.05, 0.95))
     place = np.array([x[group == n].mean() for n in np.unique(group)])
     axes = figure.add_subplot()
-    axes.fill_between(place, low, high, color="#2463a8", alpha=0.2, lw=0)
-    axes.plot(place, middle, color="#2463a8")
+    axes.fill_between(place, low, high, color=ACCENT, alpha=0.2, lw=0)
+    axes.plot(place, middle, color=ACCENT)
     axes.set_xlabel("brightness of a deconvolved pixel (ADU)")
     axes.set_ylabel("standard error (ADU)")
     axes.set_ylim(bottom=0)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
