@@ -24,7 +24,7 @@ SAME_IMAGE = 0.01
 
 def evaluate(
     prediction: Annotated[Path, typer.Argument(metavar="PRED", help="restored image", show_default=False)],
-    truth: Annotated[Path | None, typer.Argument(metavar="[TRUTH]", help="what it should be, if known", show_default=False)] = None,
+    truth: Annotated[Path | None, typer.Argument(metavar="TRUTH", help="what it should be, if known", show_default=False)] = None,
     model: Annotated[Path | None, typer.Option(metavar="FILE", help="without TRUTH: the model that has made PRED (.zsd)")] = None,
     raw: Annotated[Path | None, typer.Option(metavar="FILE", help="without TRUTH: the image that PRED was made of")] = None,
     report: Annotated[Path | None, typer.Option("--report", metavar="FILE", help="without TRUTH: write the report, too (.html)")] = None,

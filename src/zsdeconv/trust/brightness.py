@@ -9,6 +9,7 @@ import numpy as np
 
 from zsdeconv.findings import Finding, Level
 from zsdeconv.metrics import flux
+from zsdeconv.trust.drawing import ACCENT, WARNING
 from zsdeconv.trust.section import Picture, Section
 
 if TYPE_CHECKING:
@@ -102,9 +103,9 @@ def _draw(figure: Figure, found: Flux) -> None:
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
     axes, edges = figure.subplots(), found.edges_adu
-    shades = LinearSegmentedColormap.from_list("counts", ["#dbe6f2", "#2463a8", "#0c2747"])
+    shades = LinearSegmentedColormap.from_list("counts", ["#dbe6f2", ACCENT, "#0c2747"])
     counts = np.ma.masked_less(found.counts, 1)
     axes.pcolormesh(edges, edges, counts, norm=LogNorm(1, max(counts.max(), 2)), cmap=shades, rasterized=True)
-    axes.plot(edges[[0, -1]], edges[[0, -1]], color="#c8641e", lw=1.2)
+    axes.plot(edges[[0, -1]], edges[[0, -1]], color=WARNING, lw=1.2)
     axes.set_xlabel("denoised (ADU above the offset)")
     axes.set_ylabel("deconvolved, imaged again (ADU)")

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zsdeconv.trust.drawing import ACCENT, WARNING
 from zsdeconv.trust.spectrum import Spectra
 from zsdeconv.trust.width import WIDTHS, WidthFit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREY = "#2463a8", "#c8641e", "0.45"
+GREY = "0.45"
 
 
 def draw_spectrum(figure: Figure, spectra: Spectra, fit: WidthFit, otf_end_per_um: float, signal_end_per_um: float | None) -> None:
@@ -22,9 +23,9 @@ def draw_spectrum(figure: Figure, spectra: Spectra, fit: WidthFit, otf_end_per_u
     shown = slice(1, None)
     axes.semilogy(k[shown], power[shown], ".", ms=4, color="0.2", label="image")
     axes.semilogy(k[shown], fit.noise[shown], color=GREY, lw=1, ls="--", label="noise")
-    axes.semilogy(k[shown], fit.as_given[shown], color=ORANGE, lw=1.2, label="expected of this PSF")
-    axes.semilogy(k[shown], fit.model[shown], color=BLUE, lw=1.2, label=f"of one {fit.width:.2f} times as wide")
-    axes.axvline(otf_end_per_um, color=ORANGE, lw=0.8, ls=":", label="end of the OTF")
+    axes.semilogy(k[shown], fit.as_given[shown], color=WARNING, lw=1.2, label="expected of this PSF")
+    axes.semilogy(k[shown], fit.model[shown], color=ACCENT, lw=1.2, label=f"of one {fit.width:.2f} times as wide")
+    axes.axvline(otf_end_per_um, color=WARNING, lw=0.8, ls=":", label="end of the OTF")
     if signal_end_per_um is not None:
         axes.axvline(signal_end_per_um, color="0.2", lw=0.8, ls=":", label="signal sinks into the noise")
     axes.set_xlabel("spatial frequency (cycles per µm)")
@@ -36,11 +37,11 @@ def draw_spectrum(figure: Figure, spectra: Spectra, fit: WidthFit, otf_end_per_u
 def draw_sweep(figure: Figure, fit: WidthFit, limits: tuple[float, float]) -> None:
     """Twice the log-likelihood lost by width, the preferred width with its error, and the limits."""
     axes = figure.add_subplot()
-    axes.plot(WIDTHS, fit.curve, color=BLUE, lw=1.4)
+    axes.plot(WIDTHS, fit.curve, color=ACCENT, lw=1.4)
     axes.axvspan(*limits, color="0.92", lw=0, label="widths of a right PSF")
-    axes.axvspan(fit.width - fit.sigma, fit.width + fit.sigma, color=BLUE, alpha=0.15, lw=0)
-    axes.axvline(fit.width, color=BLUE, lw=1, label=f"preferred: {fit.width:.2f} $\\pm$ {fit.sigma:.2f}")
-    axes.axvline(1.0, color=ORANGE, lw=1, ls="--", label="as given")
+    axes.axvspan(fit.width - fit.sigma, fit.width + fit.sigma, color=ACCENT, alpha=0.15, lw=0)
+    axes.axvline(fit.width, color=ACCENT, lw=1, label=f"preferred: {fit.width:.2f} $\\pm$ {fit.sigma:.2f}")
+    axes.axvline(1.0, color=WARNING, lw=1, ls="--", label="as given")
     axes.set_xlabel("width of the PSF along y and x (1: as given)")
     axes.set_ylabel("twice the log-likelihood lost")
     axes.set_xlim(float(WIDTHS[0]), float(WIDTHS[-1]))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zsdeconv.trust.drawing import round_length
+
 SAMPLED_PX = 2**20
 """Pixels from which the intensity range is taken, about; all of smaller images."""
 SHOWN_PERCENTILES = (0.1, 99.9)
@@ -53,9 +55,7 @@ def bar_length_um(width_um: float) -> float:
     >>> [bar_length_um(width_um) for width_um in (16.0, 6.7, 1.7)]
     [2.0, 2.0, 0.5]
     """
-    most = BAR_SHARE * width_um
-    decade = 10.0 ** math.floor(math.log10(most))
-    return max(step * decade for step in (1, 2, 5) if step * decade <= most * (1 + 1e-9))
+    return round_length(BAR_SHARE * width_um)
 
 
 def length_words(um: float) -> str:
