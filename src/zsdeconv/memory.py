@@ -30,8 +30,8 @@ def machine_bytes() -> float:
 def restoration_bytes(sizes: Mapping[str, int], bytes_per_px: int, *, scale: int = 2, with_spread: bool = True) -> float:
     """Memory that `run` takes at its peak, roughly, for an image of so many pixels along each axis.
 
-    The program itself; the input; the results in float32, on the raw grid and, one or two, on the fine grid; the copies of one
-    frame that noise is added to; and one tile in the network. Planes along Z are one frame. Raw frames along P are reconstructed to one
+    The program itself; the input; the results in float32, on the raw grid and, one or two, on the fine grid, and of a series what its
+    frames are given back (`Transients`); the copies of one frame that noise is added to; and one tile in the network. Planes along Z are one frame. Raw frames along P are reconstructed to one
     on the fine grid: all results lie there, one more of them, and so do the bands that it is made of.
 
     >>> round(restoration_bytes({"Y": 4096, "X": 4096}, 2) / 1e9, 1)
@@ -43,6 +43,7 @@ def restoration_bytes(sizes: Mapping[str, int], bytes_per_px: int, *, scale: int
     frames = math.prod(sizes.values()) // max(frame * raw, 1)
     fine = scale**2
     images = (1 + (1 + with_spread) * fine) if raw == 1 else (3 + with_spread) * fine
+    images += 0 if frames == 1 else 2 if raw == 1 else 2 * fine
     results = 4 * frame * images * (frames if frames == 1 else frames + 1)
     copies = 4 * frame * (6 if raw == 1 else 3 * raw + BANDS * fine)
     tile = TILE_BYTES_PER_PX[rank] * min(frame, LARGEST_TILE_PX[rank])

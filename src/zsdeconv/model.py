@@ -34,6 +34,7 @@ from zsdeconv.sim.imaging import SimImaging
 from zsdeconv.sim.reconstruct import Reconstruct
 from zsdeconv.sim.stored import from_parts, to_parts
 from zsdeconv.stripes import Stripes
+from zsdeconv.transients import Transients, smoothing_px
 from zsdeconv.trust.uncertainty import light_elsewhere, standard_error
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Model:
     ) -> Restored:
         """Restore an image of the same microscope: denoised on the raw grid, deconvolved on the fine one.
 
-        Every frame along T is restored alike, on one intensity scale. `passes` re-corrupted passes are averaged; `tile` and
+        Every frame along T is restored alike, on one intensity scale, and what changes from frame to frame is kept (`Transients`). `passes` re-corrupted passes are averaged; `tile` and
         `overlap` are in raw pixels, `batch` is in tiles; `stripes` are damped afterwards. Arguments left out come from the
         configuration of the training.
 
@@ -135,6 +136,7 @@ class Model:
         frames, device_used = frames_of(image, self.modality), choose_device(device or self.config.device)
         self.network.to(device_used)
         gathered: dict[str, _Gathered] = {}
+        transients = self._transients(len(frames))
         for n, frame in enumerate(frames):
             taken = self.imaging.field(frame, device_used)
             prediction = self.predict_field(
@@ -145,6 +147,8 @@ class Model:
                 batch=batch or settings.batch,
                 progress=lambda done, n=n: progress((n + done) / len(frames)),
             )
+            for kind, levelled in transients.items():
+                levelled.add(n, taken.y, getattr(prediction, kind))
             for kind, part in (
                 ("uncertainty", self._standard_error(prediction)),
                 ("denoised", prediction.denoised),
@@ -154,6 +158,8 @@ class Model:
                 if part is not None:
                     gathered.setdefault(kind, _Gathered(len(frames))).add(n, part.mul_(self.unit.scale).cpu().numpy())
             del prediction, taken  # before the next ones are made
+        for kind, levelled in transients.items():
+            levelled.give_back(gathered[kind].data, self.unit.scale)
         restored, stripes = self._restored(image, gathered), stripes or settings.damping
         return restored if stripes is None else restored.damped(stripes)
 
@@ -163,6 +169,12 @@ class Model:
         options = {"alpha": self.config.pairs.prediction_alpha, "seed": self.config.seed} | options
         prediction = predict_frame(network, field.y, field.noise, factors=factors, passes=passes, **options)
         return self.photometry.corrected(prediction)
+
+    def _transients(self, frames: int) -> dict[str, Transients]:
+        """For the denoised image, which is seen as it is, and for the deconvolved one, which is seen through the lens."""
+        sigma_px = smoothing_px(self.psf, blocks.lateral(self.modality.rank, self.imaging.scale))
+        seen = {"denoised": lambda x: x, "deconvolved": self.imaging.forward_operator}
+        return {kind: Transients(frames, operator, sigma_px) for kind, operator in seen.items()}
 
     def _passes(self, told: int | None) -> int:
         """Passes as told or configured; of an ensemble, so many that each member has its turn."""
