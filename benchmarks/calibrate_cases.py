@@ -10,7 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from run_cases import find_cases, settings, table
+from cases import facts, find_cases
+from run_cases import table
 
 COLUMNS = ("case", "gain", "true", "error", "offset, ADU", "true", "error", "read noise, ADU", "true", "error")
 
@@ -22,7 +23,7 @@ def measured(case: Path) -> dict[str, float]:
 
 
 def row(case: Path) -> list[str]:
-    ours, known = measured(case), settings(case)
+    ours, known = measured(case), facts(case)
     cells = [case.name]
     for name in ("gain_adu_per_e", "offset_adu", "read_noise_adu"):
         error = ours[name] - known[name]
@@ -33,7 +34,7 @@ def row(case: Path) -> list[str]:
 
 def main() -> None:
     cases = find_cases(map(Path, sys.argv[1:]), "2d", None)
-    known = [case for case in cases if "gain_adu_per_e" in settings(case)]
+    known = [case for case in cases if "gain_adu_per_e" in facts(case)]
     if not known:
         sys.exit(f"no simulated case in {' '.join(sys.argv[1:]) or 'no folder'}: python benchmarks/calibrate_cases.py CASES...")
     print(table(COLUMNS, map(row, known)), end="")

@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 import tifffile
-import yaml
+
+from cases import facts, find_cases
 
 RL_COUNTS = (3, 4, 6, 8, 10, 15, 20, 30, 50)
 MARGINS = ("soft_psnr", "psnr", "ssim")
@@ -46,20 +47,9 @@ class Job:
         return f"{self.case.name}_{budget}_seed{self.seed}"
 
 
-def find_cases(folders: Iterable[Path], modality: str, only: Sequence[str] | None) -> list[Path]:
-    """Case folders of one modality under `folders`, in the order of their names."""
-    cases = {p.parent for folder in folders for p in folder.glob("*/case.yaml")}
-    wanted = [c for c in cases if settings(c)["modality"] == modality and (not only or c.name in only)]
-    return sorted(wanted, key=lambda c: c.name)
-
-
-def settings(case: Path) -> dict[str, Any]:
-    return yaml.safe_load((case / "case.yaml").read_text())
-
-
 def command(job: Job, out: Path, extra: Sequence[str]) -> list[str]:
     """The command line of a user who knows the microscope and not the camera."""
-    known = settings(job.case)
+    known = facts(job.case)
     optics = {"na": known["na"], "wavelength-nm": known["wavelength_nm"], "immersion-ri": known["ri"], "pixel-um": known["pixel_um"][-1]}
     if "sheet_um" in known:
         optics |= {"microscope": "lightsheet", "sheet-um": known["sheet_um"]}
@@ -152,7 +142,7 @@ def run_job(job: Job, args: argparse.Namespace, referee: ModuleType, baselines: 
     if record.exists() and (known := json.loads(record.read_text()))["exit_code"] == 0:
         return known
     work = args.out / job.name
-    result = {"case": job.case.name, "seed": job.seed, "minutes": job.minutes, "photons": settings(job.case).get("photons")}
+    result = {"case": job.case.name, "seed": job.seed, "minutes": job.minutes, "photons": facts(job.case).get("photons")}
     result |= restore(job, work, args.extra) | {"machine": machine()}
     if result["exit_code"] == 0:
         scores = judge(job, work, referee, with_rl=args.rl)

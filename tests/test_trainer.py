@@ -20,10 +20,10 @@ from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES
 from zsdeconv.nn.networks import make_network
 from zsdeconv.noise.model import Camera
-from zsdeconv.objectives import curriculum
+from zsdeconv.objectives import Objective, curriculum
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
-from zsdeconv.trainer import Checkpoint, Event, Trainer
+from zsdeconv.trainer import EQUALLY_GOOD, Checkpoint, Event, Trainer
 
 CPU = torch.device("cpu")
 KEY = {"modality": "2d", "rank": 2, "data": "abc"}
@@ -176,7 +176,7 @@ def test_a_model_is_no_checkpoint(tmp_path: Path) -> None:
         Checkpoint(path, KEY).load()
 
 
-class Ramp:
+class Ramp(Objective):
     """Drives the one weight of `Scalar` upwards, past the place where the validation is best."""
 
     name = "ramp"
@@ -186,9 +186,6 @@ class Ramp:
 
     def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
         return network.parameters()
-
-    def prepare(self, network: nn.Module, draws: Draws) -> None:
-        """Nothing."""
 
     def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
         w = network(torch.ones(1)).float()
@@ -217,6 +214,25 @@ def test_the_best_weights_are_kept_and_patience_ends_the_phase() -> None:
     assert float(weights(run)["w"]) == pytest.approx(0.1, abs=0.006)  # half a step of Adam, 0.01 each
     assert [event["best"] for event in history] == [True] * (len(history) - 5) + [False] * 5
     assert len(history) == pytest.approx(15, abs=1)
+
+
+class DetailedRamp(Ramp):
+    """Detail grows with every step, and the loss has a floor, as that of noisy views has."""
+
+    def judged(self, network: nn.Module, draws: Draws) -> tuple[Tensor, Tensor]:
+        w = network(torch.ones(1)).float().sum()
+        return self(network, draws) + 1, w
+
+
+def test_of_equally_good_weights_those_with_less_detail_are_kept() -> None:
+    run = ramp(DetailedRamp(best_at=0.5), steps=50)
+    history = run.fit()
+    lowest = min(event["validation"] for event in history)
+    assert lowest == pytest.approx(1.0, abs=1e-3)  # it went on to the best, where w is 0.5
+    kept = float(weights(run)["w"])
+    assert 1 + (kept - 0.5) ** 2 <= EQUALLY_GOOD * lowest
+    assert kept < 0.4  # fifteen validations with a lower loss and more detail came after it
+    assert [event["validation"] for event in history if event["best"]][-1] == pytest.approx(1 + (kept - 0.5) ** 2, abs=1e-5)
 
 
 def test_a_loss_that_is_no_number_is_reported() -> None:
@@ -251,7 +267,7 @@ def test_a_training_that_diverges_goes_back_to_its_best_at_half_the_rate(monkeyp
     spoiled = trainer(configuration())
     validate, rates = spoiled._validate, []
 
-    def validate_after_a_blow(index: int, loss: torch.Tensor, budget: Any) -> float:
+    def validate_after_a_blow(index: int, loss: torch.Tensor, budget: Any) -> tuple[float, bool]:
         rates.append(spoiled._rate(50, 0.5))
         if spoiled.progress.step == 12 and index == 0:
             with torch.no_grad():

@@ -31,8 +31,9 @@ def restoration_bytes(sizes: Mapping[str, int], bytes_per_px: int, *, scale: int
     """Memory that `run` takes at its peak, roughly, for an image of so many pixels along each axis.
 
     The program itself; the input; the results in float32, on the raw grid and, one or two, on the fine grid, and of a series what its
-    frames are given back (`Transients`); the copies of one frame that noise is added to; and one tile in the network. Planes along Z are one frame. Raw frames along P are reconstructed to one
-    on the fine grid: all results lie there, one more of them, and so do the bands that it is made of.
+    frames are given back (`Transients`); the copies of one frame that noise is added to; and one tile in the network. Planes along Z are
+    one frame. Raw frames along P are reconstructed to one on the fine grid: all results lie there, one more of them, and so do the bands
+    that it is made of.
 
     >>> round(restoration_bytes({"Y": 4096, "X": 4096}, 2) / 1e9, 1)
     2.5

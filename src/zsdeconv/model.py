@@ -125,9 +125,9 @@ class Model:
     ) -> Restored:
         """Restore an image of the same microscope: denoised on the raw grid, deconvolved on the fine one.
 
-        Every frame along T is restored alike, on one intensity scale, and what changes from frame to frame is kept (`Transients`). `passes` re-corrupted passes are averaged; `tile` and
-        `overlap` are in raw pixels, `batch` is in tiles; `stripes` are damped afterwards. Arguments left out come from the
-        configuration of the training.
+        Every frame along T is restored alike, on one intensity scale, and what changes from frame to frame is kept (`Transients`).
+        `passes` re-corrupted passes are averaged; `tile` and `overlap` are in raw pixels, `batch` is in tiles; `stripes` are damped
+        afterwards. Arguments left out come from the configuration of the training.
 
         Raises `ImageError` when the axes or the pixel size are not those of the training.
         """

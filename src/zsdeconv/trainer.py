@@ -28,6 +28,8 @@ WARM_UP_SHARE = 0.1
 VALIDATION_BATCHES = 4
 VALIDATION_SEED = 7_919
 """Offset of the seed from which the held-out batches are drawn, always the same ones."""
+EQUALLY_GOOD = 1.03
+"""Validation losses up to that many times the lowest one are as good: weights that show less detail are then kept, or stay."""
 DIVERGED = 1.1
 """A validation loss that many times above the best one means that a step was too long: back to the best, at half the rate."""
 MAX_GRADIENT_NORM = 1.0
@@ -39,12 +41,16 @@ Phase = tuple[Objective, float]
 
 @dataclass
 class Progress:
-    """Where a training stands; all that a checkpoint must hold besides tensors."""
+    """Where a training stands; all that a checkpoint must hold besides tensors.
+
+    `best` is the lowest validation loss of the phase, `kept` the loss and the detail of the weights that are kept.
+    """
 
     phase: int = 0
     step: int = 0
     elapsed_s: float = 0.0
     best: float = math.inf
+    kept: tuple[float, float] = (math.inf, math.inf)
     stale: int = 0
     setbacks: int = 0
     history: list[Event] = field(default_factory=list)
@@ -60,8 +66,7 @@ class Checkpoint:
         """Replace the file by the present state."""
         if self.path is None:
             return
-        state = {**progress.__dict__, "best": None if math.isinf(progress.best) else progress.best}
-        save_model(self.path, tensors, {**self.key, "progress": state}, overwrite=True)
+        save_model(self.path, tensors, {**self.key, "progress": progress.__dict__}, overwrite=True)
 
     def load(self) -> tuple[Progress, dict[str, Tensor]] | None:
         """The state saved, None when there is none. Raises `ConfigError` when it belongs to another run."""
@@ -76,7 +81,7 @@ class Checkpoint:
             raise ConfigError(
                 f"checkpoint {self.path} belongs to another run ({differing} differs): repeat its options, or leave out --resume"
             )
-        return Progress(**{**progress, "best": math.inf if progress["best"] is None else progress["best"]}), tensors
+        return Progress(**{**progress, "kept": tuple(progress["kept"])}), tensors
 
     def remove(self) -> None:
         """Delete the file: the training is complete."""
@@ -87,8 +92,11 @@ class Checkpoint:
 class Trainer:
     """Trains `network` through `phases` within the budget of `settings`; the best weights of each phase are kept.
 
-    The budget is `steps` in all, or `minutes` of time. A phase ends early when `patience` validations in a row brought no
-    new best; when one is clearly worse than the best, the phase goes back there, at half the rate. On a CPU the same seed
+    The best are those with the lowest loss on held-out batches, the same ones at every validation; but of two that are equally good
+    (`EQUALLY_GOOD`) those that show less detail, for detail that does not lower the loss is not to be claimed.
+
+    The budget is `steps` in all, or `minutes` of time. A phase ends early when `patience` validations in a row brought no lower loss;
+    when one is clearly worse than the lowest, the phase goes back to the best weights, at half the rate. On a CPU the same seed
     gives the same weights, and a run in steps that is resumed ends as if it had not been interrupted.
 
     Raises `UserError` when a loss is no longer a number.
@@ -152,8 +160,8 @@ class Trainer:
             progress.elapsed_s = time.monotonic() - started
 
             if progress.step % self.settings.validate_every == 0 or budget.spent(progress):
-                held_out = self._validate(index, loss, budget)
-                if progress.stale == 0:
+                held_out, better = self._validate(index, loss, budget)
+                if better:
                     best = {name: tensor.clone() for name, tensor in self.raw.state_dict().items()}
                 elif held_out > DIVERGED * progress.best:
                     self.raw.load_state_dict(best)
@@ -183,17 +191,19 @@ class Trainer:
         return highest * min(1.0, (done + 0.01) / WARM_UP_SHARE) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     @torch.no_grad()
-    def _validate(self, index: int, loss: Tensor, budget: _Budget) -> float:
-        """Loss of held-out batches, always the same ones; noted in the progress and reported to the callback."""
+    def _validate(self, index: int, loss: Tensor, budget: _Budget) -> tuple[float, bool]:
+        """Loss of held-out batches and whether the weights are to be kept; noted in the progress and reported to the callback."""
         (objective, share), progress = self.phases[index], self.progress
         draws = Draws(self.seed + VALIDATION_SEED, self.device)
-        held_out = float(sum(objective(self.network, draws) for _ in range(VALIDATION_BATCHES))) / VALIDATION_BATCHES
+        judged = [objective.judged(self.network, draws) for _ in range(VALIDATION_BATCHES)]
+        held_out, detail = (float(sum(numbers)) / VALIDATION_BATCHES for numbers in zip(*judged, strict=True))
         if not math.isfinite(held_out) or not math.isfinite(float(loss)):
             raise UserError(
                 f"loss {float(loss):g} at step {progress.step} of phase '{objective.name}': it must stay finite; give another --seed"
             )
-        better = held_out < progress.best
-        progress.best, progress.stale = (held_out, 0) if better else (progress.best, progress.stale + 1)
+        progress.best, progress.stale = (held_out, 0) if held_out < progress.best else (progress.best, progress.stale + 1)
+        better = supersedes((held_out, detail), progress.kept, progress.best)
+        progress.kept = (held_out, detail) if better else progress.kept
         before = sum(earlier for _, earlier in self.phases[:index])
         event = {
             "phase": objective.name,
@@ -207,7 +217,7 @@ class Trainer:
         }
         progress.history.append(event)
         self.callback(event)
-        return held_out
+        return held_out, better
 
     def _budget(self, share: float) -> _Budget:
         if self.settings.minutes is not None:
@@ -238,6 +248,16 @@ class Trainer:
             own |= {key: torch.empty_like(parameter).copy_(value) for key, value in own.items() if value.ndim}
         draws.restore(_under("draws.", saved))
         return _under("best.", saved)
+
+
+def supersedes(new: tuple[float, float], kept: tuple[float, float], lowest: float) -> bool:
+    """Whether weights are better than those kept so far, from loss and detail of both and the lowest loss of all, the new one counted in.
+
+    >>> [supersedes((1.02, 0.5), (1.0, 0.7), 1.0), supersedes((1.05, 0.5), (1.0, 0.7), 1.0), supersedes((0.9, 0.8), (1.0, 0.7), 0.9)]
+    [True, False, True]
+    """
+    good = EQUALLY_GOOD * lowest
+    return kept[0] > good or (new[0] <= good and new[::-1] < kept[::-1])
 
 
 def peak_memory_gb() -> float:

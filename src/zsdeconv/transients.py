@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
@@ -24,6 +23,7 @@ class Transients:
     (`seen`) takes it to the grid of `y_t`, on which `G` is a Gaussian of standard deviation `sigma_px` along each axis; `U` repeats pixels.
     The mean over time stays as it is, so does a single frame, and nothing finer than `G` is added.
 
+    >>> import torch
     >>> transients = Transients(2, lambda x: x, (3.0, 3.0))
     >>> shown = np.stack([np.full((8, 8), light, np.float32) for light in (15.0, 25.0)])
     >>> for n, light in enumerate((10.0, 30.0)):
@@ -59,6 +59,6 @@ class Transients:
 
 
 def smoothing_px(psf: Psf, factors: Sequence[int]) -> list[float]:
-    """`sigma_px` of `Transients` on a grid `factors` coarser than the PSF's: the PSF's width at half maximum, `LEAST_PX` laterally at least."""
+    """`sigma_px` of `Transients` on a grid `factors` coarser than the PSF's: its width at half maximum, laterally `LEAST_PX` at least."""
     widths = [um / spacing / factor for um, spacing, factor in zip(fwhms_um(psf), psf.spacing_um, factors, strict=True)]
     return [*widths[:-2], *(max(width, LEAST_PX) for width in widths[-2:])]
