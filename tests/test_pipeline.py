@@ -76,9 +76,9 @@ def test_intensities_are_those_of_the_truth(simulation: Simulation, restored: zs
 def test_a_movie_stays_a_movie_on_one_scale(simulation: Simulation, restored: zs.Restored) -> None:
     assert restored.deconvolved.axes == "TYX" and restored.deconvolved.data.shape == (2, 96, 96)
     assert restored.deconvolved.spacing_um["X"] == pytest.approx(SCENE.fine_um)
-    for n in range(2):
-        frame = zs.Image(simulation.noisy.data[n], "YX", simulation.noisy.spacing_um)
-        assert np.array_equal(restored.model.predict(frame).denoised.data, restored.denoised.data[n])
+    single = [restored.model.predict(zs.Image(frame, "YX", simulation.noisy.spacing_um)).denoised.data for frame in simulation.noisy.data]
+    np.testing.assert_allclose(restored.denoised.data.mean(0), np.mean(single, axis=0), rtol=1e-5, atol=1e-3)  # float32, tens of ADU
+    assert np.abs(restored.denoised.data - single).max() < 0.1 * np.ptp(single)  # what is given back is smooth and small
 
 
 def test_the_model_knows_how_it_came_to_be(trained: tuple[zs.Model, list[Event]]) -> None:
