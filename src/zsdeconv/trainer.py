@@ -28,8 +28,8 @@ WARM_UP_SHARE = 0.1
 VALIDATION_BATCHES = 4
 VALIDATION_SEED = 7_919
 """Offset of the seed from which the held-out batches are drawn, always the same ones."""
-EQUALLY_GOOD = 1.03
-"""Validation losses up to that many times the lowest one are as good: weights that show less detail are then kept, or stay."""
+AS_GOOD = 1 / 8
+"""Part of the fall of the validation loss, from the first one to the lowest: losses within it of the lowest are as good as that."""
 DIVERGED = 1.1
 """A validation loss that many times above the best one means that a step was too long: back to the best, at half the rate."""
 MAX_GRADIENT_NORM = 1.0
@@ -43,12 +43,14 @@ Phase = tuple[Objective, float]
 class Progress:
     """Where a training stands; all that a checkpoint must hold besides tensors.
 
-    `best` is the lowest validation loss of the phase, `kept` the loss and the detail of the weights that are kept.
+    `first` and `best` are the first and the lowest validation loss of the phase; the weights that are kept have the loss and the detail
+    `kept`.
     """
 
     phase: int = 0
     step: int = 0
     elapsed_s: float = 0.0
+    first: float = math.inf
     best: float = math.inf
     kept: tuple[float, float] = (math.inf, math.inf)
     stale: int = 0
@@ -93,7 +95,7 @@ class Trainer:
     """Trains `network` through `phases` within the budget of `settings`; the best weights of each phase are kept.
 
     The best are those with the lowest loss on held-out batches, the same ones at every validation; but of two that are equally good
-    (`EQUALLY_GOOD`) those that show less detail, for detail that does not lower the loss is not to be claimed.
+    (`AS_GOOD`) those that show less detail, for detail that does not lower the loss is not to be claimed.
 
     The budget is `steps` in all, or `minutes` of time. A phase ends early when `patience` validations in a row brought no lower loss;
     when one is clearly worse than the lowest, the phase goes back to the best weights, at half the rate. On a CPU the same seed
@@ -201,8 +203,9 @@ class Trainer:
             raise UserError(
                 f"loss {float(loss):g} at step {progress.step} of phase '{objective.name}': it must stay finite; give another --seed"
             )
+        progress.first = held_out if math.isinf(progress.first) else progress.first
         progress.best, progress.stale = (held_out, 0) if held_out < progress.best else (progress.best, progress.stale + 1)
-        better = supersedes((held_out, detail), progress.kept, progress.best)
+        better = supersedes((held_out, detail), progress.kept, progress.best, progress.first)
         progress.kept = (held_out, detail) if better else progress.kept
         before = sum(earlier for _, earlier in self.phases[:index])
         event = {
@@ -250,13 +253,19 @@ class Trainer:
         return _under("best.", saved)
 
 
-def supersedes(new: tuple[float, float], kept: tuple[float, float], lowest: float) -> bool:
-    """Whether weights are better than those kept so far, from loss and detail of both and the lowest loss of all, the new one counted in.
+def supersedes(new: tuple[float, float], kept: tuple[float, float], lowest: float, first: float) -> bool:
+    """Whether weights are better than those kept so far, from loss and detail of both.
 
-    >>> [supersedes((1.02, 0.5), (1.0, 0.7), 1.0), supersedes((1.05, 0.5), (1.0, 0.7), 1.0), supersedes((0.9, 0.8), (1.0, 0.7), 0.9)]
+    `lowest` is the lowest loss of all, the new one counted in, and `first` that of the first validation.
+
+    >>> [
+    ...     supersedes((1.1, 0.5), (1.0, 0.7), 1.0, 2.0),
+    ...     supersedes((1.2, 0.5), (1.0, 0.7), 1.0, 2.0),
+    ...     supersedes((0.7, 0.8), (1.0, 0.7), 0.7, 2.0),
+    ... ]
     [True, False, True]
     """
-    good = EQUALLY_GOOD * lowest
+    good = lowest + AS_GOOD * (first - lowest)
     return kept[0] > good or (new[0] <= good and new[::-1] < kept[::-1])
 
 
