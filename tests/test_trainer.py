@@ -23,7 +23,7 @@ from zsdeconv.noise.model import Camera
 from zsdeconv.objectives import Objective, curriculum
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
-from zsdeconv.trainer import AS_GOOD, Checkpoint, Event, Trainer
+from zsdeconv.trainer import AS_GOOD_LEARNED, AS_GOOD_LOSS, Checkpoint, Event, Trainer
 
 CPU = torch.device("cpu")
 KEY = {"modality": "2d", "rank": 2, "data": "abc"}
@@ -229,7 +229,7 @@ def test_of_equally_good_weights_those_with_less_detail_are_kept() -> None:
     first, *_ = losses = [event["validation"] for event in history]
     assert min(losses) == pytest.approx(1.0, abs=1e-3)  # it went on to the best, where w is 0.5
     kept = float(weights(run)["w"])
-    assert 1 + (kept - 0.5) ** 2 <= min(losses) + AS_GOOD * (first - min(losses))
+    assert 1 + (kept - 0.5) ** 2 <= min(losses) + min(AS_GOOD_LEARNED * (first - min(losses)), AS_GOOD_LOSS * min(losses))
     assert kept < 0.46  # validations with a lower loss and more detail came after it, one for each 0.01
     assert [event["validation"] for event in history if event["best"]][-1] == pytest.approx(1 + (kept - 0.5) ** 2, abs=1e-5)
 

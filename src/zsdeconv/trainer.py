@@ -28,8 +28,8 @@ WARM_UP_SHARE = 0.1
 VALIDATION_BATCHES = 4
 VALIDATION_SEED = 7_919
 """Offset of the seed from which the held-out batches are drawn, always the same ones."""
-AS_GOOD = 1 / 8
-"""Part of the fall of the validation loss, from the first one to the lowest: losses within it of the lowest are as good as that."""
+AS_GOOD_LEARNED, AS_GOOD_LOSS = 1 / 8, 0.04
+"""Validation losses are as good as the lowest when they lie above it by less than this part of the fall from the first one to it, and of it."""
 DIVERGED = 1.1
 """A validation loss that many times above the best one means that a step was too long: back to the best, at half the rate."""
 MAX_GRADIENT_NORM = 1.0
@@ -95,7 +95,7 @@ class Trainer:
     """Trains `network` through `phases` within the budget of `settings`; the best weights of each phase are kept.
 
     The best are those with the lowest loss on held-out batches, the same ones at every validation; but of two that are equally good
-    (`AS_GOOD`) those that show less detail, for detail that does not lower the loss is not to be claimed.
+    (`AS_GOOD_LOSS`) those that show less detail, for detail that does not lower the loss is not to be claimed.
 
     The budget is `steps` in all, or `minutes` of time. A phase ends early when `patience` validations in a row brought no lower loss;
     when one is clearly worse than the lowest, the phase goes back to the best weights, at half the rate. On a CPU the same seed
@@ -258,15 +258,11 @@ def supersedes(new: tuple[float, float], kept: tuple[float, float], lowest: floa
 
     `lowest` is the lowest loss of all, the new one counted in, and `first` that of the first validation.
 
-    >>> [
-    ...     supersedes((1.1, 0.5), (1.0, 0.7), 1.0, 2.0),
-    ...     supersedes((1.2, 0.5), (1.0, 0.7), 1.0, 2.0),
-    ...     supersedes((0.7, 0.8), (1.0, 0.7), 0.7, 2.0),
-    ... ]
-    [True, False, True]
+    >>> [supersedes(new, (1.0, 0.7), 1.0, 2.0) for new in ((1.03, 0.5), (1.05, 0.5), (1.03, 0.9))]
+    [True, False, False]
     """
-    good = lowest + AS_GOOD * (first - lowest)
-    return kept[0] > good or (new[0] <= good and new[::-1] < kept[::-1])
+    as_good = lowest + min(AS_GOOD_LEARNED * (first - lowest), AS_GOOD_LOSS * lowest)
+    return kept[0] > as_good or (new[0] <= as_good and new[::-1] < kept[::-1])
 
 
 def peak_memory_gb() -> float:
