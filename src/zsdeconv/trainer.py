@@ -29,7 +29,7 @@ VALIDATION_BATCHES = 4
 VALIDATION_SEED = 7_919
 """Offset of the seed from which the held-out batches are drawn, always the same ones."""
 AS_GOOD_LEARNED, AS_GOOD_LOSS = 1 / 8, 0.04
-"""Validation losses are as good as the lowest when they lie above it by less than this part of the fall from the first one to it, and of it."""
+"""A validation loss is as good as the lowest when it lies above it by less than these parts of the fall from the first one, and of it."""
 DIVERGED = 1.1
 """A validation loss that many times above the best one means that a step was too long: back to the best, at half the rate."""
 MAX_GRADIENT_NORM = 1.0
