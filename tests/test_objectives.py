@@ -266,17 +266,6 @@ def test_the_target_of_stage_2_is_the_object_and_its_input_what_the_lens_makes_o
     assert x.shape == (4, 48, 48) and loss == pytest.approx(((found - x)[:, edge:-edge, edge:-edge] ** 2).mean(), rel=1e-4)
 
 
-def test_the_detail_of_stage_2_is_the_energy_of_its_gradient() -> None:
-    objective, _ = reimage(batch=2)
-    stub = Stub()
-    loss, detail = objective.judged(stub, Draws(5, CPU))
-    assert float(loss) == float(objective(stub, Draws(5, CPU)))
-    found = objective.crop(blocks.upsample(stub.seen[0], (2, 2)).square()).double().numpy()
-    expected = np.square(np.diff(found, axis=-1)).mean() + np.square(np.diff(found, axis=-2)).mean()
-    assert float(detail) == pytest.approx(expected, rel=1e-5)  # float32
-    assert float(Denoise(imaging().pairs(fields(), RECORRUPT, training(), [0]), LossSection()).judged(stub, Draws(5, CPU))[1]) == 0.0
-
-
 def test_light_that_an_image_lacks_is_lacking_in_the_views_too() -> None:
     """Of an imaging that does not account for all light, an image that lies below zero is that of an object, and so are its views."""
     quiet, wide = Camera(offset=0.0, gain=1e-12, read_variance=1e-12), forward_model(KERNEL, 2, 1)

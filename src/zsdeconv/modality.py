@@ -82,22 +82,14 @@ _PUBLISHED_VOLUME = {
     "steps": 10_000,
 }
 """What the published trainings of volumes have in common."""
-_PLANE_TARGET = 0.24
-_STRIPES_TARGET = 0.48
-"""`training.target_share` of planes, and under stripes, whose PSF is half as wide: sharper gains psnr and loses soft_psnr
-(benchmarks/results.md)."""
+_STRIPES_TARGET = 0.45
+"""`training.target_share` under stripes, whose PSF is half as wide: sharper gains psnr and loses soft_psnr (benchmarks/results.md)."""
 
 
 MODALITIES = {
     row.name: row
     for row in (
-        Modality(
-            "2d",
-            spatial_axes="YX",
-            sample_axes="T",
-            refine="YX",
-            presets={preset: {"training": {"target_share": _PLANE_TARGET}} for preset in ("fast", "quality")},
-        ),
+        Modality("2d", spatial_axes="YX", sample_axes="T", refine="YX"),
         Modality(
             "3d",
             spatial_axes="ZYX",

@@ -8,9 +8,8 @@ by the model of lens and camera, and stage 2 learns to find the object back (`Re
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -47,30 +46,25 @@ EDGE_PX = 6
 """Raw pixels at the border of a patch that are left out of the error: convolutions there see padding."""
 
 
-class Objective(ABC):
+class Objective(Protocol):
     """One phase of a training: which parameters learn, and from which loss."""
 
     name: str
 
-    @abstractmethod
     def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
         """The parameters that learn in this phase."""
+        ...
 
     def prepare(self, network: nn.Module, draws: Draws) -> None:
-        """Called once when the phase begins; here nothing, for pairs are made anew at every step."""
-        del network, draws
+        """Called once when the phase begins."""
+        ...
 
-    @abstractmethod
     def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
         """The loss of one fresh batch."""
-
-    def judged(self, network: nn.Module, draws: Draws) -> tuple[Tensor, Tensor]:
-        """The loss of one fresh batch, and how much detail the network shows in it: 0 where that does not matter."""
-        loss = self(network, draws)
-        return loss, torch.zeros_like(loss)
+        ...
 
 
-class TwoStage(Objective):
+class TwoStage:
     """Both stages at once, `L = mu L_den + (1 - mu) L_dec` (Eq. 4-6; with a gap Eq. 7-9), without the margins of the patches.
 
     `forward_operator` is `D H`, with the PSF sampled as the slices of `y_hat` lie; the pairs must be turned in no other way than
@@ -87,6 +81,9 @@ class TwoStage(Objective):
 
     def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
         return network.parameters()
+
+    def prepare(self, network: nn.Module, draws: Draws) -> None:
+        """Nothing to prepare: pairs are made anew at every step."""
 
     def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
         y_hat, y_tilde, gap = self.pairs(network, draws)
@@ -110,7 +107,7 @@ class TwoStage(Objective):
         return Crop([m * (f // n) for m, f, n in zip(self.crop.margin_px, fine.shape[2:], raw.shape[2:], strict=True)])
 
 
-class Denoise(Objective):
+class Denoise:
     """Stage 1 alone (Eq. 5; with a gap Eq. 8)."""
 
     name = "denoise"
@@ -121,13 +118,16 @@ class Denoise(Objective):
     def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
         return cast(FastNet, network).stage1.parameters()
 
+    def prepare(self, network: nn.Module, draws: Draws) -> None:
+        """Nothing to prepare: pairs are made anew at every step."""
+
     def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
         y_hat, y_tilde, gap = self.pairs(network, draws)
         amended = None if gap is None else losses.Gap(self.crop(gap), self.loss.gamma)
         return losses.denoising_loss(self.crop(network(y_hat, stage=1)[0]), self.crop(y_tilde), gap=amended)
 
 
-class Reimage(Objective):
+class Reimage:
     """Stage 2 from re-imaged objects: `|| f(y_sim) - K x ||^2` with `y_sim = D H x + noise`.
 
     `x` is a view of a sharp estimate of the object: Richardson-Lucy on the denoised training images, its resolution held back
@@ -207,15 +207,6 @@ class Reimage(Objective):
         return total / OBJECT_PASSES
 
     def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
-        return losses.fidelity(*self._found(network, draws))
-
-    def judged(self, network: nn.Module, draws: Draws) -> tuple[Tensor, Tensor]:
-        """The loss, and the mean square of the lateral gradient of what was found."""
-        found, wanted = self._found(network, draws)
-        return losses.fidelity(found, wanted), sum((found.diff(dim=axis).square().mean() for axis in (-2, -1)), torch.zeros(()))
-
-    def _found(self, network: nn.Module, draws: Draws) -> tuple[Tensor, Tensor]:
-        """The objects of a fresh batch of views as the network finds them, and as it should."""
         with torch.no_grad():
             x, *missing = self.views(draws.host).split(1, dim=1)
             target = self.fine_around(self.target(x))
@@ -224,10 +215,10 @@ class Reimage(Objective):
             y = self.imaging.observed(x, self.around, excess, draws.device) - sum(map(self.around, missing))
         turn = int(torch.randint(blocks.SYMMETRIES, (), generator=draws.host))
         _, deconvolved = one_pass(network, turn, y)
-        return self.crop(deconvolved), self.crop(target)
+        return losses.fidelity(self.crop(deconvolved), self.crop(target))
 
 
-class OfMember(Objective):
+class OfMember:
     """An objective for one member of an ensemble."""
 
     def __init__(self, objective: Objective, number: int) -> None:
@@ -241,9 +232,6 @@ class OfMember(Objective):
 
     def __call__(self, network: nn.Module, draws: Draws) -> Tensor:
         return self.objective(members_of(network)[self.number], draws)
-
-    def judged(self, network: nn.Module, draws: Draws) -> tuple[Tensor, Tensor]:
-        return self.objective.judged(members_of(network)[self.number], draws)
 
 
 def curriculum(config: Config, imaging: Imaging, fields: Sequence[Field], psf: Psf) -> list[tuple[Objective, float]]:

@@ -25,11 +25,11 @@ Event = dict[str, Any]
 
 WARM_UP_SHARE = 0.1
 """Part of a phase in which the rate rises to its height: from a standing start a full step can ruin a network for good."""
+AVERAGED = 2
+"""Weights are averaged over about so many times the steps between two validations: single ones waver, in sharpness above all."""
 VALIDATION_BATCHES = 4
 VALIDATION_SEED = 7_919
 """Offset of the seed from which the held-out batches are drawn, always the same ones."""
-AS_GOOD_LEARNED, AS_GOOD_LOSS = 1 / 8, 0.04
-"""A validation loss is as good as the lowest when it lies above it by less than these parts of the fall from the first one, and of it."""
 DIVERGED = 1.1
 """A validation loss that many times above the best one means that a step was too long: back to the best, at half the rate."""
 MAX_GRADIENT_NORM = 1.0
@@ -41,18 +41,12 @@ Phase = tuple[Objective, float]
 
 @dataclass
 class Progress:
-    """Where a training stands; all that a checkpoint must hold besides tensors.
-
-    `first` and `best` are the first and the lowest validation loss of the phase; the weights that are kept have the loss and the detail
-    `kept`.
-    """
+    """Where a training stands; all that a checkpoint must hold besides tensors."""
 
     phase: int = 0
     step: int = 0
     elapsed_s: float = 0.0
-    first: float = math.inf
     best: float = math.inf
-    kept: tuple[float, float] = (math.inf, math.inf)
     stale: int = 0
     setbacks: int = 0
     history: list[Event] = field(default_factory=list)
@@ -68,7 +62,8 @@ class Checkpoint:
         """Replace the file by the present state."""
         if self.path is None:
             return
-        save_model(self.path, tensors, {**self.key, "progress": progress.__dict__}, overwrite=True)
+        state = {**progress.__dict__, "best": None if math.isinf(progress.best) else progress.best}
+        save_model(self.path, tensors, {**self.key, "progress": state}, overwrite=True)
 
     def load(self) -> tuple[Progress, dict[str, Tensor]] | None:
         """The state saved, None when there is none. Raises `ConfigError` when it belongs to another run."""
@@ -83,7 +78,7 @@ class Checkpoint:
             raise ConfigError(
                 f"checkpoint {self.path} belongs to another run ({differing} differs): repeat its options, or leave out --resume"
             )
-        return Progress(**{**progress, "kept": tuple(progress["kept"])}), tensors
+        return Progress(**{**progress, "best": math.inf if progress["best"] is None else progress["best"]}), tensors
 
     def remove(self) -> None:
         """Delete the file: the training is complete."""
@@ -94,11 +89,11 @@ class Checkpoint:
 class Trainer:
     """Trains `network` through `phases` within the budget of `settings`; the best weights of each phase are kept.
 
-    The best are those with the lowest loss on held-out batches, the same ones at every validation; but of two that are equally good
-    (`AS_GOOD_LOSS`) those that show less detail, for detail that does not lower the loss is not to be claimed.
+    Weights are judged, and kept, as their mean over the last steps (`AVERAGED`), from the end of the warm-up on; the best are those with
+    the lowest loss on held-out batches, the same ones at every validation.
 
-    The budget is `steps` in all, or `minutes` of time. A phase ends early when `patience` validations in a row brought no lower loss;
-    when one is clearly worse than the lowest, the phase goes back to the best weights, at half the rate. On a CPU the same seed
+    The budget is `steps` in all, or `minutes` of time. A phase ends early when `patience` validations in a row brought no
+    new best; when one is clearly worse than the best, the phase goes back there, at half the rate. On a CPU the same seed
     gives the same weights, and a run in steps that is resumed ends as if it had not been interrupted.
 
     Raises `UserError` when a loss is no longer a number.
@@ -145,9 +140,9 @@ class Trainer:
         objective.prepare(self.network, draws)
         parameters = self._only(objective)
         optimizer = torch.optim.AdamW(parameters, self.settings.learning_rate, weight_decay=1e-4, fused=True)
-        best = {name: tensor.clone() for name, tensor in self.raw.state_dict().items()}
+        mean, best = Mean(self.raw, AVERAGED * self.settings.validate_every), self._weights()
         if saved:
-            best = self._restore_run(saved, optimizer, draws)
+            best = self._restore_run(saved, mean, optimizer, draws)
 
         budget, started = self._budget(share), time.monotonic() - progress.elapsed_s
         while not budget.spent(progress) and progress.stale < self.settings.patience:
@@ -160,16 +155,22 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
             progress.step += 1
             progress.elapsed_s = time.monotonic() - started
+            mean.add(progress.step)
 
-            if progress.step % self.settings.validate_every == 0 or budget.spent(progress):
-                held_out, better = self._validate(index, loss, budget)
-                if better:
-                    best = {name: tensor.clone() for name, tensor in self.raw.state_dict().items()}
+            due = progress.step % self.settings.validate_every == 0 and budget.done(progress) >= WARM_UP_SHARE
+            if due or budget.spent(progress):
+                now = self._weights()
+                self.raw.load_state_dict(mean.weights)
+                held_out = self._validate(index, loss, budget)
+                if progress.stale == 0:
+                    best = self._weights()
                 elif held_out > DIVERGED * progress.best:
-                    self.raw.load_state_dict(best)
+                    now = best
+                    mean.weights = {name: tensor.clone() for name, tensor in best.items()}
                     optimizer.state.clear()
                     progress.setbacks += 1
-                self.checkpoint.save(progress, self._tensors(best, optimizer, draws))
+                self.raw.load_state_dict(now)
+                self.checkpoint.save(progress, self._tensors(best, mean, optimizer, draws))
         self.raw.load_state_dict(best)
         self.progress = Progress(phase=index + 1, history=progress.history)
         for parameter in self.raw.parameters():
@@ -193,20 +194,17 @@ class Trainer:
         return highest * min(1.0, (done + 0.01) / WARM_UP_SHARE) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     @torch.no_grad()
-    def _validate(self, index: int, loss: Tensor, budget: _Budget) -> tuple[float, bool]:
-        """Loss of held-out batches and whether the weights are to be kept; noted in the progress and reported to the callback."""
+    def _validate(self, index: int, loss: Tensor, budget: _Budget) -> float:
+        """Loss of held-out batches, always the same ones; noted in the progress and reported to the callback."""
         (objective, share), progress = self.phases[index], self.progress
         draws = Draws(self.seed + VALIDATION_SEED, self.device)
-        judged = [objective.judged(self.network, draws) for _ in range(VALIDATION_BATCHES)]
-        held_out, detail = (float(sum(numbers)) / VALIDATION_BATCHES for numbers in zip(*judged, strict=True))
+        held_out = float(sum(objective(self.network, draws) for _ in range(VALIDATION_BATCHES))) / VALIDATION_BATCHES
         if not math.isfinite(held_out) or not math.isfinite(float(loss)):
             raise UserError(
                 f"loss {float(loss):g} at step {progress.step} of phase '{objective.name}': it must stay finite; give another --seed"
             )
-        progress.first = held_out if math.isinf(progress.first) else progress.first
-        progress.best, progress.stale = (held_out, 0) if held_out < progress.best else (progress.best, progress.stale + 1)
-        better = supersedes((held_out, detail), progress.kept, progress.best, progress.first)
-        progress.kept = (held_out, detail) if better else progress.kept
+        better = held_out < progress.best
+        progress.best, progress.stale = (held_out, 0) if better else (progress.best, progress.stale + 1)
         before = sum(earlier for _, earlier in self.phases[:index])
         event = {
             "phase": objective.name,
@@ -220,15 +218,20 @@ class Trainer:
         }
         progress.history.append(event)
         self.callback(event)
-        return held_out, better
+        return held_out
 
     def _budget(self, share: float) -> _Budget:
         if self.settings.minutes is not None:
             return _Budget(seconds=60 * self.settings.minutes * share)
         return _Budget(steps=max(1, round(self.settings.steps * share)))
 
-    def _tensors(self, best: dict[str, Tensor], optimizer: torch.optim.Optimizer, draws: Draws) -> dict[str, Tensor]:
+    def _weights(self) -> dict[str, Tensor]:
+        """A copy of the present weights."""
+        return {name: tensor.clone() for name, tensor in self.raw.state_dict().items()}
+
+    def _tensors(self, best: dict[str, Tensor], mean: Mean, optimizer: torch.optim.Optimizer, draws: Draws) -> dict[str, Tensor]:
         tensors = {f"now.{name}": tensor for name, tensor in self.raw.state_dict().items()}
+        tensors |= {f"mean.{name}": tensor for name, tensor in mean.weights.items()}
         tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
         tensors |= {f"draws.{name}": tensor for name, tensor in draws.state().items()}
         for n, state in optimizer.state_dict()["state"].items():
@@ -238,7 +241,7 @@ class Trainer:
     def _restore_weights(self, saved: dict[str, Tensor]) -> None:
         self.raw.load_state_dict(_under("now.", saved))
 
-    def _restore_run(self, saved: dict[str, Tensor], optimizer: torch.optim.Optimizer, draws: Draws) -> dict[str, Tensor]:
+    def _restore_run(self, saved: dict[str, Tensor], mean: Mean, optimizer: torch.optim.Optimizer, draws: Draws) -> dict[str, Tensor]:
         state: dict[int, dict[str, Tensor]] = {}
         parameters = optimizer.param_groups[0]["params"]
         for name, tensor in _under("optimizer.", saved).items():
@@ -250,19 +253,32 @@ class Trainer:
         for parameter, own in optimizer.state.items():  # in the layout of the weights, as before: another one rounds differently
             own |= {key: torch.empty_like(parameter).copy_(value) for key, value in own.items() if value.ndim}
         draws.restore(_under("draws.", saved))
+        mean.weights = _under("mean.", saved)
         return _under("best.", saved)
 
 
-def supersedes(new: tuple[float, float], kept: tuple[float, float], lowest: float, first: float) -> bool:
-    """Whether weights are better than those kept so far, from loss and detail of both.
+class Mean:
+    """Mean of a network's weights over about the last `steps` steps: of all so far, then with weights that fall by `1 - 1/steps` a step.
 
-    `lowest` is the lowest loss of all, the new one counted in, and `first` that of the first validation.
-
-    >>> [supersedes(new, (1.0, 0.7), 1.0, 2.0) for new in ((1.03, 0.5), (1.05, 0.5), (1.03, 0.9))]
-    [True, False, False]
+    >>> network = nn.Linear(1, 1)
+    >>> mean = Mean(network, 10)
+    >>> for step, value in enumerate((1.0, 2.0, 6.0), 1):
+    ...     _ = network.weight.data.fill_(value)
+    ...     mean.add(step)
+    >>> round(mean.weights["weight"].item(), 5)
+    3.0
     """
-    as_good = lowest + min(AS_GOOD_LEARNED * (first - lowest), AS_GOOD_LOSS * lowest)
-    return kept[0] > as_good or (new[0] <= as_good and new[::-1] < kept[::-1])
+
+    def __init__(self, network: nn.Module, steps: int) -> None:
+        self.network, self.steps = network, steps
+        self.weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+    @torch.no_grad()
+    def add(self, step: int) -> None:
+        """The weights after step number `step`, counted from 1."""
+        for name, tensor in self.network.state_dict().items():
+            if tensor.is_floating_point():
+                self.weights[name].lerp_(tensor, max(1 / step, 1 / self.steps))
 
 
 def peak_memory_gb() -> float:
