@@ -39,7 +39,7 @@ def trained(case: Path, training: dict[str, Any]) -> tuple[zs.Model, list[tuple[
             """The file still holds the validation before this one."""
             if last and last[-1]["phase"] == event["phase"] == "reimage":
                 tensors, _ = load_model(checkpoint)
-                kept.append((last[-1], {name.removeprefix("now."): t for name, t in tensors.items() if name.startswith("now.")}))
+                kept.append((last[-1], {name.removeprefix("mean."): t for name, t in tensors.items() if name.startswith("mean.")}))
             last.append(event)
 
         model = zs.train([recorded(case)], config=configuration(case, **training), checkpoint=checkpoint, callback=remember)
