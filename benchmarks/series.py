@@ -1,10 +1,10 @@
 """Restore time series with default options, and measure whether their traces survive.
 
-    python benchmarks/series.py -o OUT [--lysosomes FILE] [--seed 0] [--only simulated lysosomes]
+    python benchmarks/series.py -o OUT [--lysosomes FILE] [--seed 0] [--only simulated dim lysosomes]
 
 `simulated`: still filaments whose brightness changes in six places (a step up, a step down, two decays, a spike, an oscillation), 32
-frames of 112 x 112 pixels at 50 photons, where the course of the noise-free frames is known. `lysosomes`: a live confocal series that
-moves and bleaches. OUT/series.json holds the numbers; restored series are kept in OUT and not restored again.
+frames of 112 x 112 pixels at 50 photons, where the course of the noise-free frames is known. `dim`: the same at 20 photons. `lysosomes`:
+a live confocal series that moves and bleaches. OUT/series.json holds the numbers; restored series are kept in OUT and not restored again.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from zsdeconv.simulate import expose, simulate_2d
 from zsdeconv.trust.series import Series, bright_places, examine_series
 
 FRAMES = 32
+PHOTONS = {"simulated": 50, "dim": 20}
 SIDE_PX = 18
 """Distance of the places that change, raw pixels."""
 CHANGE_PX = 18.0
@@ -49,8 +50,8 @@ def courses() -> list[np.ndarray]:
     return [1.0 * (t >= 12), -0.6 * (t >= 18), 1.2 * np.exp(-t / 7), spike, 0.5 * np.sin(2 * np.pi * t / 16), np.exp(-t / 20)]
 
 
-def simulated(seed: int) -> Movie:
-    scene = Scene(structure="filaments", photons=50, size=112, seed=seed)
+def simulated(seed: int, photons: float) -> Movie:
+    scene = Scene(structure="filaments", photons=photons, size=112, seed=seed)
     simulation = simulate_2d(scene)
     n = simulation.truth.data.shape[-1]
     y, x = np.mgrid[:n, :n]
@@ -136,14 +137,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--lysosomes", type=Path, metavar="FILE", help="lysosomes_129nm_50f.tif")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=("simulated", "lysosomes"), default=["simulated", "lysosomes"])
+    parser.add_argument("--only", nargs="+", choices=(*PHOTONS, "lysosomes"), default=[*PHOTONS, "lysosomes"])
     args = parser.parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
     record = args.out / "series.json"
     results = json.loads(record.read_text()) if record.exists() else {}
     for name in args.only:
-        if name == "simulated":
-            movie = simulated(args.seed)
+        if name in PHOTONS:
+            movie = simulated(args.seed, PHOTONS[name])
         elif args.lysosomes is not None:
             movie = lysosomes(args.lysosomes)
         else:
