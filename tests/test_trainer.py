@@ -237,9 +237,9 @@ def test_weights_are_judged_and_kept_as_their_mean_over_the_last_steps() -> None
     watched = Watched()
     run = ramp(watched, validate_every=10, steps=60)
     run.fit()
-    mean, expected = 0.0, []
+    mean, expected, warm_up = 0.0, [], 6  # a tenth of 60 steps
     for step, weight in enumerate(watched.steps[1:], 1):  # the first is that before any step
-        mean += (weight - mean) * max(1 / step, 1 / (AVERAGED * 10))
+        mean += (weight - mean) * max(1 / max(step - warm_up + 1, 1), 1 / (AVERAGED * 10))
         expected += [mean] * VALIDATION_BATCHES if step % 10 == 0 else []
     assert watched.judged[: len(expected)] == pytest.approx(expected, rel=1e-5)  # float32
     assert float(weights(run)["w"]) == pytest.approx(watched.judged[-1])

@@ -45,6 +45,7 @@ class Progress:
 
     phase: int = 0
     step: int = 0
+    averaged: int = 0
     elapsed_s: float = 0.0
     best: float = math.inf
     stale: int = 0
@@ -89,8 +90,8 @@ class Checkpoint:
 class Trainer:
     """Trains `network` through `phases` within the budget of `settings`; the best weights of each phase are kept.
 
-    Weights are judged, and kept, as their mean over the last steps (`AVERAGED`), from the end of the warm-up on; the best are those with
-    the lowest loss on held-out batches, the same ones at every validation.
+    Weights are judged, and kept, as their mean over the last steps (`AVERAGED`) since the end of the warm-up; the best are those with the
+    lowest loss on held-out batches, the same ones at every validation.
 
     The budget is `steps` in all, or `minutes` of time. A phase ends early when `patience` validations in a row brought no
     new best; when one is clearly worse than the best, the phase goes back there, at half the rate. On a CPU the same seed
@@ -155,10 +156,11 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
             progress.step += 1
             progress.elapsed_s = time.monotonic() - started
-            mean.add(progress.step)
+            warm = budget.done(progress) >= WARM_UP_SHARE
+            progress.averaged += warm
+            mean.add(progress.averaged)
 
-            due = progress.step % self.settings.validate_every == 0 and budget.done(progress) >= WARM_UP_SHARE
-            if due or budget.spent(progress):
+            if (progress.step % self.settings.validate_every == 0 and warm) or budget.spent(progress):
                 now = self._weights()
                 self.raw.load_state_dict(mean.weights)
                 held_out = self._validate(index, loss, budget)
@@ -262,9 +264,9 @@ class Mean:
 
     >>> network = nn.Linear(1, 1)
     >>> mean = Mean(network, 10)
-    >>> for step, value in enumerate((1.0, 2.0, 6.0), 1):
+    >>> for number, value in enumerate((5.0, 1.0, 2.0, 6.0)):
     ...     _ = network.weight.data.fill_(value)
-    ...     mean.add(step)
+    ...     mean.add(number)
     >>> round(mean.weights["weight"].item(), 5)
     3.0
     """
@@ -274,11 +276,11 @@ class Mean:
         self.weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
     @torch.no_grad()
-    def add(self, step: int) -> None:
-        """The weights after step number `step`, counted from 1."""
+    def add(self, number: int) -> None:
+        """The present weights, as the `number`th that count; those before the first are forgotten."""
         for name, tensor in self.network.state_dict().items():
             if tensor.is_floating_point():
-                self.weights[name].lerp_(tensor, max(1 / step, 1 / self.steps))
+                self.weights[name].lerp_(tensor, max(1 / max(number, 1), 1 / self.steps))
 
 
 def peak_memory_gb() -> float:
