@@ -6,13 +6,12 @@ OUT is what `run_cases.py CASES -o OUT` has written. The truth is that at the re
 (`training.target_share` of the width of the PSF). For each case: the share of pixels that are off by less than their standard error (68 %
 would be right), and, in eighths of the pixels by rising standard error, what 68 % of them are off by, over the standard error.
 
-With `--fit`: for each modality the numbers s, r and q (`zsdeconv.trust.uncertainty`) with which these ratios are nearest to 1.
+With `--fit`: for each modality the law (`zsdeconv.modality.ErrorLaw`) with which these ratios are nearest to 1.
 """
 
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,26 +21,27 @@ from scipy.optimize import minimize
 
 import zsdeconv as zs
 from cases import facts, wanted
+from zsdeconv.modality import ErrorLaw
 from zsdeconv.trust.uncertainty import light_elsewhere
 
 QUANTILE, GROUPS = 0.68, 8
 PIXELS = 100_000
 """Of each case, taken at random."""
-STARTS = ((1.8, 0.04, 1.3), (4.0, 0.1, 0.6), (2.0, 0.15, 0.3))
-"""Laws from which the fit sets out."""
+SHIFTS = (0.0, 0.3, -0.3)
+"""Logarithms of what the law of the modality is multiplied by to begin the fit."""
 MOST_SHARE = 0.1
 """A share of the brightness beyond which the fit is held back: what is that wrong is not to be excused by its brightness."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A restored case: how far pixels are off, and the three parts of their standard error under any law, ADU."""
+    """A restored case: how far pixels are off, and the parts of their standard error under any law, ADU."""
 
     name: str
     modality: str
     error: np.ndarray
     parts: np.ndarray
-    law: tuple[float, float, float]
+    law: ErrorLaw
 
     def off(self, law: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The error over the standard error, and the standard error over its median."""
@@ -49,29 +49,26 @@ class Run:
         return self.error / sigma, sigma / np.median(sigma)
 
 
-class Restored:
-    """What a run has written."""
-
-    def __init__(self, case: Path, folder: Path) -> None:
-        self.case, self.folder, self.model = case, folder, zs.load(folder / "noisy.zsd")
-
-    def image(self, kind: str) -> np.ndarray:
-        return np.squeeze(tifffile.imread(self.folder / f"noisy_{kind}.ome.tif"))
-
-    @cached_property
-    def elsewhere(self) -> float:
-        denoised, deconvolved = (torch.from_numpy(self.image(kind)) for kind in ("denoised", "deconvolved"))
-        return light_elsewhere(denoised, deconvolved, self.model.imaging.forward_operator)
-
-    def run(self) -> Run:
-        """The spread is what the law has made the standard error of, backwards."""
-        s, r, q = law = self.model.modality.error_law
-        x, sigma = (self.image(kind).astype(np.float64).ravel() for kind in ("deconvolved", "uncertainty"))
-        spread = np.sqrt(np.maximum(sigma**2 - (r * x) ** 2 - (q * self.elsewhere) ** 2, 0)) / s
-        chosen = np.random.default_rng(0).choice(x.size, PIXELS)
-        error = np.abs(x - wanted(self.case, self.model).ravel())[chosen]
-        parts = np.stack((spread[chosen], np.abs(x[chosen]), np.full(PIXELS, self.elsewhere)))
-        return Run(self.folder.name, facts(self.case)["modality"], error, parts, law)
+def read_run(case: Path, folder: Path) -> Run:
+    """What a run has written. Its spread is what the law has made the standard error of, backwards."""
+    model = zs.load(folder / "noisy.zsd")
+    x, sigma, denoised = (
+        np.squeeze(tifffile.imread(folder / f"noisy_{kind}.ome.tif")) for kind in ("deconvolved", "uncertainty", "denoised")
+    )
+    seen = torch.from_numpy(denoised), torch.from_numpy(x)
+    doubts = (
+        light_elsewhere(*seen, model.imaging.forward_operator),
+        model.provenance["calibration"].get("offset_sigma", 0.0),
+        abs(model.photometry.darkness) * model.unit.scale,
+    )
+    error = np.abs(x - wanted(case, model)).ravel()
+    chosen = np.random.default_rng(0).choice(x.size, PIXELS)
+    brightness, sigma = (image.ravel()[chosen].astype(np.float64) for image in (np.abs(x), sigma))
+    s, r, *factors = law = model.modality.error_law
+    alike = sum((factor * doubt) ** 2 for factor, doubt in zip(factors, doubts, strict=True))
+    spread = np.sqrt(np.maximum(sigma**2 - (r * brightness) ** 2 - alike, 0)) / s
+    parts = np.stack((spread, brightness, *(np.full(PIXELS, doubt) for doubt in doubts)))
+    return Run(folder.name, facts(case)["modality"], error[chosen], parts, law)
 
 
 def groups(off: np.ndarray, sigma: np.ndarray) -> np.ndarray:
@@ -81,17 +78,29 @@ def groups(off: np.ndarray, sigma: np.ndarray) -> np.ndarray:
 
 
 def fitted(runs: Sequence[Run]) -> np.ndarray:
-    """s, r and q: the mean of `|log ratio|` over groups and cases is least, and the share within the standard error nearest to 68 %."""
+    """The law with the mean of `|log ratio|` over groups and cases least, and the share within the standard error nearest to 68 %.
+
+    Factors that are 0 in the law of the modality stay 0.
+    """
+    start = np.array(runs[0].law)
+    free = start > 0
 
     def misfit(logs: np.ndarray) -> float:
-        total = 0.0
+        law, total = _law(free, logs), 0.0
         for run in runs:
-            off, sigma = run.off(np.exp(logs))
+            off, sigma = run.off(law)
             total += np.abs(np.log(np.clip(groups(off, sigma), 0.05, 20))).mean() + 2 * (np.mean(off < 1) - QUANTILE) ** 2
         return total / len(runs) + 0.02 * max(0.0, logs[1] - np.log(MOST_SHARE)) ** 2
 
-    options = {"maxiter": 250, "xatol": 0.02, "fatol": 1e-3}
-    return np.exp(min((minimize(misfit, np.log(start), method="Nelder-Mead", options=options) for start in STARTS), key=lambda m: m.fun).x)
+    options = {"maxiter": 300, "xatol": 0.02, "fatol": 1e-3}
+    tried = (minimize(misfit, np.log(start[free]) + shift, method="Nelder-Mead", options=options) for shift in SHIFTS)
+    return _law(free, min(tried, key=lambda m: m.fun).x)
+
+
+def _law(free: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    law = np.zeros(len(free))
+    law[free] = np.exp(logs)
+    return law
 
 
 def row(name: str, off: np.ndarray, sigma: np.ndarray) -> None:
@@ -108,11 +117,11 @@ def main() -> None:
     for folder in sorted(args.out.glob("*_seed*/")):
         case = args.cases / folder.name.split("_")[0]
         if (folder / "noisy_uncertainty.ome.tif").exists() and (case / "truth.tif").exists():
-            runs.append(Restored(case, folder).run())
+            runs.append(read_run(case, folder))
     for modality in dict.fromkeys(run.modality for run in runs):
         alike = [run for run in runs if run.modality == modality]
         law = fitted(alike) if args.fit else np.array(alike[0].law)
-        print(f"\n{modality}: s {law[0]:.3g}, r {law[1]:.3g}, q {law[2]:.3g}\n")
+        print(f"\n{modality}: {', '.join(f'{name} {number:.3g}' for name, number in zip(ErrorLaw._fields, law, strict=True))}\n")
         print("| case | within the standard error | 68 % are off by, over the standard error, in eighths |\n| --- | --- | --- |")
         together = []
         for run in alike:

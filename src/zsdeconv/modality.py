@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.image import Image
+
+
+class ErrorLaw(NamedTuple):
+    """Numbers of a pixel's standard error (`zsdeconv.trust.uncertainty`), each the factor of one of its parts."""
+
+    spread: float
+    brightness: float
+    elsewhere: float = 0.0
+    offset: float = 0.0
+    darkness: float = 0.0
+
+
+_SPREAD_ALONE = ErrorLaw(spread=1.0, brightness=0.0)
 
 
 @dataclass(frozen=True)
@@ -18,8 +31,7 @@ class Modality:
     `frame_axes` the raw frames that are reconstructed to one image, before the network, on the fine grid already.
     `refine` lists the axes that get finer when super-resolving, `fewest` the least sizes that an axis must have, `pairs` the ways in
     which pairs can be made, `finished` the row that restores what another program has reconstructed of such frames. `presets` holds
-    what each preset sets apart here, over what it sets everywhere. `error_law` are the numbers s, r and q of a pixel's standard error
-    (`zsdeconv.trust.uncertainty`).
+    what each preset sets apart here, over what it sets everywhere; `error_law` is that of a pixel's standard error.
     """
 
     name: str
@@ -31,7 +43,7 @@ class Modality:
     fewest: Mapping[str, int] = field(default_factory=dict)
     pairs: tuple[str, ...] = ("recorrupt",)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    error_law: tuple[float, float, float] = (1.9, 0.02, 1.3)
+    error_law: ErrorLaw = _SPREAD_ALONE
 
     @property
     def rank(self) -> int:
@@ -89,7 +101,13 @@ _STRIPES_TARGET = 0.45
 MODALITIES = {
     row.name: row
     for row in (
-        Modality("2d", spatial_axes="YX", sample_axes="T", refine="YX"),
+        Modality(
+            "2d",
+            spatial_axes="YX",
+            sample_axes="T",
+            refine="YX",
+            error_law=ErrorLaw(spread=1.7, brightness=0.02, offset=0.8, darkness=1.0),
+        ),
         Modality(
             "3d",
             spatial_axes="ZYX",
@@ -97,7 +115,7 @@ MODALITIES = {
             refine="YX",
             fewest={"Z": 5},
             pairs=("recorrupt", "interleave"),
-            error_law=(4.0, 0.02, 1.05),
+            error_law=ErrorLaw(spread=4.0, brightness=0.02, elsewhere=1.05),
             presets={
                 "fast": {**_VOLUME, "training": {"patch_px": 48, "patch_planes": 16, "batch": 2}},
                 "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4}},
@@ -114,7 +132,7 @@ MODALITIES = {
             frame_axes="P",
             sample_axes="T",
             refine="YX",
-            error_law=(1.6, 0.04, 0.55),
+            error_law=ErrorLaw(spread=1.6, brightness=0.04, elsewhere=0.55),
             presets={
                 "fast": {"training": {"patch_px": 128, "batch": 2, "target_share": _STRIPES_TARGET}},
                 "quality": {"training": {"patch_px": 192, "batch": 4, "target_share": _STRIPES_TARGET}},
@@ -130,7 +148,7 @@ MODALITIES = {
             refine="YX",
             fewest={"Z": 5},
             pairs=("recorrupt", "interleave"),
-            error_law=(4.0, 0.04, 0.1),
+            error_law=ErrorLaw(spread=4.0, brightness=0.04, elsewhere=0.1),
             presets={
                 "fast": {**_VOLUME, "training": {"patch_px": 48, "patch_planes": 16, "batch": 2, "target_share": _STRIPES_TARGET}},
                 "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4, "target_share": _STRIPES_TARGET}},

@@ -35,7 +35,7 @@ from zsdeconv.sim.reconstruct import Reconstruct
 from zsdeconv.sim.stored import from_parts, to_parts
 from zsdeconv.stripes import Stripes
 from zsdeconv.transients import Transients, smoothing_px
-from zsdeconv.trust.uncertainty import light_elsewhere, standard_error
+from zsdeconv.trust.uncertainty import Doubts, light_elsewhere, standard_error
 
 if TYPE_CHECKING:
     from zsdeconv.trust.report import Report
@@ -185,8 +185,12 @@ class Model:
         """That of the deconvolved image, in place of the spread; None where there is none."""
         if prediction.spread is None:
             return None
-        elsewhere = light_elsewhere(prediction.denoised, prediction.deconvolved, self.imaging.forward_operator)
-        return standard_error(prediction.deconvolved, prediction.spread, elsewhere, self.modality.error_law)
+        doubts = Doubts(
+            light_elsewhere(prediction.denoised, prediction.deconvolved, self.imaging.forward_operator),
+            self.provenance.get("calibration", {}).get("offset_sigma", 0.0) / self.unit.scale,
+            abs(self.photometry.darkness),
+        )
+        return standard_error(prediction.deconvolved, prediction.spread, doubts, self.modality.error_law)
 
     @property
     def imaging(self) -> Imaging:

@@ -99,6 +99,11 @@ class Photometry:
             spread=None if prediction.spread is None else prediction.spread.div_(self.deconvolved.slope),
         )
 
+    @property
+    def darkness(self) -> float:
+        """What the deconvolved image shows where the network finds no light at all, in the network's unit."""
+        return -self.deconvolved.intercept / self.deconvolved.slope - self.dark
+
     def to_dict(self) -> dict[str, Any]:
         """Both lines and the dark level as plain numbers, for the model file."""
         return asdict(self)

@@ -6,27 +6,33 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from zsdeconv.image import Image
+from zsdeconv.modality import ErrorLaw
 from zsdeconv.model import Restored
 from zsdeconv.physics.operators import Blur, forward_model
 from zsdeconv.physics.psf import fwhms_um
 from zsdeconv.simulate import Simulation
 from zsdeconv.symbols import FWHM_PER_SIGMA
 from zsdeconv.trust import uncertainty
-from zsdeconv.trust.uncertainty import FACTOR, light_elsewhere, standard_error, uncertainty_section
+from zsdeconv.trust.uncertainty import FACTOR, Doubts, light_elsewhere, standard_error, uncertainty_section
 
-LAW = (1.7, 0.04, 1.3)
+LAW = ErrorLaw(spread=1.7, brightness=0.04, elsewhere=1.3, offset=0.6, darkness=0.9)
 
 
 def test_each_part_of_the_law_alone() -> None:
     x, spread = torch.tensor([0.0, 50.0]), torch.tensor([2.0, 0.0])
-    sigma = standard_error(x, spread.clone(), 0.0, LAW)
+    sigma = standard_error(x, spread.clone(), Doubts(0.0), LAW)
     np.testing.assert_allclose(sigma, [FACTOR * 1.7 * 2, FACTOR * 0.04 * 50], rtol=1e-6)
-    np.testing.assert_allclose(standard_error(0 * x, 0 * spread, 3.0, LAW), 3 * FACTOR * 1.3, rtol=1e-6)
+    for doubts, factor in ((Doubts(3.0), 1.3), (Doubts(0.0, offset=3.0), 0.6), (Doubts(0.0, darkness=3.0), 0.9)):
+        np.testing.assert_allclose(standard_error(0 * x, 0 * spread, doubts, LAW), 3 * FACTOR * factor, rtol=1e-6)
+    together = standard_error(x, spread.clone(), Doubts(1.0, 2.0, 3.0), LAW)
+    expected = [(1.7 * 2) ** 2 + 1.3**2 + 1.2**2 + 2.7**2, (0.04 * 50) ** 2 + 1.3**2 + 1.2**2 + 2.7**2]
+    np.testing.assert_allclose(together, FACTOR * np.sqrt(expected), rtol=1e-6)
 
 
 def test_it_goes_with_the_unit_of_intensity() -> None:
     x, spread = torch.rand(2, 30, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(7 * standard_error(x, spread.clone(), 0.4, LAW), standard_error(7 * x, 7 * spread, 7 * 0.4, LAW))
+    doubts, sevenfold = Doubts(0.4, 0.2, 0.1), Doubts(2.8, 1.4, 0.7)
+    torch.testing.assert_close(7 * standard_error(x, spread.clone(), doubts, LAW), standard_error(7 * x, 7 * spread, sevenfold, LAW))
 
 
 def test_light_elsewhere_is_what_the_data_have_and_the_object_has_not() -> None:

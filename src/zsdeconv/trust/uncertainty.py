@@ -1,15 +1,16 @@
 """How far a pixel of the deconvolved image may be off: a law calibrated on simulated images, whose truth is known.
 
-`sigma^2 = F^2 ((s spread)^2 + (r x)^2 + (q m)^2)`: the spread over re-corrupted passes, and over the members of an ensemble, is
-what noise does to the network; a share r of the brightness x is what the network gets wrong of what it sees; and m, the median of
-`|denoised - D H x|` over the image, is light that the deconvolved image puts elsewhere than the data have it, which makes dark places
-uncertain. The spread alone would call them certain: there all passes agree on 0. s, r and q are those of a modality (`Modality.error_law`),
-fitted to simulated images of one seed so that 68 % of the pixels are off by less than sigma, dark ones and bright ones alike.
+`sigma^2 = F^2 ((s spread)^2 + (r x)^2 + (q m)^2 + (o u)^2 + (p d)^2)`: the spread over re-corrupted passes, and over the members of an
+ensemble, is what noise does to the network; a share r of the brightness x is what the network gets wrong of what it sees. The rest makes
+dark places uncertain, which the spread alone would call certain, for there all passes agree on 0: m, the median of `|denoised - D H x|`
+over the image, is light that the deconvolved image puts elsewhere than the data have it; u is the standard error of the camera's offset;
+and d is what the image shows where the network finds no light (`Photometry.darkness`). The factors are those of a modality
+(`ErrorLaw`), fitted to simulated images of one seed so that 68 % of the pixels are off by less than sigma, dark ones and bright ones alike.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch import Tensor
 from zsdeconv.findings import Finding
 from zsdeconv.image import Image
 from zsdeconv.imaging import middle_of
+from zsdeconv.modality import ErrorLaw
 from zsdeconv.physics.operators import Operator
 from zsdeconv.trust.drawing import ACCENT
 from zsdeconv.trust.section import Picture, Section
@@ -24,8 +26,14 @@ from zsdeconv.trust.section import Picture, Section
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Law = tuple[float, float, float]
-"""s, r and q."""
+
+class Doubts(NamedTuple):
+    """What makes all pixels of an image uncertain alike: m, u and d, in its unit of intensity."""
+
+    elsewhere: float
+    offset: float = 0.0
+    darkness: float = 0.0
+
 
 FACTOR = 1.0
 """F: what is left after the fit, over all kinds of images together."""
@@ -54,21 +62,23 @@ def light_elsewhere(denoised: Tensor, deconvolved: Tensor, forward_operator: Ope
     return float(difference[inner].flatten().median())
 
 
-def standard_error(deconvolved: Tensor, spread: Tensor, elsewhere: float, law: Law) -> Tensor:
-    """`sigma` of each pixel, in place of `spread`: 68 % of them are off by less. `law` is (s, r, q); intensities are in any one unit.
+def standard_error(deconvolved: Tensor, spread: Tensor, doubts: Doubts, law: ErrorLaw) -> Tensor:
+    """`sigma` of each pixel, in place of `spread`: 68 % of them are off by less. Intensities are in any one unit.
 
     >>> import torch
-    >>> [round(sigma, 2) for sigma in standard_error(torch.tensor([0.0, 100.0]), torch.zeros(2), 1.0, (2.0, 0.04, 1.5)).tolist()]
+    >>> x, law = torch.tensor([0.0, 100.0]), ErrorLaw(spread=2.0, brightness=0.04, elsewhere=1.5)
+    >>> [round(sigma, 2) for sigma in standard_error(x, torch.zeros(2), Doubts(1.0), law).tolist()]
     [1.5, 4.27]
     """
-    s, r, q = law
-    return spread.mul_(s).square_().addcmul_(deconvolved, deconvolved, value=r**2).add_((q * elsewhere) ** 2).sqrt_().mul_(FACTOR)
+    s, r, *factors = law
+    alike = sum((factor * doubt) ** 2 for factor, doubt in zip(factors, doubts, strict=True))
+    return spread.mul_(s).square_().addcmul_(deconvolved, deconvolved, value=r**2).add_(alike).sqrt_().mul_(FACTOR)
 
 
-def uncertainty_section(deconvolved: Image, uncertainty: Image | None, law: Law, members: int = 1) -> Section:
+def uncertainty_section(deconvolved: Image, uncertainty: Image | None, law: ErrorLaw, members: int = 1) -> Section:
     """How certain the bright and the dark pixels are, and how that was reckoned.
 
-    >>> uncertainty_section(Image(np.ones((8, 8)), "YX"), None, (2.0, 0.04, 1.5)).level
+    >>> uncertainty_section(Image(np.ones((8, 8)), "YX"), None, ErrorLaw(2.0, 0.04)).level
     'warn'
     """
     title, question = "Uncertainty", "By how much may a pixel of the deconvolved image be off?"
@@ -85,7 +95,7 @@ def uncertainty_section(deconvolved: Image, uncertainty: Image | None, law: Law,
         "bright_pixel_relative_error": relative,
         "dark_pixel_error_adu": float(np.median(sigma[x <= np.median(x)])),
         "ensemble_members": members,
-        "law": {**dict(zip(("spread", "share_of_brightness", "light_elsewhere"), law, strict=True)), "factor": FACTOR},
+        "law": {**law._asdict(), "factor": FACTOR},
     }
     caption = "Standard error by brightness: the median of the pixels, and the range of nine tenths of them."
     found = [Finding(level, "uncertainty of bright pixels", relative, RELATIVE_LIMIT, told + advice)]
