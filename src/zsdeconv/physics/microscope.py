@@ -10,17 +10,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from zsdeconv.errors import OpticsError
 
-if TYPE_CHECKING:
-    from zsdeconv.physics.optics import Optics
+
+class Lens(Protocol):
+    """What a microscope asks of its `Optics`."""
+
+    @property
+    def na(self) -> float: ...
+    @property
+    def wavelength_nm(self) -> float: ...
+    @property
+    def wavelength_um(self) -> float: ...
+    @property
+    def excitation_nm(self) -> float | None: ...
+    @property
+    def pinhole_au(self) -> float | None: ...
+    @property
+    def sheet_um(self) -> float | None: ...
+
 
 Focus = Callable[[float, np.ndarray], np.ndarray]
-Formula = Callable[["Optics", Focus, np.ndarray, np.ndarray], np.ndarray]
+Formula = Callable[[Lens, Focus, np.ndarray, np.ndarray], np.ndarray]
 
 AIRY_UNIT = 1.22
 """Diameter of the Airy disc (its first dark ring), the unit of pinholes, in wavelength / NA."""
@@ -43,10 +58,10 @@ class Microscope:
     """A row: the `parameters` it has, with their default as a function of the lens (None: must be given), and its formula."""
 
     name: str
-    parameters: dict[str, Callable[[Optics], float] | None]
+    parameters: dict[str, Callable[[Lens], float] | None]
     formula: Formula
 
-    def completed(self, optics: Optics) -> dict[str, float]:
+    def completed(self, optics: Lens) -> dict[str, float]:
         """The values of the row's parameters, those not given by default. Raises `OpticsError` for missing, idle or absurd ones."""
         for name in LIMITS:
             given = getattr(optics, name)
@@ -57,7 +72,7 @@ class Microscope:
                 )
         return {name: self._value(optics, name, default) for name, default in self.parameters.items()}
 
-    def _value(self, optics: Optics, name: str, default: Callable[[Optics], float] | None) -> float:
+    def _value(self, optics: Lens, name: str, default: Callable[[Lens], float] | None) -> float:
         low, high, meaning = LIMITS[name]
         value = getattr(optics, name)
         if value is None:
@@ -80,11 +95,11 @@ def microscope_named(name: str) -> Microscope:
     return MICROSCOPES[name]
 
 
-def _widefield(optics: Optics, focus: Focus, z_um: np.ndarray, r_um: np.ndarray) -> np.ndarray:
+def _widefield(optics: Lens, focus: Focus, z_um: np.ndarray, r_um: np.ndarray) -> np.ndarray:
     return focus(optics.wavelength_um, r_um)
 
 
-def _confocal(optics: Optics, focus: Focus, z_um: np.ndarray, r_um: np.ndarray) -> np.ndarray:
+def _confocal(optics: Lens, focus: Focus, z_um: np.ndarray, r_um: np.ndarray) -> np.ndarray:
     """Excitation x (emission * pinhole): light has to be excited at the point, and to fall into the pinhole."""
     assert optics.excitation_nm is not None and optics.pinhole_au is not None
     pinhole_um = optics.pinhole_au * AIRY_UNIT / 2 * optics.wavelength_um / optics.na
@@ -92,19 +107,19 @@ def _confocal(optics: Optics, focus: Focus, z_um: np.ndarray, r_um: np.ndarray) 
     return focus(1e-3 * optics.excitation_nm, r_um) * seen
 
 
-def _twophoton(optics: Optics, focus: Focus, z_um: np.ndarray, r_um: np.ndarray) -> np.ndarray:
+def _twophoton(optics: Lens, focus: Focus, z_um: np.ndarray, r_um: np.ndarray) -> np.ndarray:
     """Excitation squared: two photons at once; all light that comes out is counted, wherever it comes out."""
     assert optics.excitation_nm is not None
     return focus(1e-3 * optics.excitation_nm, r_um) ** 2
 
 
-def _lightsheet(optics: Optics, focus: Focus, z_um: np.ndarray, r_um: np.ndarray) -> np.ndarray:
+def _lightsheet(optics: Lens, focus: Focus, z_um: np.ndarray, r_um: np.ndarray) -> np.ndarray:
     """Emission x a Gaussian sheet exp(-2 (z / sheet)^2) around the focal plane."""
     assert optics.sheet_um is not None
     return focus(optics.wavelength_um, r_um) * np.exp(-2 * (z_um / optics.sheet_um) ** 2)[:, None]
 
 
-def _lattice(optics: Optics, focus: Focus, z_um: np.ndarray, r_um: np.ndarray) -> np.ndarray:
+def _lattice(optics: Lens, focus: Focus, z_um: np.ndarray, r_um: np.ndarray) -> np.ndarray:
     """Emission x a flat-topped sheet exp(-2 (z / sheet)^8): at z = sheet it has fallen to 1/e^2, as a Gaussian one has.
 
     A dithered lattice is nearly even over its thickness and steep at its sides; weak side lobes further out are left out.
