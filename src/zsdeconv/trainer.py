@@ -277,7 +277,7 @@ class Mean:
 
     @torch.no_grad()
     def add(self, number: int) -> None:
-        """The present weights, as the `number`th that count; those before the first are forgotten."""
+        """The present weights, as those number `number` that count; all before the first are forgotten."""
         for name, tensor in self.network.state_dict().items():
             if tensor.is_floating_point():
                 self.weights[name].lerp_(tensor, max(1 / max(number, 1), 1 / self.steps))
