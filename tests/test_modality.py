@@ -5,7 +5,7 @@ import pytest
 
 from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.image import Image
-from zsdeconv.modality import MODALITIES, Modality, choose
+from zsdeconv.modality import MODALITIES, ErrorLaw, Modality, choose
 
 
 def image(axes: str, *shape: int) -> Image:
@@ -22,7 +22,7 @@ def test_rows_are_named_by_themselves_and_make_sense() -> None:
 
 
 def test_refinement_is_per_axis() -> None:
-    assert Modality("volume", "ZYX", "T", "YX").factors(2) == (1, 2, 2)
+    assert Modality("volume", "ZYX", "T", "YX", ErrorLaw(1.0, 0.0)).factors(2) == (1, 2, 2)
 
 
 @pytest.mark.parametrize(

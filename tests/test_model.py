@@ -118,6 +118,21 @@ def test_what_changes_over_time_is_given_back(model: Model) -> None:
     assert np.abs(after - wanted).max() < 0.3 * np.abs(before - wanted).max()  # G once more, of a spot three times as wide as G
 
 
+def test_the_standard_error_knows_the_doubt_about_the_offset_and_the_level_of_the_dark(model: Model) -> None:
+    image, law, scale = Image(frames(16, 19), "YX", UM), model.modality.error_law, model.unit.scale
+    plain, doubtful = (dataclasses.replace(model, provenance={"calibration": {"offset_sigma": sigma}}) for sigma in (0.0, 6.0))
+    dark = dataclasses.replace(plain, photometry=Photometry(deconvolved=Line(1.0, 0.1), dark=0.05))
+    none = dataclasses.replace(plain, photometry=Photometry())
+    squares = {}
+    for name, one in {"plain": plain, "doubtful": doubtful, "dark": dark, "none": none}.items():
+        result = one.predict(image)
+        assert result.uncertainty is not None
+        squares[name] = np.square(result.uncertainty.data) - np.square(law.brightness * result.deconvolved.data)
+    # rtol: differences of squares in float32
+    np.testing.assert_allclose(squares["doubtful"] - squares["plain"], (law.offset * 6.0) ** 2, rtol=1e-3)
+    np.testing.assert_allclose(squares["dark"] - squares["none"], (law.darkness * 0.15 * scale) ** 2, rtol=1e-3)
+
+
 @pytest.mark.parametrize(("axes", "order", "expected"), [("YXT", (1, 2, 0), "TYX"), ("XYT", (2, 1, 0), "TYX"), ("XY", None, "YX")])
 def test_space_comes_last_whatever_the_order_of_the_input(model: Model, axes: str, order, expected: str) -> None:
     stack = frames(2, 20, 24)

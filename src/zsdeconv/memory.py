@@ -44,7 +44,7 @@ def restoration_bytes(sizes: Mapping[str, int], bytes_per_px: int, *, scale: int
     frames = math.prod(sizes.values()) // max(frame * raw, 1)
     fine = scale**2
     images = (1 + (1 + with_spread) * fine) if raw == 1 else (3 + with_spread) * fine
-    images += 0 if frames == 1 else 2 if raw == 1 else 2 * fine
+    images += 2 * (frames > 1) * (1 if raw == 1 else fine)
     results = 4 * frame * images * (frames if frames == 1 else frames + 1)
     copies = 4 * frame * (6 if raw == 1 else 3 * raw + BANDS * fine)
     tile = TILE_BYTES_PER_PX[rank] * min(frame, LARGEST_TILE_PX[rank])

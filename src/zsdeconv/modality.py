@@ -20,9 +20,6 @@ class ErrorLaw(NamedTuple):
     darkness: float = 0.0
 
 
-_SPREAD_ALONE = ErrorLaw(spread=1.0, brightness=0.0)
-
-
 @dataclass(frozen=True)
 class Modality:
     """A row of choices.
@@ -38,12 +35,12 @@ class Modality:
     spatial_axes: str
     sample_axes: str
     refine: str
+    error_law: ErrorLaw
     frame_axes: str = ""
     finished: str = ""
     fewest: Mapping[str, int] = field(default_factory=dict)
     pairs: tuple[str, ...] = ("recorrupt",)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    error_law: ErrorLaw = _SPREAD_ALONE
 
     @property
     def rank(self) -> int:

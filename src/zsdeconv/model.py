@@ -171,7 +171,9 @@ class Model:
         return self.photometry.corrected(prediction)
 
     def _transients(self, frames: int) -> dict[str, Transients]:
-        """For the denoised image, which is seen as it is, and for the deconvolved one, which is seen through the lens."""
+        """For the denoised image, seen as it is, and the deconvolved one, seen through the lens; a single frame needs none."""
+        if frames == 1:
+            return {}
         sigma_px = smoothing_px(self.psf, blocks.lateral(self.modality.rank, self.imaging.scale))
         seen = {"denoised": lambda x: x, "deconvolved": self.imaging.forward_operator}
         return {kind: Transients(frames, operator, sigma_px) for kind, operator in seen.items()}
@@ -185,12 +187,13 @@ class Model:
         """That of the deconvolved image, in place of the spread; None where there is none."""
         if prediction.spread is None:
             return None
+        seen, law = (prediction.denoised, prediction.deconvolved, self.imaging.forward_operator), self.modality.error_law
         doubts = Doubts(
-            light_elsewhere(prediction.denoised, prediction.deconvolved, self.imaging.forward_operator),
+            light_elsewhere(*seen) if law.elsewhere else 0.0,  # it takes time
             self.provenance.get("calibration", {}).get("offset_sigma", 0.0) / self.unit.scale,
             abs(self.photometry.darkness),
         )
-        return standard_error(prediction.deconvolved, prediction.spread, doubts, self.modality.error_law)
+        return standard_error(prediction.deconvolved, prediction.spread, doubts, law)
 
     @property
     def imaging(self) -> Imaging:

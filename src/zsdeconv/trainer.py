@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,14 +164,14 @@ class Trainer:
                 now = self._weights()
                 self.raw.load_state_dict(mean.weights)
                 held_out = self._validate(index, loss, budget)
+                self.raw.load_state_dict(now)
                 if progress.stale == 0:
-                    best = self._weights()
+                    best = copied(mean.weights)
                 elif held_out > DIVERGED * progress.best:
-                    now = best
-                    mean.weights = {name: tensor.clone() for name, tensor in best.items()}
+                    self.raw.load_state_dict(best)
+                    mean.weights = copied(best)
                     optimizer.state.clear()
                     progress.setbacks += 1
-                self.raw.load_state_dict(now)
                 self.checkpoint.save(progress, self._tensors(best, mean, optimizer, draws))
         self.raw.load_state_dict(best)
         self.progress = Progress(phase=index + 1, history=progress.history)
@@ -229,7 +229,7 @@ class Trainer:
 
     def _weights(self) -> dict[str, Tensor]:
         """A copy of the present weights."""
-        return {name: tensor.clone() for name, tensor in self.raw.state_dict().items()}
+        return copied(self.raw.state_dict())
 
     def _tensors(self, best: dict[str, Tensor], mean: Mean, optimizer: torch.optim.Optimizer, draws: Draws) -> dict[str, Tensor]:
         tensors = {f"now.{name}": tensor for name, tensor in self.raw.state_dict().items()}
@@ -259,6 +259,11 @@ class Trainer:
         return _under("best.", saved)
 
 
+def copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights that do not change when a network learns."""
+    return {name: tensor.clone() for name, tensor in weights.items()}
+
+
 class Mean:
     """Mean of a network's weights over about the last `steps` steps: of all so far, then with weights that fall by `1 - 1/steps` a step.
 
@@ -273,7 +278,7 @@ class Mean:
 
     def __init__(self, network: nn.Module, steps: int) -> None:
         self.network, self.steps = network, steps
-        self.weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        self.weights = copied(network.state_dict())
 
     @torch.no_grad()
     def add(self, number: int) -> None:

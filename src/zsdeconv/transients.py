@@ -21,7 +21,7 @@ class Transients:
     A network that learns all frames leans towards what they have in common: changes of brightness come back a few per cent too small.
     With `e_t = y_t - A x_t`, what the restoration `x_t` lacks of frame `y_t`, it becomes `x_t + U G (e_t - mean of e over t)`. `A`
     (`seen`) takes it to the grid of `y_t`, on which `G` is a Gaussian of standard deviation `sigma_px` along each axis; `U` repeats pixels.
-    The mean over time stays as it is, so does a single frame, and nothing finer than `G` is added.
+    The mean over time stays as it is, and nothing finer than `G` is added.
 
     >>> import torch
     >>> transients = Transients(2, lambda x: x, (3.0, 3.0))
@@ -38,9 +38,7 @@ class Transients:
         self.lacking = np.empty(0, np.float32)
 
     def add(self, n: int, y: Tensor, x: Tensor) -> None:
-        """Frame number `n` and its restoration, both `*zyx`."""
-        if self.frames == 1:
-            return
+        """Frame number `n` (`*zyx`) and its restoration (on its grid or a finer one), in one unit of intensity."""
         if not self.lacking.size:
             self.lacking = np.empty((self.frames, *y.shape), np.float32)
         difference = (y - self.seen(x[None, None])[0, 0]).cpu().numpy()
@@ -48,8 +46,6 @@ class Transients:
 
     def give_back(self, images: np.ndarray, scale: float = 1.0) -> None:
         """Change the restored frames (`t *zyx`, `scale` to their unit) in their own place, when all have been added."""
-        if self.frames == 1:
-            return
         mean = self.lacking.mean(0, dtype=np.float64)
         for image, lacking in zip(images, self.lacking, strict=True):
             change = ((lacking - mean) * scale).astype(np.float32)
