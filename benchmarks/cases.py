@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter
 import zsdeconv as zs
 from zsdeconv.cli.restore import read_input
 from zsdeconv.config import Config, resolve
-from zsdeconv.physics.psf import fwhms_um
-from zsdeconv.symbols import FWHM_PER_SIGMA
+from zsdeconv.notation import FWHM_PER_SIGMA
+from zsdeconv.physics.psf_check import fwhms_um
 
 OPTICS = {"na": "na", "wavelength_nm": "wavelength_nm", "ri": "immersion_ri", "sheet_um": "sheet_um", "excitation_nm": "excitation_nm"}
 """Their names in case.yaml and in a configuration."""
@@ -53,10 +53,10 @@ def recorded(case: Path) -> zs.Image:
 
 
 def wanted(case: Path, model: zs.Model) -> np.ndarray:
-    """The truth at the resolution that the network is asked for: `training.target_share` of the width of the PSF, laterally.
+    """The truth at the resolution that the network is asked for: `training.target_fwhm_fraction` of the width of the PSF, laterally.
 
     Objects are asked for at their own planes.
     """
-    share = model.config.training.target_share
+    share = model.config.training.target_fwhm_fraction
     widths = [share * um / step / FWHM_PER_SIGMA for um, step in zip(fwhms_um(model.psf), model.psf.spacing_um, strict=True)]
     return gaussian_filter(np.squeeze(tifffile.imread(case / "truth.tif")).astype(float), [*[0.0] * (len(widths) - 2), *widths[-2:]])

@@ -13,15 +13,15 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from zsdeconv.acquisition.base import DirectAcquisition
+from zsdeconv.camera import calibrate
 from zsdeconv.data.normalize import Affine
-from zsdeconv.imaging import DirectImaging
-from zsdeconv.noise import calibrate
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
-from zsdeconv.simulate import Scene, simulate_2d
-from zsdeconv.structures import STRUCTURES
-from zsdeconv.trust.psf_doctor import PsfFit, examine_psf
-from zsdeconv.trust.psf_variants import widened
+from zsdeconv.report.checks.psf_fit import PsfFit, examine_psf
+from zsdeconv.report.statistics.psf_variants import widened
+from zsdeconv.simulation.structures import STRUCTURES
+from zsdeconv.simulation.widefield import Scene, simulate_2d
 
 
 def comatic(scene: Scene, rms_rad: float, angle: float, half: int = 31, samples: int = 512) -> Psf:
@@ -45,8 +45,8 @@ def candidates(scene: Scene, psf: Psf, trial: int) -> Iterator[tuple[str, Psf]]:
 
 def examined(frame: np.ndarray, psf: Psf) -> PsfFit:
     camera = calibrate(frame).camera
-    imaging = DirectImaging(Affine.fitted([frame], camera.offset), camera, forward_model(psf.values, 2, 2), 2)
-    return examine_psf(imaging.field(frame, torch.device("cpu")), imaging, psf)
+    acquisition = DirectAcquisition(Affine.fitted([frame], camera.offset), camera, forward_model(psf.values, 2, 2), 2)
+    return examine_psf(acquisition.measure(frame, torch.device("cpu")), acquisition, psf)
 
 
 def main() -> None:

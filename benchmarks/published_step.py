@@ -21,9 +21,9 @@ from datetime import date
 import torch
 from torch import Tensor
 
-from zsdeconv import losses
 from zsdeconv.nn.precision import precision_for
 from zsdeconv.nn.unet import TwoStageUNet
+from zsdeconv.training import losses
 
 BATCH, PATCH_PX, MARGIN_PX, SCALE = 4, 128, 16, 2
 

@@ -19,8 +19,8 @@ import tifffile
 from matplotlib.figure import Figure
 
 from picture import INK, PAPER, busiest_corner, save_small, scale_bar
-from zsdeconv.sim.frames import read_frames
 from zsdeconv.sim.patterns import Layout
+from zsdeconv.sim.raw_frames import read_frames
 
 SHOWN = ("wide-field", "reconstruction", "denoised", "deconvolved")
 ZOOM_UM = 3.0
@@ -86,9 +86,9 @@ def draw(name: str, recording: Recording, realdata: Path, out: Path) -> None:
     """Whole field and a part enlarged, each image from its 1st to its 99.8th percentile."""
     stem = Path(recording.file).stem
     kinds = ("reconstructed", "denoised", "deconvolved")
-    found = {kind: middle(tifffile.imread(out / name / f"{stem}_{kind}.ome.tif")) for kind in kinds}
+    found = {kind: center_crop(tifffile.imread(out / name / f"{stem}_{kind}.ome.tif")) for kind in kinds}
     frames = read_frames(realdata / "sim" / recording.file, recording.layout, pixel_um=recording.pixel_um).data[0]
-    wide = middle(frames.mean(0, dtype=float))
+    wide = center_crop(frames.mean(0, dtype=float))
     images = dict(zip(SHOWN, (wide, found["reconstructed"], found["denoised"], found["deconvolved"]), strict=True))
     field_um = recording.pixel_um * wide.shape[-1]
     zoom = round(ZOOM_UM / field_um * found["denoised"].shape[-1])
@@ -109,7 +109,7 @@ def draw(name: str, recording: Recording, realdata: Path, out: Path) -> None:
     save_small(figure, out / f"{name}.png")
 
 
-def middle(image: np.ndarray) -> np.ndarray:
+def center_crop(image: np.ndarray) -> np.ndarray:
     """A plane as it is, of a stack the middle one."""
     return image[len(image) // 2] if image.ndim == 3 else image
 

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 
 import zsdeconv as zs
-from zsdeconv.noise.model import Camera
+from zsdeconv.camera.detector import Camera
 from zsdeconv.physics.operators import forward_model
-from zsdeconv.scenes import Scene
-from zsdeconv.simulate import expose, simulate_2d
-from zsdeconv.trust.series import Series, bright_places, examine_series
+from zsdeconv.report.checks.series import Series, bright_places, examine_series
+from zsdeconv.simulation.scenes import Scene
+from zsdeconv.simulation.widefield import expose, simulate_2d
 
 FRAMES = 32
 PHOTONS = {"simulated": 50, "dim": 20}
@@ -82,7 +82,7 @@ def restored(movie: Movie, name: str, out: Path, seed: int) -> tuple[zs.Model, d
         result.model.save(files[0], overwrite=True)
         np.savez_compressed(files[1], denoised=result.denoised.data, deconvolved=result.deconvolved.data)
     model, images = zs.load(files[0]), dict(np.load(files[1]))
-    again = model.imaging.forward_operator(torch.from_numpy(images["deconvolved"])[:, None])[:, 0]
+    again = model.acquisition.forward_operator(torch.from_numpy(images["deconvolved"])[:, None])[:, 0]
     return model, images | {"deconvolved, seen again": again.numpy()}, seconds
 
 

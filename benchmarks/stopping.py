@@ -22,7 +22,7 @@ import torch
 import zsdeconv as zs
 from cases import configuration, find_cases, recorded
 from zsdeconv.io.model_file import load_model
-from zsdeconv.trainer import Event
+from zsdeconv.training.trainer import Event
 
 PASSES = 2
 METRICS = ("soft_psnr", "psnr")

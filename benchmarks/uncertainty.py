@@ -3,7 +3,7 @@
     python benchmarks/uncertainty.py CASES OUT [--fit]
 
 OUT is what `run_cases.py CASES -o OUT` has written. The truth is that at the resolution which the network is asked for
-(`training.target_share` of the width of the PSF). For each case: the share of pixels that are off by less than their standard error (68 %
+(`training.target_fwhm_fraction` of the width of the PSF). For each case: the share of pixels that are off by less than their standard error (68 %
 would be right), and, in eighths of the pixels by rising standard error, what 68 % of them are off by, over the standard error.
 
 With `--fit`: for each modality the law (`zsdeconv.modality.ErrorLaw`) with which these ratios are nearest to 1.
@@ -21,8 +21,7 @@ from scipy.optimize import minimize
 
 import zsdeconv as zs
 from cases import facts, wanted
-from zsdeconv.modality import ErrorLaw
-from zsdeconv.trust.uncertainty import light_elsewhere
+from zsdeconv.prediction.uncertainty import ErrorLaw, median_reblur_residual
 
 QUANTILE, GROUPS = 0.68, 8
 PIXELS = 100_000
@@ -57,9 +56,9 @@ def read_run(case: Path, folder: Path) -> Run:
     )
     seen = torch.from_numpy(denoised), torch.from_numpy(x)
     doubts = (
-        light_elsewhere(*seen, model.imaging.forward_operator),
+        median_reblur_residual(*seen, model.acquisition.forward_operator),
         model.provenance["calibration"].get("offset_sigma", 0.0),
-        abs(model.photometry.darkness) * model.unit.scale,
+        abs(model.intensity_correction.predicted_zero) * model.unit.scale,
     )
     error = np.abs(x - wanted(case, model)).ravel()
     chosen = np.random.default_rng(0).choice(x.size, PIXELS)

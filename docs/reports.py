@@ -19,9 +19,9 @@ import numpy as np
 import zsdeconv as zs
 from zsdeconv.config import resolve
 from zsdeconv.errors import DataWarning
-from zsdeconv.simulate import Scene, simulate_2d
-from zsdeconv.trust.pictures import draw
-from zsdeconv.trust.section import Section
+from zsdeconv.report.page.figures import draw
+from zsdeconv.report.section import Section
+from zsdeconv.simulation.widefield import Scene, simulate_2d
 
 STEPS = 500
 SCENE = Scene(size=128, photons=60, structure="network", seed=11)

@@ -7,7 +7,7 @@ from skimage.metrics import structural_similarity
 from zsdeconv.errors import ImageError, OpticsError
 from zsdeconv.image import Image
 from zsdeconv.metrics import affine_fit, bin2, evaluate, flux, frc_crossing_um, frc_curve, psnr, ssim
-from zsdeconv.physics.kernel import Psf
+from zsdeconv.physics.psf import Psf
 
 
 @pytest.fixture
@@ -133,8 +133,8 @@ def test_a_finer_prediction_is_binned_and_says_so(rng):
 def test_axes_are_compared_by_name(rng):
     data = rng.random((3, 20, 26))
     truth = Image(data, "TYX")
-    turned = Image(np.moveaxis(data, 0, -1), "YXT")
-    assert evaluate(turned, truth)["psnr"] == float("inf")
+    apply_symmetry = Image(np.moveaxis(data, 0, -1), "YXT")
+    assert evaluate(apply_symmetry, truth)["psnr"] == float("inf")
 
 
 def test_photometry_through_the_lens(rng):

@@ -5,7 +5,8 @@ import pytest
 
 from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.image import Image
-from zsdeconv.modality import MODALITIES, ErrorLaw, Modality, choose
+from zsdeconv.modality import MODALITIES, Modality, choose
+from zsdeconv.prediction.uncertainty import ErrorLaw
 
 
 def image(axes: str, *shape: int) -> Image:
@@ -16,7 +17,7 @@ def test_rows_are_named_by_themselves_and_make_sense() -> None:
     for name, row in MODALITIES.items():
         assert row.name == name
         assert row.rank == len(row.spatial_axes) == len(row.factors(2))
-        assert set(row.refine) <= set(row.spatial_axes)
+        assert set(row.upsampled_axes) <= set(row.spatial_axes)
         assert not set(row.sample_axes) & set(row.spatial_axes)
         assert row.factors(1) == (1,) * row.rank
 
@@ -73,7 +74,7 @@ def test_stacks_that_do_not_fit_are_refused_with_advice(requested: str, axes: st
 )
 def test_raw_frames_are_known_by_their_axis(axes: str, shape: tuple[int, ...], spatial: str) -> None:
     row = choose("auto", image(axes, *shape))
-    assert row.spatial_axes == spatial and row.frame_axes == "P"
+    assert row.spatial_axes == spatial and row.raw_frame_axis == "P"
     assert row.factors(2) == row.denoised_factors(2) and row.network_scale(2) == 1
     with pytest.raises(ImageError, match="9 planes along P; raw frames of structured illumination are restored with --modality sim2d"):
         choose("2d", image("PYX", 9, 8, 9))

@@ -11,6 +11,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from oracles import asymmetric_kernel
+from zsdeconv.camera.detector import Camera
 from zsdeconv.config import resolve
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, ImageError, ModelError, OutputError
@@ -20,10 +21,9 @@ from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES
 from zsdeconv.model import Model, choose_device, load
 from zsdeconv.nn.networks import make_network
-from zsdeconv.noise.model import Camera
-from zsdeconv.photometry import Line, Photometry
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
+from zsdeconv.prediction.photometry import AffineResponse, IntensityCorrection
 
 UM = {"Y": 0.065, "X": 0.065}
 PSF = Psf.from_array(asymmetric_kernel(7, 5) + np.pad([[9.0]], ((3, 3), (2, 2))), (0.0325, 0.0325), "a test")
@@ -45,7 +45,7 @@ def make(scale: int = 2, passes: int = 2) -> Model:
         camera=Camera(100.0, 2.0, 9.0),
         psf=PSF,
         spacing_um=(0.065, 0.065),
-        photometry=Photometry(Line(0.9, 0.01), Line(0.95, -0.02)),
+        intensity_correction=IntensityCorrection(AffineResponse(0.9, 0.01), AffineResponse(0.95, -0.02)),
         history=[{"phase": "denoise", "step": 1, "loss": 0.5, "best": True}],
         provenance={"version": "test", "psf": {"shape": [7, 5]}},
     )
@@ -90,7 +90,7 @@ def test_without_passes_there_is_no_uncertainty(model: Model) -> None:
 
 def test_photometry_is_applied(model: Model) -> None:
     image = Image(frames(16, 19), "YX", UM)
-    plain = dataclasses.replace(model, photometry=Photometry()).predict(image).denoised.data
+    plain = dataclasses.replace(model, intensity_correction=IntensityCorrection()).predict(image).denoised.data
     # slope and intercept in the unit: 80 ADU; float32 of numbers near 40
     np.testing.assert_allclose(model.predict(image).denoised.data, (plain - 0.01 * 80) / 0.9, rtol=1e-4, atol=1e-3)
 
@@ -121,8 +121,8 @@ def test_what_changes_over_time_is_given_back(model: Model) -> None:
 def test_the_standard_error_knows_the_doubt_about_the_offset_and_the_level_of_the_dark(model: Model) -> None:
     image, law, scale = Image(frames(16, 19), "YX", UM), model.modality.error_law, model.unit.scale
     plain, doubtful = (dataclasses.replace(model, provenance={"calibration": {"offset_sigma": sigma}}) for sigma in (0.0, 6.0))
-    dark = dataclasses.replace(plain, photometry=Photometry(deconvolved=Line(1.0, 0.1), dark=0.05))
-    none = dataclasses.replace(plain, photometry=Photometry())
+    dark = dataclasses.replace(plain, intensity_correction=IntensityCorrection(deconvolved=AffineResponse(1.0, 0.1), dark_level=0.05))
+    none = dataclasses.replace(plain, intensity_correction=IntensityCorrection())
     squares = {}
     for name, one in {"plain": plain, "doubtful": doubtful, "dark": dark, "none": none}.items():
         result = one.predict(image)
@@ -130,7 +130,7 @@ def test_the_standard_error_knows_the_doubt_about_the_offset_and_the_level_of_th
         squares[name] = np.square(result.uncertainty.data) - np.square(law.brightness * result.deconvolved.data)
     # rtol: differences of squares in float32
     np.testing.assert_allclose(squares["doubtful"] - squares["plain"], (law.offset * 6.0) ** 2, rtol=1e-3)
-    np.testing.assert_allclose(squares["dark"] - squares["none"], (law.darkness * 0.15 * scale) ** 2, rtol=1e-3)
+    np.testing.assert_allclose(squares["dark"] - squares["none"], (law.zero_level * 0.15 * scale) ** 2, rtol=1e-3)
 
 
 @pytest.mark.parametrize(("axes", "order", "expected"), [("YXT", (1, 2, 0), "TYX"), ("XYT", (2, 1, 0), "TYX"), ("XY", None, "YX")])
@@ -205,7 +205,7 @@ def test_a_saved_model_predicts_the_same_bits(model: Model, tmp_path: Path) -> N
     for name, restored in model.predict(image).images().items():
         assert np.array_equal(again.predict(image).images()[name].data, restored.data)
     assert again.config == model.config and again.camera == model.camera and again.unit == model.unit
-    assert again.photometry == model.photometry and again.spacing_um == model.spacing_um
+    assert again.intensity_correction == model.intensity_correction and again.spacing_um == model.spacing_um
     assert again.history == model.history and again.provenance == model.provenance
     assert again.psf.fingerprint == model.psf.fingerprint and np.array_equal(again.psf.values, model.psf.values)
     with pytest.raises(OutputError, match="overwrite"):

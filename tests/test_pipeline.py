@@ -10,8 +10,8 @@ import zsdeconv as zs
 from zsdeconv.config import Config, resolve
 from zsdeconv.errors import ConfigError, ImageError, OpticsError
 from zsdeconv.physics.psf import Psf
-from zsdeconv.simulate import Scene, Simulation, simulate_2d, write_simulation
-from zsdeconv.trainer import Event
+from zsdeconv.simulation.widefield import Scene, Simulation, simulate_2d, write_simulation
+from zsdeconv.training.trainer import Event
 
 pytestmark = pytest.mark.filterwarnings("ignore::zsdeconv.errors.DataWarning")  # so small an image says little about its camera
 
@@ -67,7 +67,7 @@ def test_intensities_are_those_of_the_truth(simulation: Simulation, restored: zs
     slope, intercept = np.polyfit(simulation.clean.data.ravel(), restored.denoised.data.ravel(), 1)
     # two frames of 48 x 48 and a noise of a third of the contrast: 2 % of statistics; uncorrected the slope is 0.86
     assert slope == pytest.approx(1.0, abs=0.08)
-    assert restored.model.photometry.denoised.slope < 0.9
+    assert restored.model.intensity_correction.denoised.slope < 0.9
     assert abs(intercept) < 0.05 * simulation.clean.data.max()
     for image in (restored.denoised, restored.deconvolved):
         assert float(image.data.mean()) == pytest.approx(float(simulation.clean.data.mean()), rel=0.05)

@@ -19,10 +19,12 @@ from zsdeconv.image import Image
 from zsdeconv.physics.optics import Optics
 
 if TYPE_CHECKING:
+    from zsdeconv.camera.calibrate import calibrate
     from zsdeconv.io import read, write
     from zsdeconv.model import Model, Restored, load
-    from zsdeconv.noise.calibrate import calibrate
-    from zsdeconv.physics.psf import Psf, read_psf, theoretical_psf
+    from zsdeconv.physics.psf import Psf
+    from zsdeconv.physics.psf_file import read_psf
+    from zsdeconv.physics.psf_theory import theoretical_psf
     from zsdeconv.pipeline import restore, train
 
 _LAZY = {
@@ -33,10 +35,10 @@ _LAZY = {
     "load": "zsdeconv.model",
     "Model": "zsdeconv.model",
     "Restored": "zsdeconv.model",
-    "Psf": "zsdeconv.physics.psf",
-    "read_psf": "zsdeconv.physics.psf",
-    "theoretical_psf": "zsdeconv.physics.psf",
-    "calibrate": "zsdeconv.noise.calibrate",
+    "Psf": "zsdeconv.physics.psf_theory",
+    "read_psf": "zsdeconv.physics.psf_theory",
+    "theoretical_psf": "zsdeconv.physics.psf_theory",
+    "calibrate": "zsdeconv.camera.calibrate",
 }
 """Names whose modules import torch or other heavy packages, and so are only imported when they are first used."""
 

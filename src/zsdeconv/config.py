@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from zsdeconv.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zsdeconv.stripes import Stripes
+    from zsdeconv.prediction.destripe import Destriping
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -122,7 +122,7 @@ class LossSection(_Section):
     mu: Annotated[float, Field(ge=0, le=1)] = 0.5
     lambda_hessian: NotNegative = 0.0
     gamma: NotNegative = 1.0
-    error: Literal["squared", "absolute"] = "squared"
+    norm: Literal["l2", "l1"] = "l2"
 
 
 class TrainingSection(_Section):
@@ -143,8 +143,8 @@ class TrainingSection(_Section):
     halve_every: Count = 10_000
     steps: Count = 1800
     minutes: Positive | None = None
-    reimage_share: Annotated[float, Field(gt=0, lt=1)] = 0.45
-    target_share: Annotated[float, Field(gt=0, le=1)] = 0.22
+    stage2_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.45
+    target_fwhm_fraction: Annotated[float, Field(gt=0, le=1)] = 0.22
     validate_every: Count = 50
     patience: Count = 20
     ensemble: Annotated[int, Field(ge=1, le=64)] = 1
@@ -171,16 +171,16 @@ class PredictionSection(_Section):
     overlap: Annotated[int, Field(ge=0)] | None = None
     batch: Count = 1
     passes: Annotated[int, Field(ge=0)] = 8
-    stripes: Literal["Y", "X"] | None = None
+    destripe: Literal["Y", "X"] | None = None
     stripe_width_um: Positive = 1.0
     stripe_length_um: Positive = 10.0
 
     @property
-    def damping(self) -> Stripes | None:
+    def damping(self) -> Destriping | None:
         """The stripes to be damped, None when none are."""
-        from zsdeconv.stripes import Stripes
+        from zsdeconv.prediction.destripe import Destriping
 
-        return None if self.stripes is None else Stripes(self.stripes, self.stripe_width_um, self.stripe_length_um)
+        return None if self.destripe is None else Destriping(self.destripe, self.stripe_width_um, self.stripe_length_um)
 
 
 class Config(_Section):
@@ -232,7 +232,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "paper": {
         "network": {"kind": "unet"},
-        "loss": {"lambda_hessian": 0.02, "error": "absolute"},
+        "loss": {"lambda_hessian": 0.02, "norm": "l1"},
         "training": {
             "patch_px": 160,
             "margin_px": 16,
@@ -249,6 +249,32 @@ PRESETS: dict[str, dict[str, Any]] = {
 """What each preset sets apart from the defaults."""
 
 
+RENAMED = {
+    "loss.error": "loss.norm",
+    "training.target_share": "training.target_fwhm_fraction",
+    "training.reimage_share": "training.stage2_fraction",
+    "prediction.stripes": "prediction.destripe",
+}
+"""Settings by their names up to version 0.1, in which configurations and model files may still be written."""
+_RENAMED_VALUES = {"loss.norm": {"squared": "l2", "absolute": "l1"}}
+
+
+def with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with those of `RENAMED` under their present names; a present name beside its old one wins.
+
+    >>> with_new_names({"loss": {"error": "absolute"}})
+    {'loss': {'norm': 'l1'}}
+    """
+    settings = {key: dict(value) if isinstance(value, Mapping) else value for key, value in settings.items()}
+    for old, new in RENAMED.items():
+        (section, before), (_, after) = old.split("."), new.split(".")
+        part = settings.get(section)
+        if isinstance(part, dict) and before in part:
+            value = part.pop(before)
+            part.setdefault(after, _RENAMED_VALUES.get(new, {}).get(value, value))
+    return settings
+
+
 def resolve(options: Mapping[str, Any], file: Mapping[str, Any] | None = None) -> Config:
     """The configuration from, in rising order of weight: defaults, preset, configuration file, options.
 
@@ -260,7 +286,7 @@ def resolve(options: Mapping[str, Any], file: Mapping[str, Any] | None = None) -
     >>> resolve({"preset": "paper"}).training.steps
     50000
     """
-    options, file = _given(options), _given(file or {})
+    options, file = (_given(with_new_names(settings)) for settings in (options, file or {}))
     budget = options.get("training")
     if isinstance(budget, Mapping) and "steps" in budget and isinstance(file.get("training"), Mapping):
         file["training"].pop("minutes", None)
@@ -299,7 +325,7 @@ _SECTION_OF_OPTION = {
     ),
     "sim": ("directions", "phases", "order", "angles_deg", "period_um", "per_frame", "wiener", "reconstructed"),
     "training": ("steps", "minutes", "ensemble"),
-    "prediction": ("tile", "overlap", "batch", "passes", "stripes", "stripe_width_um", "stripe_length_um"),
+    "prediction": ("tile", "overlap", "batch", "passes", "destripe", "stripe_width_um", "stripe_length_um"),
 }
 SETTINGS = {name: name for name in ("modality", "preset", "scale", "device", "seed", "report")} | {
     name: f"{section}.{name}" for section, names in _SECTION_OF_OPTION.items() for name in names

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from zsdeconv.camera import Calibration, calibrate
 from zsdeconv.image import Image
 from zsdeconv.modality import Modality
-from zsdeconv.noise import Calibration, calibrate
 
 CALIBRATION_PX = 2**23
 """Pixels that the camera is measured on at most, in whole planes; more tell nothing new."""

@@ -12,10 +12,10 @@ import numpy as np
 
 from zsdeconv.errors import ImageError
 from zsdeconv.image import Image
-from zsdeconv.symbols import FWHM_PER_SIGMA
+from zsdeconv.notation import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
-    from zsdeconv.physics.kernel import Psf
+    from zsdeconv.physics.psf import Psf
 
 FRC_THRESHOLD = 1 / 7
 SSIM_WINDOW = 7

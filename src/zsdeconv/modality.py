@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.image import Image
-
-
-class ErrorLaw(NamedTuple):
-    """Numbers of a pixel's standard error (`zsdeconv.trust.uncertainty`), each the factor of one of its parts."""
-
-    spread: float
-    brightness: float
-    elsewhere: float = 0.0
-    offset: float = 0.0
-    darkness: float = 0.0
+from zsdeconv.prediction.uncertainty import ErrorLaw
 
 
 @dataclass(frozen=True)
@@ -25,20 +16,20 @@ class Modality:
     """A row of choices.
 
     `spatial_axes` are the axes a network works on, slowest first; along `sample_axes` an image holds samples of one model, along
-    `frame_axes` the raw frames that are reconstructed to one image, before the network, on the fine grid already.
-    `refine` lists the axes that get finer when super-resolving, `fewest` the least sizes that an axis must have, `pairs` the ways in
-    which pairs can be made, `finished` the row that restores what another program has reconstructed of such frames. `presets` holds
+    `raw_frame_axis` the raw frames that are reconstructed to one image, before the network, on the fine grid already.
+    `refine` lists the axes that get finer when super-resolving, `min_size` the least sizes that an axis must have, `pairs` the ways in
+    which pairs can be made, `reconstructed_as` the row that restores what another program has reconstructed of such frames. `presets` holds
     what each preset sets apart here, over what it sets everywhere; `error_law` is that of a pixel's standard error.
     """
 
     name: str
     spatial_axes: str
     sample_axes: str
-    refine: str
+    upsampled_axes: str
     error_law: ErrorLaw
-    frame_axes: str = ""
-    finished: str = ""
-    fewest: Mapping[str, int] = field(default_factory=dict)
+    raw_frame_axis: str = ""
+    reconstructed_as: str = ""
+    min_size: Mapping[str, int] = field(default_factory=dict)
     pairs: tuple[str, ...] = ("recorrupt",)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -50,20 +41,20 @@ class Modality:
     @property
     def beams(self) -> int:
         """How many beams make the pattern of structured illumination, where there is one: in depth a third."""
-        return self.rank if self.frame_axes else 0
+        return self.rank if self.raw_frame_axis else 0
 
     @property
     def recorded_axes(self) -> str:
         """Axes of what the camera records of one sample, slowest first."""
-        return self.frame_axes + self.spatial_axes
+        return self.raw_frame_axis + self.spatial_axes
 
     def factors(self, scale: int) -> tuple[int, ...]:
         """How many fine pixels a raw pixel becomes along each spatial axis."""
-        return tuple(scale if axis in self.refine else 1 for axis in self.spatial_axes)
+        return tuple(scale if axis in self.upsampled_axes else 1 for axis in self.spatial_axes)
 
     def network_scale(self, scale: int) -> int:
         """How much finer the grid becomes in the network."""
-        return 1 if self.frame_axes else scale
+        return 1 if self.raw_frame_axis else scale
 
     def denoised_factors(self, scale: int) -> tuple[int, ...]:
         """How many pixels of the denoised image a raw pixel becomes along each spatial axis."""
@@ -72,7 +63,7 @@ class Modality:
     def accepts(self, image: Image) -> bool:
         """Whether the image has the recorded axes, and others only along which it holds samples or a single plane."""
         others = [a for a, n in image.sizes.items() if n > 1 and a not in self.recorded_axes + self.sample_axes]
-        enough = all(image.sizes.get(axis, 0) >= n for axis, n in self.fewest.items())
+        enough = all(image.sizes.get(axis, 0) >= n for axis, n in self.min_size.items())
         return not others and enough and set(self.recorded_axes) <= set(image.axes)
 
 
@@ -92,7 +83,7 @@ _PUBLISHED_VOLUME = {
 }
 """What the published trainings of volumes have in common."""
 _STRIPES_TARGET = 0.45
-"""`training.target_share` under stripes, whose PSF is half as wide: sharper gains psnr and loses soft_psnr (benchmarks/results.md)."""
+"""`training.target_fwhm_fraction` under stripes, whose PSF is half as wide: sharper gains psnr and loses soft_psnr (benchmarks/results.md)."""
 
 
 MODALITIES = {
@@ -102,17 +93,17 @@ MODALITIES = {
             "2d",
             spatial_axes="YX",
             sample_axes="T",
-            refine="YX",
-            error_law=ErrorLaw(spread=1.7, brightness=0.02, offset=0.8, darkness=1.0),
+            upsampled_axes="YX",
+            error_law=ErrorLaw(pass_spread=1.7, brightness=0.02, offset=0.8, zero_level=1.0),
         ),
         Modality(
             "3d",
             spatial_axes="ZYX",
             sample_axes="T",
-            refine="YX",
-            fewest={"Z": 5},
+            upsampled_axes="YX",
+            min_size={"Z": 5},
             pairs=("recorrupt", "interleave"),
-            error_law=ErrorLaw(spread=4.0, brightness=0.02, elsewhere=1.05),
+            error_law=ErrorLaw(pass_spread=4.0, brightness=0.02, reblur_residual=1.05),
             presets={
                 "fast": {**_VOLUME, "training": {"patch_px": 48, "patch_planes": 16, "batch": 2}},
                 "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4}},
@@ -126,29 +117,29 @@ MODALITIES = {
         Modality(
             "sim2d",
             spatial_axes="YX",
-            frame_axes="P",
+            raw_frame_axis="P",
             sample_axes="T",
-            refine="YX",
-            error_law=ErrorLaw(spread=1.6, brightness=0.04, elsewhere=0.55),
+            upsampled_axes="YX",
+            error_law=ErrorLaw(pass_spread=1.6, brightness=0.04, reblur_residual=0.55),
             presets={
-                "fast": {"training": {"patch_px": 128, "batch": 2, "target_share": _STRIPES_TARGET}},
-                "quality": {"training": {"patch_px": 192, "batch": 4, "target_share": _STRIPES_TARGET}},
+                "fast": {"training": {"patch_px": 128, "batch": 2, "target_fwhm_fraction": _STRIPES_TARGET}},
+                "quality": {"training": {"patch_px": 192, "batch": 4, "target_fwhm_fraction": _STRIPES_TARGET}},
                 "paper": {"pairs": {"alpha": (2.0, 5.0), "beta1_factor": (1.5, 3.0)}},
             },
         ),
         Modality(
             "sim3d",
             spatial_axes="ZYX",
-            frame_axes="P",
-            finished="3d",
+            raw_frame_axis="P",
+            reconstructed_as="3d",
             sample_axes="T",
-            refine="YX",
-            fewest={"Z": 5},
+            upsampled_axes="YX",
+            min_size={"Z": 5},
             pairs=("recorrupt", "interleave"),
-            error_law=ErrorLaw(spread=4.0, brightness=0.04, elsewhere=0.1),
+            error_law=ErrorLaw(pass_spread=4.0, brightness=0.04, reblur_residual=0.1),
             presets={
-                "fast": {**_VOLUME, "training": {"patch_px": 48, "patch_planes": 16, "batch": 2, "target_share": _STRIPES_TARGET}},
-                "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4, "target_share": _STRIPES_TARGET}},
+                "fast": {**_VOLUME, "training": {"patch_px": 48, "patch_planes": 16, "batch": 2, "target_fwhm_fraction": _STRIPES_TARGET}},
+                "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4, "target_fwhm_fraction": _STRIPES_TARGET}},
                 "paper": {
                     "network": {"kind": "rcan-sim"},
                     "loss": {"lambda_hessian": 0.0},
@@ -189,9 +180,9 @@ def _misfit(image: Image, row: Modality) -> str:
     missing = [a for a in row.recorded_axes if a not in image.axes]
     if missing:
         return f"the {row.name} method needs the axes {row.recorded_axes}, {missing[0]} is missing; give --axes"
-    short = [axis for axis, n in row.fewest.items() if image.sizes[axis] < n]
+    short = [axis for axis, n in row.min_size.items() if image.sizes[axis] < n]
     if short:
-        limit = f"the {row.name} method needs {row.fewest[short[0]]} at least"
+        limit = f"the {row.name} method needs {row.min_size[short[0]]} at least"
         return f"{image.sizes[short[0]]} planes along {short[0]}, {limit}; restore them plane by plane with --axes TYX --modality 2d"
     extra = next(a for a, n in image.sizes.items() if n > 1 and a not in row.recorded_axes + row.sample_axes)
     advice = {

@@ -14,31 +14,31 @@ import torch
 from torch import Tensor, nn
 
 from zsdeconv._version import __version__
-from zsdeconv.config import Config
+from zsdeconv.acquisition.base import Acquisition, DirectAcquisition, Measurement
+from zsdeconv.acquisition.structured import StructuredAcquisition
+from zsdeconv.camera.detector import Camera
+from zsdeconv.config import Config, with_new_names
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, ImageError, ModelError, UserError
 from zsdeconv.framing import as_image, frames_of, ordered
 from zsdeconv.image import Image
-from zsdeconv.imaging import DirectImaging, Field, Imaging
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES, Modality
-from zsdeconv.nn import blocks
 from zsdeconv.nn.networks import make_network
-from zsdeconv.noise.model import Camera
-from zsdeconv.photometry import Photometry
+from zsdeconv.physics import grid
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
-from zsdeconv.predict import FramePrediction, predict_frame
-from zsdeconv.sim.imaging import SimImaging
+from zsdeconv.prediction.destripe import Destriping
+from zsdeconv.prediction.photometry import IntensityCorrection
+from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
+from zsdeconv.prediction.tiled import FramePrediction, predict_frame
+from zsdeconv.prediction.uncertainty import GlobalErrorTerms, median_reblur_residual, standard_error
 from zsdeconv.sim.reconstruct import Reconstruct
 from zsdeconv.sim.stored import from_parts, to_parts
-from zsdeconv.stripes import Stripes
-from zsdeconv.transients import Transients, smoothing_px
-from zsdeconv.trust.uncertainty import Doubts, light_elsewhere, standard_error
 
 if TYPE_CHECKING:
-    from zsdeconv.trust.report import Report
+    from zsdeconv.report.page.report import Report
 
 SPACING_TOLERANCE = 0.02
 """Relative difference of pixel sizes up to which an image fits a model: more would change the PSF visibly."""
@@ -49,7 +49,7 @@ class Restored:
     """One image restored, ADU above the offset, float32, axes of the input with the spatial ones last.
 
     `denoised` lies on the raw grid, `deconvolved` and `uncertainty` (its standard error: 68 % of the pixels are off by less, see
-    `zsdeconv.trust.uncertainty`; None with less than two passes) on the fine grid. Of structured illumination all lie on the fine
+    `zsdeconv.report.checks.standard_error`; None with less than two passes) on the fine grid. Of structured illumination all lie on the fine
     grid, and `reconstructed` is what the network was given, with all its noise (None otherwise). `raw` is the image as it was recorded,
     and `model` restores the next one.
     """
@@ -66,8 +66,8 @@ class Restored:
 
         It takes about a minute: the image is restored several times more, as it is, in halves, and with test objects in it.
         """
-        from zsdeconv.trust.assess import assess
-        from zsdeconv.trust.report import Report
+        from zsdeconv.report.assess import assess
+        from zsdeconv.report.page.report import Report
 
         raw, model = replace(self.raw, offset=self.model.camera.offset), self.model
         sections = assess(model, self.raw, self)
@@ -79,7 +79,7 @@ class Restored:
         named = {kind: getattr(self, kind) for kind in kinds}
         return {name: image for name, image in named.items() if image is not None}
 
-    def damped(self, stripes: Stripes) -> Restored:
+    def damped(self, stripes: Destriping) -> Restored:
         """Without the stripes in both images; what was taken is noted in their metadata under "stripes"."""
 
         def without(image: Image) -> Image:
@@ -95,7 +95,7 @@ class Model:
     """A trained network, the optics and the camera it was trained for.
 
     `psf` lies on the fine grid, `spacing_um` is the raw grid's, `reconstruct` makes one image of raw frames where there are any.
-    `photometry` undoes the contrast that a least-squares estimate gives away. `history` holds the losses at each validation,
+    `intensity_correction` undoes the contrast that a least-squares estimate gives away. `history` holds the losses at each validation,
     `provenance` where the numbers came from.
     """
 
@@ -106,7 +106,7 @@ class Model:
     camera: Camera
     psf: Psf
     spacing_um: tuple[float, ...]
-    photometry: Photometry
+    intensity_correction: IntensityCorrection
     reconstruct: Reconstruct | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -119,13 +119,13 @@ class Model:
         tile: int | None = None,
         overlap: int | None = None,
         batch: int | None = None,
-        stripes: Stripes | None = None,
+        stripes: Destriping | None = None,
         device: str | None = None,
         progress: Callable[[float], None] = lambda done: None,
     ) -> Restored:
         """Restore an image of the same microscope: denoised on the raw grid, deconvolved on the fine one.
 
-        Every frame along T is restored alike, on one intensity scale, and what changes from frame to frame is kept (`Transients`).
+        Every frame along T is restored alike, on one intensity scale, and what changes from frame to frame is kept (`TemporalResidual`).
         `passes` re-corrupted passes are averaged; `tile` and `overlap` are in raw pixels, `batch` is in tiles; `stripes` are damped
         afterwards. Arguments left out come from the configuration of the training.
 
@@ -138,8 +138,8 @@ class Model:
         gathered: dict[str, _Gathered] = {}
         transients = self._transients(len(frames))
         for n, frame in enumerate(frames):
-            taken = self.imaging.field(frame, device_used)
-            prediction = self.predict_field(
+            taken = self.acquisition.measure(frame, device_used)
+            prediction = self.predict_measurement(
                 taken,
                 passes=self._passes(passes),
                 tile_px=tile or settings.tile,
@@ -159,24 +159,24 @@ class Model:
                     gathered.setdefault(kind, _Gathered(len(frames))).add(n, part.mul_(self.unit.scale).cpu().numpy())
             del prediction, taken  # before the next ones are made
         for kind, levelled in transients.items():
-            levelled.give_back(gathered[kind].data, self.unit.scale)
+            levelled.add_to(gathered[kind].data, self.unit.scale)
         restored, stripes = self._restored(image, gathered), stripes or settings.damping
         return restored if stripes is None else restored.damped(stripes)
 
-    def predict_field(self, field: Field, *, passes: int, **options: Any) -> FramePrediction:
-        """Restore an image that `imaging` has made a field of, in the network's unit, brightness set right. Options as `predict_frame`."""
-        network, factors = self.network.eval(), blocks.lateral(self.modality.rank, self.imaging.scale)
+    def predict_measurement(self, measurement: Measurement, *, passes: int, **options: Any) -> FramePrediction:
+        """Restore an image that `acquisition` has made a field of, in the network's unit, brightness set right. Options as `predict_frame`."""
+        network, factors = self.network.eval(), grid.lateral_factors(self.modality.rank, self.acquisition.scale)
         options = {"alpha": self.config.pairs.prediction_alpha, "seed": self.config.seed} | options
-        prediction = predict_frame(network, field.y, field.noise, factors=factors, passes=passes, **options)
-        return self.photometry.corrected(prediction)
+        prediction = predict_frame(network, measurement.y, measurement.noise, factors=factors, passes=passes, **options)
+        return self.intensity_correction.corrected(prediction)
 
-    def _transients(self, frames: int) -> dict[str, Transients]:
+    def _transients(self, frames: int) -> dict[str, TemporalResidual]:
         """For the denoised image, seen as it is, and the deconvolved one, seen through the lens; a single frame needs none."""
         if frames == 1:
             return {}
-        sigma_px = smoothing_px(self.psf, blocks.lateral(self.modality.rank, self.imaging.scale))
-        seen = {"denoised": lambda x: x, "deconvolved": self.imaging.forward_operator}
-        return {kind: Transients(frames, operator, sigma_px) for kind, operator in seen.items()}
+        sigma_px = smoothing_px(self.psf, grid.lateral_factors(self.modality.rank, self.acquisition.scale))
+        seen = {"denoised": lambda x: x, "deconvolved": self.acquisition.forward_operator}
+        return {kind: TemporalResidual(frames, operator, sigma_px) for kind, operator in seen.items()}
 
     def _passes(self, told: int | None) -> int:
         """Passes as told or configured; of an ensemble, so many that each member has its turn."""
@@ -187,22 +187,22 @@ class Model:
         """That of the deconvolved image, in place of the spread; None where there is none."""
         if prediction.spread is None:
             return None
-        seen, law = (prediction.denoised, prediction.deconvolved, self.imaging.forward_operator), self.modality.error_law
-        doubts = Doubts(
-            light_elsewhere(*seen) if law.elsewhere else 0.0,  # it takes time
+        seen, law = (prediction.denoised, prediction.deconvolved, self.acquisition.forward_operator), self.modality.error_law
+        doubts = GlobalErrorTerms(
+            median_reblur_residual(*seen) if law.reblur_residual else 0.0,  # it takes time
             self.provenance.get("calibration", {}).get("offset_sigma", 0.0) / self.unit.scale,
-            abs(self.photometry.darkness),
+            abs(self.intensity_correction.predicted_zero),
         )
         return standard_error(prediction.deconvolved, prediction.spread, doubts, law)
 
     @property
-    def imaging(self) -> Imaging:
+    def acquisition(self) -> Acquisition:
         """How the images came about that this model restores."""
-        return self._imaging
+        return self._acquisition
 
     @cached_property
-    def _imaging(self) -> Imaging:
-        return imaging_of(self.modality, self.config, self.unit, self.camera, self.psf, self.reconstruct)
+    def _acquisition(self) -> Acquisition:
+        return acquisition_of(self.modality, self.config, self.unit, self.camera, self.psf, self.reconstruct)
 
     def _restored(self, image: Image, gathered: Mapping[str, _Gathered]) -> Restored:
         fine = self.modality.factors(self.config.scale)
@@ -260,7 +260,7 @@ class Model:
             "psf": {"spacing_um": self.psf.spacing_um, "source": self.psf.source, "fingerprint": self.psf.fingerprint},
             "spacing_um": self.spacing_um,
             "sim": sim,
-            "photometry": self.photometry.to_dict(),
+            "photometry": self.intensity_correction.to_dict(),
             "history": self.history,
             "provenance": json.loads(json.dumps(self.provenance, default=str)),
         }
@@ -301,14 +301,14 @@ def load(path: str | Path) -> Model:
 
 
 def _from_parts(tensors: dict[str, Tensor], header: dict[str, Any]) -> Model:
-    modality, config = MODALITIES[header["modality"]], Config.model_validate(header["config"])
+    modality, config = MODALITIES[header["modality"]], Config.model_validate(with_new_names(header["config"]))
     psf = Psf(tensors.pop("psf").numpy(), tuple(header["psf"]["spacing_um"]), header["psf"]["source"])
     sim = header.get("sim")
     parts = {name.removeprefix("sim."): tensors.pop(name) for name in list(tensors) if name.startswith("sim.")}
     reconstruct = None if sim is None else from_parts(parts, sim)
     unit, camera = Affine(**header["unit"]), Camera(**header["camera"])
-    imaging = imaging_of(modality, config, unit, camera, psf, reconstruct)
-    network = make_network(config, modality.rank, imaging.forward_operator, imaging.scale)
+    acquisition = acquisition_of(modality, config, unit, camera, psf, reconstruct)
+    network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
     return Model(
         network=network,
@@ -318,20 +318,20 @@ def _from_parts(tensors: dict[str, Tensor], header: dict[str, Any]) -> Model:
         camera=camera,
         psf=psf,
         spacing_um=tuple(header["spacing_um"]),
-        photometry=Photometry.from_dict(header["photometry"]),
+        intensity_correction=IntensityCorrection.from_dict({"dark_level": header["photometry"].get("dark"), **header["photometry"]}),
         reconstruct=reconstruct,
         history=header["history"],
         provenance=header["provenance"],
     )
 
 
-def imaging_of(
+def acquisition_of(
     modality: Modality, config: Config, unit: Affine, camera: Camera, psf: Psf, reconstruct: Reconstruct | None = None
-) -> Imaging:
+) -> Acquisition:
     """How images of a modality come about, with the PSF on the fine grid and the camera in ADU."""
     if reconstruct is not None:
-        return SimImaging(unit, camera, psf, reconstruct, drifting=config.sim.per_frame)
-    return DirectImaging(unit, camera, forward_model(psf.values, modality.rank, config.scale), config.scale)
+        return StructuredAcquisition(unit, camera, psf, reconstruct, drifting=config.sim.per_frame)
+    return DirectAcquisition(unit, camera, forward_model(psf.values, modality.rank, config.scale), config.scale)
 
 
 def choose_device(requested: str) -> torch.device:

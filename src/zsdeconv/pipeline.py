@@ -12,14 +12,14 @@ from zsdeconv.data.normalize import Affine
 from zsdeconv.data.regions import training_regions
 from zsdeconv.errors import ConfigError
 from zsdeconv.image import Image
-from zsdeconv.model import Model, Restored, choose_device, imaging_of
+from zsdeconv.model import Model, Restored, acquisition_of, choose_device
 from zsdeconv.nn.networks import make_network
-from zsdeconv.objectives import curriculum
-from zsdeconv.photometry import measure_photometry
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
+from zsdeconv.prediction.photometry import measure_intensity_correction
 from zsdeconv.prepare import Prepared, prepare
-from zsdeconv.trainer import Checkpoint, Event, Trainer
+from zsdeconv.training.objectives import training_phases
+from zsdeconv.training.trainer import Checkpoint, Event, Trainer
 
 
 def restore(image: Image | Any, optics: Optics | None = None, *, psf: Psf | str | Path | None = None, **options: Any) -> Restored:
@@ -83,29 +83,29 @@ def train_prepared(
     config, modality, camera = prepared.config, prepared.modality, prepared.calibration.camera
     device = choose_device(config.device)
     unit = Affine.fitted(prepared.frames, camera.offset)
-    imaging = imaging_of(modality, config, unit, camera, prepared.psf, prepared.reconstruct)
+    acquisition = acquisition_of(modality, config, unit, camera, prepared.psf, prepared.reconstruct)
     regions = training_regions(prepared.frames, config.seed, rank=modality.rank)
-    fields = [imaging.field(pixels, device, start) for pixels, start in regions]
-    network = make_network(config, modality.rank, imaging.forward_operator, imaging.scale)
+    measurements = [acquisition.measure(pixels, device, start) for pixels, start in regions]
+    network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale)
 
-    phases = curriculum(config, imaging, fields, prepared.psf)
+    phases = training_phases(config, acquisition, measurements, prepared.psf)
     key = {"modality": modality.name, "rank": modality.rank, "config": config.model_dump(mode="json"), "data": prepared.fingerprint()}
     saved = Checkpoint(None if checkpoint is None else Path(checkpoint), key)
     trainer = Trainer(network, phases, config.training, seed=config.seed, device=device, checkpoint=saved, callback=callback)
     history = trainer.fit(resume=resume)
 
     offset_known = config.input.background != "auto"
-    photometry = measure_photometry(
+    intensity_correction = measure_intensity_correction(
         network.eval(),
-        fields,
-        imaging.forward_operator,
+        measurements,
+        acquisition.forward_operator,
         config.pairs.prediction_alpha,
         seed=config.seed,
         offset_known=offset_known,
-        closed=imaging.closed,
+        accounts_for_all_light=acquisition.accounts_for_all_light,
     )
     provenance = {"version": __version__, "calibration": prepared.calibration.to_dict(), **prepared.summary()}
-    provenance["offset_correction_adu"] = round(photometry.dark * unit.scale, 4)
+    provenance["offset_correction_adu"] = round(intensity_correction.dark_level * unit.scale, 4)
     return Model(
         network,
         modality,
@@ -114,7 +114,7 @@ def train_prepared(
         camera,
         prepared.psf,
         prepared.spacing_um,
-        photometry,
+        intensity_correction,
         prepared.reconstruct,
         history=history,
         provenance=provenance,

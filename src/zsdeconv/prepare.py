@@ -10,19 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from zsdeconv.camera.calibrate import Calibration
 from zsdeconv.config import Config, resolve, specialised
+from zsdeconv.data.pairs import FEWEST_SLICES, PairChoice, choose_pairs, neighbour_difference
 from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
 from zsdeconv.framing import as_image, calibration_of, frames_of, ordered
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.modality import MODALITIES, Modality, choose
-from zsdeconv.noise.calibrate import Calibration
-from zsdeconv.noise.pairs import FEWEST_SLICES, PairChoice, choose_pairs, neighbour_difference
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import read_otf
-from zsdeconv.physics.psf import Psf, check_sampling, fit_to_image, read_psf, theoretical_psf
-from zsdeconv.sim.prepare import facts, layout_of, lens_of, measured_pattern, reconstruction, stored_pattern
+from zsdeconv.physics.psf import Psf, fit_to_image
+from zsdeconv.physics.psf_check import check_sampling
+from zsdeconv.physics.psf_file import read_psf
+from zsdeconv.physics.psf_theory import theoretical_psf
 from zsdeconv.sim.reconstruct import Reconstruct, halved_gaussian
+from zsdeconv.sim.setup import facts, layout_of, lens_of, measured_pattern, reconstruction, stored_pattern
 
 SPACING_LIMITS_UM = (0.001, 10.0)
 """Pixel sizes in the sample that a fluorescence microscope can have; beyond, a unit was mistaken."""
@@ -94,7 +97,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     frames = [frame for image in images for frame in frames_of(image, modality)]
     calibration = _calibration(frames, config)
     reconstruct = None
-    if modality.frame_axes:
+    if modality.raw_frame_axis:
         optics, reconstruct, psf, origins = _sim(images[0], frames, config, optics, psf, spacing_um, modality, calibration)
     else:
         optics, psf, origin = _psf(images[0], config, optics, psf, spacing_um, modality)
@@ -114,10 +117,10 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
 def _of_reconstructions(config: Config) -> Config:
     """Settings for stacks that are reconstructed already: their planes make the pairs, they keep their grid, and no camera's offset."""
     row = MODALITIES.get(config.modality)
-    if row is not None and row.frame_axes and not row.finished:
+    if row is not None and row.raw_frame_axis and not row.reconstructed_as:
         raise ConfigError(PLANES_RECONSTRUCTED)
     given = dict(config.given)
-    given |= {"modality": config.modality if row is None or not row.frame_axes else row.finished, "scale": 1}
+    given |= {"modality": config.modality if row is None or not row.raw_frame_axis else row.reconstructed_as, "scale": 1}
     given["pairs"] = {**given.get("pairs", {}), "kind": "interleave"}
     if config.input.background == "auto":
         given["input"] = {**given.get("input", {}), "background": 0.0}
@@ -237,7 +240,7 @@ def _pairs(
         raise ConfigError("--pairs interleave: it takes every other plane of a stack, the images are single planes; leave it out")
     if told == "recorrupt" or "interleave" not in modality.pairs:
         return PairChoice("recorrupt", "re-corrupted pairs")
-    stacks = [frame[0] for frame in frames] if modality.frame_axes else frames
+    stacks = [frame[0] for frame in frames] if modality.raw_frame_axis else frames
     planes = min(len(stack) for stack in stacks)
     if told == "interleave":
         if planes < FEWEST_SLICES:

@@ -109,7 +109,7 @@ def test_a_fault_of_ours_shows_where_and_asks_for_a_report(capsys):
 
 
 def test_interruption_inside_a_verb(zs, tmp_path, monkeypatch):
-    monkeypatch.setattr("zsdeconv.simulate.simulate_2d", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("zsdeconv.simulation.widefield.simulate_2d", raising(KeyboardInterrupt()))
     ended = zs("simulate", "2d", "-o", tmp_path)
     assert ended.code == 130
     assert ended.err.startswith("interrupted: ")

@@ -5,7 +5,7 @@ import pytest
 
 from zsdeconv import io
 from zsdeconv.physics.optics import Optics
-from zsdeconv.physics.psf import theoretical_psf
+from zsdeconv.physics.psf_theory import theoretical_psf
 
 
 def test_psf_make_writes_theory(zs, tmp_path):

@@ -169,8 +169,8 @@ def test_an_interrupted_run_resumes_to_the_same_result(zs, cell, quick, tmp_path
     assert_same(pixels(tmp_path / "whole"), pixels(out))
     assert sorted(path.name for path in out.iterdir()) == [name for name in FILES if "uncertainty" not in name]
 
-    finished = zs("run", cell, "-o", out, *options, "--resume")
-    assert (finished.code, finished.out) == (0, "cell: done already\n")
+    reconstructed_as = zs("run", cell, "-o", out, *options, "--resume")
+    assert (reconstructed_as.code, reconstructed_as.out) == (0, "cell: done already\n")
 
 
 def test_resuming_with_other_options_is_refused(zs, cell, quick, tmp_path, interrupted_after, monkeypatch):

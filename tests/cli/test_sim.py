@@ -11,7 +11,7 @@ import yaml
 from sim.simulator import DEEP_PIXEL_UM, DEEP_Z_UM, EXCITATION_UM, KC, PIXEL_UM, record_stack, stripes, three_beams
 from zsdeconv.io import read, read_provenance
 from zsdeconv.physics.optics import Optics
-from zsdeconv.sim.detection import deep_detection_of, detection_of
+from zsdeconv.sim.detection import detection_otf_2d, detection_otf_3d
 from zsdeconv.sim.patterns import Layout, read_parameters
 from zsdeconv.sim.reconstruct import Reconstruct
 
@@ -34,7 +34,7 @@ def test_estimate_then_reconstruct(zs, raw, counts, tmp_path):
     image = read(output)
     assert image.axes == "YX" and image.offset == 0 and image.data.dtype == np.float32
     assert image.spacing_um["X"] == pytest.approx(PIXEL_UM / 2)
-    operator = Reconstruct(found, detection_of(Optics(1.3, 525)), PIXEL_UM, 0.2)
+    operator = Reconstruct(found, detection_otf_2d(Optics(1.3, 525)), PIXEL_UM, 0.2)
     expected = operator(torch.from_numpy(counts.astype(np.float32) - offset)[None])[0, 0].numpy()
     np.testing.assert_allclose(image.data, expected, atol=1e-4 * np.abs(expected).max())  # float32
     assert expected.min() < 0
@@ -140,7 +140,7 @@ def test_a_stack_of_nameless_pages(zs, stack, tmp_path):
     image = read(output)
     assert image.axes == "ZYX" and image.sizes == {"Z": 7, "Y": 144, "X": 152} and image.data.dtype == np.float32
     assert [image.spacing_um[axis] for axis in "ZYX"] == pytest.approx([DEEP_Z_UM, DEEP_PIXEL_UM / 2, DEEP_PIXEL_UM / 2])
-    operator = Reconstruct(found, deep_detection_of(Optics(1.3, 525, 1.406), 488), DEEP_PIXEL_UM, 0.01)
+    operator = Reconstruct(found, detection_otf_3d(Optics(1.3, 525, 1.406), 488), DEEP_PIXEL_UM, 0.01)
     expected = operator(torch.from_numpy(stack.astype(np.float32) - 100)[None])[0, 0].numpy()
     np.testing.assert_allclose(image.data, expected, atol=1e-4 * np.abs(expected).max())  # float32
     assert "0.15" in zs(*command, "--z-um", 0.2, "--overwrite").error

@@ -9,9 +9,9 @@ import yaml
 
 from zsdeconv import io
 from zsdeconv.cli.simulate import simulate_2d, simulate_3d, simulate_sim2d, simulate_sim3d
-from zsdeconv.sim.simulate import SimScene, SimStackScene
-from zsdeconv.simulate import Scene, StackScene
-from zsdeconv.simulate import settings as library_settings
+from zsdeconv.simulation.structured import SimScene, SimStackScene
+from zsdeconv.simulation.widefield import Scene, StackScene
+from zsdeconv.simulation.widefield import settings as library_settings
 
 
 def test_simulate_writes_what_the_library_makes(zs, tmp_path):

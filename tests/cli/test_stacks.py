@@ -150,11 +150,11 @@ def test_lost_planes_are_refused(zs, save3, tiny3, tmp_path):
 def test_more_than_the_memory_is_refused_before_anything_is_done(zs, save3, tiny3, tmp_path, monkeypatch):
     cell = save3("cell.tif", stack(9, 40, 37))
     assert zs("run", cell, "-o", tmp_path / "first", *OPTICS, "--config", tiny3).code == 0
-    monkeypatch.setattr("zsdeconv.memory.machine_bytes", lambda: 4e8)
+    monkeypatch.setattr("zsdeconv.io.memory.machine_bytes", lambda: 4e8)
     asked = (("run", cell, *OPTICS, "--config", tiny3), ("predict", tmp_path / "first" / "cell.zsd", cell))
     for words in asked:
         ended = zs(*words, "-o", tmp_path / "out")
         assert re.search(r"cell\.tif: restoring it takes about 0\.4\d+ GB of memory, this machine has 0\.4; give a part of it", ended.error)
         assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
-    monkeypatch.setattr("zsdeconv.memory.machine_bytes", lambda: 1e4)
+    monkeypatch.setattr("zsdeconv.io.memory.machine_bytes", lambda: 1e4)
     assert "reading it takes about" in zs("info", cell).error

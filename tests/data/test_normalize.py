@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from zsdeconv.camera.detector import Camera
 from zsdeconv.data.normalize import Affine
-from zsdeconv.noise.model import Camera
 
 
 def test_offset_goes_to_zero_and_the_brightest_frame_sets_the_unit() -> None:

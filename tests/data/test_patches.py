@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from zsdeconv.data.patches import PatchSampler
-from zsdeconv.nn import blocks
-from zsdeconv.nn.blocks import turned
+from zsdeconv.physics import grid
+from zsdeconv.physics.grid import apply_symmetry
 
 
 def numbered(*shape: int) -> Tensor:
@@ -23,7 +23,7 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_all_symmetries_are_drawn_equally_often() -> None:
     x = numbered(5, 5)
     (patches,) = PatchSampler([(x,)], patch_px=5, batch=800)(generator())
-    names = {tuple(turned(x, s).flatten().tolist()): s for s in range(8)}
+    names = {tuple(apply_symmetry(x, s).flatten().tolist()): s for s in range(8)}
     counts = collections.Counter(names[tuple(patch.flatten().tolist())] for patch in patches)
     # binomial: 100 +- 9.4 of 800, more than four of them
     assert set(counts) == set(range(8)) and all(60 < count < 140 for count in counts.values())
@@ -32,7 +32,7 @@ def test_all_symmetries_are_drawn_equally_often() -> None:
 def test_only_the_symmetries_allowed_are_drawn() -> None:
     x = numbered(5, 5)
     (patches,) = PatchSampler([(x,)], patch_px=5, batch=100, symmetries=(2, 5))(generator())
-    assert {tuple(patch.flatten().tolist()) for patch in patches} == {tuple(turned(x, s).flatten().tolist()) for s in (2, 5)}
+    assert {tuple(patch.flatten().tolist()) for patch in patches} == {tuple(apply_symmetry(x, s).flatten().tolist()) for s in (2, 5)}
 
 
 def test_all_places_are_drawn_up_to_both_borders() -> None:
@@ -46,13 +46,13 @@ def test_all_places_are_drawn_up_to_both_borders() -> None:
 def test_fine_images_stay_aligned_with_raw_ones(shape: tuple[int, ...], patch: int) -> None:
     """The fine image is the raw one enlarged, so each fine patch is the raw patch enlarged, whatever crop and turn."""
     raw = numbered(*shape)
-    factors = blocks.lateral(raw.ndim, 2)
-    fine = blocks.upsample(raw[None, None], factors)[0, 0]
+    factors = grid.lateral_factors(raw.ndim, 2)
+    fine = grid.upsample(raw[None, None], factors)[0, 0]
     samples = [(raw, fine, raw + 0.5), (-raw, -fine, 0.5 - raw)]
     for raw_patch, fine_patch, other in [PatchSampler(samples, patch, batch=60)(generator(3))]:
-        lateral = min(patch, *shape[-2:])
-        assert raw_patch.shape == (60, 1, *shape[:-2], lateral, lateral)
-        assert torch.equal(fine_patch, blocks.upsample(raw_patch, factors))
+        lateral_factors = min(patch, *shape[-2:])
+        assert raw_patch.shape == (60, 1, *shape[:-2], lateral_factors, lateral_factors)
+        assert torch.equal(fine_patch, grid.upsample(raw_patch, factors))
         assert torch.equal(other, raw_patch + 0.5)
         assert bool((raw_patch < 0).any()) and bool((raw_patch > 0).any())
 

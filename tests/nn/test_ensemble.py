@@ -13,7 +13,7 @@ from zsdeconv.nn.ensemble import Ensemble, members_of
 from zsdeconv.nn.fast import FastNet
 from zsdeconv.nn.networks import make_network
 from zsdeconv.physics.operators import Downsample
-from zsdeconv.predict import one_pass, predict_frame
+from zsdeconv.prediction.tiled import forward_with_symmetry, predict_frame
 
 LENS = zs.Optics(na=1.3, wavelength_nm=525)
 
@@ -53,7 +53,9 @@ def test_a_pass_is_that_of_its_member() -> None:
     x = torch.rand(1, 1, 16, 24, generator=torch.Generator().manual_seed(2))
     for n in (0, 1, 2, 7):
         member, own = ensemble.turn(n)
-        for ours, theirs in zip(one_pass(ensemble, n, x), one_pass(ensemble.members[member], own, x), strict=True):
+        for ours, theirs in zip(
+            forward_with_symmetry(ensemble, n, x), forward_with_symmetry(ensemble.members[member], own, x), strict=True
+        ):
             torch.testing.assert_close(ours, theirs)
 
 
@@ -90,7 +92,7 @@ def test_an_ensemble_is_trained_restores_and_comes_back_from_its_file(tmp_path) 
     assert [event["phase"] for event in told][:: len(told) // 4] == ["denoise 1", "reimage 1", "denoise 2", "reimage 2"]
     assert told[-1]["done"] == 1.0 and all(a["done"] <= b["done"] for a, b in itertools.pairwise(told))
     trained = [dict(member.named_parameters()) for member in model.network.members]  # pyright: ignore[reportGeneralTypeIssues]
-    fresh = [dict(member.named_parameters()) for member in make_network(model.config, 2, model.imaging.forward_operator).members]  # pyright: ignore[reportGeneralTypeIssues]
+    fresh = [dict(member.named_parameters()) for member in make_network(model.config, 2, model.acquisition.forward_operator).members]  # pyright: ignore[reportGeneralTypeIssues]
     for now, before in zip(trained, fresh, strict=True):
         for stage in ("stage1", "stage2"):
             assert any(not torch.equal(now[name], before[name]) for name in now if name.startswith(stage))

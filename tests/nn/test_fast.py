@@ -6,14 +6,15 @@ from torch import Tensor, nn
 
 from oracles import asymmetric_kernel
 from zsdeconv.config import resolve
-from zsdeconv.nn import blocks
+from zsdeconv.nn import layers
 from zsdeconv.nn.fast import RL_SNAPSHOTS, FastNet, UNet, coarse_blur
 from zsdeconv.nn.networks import make_network
 from zsdeconv.nn.unet import TwoStageUNet
+from zsdeconv.physics import grid
 from zsdeconv.physics.deconvolve import richardson_lucy
 from zsdeconv.physics.operators import Blur, forward_model
 from zsdeconv.physics.optics import Optics
-from zsdeconv.physics.psf import theoretical_psf
+from zsdeconv.physics.psf_theory import theoretical_psf
 
 
 def network(scale: int = 2, channels: tuple[int, ...] = (4, 8), *, rank: int = 2, learned: bool = False, **options: bool) -> FastNet:
@@ -87,7 +88,7 @@ def test_volumes_of_few_slices_are_refined_laterally(shape: tuple[int, int, int]
 
 
 def test_lateral_first_leaves_z_alone_in_every_other_convolution() -> None:
-    widths = {rank: [layer.kernel_size for layer in blocks.convolutions(UNet(rank, 2, 1, (4, 6), lateral_first=True))] for rank in (2, 3)}
+    widths = {rank: [layer.kernel_size for layer in layers.convolutions(UNet(rank, 2, 1, (4, 6), lateral_first=True))] for rank in (2, 3)}
     assert widths[3] == [(1, 3, 3), (3, 3, 3)] * 3 + [(1, 1, 1)]
     assert widths[2] == [(3, 3)] * 6 + [(1, 1)]  # nothing to save in an image
 
@@ -110,10 +111,10 @@ def test_the_blur_on_the_raw_grid_is_the_model_of_objects_made_of_raw_pixels(ran
     fine = forward_model(asymmetric_kernel(*(3, 7, 5)[-rank:]), rank, scale)
     coarse = coarse_blur(fine, rank, scale, energy=1.0)
     x = image(*(9, 13, 11)[-rank:]).double()
-    expected = fine(blocks.upsample(x, blocks.lateral(rank, scale)))
+    expected = fine(grid.upsample(x, grid.lateral_factors(rank, scale)))
     inner = [4] * rank  # at the border the two continue the object by mirrors half a raw pixel apart
     stop = [n - 4 for n in x.shape[2:]]
-    torch.testing.assert_close(blocks.window(coarse(x), inner, stop), blocks.window(expected, inner, stop), atol=1e-12, rtol=0)
+    torch.testing.assert_close(grid.window(coarse(x), inner, stop), grid.window(expected, inner, stop), atol=1e-12, rtol=0)
 
 
 def test_a_cropped_blur_on_the_raw_grid_keeps_the_flux_and_most_of_the_light() -> None:
@@ -131,8 +132,8 @@ def test_a_coarse_start_is_richardson_lucy_on_the_raw_grid() -> None:
     denoised, deconvolved = made(x)
     assert isinstance(made.start_operator, Blur)
     (expected,) = richardson_lucy(denoised, made.start_operator, [RL_SNAPSHOTS[-1]], momentum="fixed")
-    torch.testing.assert_close(deconvolved, blocks.upsample(expected, (1, 2, 2)), atol=1e-6, rtol=0)  # float32 rounding
-    assert len(blocks.convolutions(made.stage2)[0].weight[0]) == 1 + len(RL_SNAPSHOTS)
+    torch.testing.assert_close(deconvolved, grid.upsample(expected, (1, 2, 2)), atol=1e-6, rtol=0)  # float32 rounding
+    assert len(layers.convolutions(made.stage2)[0].weight[0]) == 1 + len(RL_SNAPSHOTS)
 
 
 def test_a_u_net_reaches_no_farther_than_its_halo() -> None:
@@ -221,5 +222,5 @@ def test_a_symmetry_turns_what_stage_1_sees_and_nothing_else(shape: tuple[int, i
         assert denoised.shape == plain.shape and not torch.equal(denoised, plain)
         torch.testing.assert_close(deconvolved, net._deconvolved(denoised))
     if all(n % stride == 0 for n, stride in zip(shape, net.stride_px, strict=True)):
-        expected = blocks.unturned(net(blocks.turned(x, 5), stage=1)[0], 5)
+        expected = grid.undo_symmetry(net(grid.apply_symmetry(x, 5), stage=1)[0], 5)
         torch.testing.assert_close(net(x, stage=1, symmetry=5)[0], expected)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zsdeconv.errors import ModelError
-from zsdeconv.nn import blocks
+from zsdeconv.nn import layers
 from zsdeconv.nn.keras_weights import load_keras_weights
 from zsdeconv.nn.rcan import TwoStageRCAN
 from zsdeconv.nn.unet import TwoStageUNet
@@ -71,11 +71,11 @@ def test_layers_follow_the_stored_order_and_axes_are_moved(tmp_path: Path, rank:
     kernels = [random.random((3,) * rank + channels, np.float32) for channels in ((1, 4), (4, 2))]
     biases = [random.random(4, np.float32), random.random(2, np.float32)]
     # alphabetical order is the other way round, and a layer without weights stands between; names as old files have them
-    layers = {"conv_b": (kernels[0], biases[0]), "pool": None, "conv_a": (kernels[1], biases[1])}
-    path = _keras_file(tmp_path / "net.h5", layers, [b"conv_b", b"pool", b"conv_a"])
-    network = blocks.conv_relu(rank, (1, 4, 2))
+    stored = {"conv_b": (kernels[0], biases[0]), "pool": None, "conv_a": (kernels[1], biases[1])}
+    path = _keras_file(tmp_path / "net.h5", stored, [b"conv_b", b"pool", b"conv_a"])
+    network = layers.conv_relu(rank, (1, 4, 2))
     load_keras_weights(network, path)
-    for layer, kernel, bias in zip(blocks.convolutions(network), kernels, biases, strict=True):
+    for layer, kernel, bias in zip(layers.convolutions(network), kernels, biases, strict=True):
         stored = kernel[..., 0, 1]
         np.testing.assert_array_equal(layer.weight.detach()[1, 0], stored if rank == 2 else stored.transpose(2, 0, 1))  # z is last there
         assert layer.bias is not None
@@ -84,7 +84,7 @@ def test_layers_follow_the_stored_order_and_axes_are_moved(tmp_path: Path, rank:
 
 def test_another_network_is_refused_and_nothing_changes(tmp_path: Path) -> None:
     good, bias = np.zeros((3, 3, 1, 4), np.float32), np.zeros(4, np.float32)
-    network = blocks.conv_relu(2, (1, 4, 2))
+    network = layers.conv_relu(2, (1, 4, 2))
     before = [p.clone() for p in network.parameters()]
     one = _keras_file(tmp_path / "one.h5", {"a": (good, bias)}, ["a"])
     with pytest.raises(ModelError, match="1 convolutions stored, the network has 2"):
@@ -96,7 +96,7 @@ def test_another_network_is_refused_and_nothing_changes(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_keras_weights_are_refused(tmp_path: Path) -> None:
-    network = blocks.conv(2, 1, 1)
+    network = layers.conv(2, 1, 1)
     text = tmp_path / "notes.h5"
     text.write_text("not HDF5")
     bare = tmp_path / "bare.h5"
@@ -110,7 +110,7 @@ def test_files_that_are_no_keras_weights_are_refused(tmp_path: Path) -> None:
 def test_layers_other_than_convolutions_are_refused(tmp_path: Path) -> None:
     normalisation = _keras_file(tmp_path / "norm.h5", {"a": (np.ones(4, np.float32), np.zeros(4, np.float32))}, ["a"])
     with pytest.raises(ModelError, match="not a kernel and a bias"):
-        load_keras_weights(blocks.conv(2, 1, 4), normalisation)
+        load_keras_weights(layers.conv(2, 1, 4), normalisation)
 
 
 def test_absent_h5py_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,4 +123,4 @@ def test_absent_h5py_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ModelError, match="pip install h5py"):
-        load_keras_weights(blocks.conv(2, 1, 1), tmp_path / "any.h5")
+        load_keras_weights(layers.conv(2, 1, 1), tmp_path / "any.h5")

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from zsdeconv.config import resolve
-from zsdeconv.nn import blocks
+from zsdeconv.nn import layers
 from zsdeconv.nn.networks import make_network
 from zsdeconv.nn.rcan import AttentionBlock, TwoStageRCAN
 from zsdeconv.nn.unet import TwoStageUNet
+from zsdeconv.physics import grid
 from zsdeconv.physics.operators import Downsample
 
 
@@ -44,7 +45,7 @@ def test_an_attention_block_is_the_formula() -> None:
     block, x = AttentionBlock(rank=3, channels=32).double(), volume(3, 5, 4).double().repeat(2, 32, 1, 1, 1)
     x[1] *= torch.linspace(-1, 2, 32, dtype=torch.float64).reshape(32, 1, 1, 1)
     change = block.body(x).numpy()
-    squeeze, excite = (layer for layer in blocks.convolutions(block.gate))
+    squeeze, excite = (layer for layer in layers.convolutions(block.gate))
     assert squeeze.bias is not None and excite.bias is not None
     weights = [layer.weight[:, :, 0, 0, 0].numpy() for layer in (squeeze, excite)]
     middle = np.maximum(change.mean((2, 3, 4)) @ weights[0].T + squeeze.bias.numpy(), 0)
@@ -57,10 +58,10 @@ def test_an_attention_block_is_the_formula() -> None:
 def test_halo_is_the_exact_reach_of_the_convolutions(scale: int) -> None:
     """With gates that are shut the image passes on the way round them, with gates wide open through every convolution."""
     network = small(scale).double()
-    for layer in blocks.convolutions(network):
+    for layer in layers.convolutions(network):
         layer.weight.abs_()  # nothing can cancel
     for block in [m for m in network.modules() if isinstance(m, AttentionBlock)]:
-        for layer in blocks.convolutions(block.gate):
+        for layer in layers.convolutions(block.gate):
             layer.weight.zero_()  # what is left is a gate of one half that looks at nothing
     for axis, halo in enumerate(network.halo_px, start=2):
         shape = [3, 3, 3]
@@ -77,9 +78,9 @@ def test_halo_is_the_exact_reach_of_the_convolutions(scale: int) -> None:
 @torch.no_grad()
 def test_margin_equals_cutting_the_full_volumes(margin: int | tuple[int, int, int]) -> None:
     network, x = small(), volume(5, 11, 9)
-    cut = blocks.per_axis(margin, 3)
+    cut = grid.per_axis(margin, 3)
     for part, whole, factors in zip(network(x, margin), network(x), ((1, 1, 1), (1, 2, 2)), strict=True):
-        inner = blocks.window(
+        inner = grid.window(
             whole,
             [m * f for m, f in zip(cut, factors, strict=True)],
             [(n - m) * f for n, m, f in zip((5, 11, 9), cut, factors, strict=True)],
@@ -94,7 +95,7 @@ def test_the_relu_between_cuts_what_stage_2_reads_and_not_the_denoised_image() -
     denoised = plain(x)[0]
     assert float(denoised.min()) < 0 < float(denoised.max())
     assert torch.equal(cut(x)[0], denoised)
-    assert torch.equal(cut(x)[1], cut.tail(blocks.upsample(cut.deconvolve(denoised.clamp(min=0)), (1, 2, 2))))
+    assert torch.equal(cut(x)[1], cut.tail(grid.upsample(cut.deconvolve(denoised.clamp(min=0)), (1, 2, 2))))
     assert not torch.equal(cut(x)[1], plain(x)[1])
 
 
@@ -102,7 +103,7 @@ def test_the_relu_between_cuts_what_stage_2_reads_and_not_the_denoised_image() -
 def test_gradients_reach_the_first_layer_whatever_the_seed(seed: int) -> None:
     network = TwoStageRCAN(generator=torch.Generator().manual_seed(seed))
     network(volume(5, 10, 12))[1].mean().backward()
-    gradient = blocks.convolutions(network)[0].weight.grad
+    gradient = layers.convolutions(network)[0].weight.grad
     assert gradient is not None and gradient.abs().max() > 0
 
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from zsdeconv.nn import blocks
+from zsdeconv.nn import layers
 from zsdeconv.nn.unet import TwoStageUNet
+from zsdeconv.physics import grid
 
 
 def small(scale: int = 2, **options: int) -> TwoStageUNet:
@@ -58,7 +59,7 @@ def test_odd_size_equals_the_mirrored_image_cut_back() -> None:
 @torch.no_grad()
 def test_margin_equals_cutting_the_full_images(margin: int | tuple[int, int], scale: int) -> None:
     network, x = small(scale), image(23, 26)
-    top, left = blocks.per_axis(margin, 2)
+    top, left = grid.per_axis(margin, 2)
     for part, whole, factor in zip(network(x, margin), network(x), (1, scale), strict=True):
         rows, columns = (slice(factor * m, factor * (n - m)) for m, n in zip((top, left), (23, 26), strict=True))
         torch.testing.assert_close(part, whole[..., rows, columns], atol=1e-6, rtol=1e-5)  # float32 rounding
@@ -149,7 +150,7 @@ def test_no_start_is_dead(seed: int) -> None:
     assert denoised.min() > 0
     assert (deconvolved > 0).float().mean() > 0.99
     deconvolved.mean().backward()
-    first = blocks.convolutions(network)[0].weight.grad
+    first = layers.convolutions(network)[0].weight.grad
     assert first is not None and first.abs().max() > 0
 
 

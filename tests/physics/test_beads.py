@@ -9,7 +9,8 @@ import tifffile
 from zsdeconv.errors import OpticsError
 from zsdeconv.physics.beads import measure_beads, read_beads
 from zsdeconv.physics.optics import Optics
-from zsdeconv.physics.psf import check_psf, fwhms_um, theoretical_psf
+from zsdeconv.physics.psf_check import check_psf, fwhms_um
+from zsdeconv.physics.psf_theory import theoretical_psf
 
 SPACING = (0.15, 0.05, 0.06)
 SIGMA_UM = (0.26, 0.1, 0.13)

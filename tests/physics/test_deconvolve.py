@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from oracles import asymmetric_kernel, matrix_of
-from zsdeconv.objectives import gaussian
-from zsdeconv.physics.deconvolve import Momentum, missing_light, richardson_lucy, wiener
+from zsdeconv.physics.deconvolve import Momentum, missing_background, richardson_lucy, wiener
 from zsdeconv.physics.operators import Blur, Operator, forward_model
+from zsdeconv.training.objectives import gaussian
 
 FINE = (10, 14)
 MODEL = forward_model(asymmetric_kernel(5, 3), 2, 2)
@@ -181,9 +181,9 @@ def test_light_that_an_image_lacks_is_found_and_no_more() -> None:
     hill = torch.zeros_like(x)
     hill[..., 24, 30] = 4000.0
     hill = smooth(hill)
-    found = missing_light(blur(x) - hill, blur, smooth)
+    found = missing_background(blur(x) - hill, blur, smooth)
     assert float(found.min()) >= 0
     # the lines stay above half their height, so what is missing is seen between them, nine pixels apart; its top is smoothed a second time
     assert float(found.mean()) == pytest.approx(float(hill.mean()), rel=0.2)
     assert np.corrcoef(found.flatten(), hill.flatten())[0, 1] > 0.95
-    assert float(missing_light(blur(x), blur, smooth).mean()) < 0.01 * float(blur(x).mean())
+    assert float(missing_background(blur(x), blur, smooth).mean()) < 0.01 * float(blur(x).mean())

@@ -91,8 +91,8 @@ def test_composition_applies_the_right_one_first_and_reaches_as_far_as_both() ->
     blur, crop = Blur(asymmetric_kernel(5, 7)), Crop((1, 2))
     x = torch.rand(1, 1, 9, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     assert torch.equal((crop @ blur)(x), crop(blur(x)))
-    assert (blur @ blur).reach_px == (4, 6)
-    assert (crop @ forward_model(asymmetric_kernel(5, 7), 2, 2)).reach_px == (2, 3)
+    assert (blur @ blur).support_px == (4, 6)
+    assert (crop @ forward_model(asymmetric_kernel(5, 7), 2, 2)).support_px == (2, 3)
 
 
 def test_precision_of_the_image_is_kept_and_many_sizes_give_the_same_as_one() -> None:

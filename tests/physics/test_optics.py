@@ -10,7 +10,7 @@ from zsdeconv.config import OpticsSection
 from zsdeconv.errors import DataWarning, OpticsError
 from zsdeconv.physics.microscope import MICROSCOPES
 from zsdeconv.physics.optics import Optics
-from zsdeconv.physics.psf import check_sampling, sampling_finding
+from zsdeconv.physics.psf_check import check_sampling, sampling_finding
 
 
 def test_limits_of_a_lens() -> None:

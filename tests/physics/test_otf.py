@@ -6,7 +6,7 @@ import pytest
 from zsdeconv.errors import ImageError, OpticsError
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import Otf, read_otf
-from zsdeconv.physics.psf import theoretical_psf
+from zsdeconv.physics.psf_theory import theoretical_psf
 
 OPTICS = Optics(1.3, 560, 1.406)
 CHANNELS = ["TIRF488_cam1_0_z30", "TIRF560_cam2_0_z21"]

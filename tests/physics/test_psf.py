@@ -7,9 +7,10 @@ from scipy.special import j1
 
 from zsdeconv.errors import OpticsError, UserError
 from zsdeconv.physics.optics import Optics
-from zsdeconv.physics.psf import Psf, check_psf, fit_to_image, measure_psf, read_psf, theoretical_psf
-from zsdeconv.physics.psf_check import fwhm_um
-from zsdeconv.physics.psf_file import border_background
+from zsdeconv.physics.psf import Psf, fit_to_image
+from zsdeconv.physics.psf_check import check_psf, fwhm_um
+from zsdeconv.physics.psf_file import border_background, measure_psf, read_psf
+from zsdeconv.physics.psf_theory import theoretical_psf
 from zsdeconv.physics.resample import core_offset
 
 OPTICS = Optics(1.41, 525, 1.515)

@@ -40,9 +40,9 @@ def curves(yx_shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     k = np.hypot(*np.meshgrid(*(np.fft.fftfreq(n) for n in yx_shape), indexing="ij"))
     image = np.zeros(yx_shape)
     for _ in range(3):
-        field = np.fft.ifft2(np.fft.fft2(rng.normal(size=yx_shape)) * np.exp(-((k * 60) ** 2) / 2)).real
-        slope = np.hypot(np.gradient(field, axis=0), np.gradient(field, axis=1)) + 0.05 * np.abs(field).max()
-        image += np.exp(-((field / slope / 0.9) ** 2) / 2)
+        measurement = np.fft.ifft2(np.fft.fft2(rng.normal(size=yx_shape)) * np.exp(-((k * 60) ** 2) / 2)).real
+        slope = np.hypot(np.gradient(measurement, axis=0), np.gradient(measurement, axis=1)) + 0.05 * np.abs(measurement).max()
+        image += np.exp(-((measurement / slope / 0.9) ** 2) / 2)
     return image
 
 

@@ -6,8 +6,8 @@ import torch
 
 from sim.simulator import OPTICS, PIXEL_UM, record, stripes
 from zsdeconv.physics.beads import measure_beads
-from zsdeconv.physics.psf import fwhms_um
-from zsdeconv.sim.detection import detection_of
+from zsdeconv.physics.psf_check import fwhms_um
+from zsdeconv.sim.detection import detection_otf_2d
 from zsdeconv.sim.estimate import estimate_parameters
 from zsdeconv.sim.reconstruct import Reconstruct
 
@@ -19,7 +19,7 @@ def test_beads_that_were_reconstructed_show_the_psf_of_the_reconstruction() -> N
         for x in range(90, truth.shape[1] - 90, 62):
             truth[y + rng.integers(-6, 7), x + rng.integers(-6, 7)] = 1.0
     frames = record(stripes(), 20_000, rng, shape, truth=truth).frames
-    detection = detection_of(OPTICS)
+    detection = detection_otf_2d(OPTICS)
     found = estimate_parameters(frames, PIXEL_UM, detection)
     reconstruct = Reconstruct(found.parameters, detection, PIXEL_UM, 0.15)
     image = reconstruct(torch.from_numpy(frames)[None])[0, 0].numpy()

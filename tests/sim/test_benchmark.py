@@ -11,7 +11,7 @@ import torch
 
 from sim.simulator import OPTICS, PIXEL_UM, record, stripes
 from zsdeconv.physics.optics import Optics
-from zsdeconv.sim.detection import detection_of
+from zsdeconv.sim.detection import detection_otf_2d
 from zsdeconv.sim.estimate import estimate_parameters
 from zsdeconv.sim.reconstruct import Reconstruct
 from zsdeconv.sim.wiener import choose_wiener
@@ -38,7 +38,7 @@ def test_benchmark_cases_of_seed_1(shared: Path, structure: str, photons: int, f
     number = list(cases.CASES).index(f"sim2d-{structure}-{photons}")
     noisy, _, truth, _, meta = cases.case_sim2d(structure, photons, np.random.default_rng([1, number]))
     frames, pixel_um = noisy.astype(np.float32) - 100, meta["pixel_um"][0]
-    detection = detection_of(Optics(meta["na"], meta["wavelength_nm"], meta["ri"]))
+    detection = detection_otf_2d(Optics(meta["na"], meta["wavelength_nm"], meta["ri"]))
     found = estimate_parameters(frames, pixel_um, detection).parameters
     for direction, angle, depth in zip(found.directions, meta["angles_rad"], meta["modulation"], strict=True):
         p, q = np.array(direction.p_per_um), np.array([np.sin(angle), np.cos(angle)]) / meta["period_um"]
@@ -54,7 +54,7 @@ def test_benchmark_cases_of_seed_1(shared: Path, structure: str, photons: int, f
 def test_time() -> None:
     """9 x 512 x 512 pixels: 2 s for the estimation and 0.3 s for a reconstruction were asked for on two idle cores."""
     frames = record(stripes(), 100, np.random.default_rng(0), (512, 512)).frames
-    detection = detection_of(OPTICS)
+    detection = detection_otf_2d(OPTICS)
     start = time.process_time()
     parameters = estimate_parameters(frames, PIXEL_UM, detection).parameters
     estimated = time.process_time()

@@ -13,13 +13,13 @@ from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
 from zsdeconv.io import read
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import Otf, read_otf
-from zsdeconv.sim.detection import detection_of
+from zsdeconv.sim.detection import detection_otf_2d
 from zsdeconv.sim.estimate import Estimation, equalising_gains, estimate_parameters
-from zsdeconv.sim.guess import Guess
 from zsdeconv.sim.patterns import Direction, Layout, SimParameters
 from zsdeconv.sim.plot import plot_estimation
+from zsdeconv.sim.prior import PatternPrior
 
-DETECTION = detection_of(OPTICS)
+DETECTION = detection_otf_2d(OPTICS)
 
 
 def distance(found: Direction, truth: Direction, yx_shape: tuple[int, ...], pixel_um: float = PIXEL_UM) -> tuple[float, float, float]:
@@ -154,28 +154,28 @@ def test_a_guess_finds_what_a_blind_search_does_not() -> None:
     with pytest.raises(ImageError, match="no pattern found"):
         estimate_parameters(frames, PIXEL_UM, DETECTION)
     angles = tuple(d.angle_deg + 183 for d in truth.directions)  # three degrees off, and the other way round
-    found = estimate_parameters(frames, PIXEL_UM, DETECTION, guess=Guess(angles, 1.02 / (1.06 * KC))).parameters
+    found = estimate_parameters(frames, PIXEL_UM, DETECTION, guess=PatternPrior(angles, 1.02 / (1.06 * KC))).parameters
     assert errors(found, truth, frames.shape[1:])[0] < 0.3  # found; how well is a matter of light
 
 
 def test_a_coarse_pattern_needs_a_guess_and_is_found_with_it() -> None:
     truth = stripes(0.3 * KC)
     frames = record(truth, 500, np.random.default_rng(12)).frames
-    found = estimate_parameters(frames, PIXEL_UM, DETECTION, guess=Guess(period_um=1 / (0.31 * KC))).parameters
+    found = estimate_parameters(frames, PIXEL_UM, DETECTION, guess=PatternPrior(period_um=1 / (0.31 * KC))).parameters
     assert (errors(found, truth, frames.shape[1:]) < (0.02, 0.03, 0.06)).all()
 
 
 @pytest.mark.parametrize(
     ("guess", "kind", "message"),
     [
-        (Guess(period_um=0.1), OpticsError, r"period 0.1 um: 0.155 um is the finest .* --period-um"),
-        (Guess(period_um=20.0), OpticsError, "coarsest"),
-        (Guess(period_um=float("nan")), OpticsError, "period nan"),
-        (Guess((10.0, 70.0)), ConfigError, "2 angles for 3 directions"),
-        (Guess((10.0, 70.0, float("inf"))), ConfigError, "--angles-deg"),
+        (PatternPrior(period_um=0.1), OpticsError, r"period 0.1 um: 0.155 um is the finest .* --period-um"),
+        (PatternPrior(period_um=20.0), OpticsError, "coarsest"),
+        (PatternPrior(period_um=float("nan")), OpticsError, "period nan"),
+        (PatternPrior((10.0, 70.0)), ConfigError, "2 angles for 3 directions"),
+        (PatternPrior((10.0, 70.0, float("inf"))), ConfigError, "--angles-deg"),
     ],
 )
-def test_impossible_guesses(guess: Guess, kind: type[Exception], message: str) -> None:
+def test_impossible_guesses(guess: PatternPrior, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         estimate_parameters(np.random.default_rng(0).random((9, 64, 64)), PIXEL_UM, DETECTION, guess=guess)
 
@@ -227,7 +227,7 @@ def test_a_measured_otf_of_any_sampling_serves_as_well() -> None:
     for dkr in (0.031, 0.0573):
         k = dkr * np.arange(int(7 / dkr))
         otf = Otf(DETECTION(k), dkr, "file")
-        found = estimate_parameters(frames, PIXEL_UM, detection_of(otf)).parameters
+        found = estimate_parameters(frames, PIXEL_UM, detection_otf_2d(otf)).parameters
         assert (errors(found, truth, frames.shape[1:]) < (0.02, 0.03, 0.06)).all()
 
 
@@ -254,7 +254,7 @@ def test_the_picture_is_written(tmp_path: Path) -> None:
 def test_wave_vectors_of_published_patterns(shared: Path, name: str, wavelength_nm: float) -> None:
     folder, pixel_um = shared / "realdata/sim" / name, 0.065
     frames, patterns = (tifffile.imread(folder / f"{kind}.tif").astype(float) for kind in ("raw_images", "patterns"))
-    found = estimate_parameters(frames, pixel_um, detection_of(Optics(1.3, wavelength_nm, 1.515)), offset=100).parameters
+    found = estimate_parameters(frames, pixel_um, detection_otf_2d(Optics(1.3, wavelength_nm, 1.515)), offset=100).parameters
     # `patterns` are the authors', on the twice finer grid; their wave vector is where a windowed transform is largest.
     y, x = (pixel_um / 2 * np.arange(n) for n in patterns.shape[1:])
     window = np.outer(np.hanning(len(y)), np.hanning(len(x)))
@@ -274,10 +274,10 @@ def test_wave_vectors_of_published_patterns(shared: Path, name: str, wavelength_
 def test_published_angles_of_a_dim_recording(shared: Path, measured: bool) -> None:
     image = read(shared / "realdata/sim/microtubules_3x3.mrc", axes="PYX")
     otf = read_otf(shared / "realdata/sim/otf2d/TIRF488_cam1_0_z30_OTF2d.mrc")
-    detection = detection_of(otf if measured else Optics(1.3, 525))
+    detection = detection_otf_2d(otf if measured else Optics(1.3, 525))
     with pytest.raises(ImageError, match="direction 1 of 3"):  # two of three are found blind
         estimate_parameters(image.data, image.spacing_um["X"], detection)
-    guess = Guess((84.8, 144.8, 204.8), 0.18)
+    guess = PatternPrior((84.8, 144.8, 204.8), 0.18)
     found = estimate_parameters(image.data, image.spacing_um["X"], detection, guess=guess).parameters
     for direction, angle in zip(found.directions, (84.98, 144.93, -155.01), strict=True):
         assert direction.angle_deg == pytest.approx(angle, abs=0.03)  # 0.02 degrees are 0.03 frequency pixels
@@ -288,7 +288,7 @@ def test_weak_modulation_of_a_real_recording_is_found_blind(shared: Path) -> Non
     frames = read(shared / "realdata/sim/microtubules2_3x3.tif", axes="PYX").data
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # a few saturated pixels
-        found = estimate_parameters(frames, 0.065, detection_of(Optics(1.4, 525)), offset=float(frames.min()))
+        found = estimate_parameters(frames, 0.065, detection_otf_2d(Optics(1.4, 525)), offset=float(frames.min()))
     angles = sorted(direction.angle_deg % 60 for direction in found.parameters.directions)
     assert angles[-1] - angles[0] < 2  # three directions, 60 degrees apart
     assert all(re.match("direction", message) for message in found.messages)

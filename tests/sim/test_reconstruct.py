@@ -6,20 +6,21 @@ import torch
 
 from laws import assert_adjoint, assert_gradient_is_adjoint, assert_linear
 from sim.simulator import KC, OPTICS, PIXEL_UM, lens, record, stripes
+from zsdeconv.camera.detector import Camera, signal_estimate
+from zsdeconv.data.pairs import Recorruption
 from zsdeconv.errors import ConfigError, OpticsError
-from zsdeconv.noise.model import Camera, signal_estimate
-from zsdeconv.noise.pairs import Recorrupt
 from zsdeconv.physics.operators import fast_length
 from zsdeconv.physics.optics import Optics
-from zsdeconv.physics.psf import fwhm_um, theoretical_psf
-from zsdeconv.sim.detection import detection_of
+from zsdeconv.physics.psf_check import fwhm_um
+from zsdeconv.physics.psf_theory import theoretical_psf
+from zsdeconv.sim.detection import detection_otf_2d
 from zsdeconv.sim.estimate import estimate_parameters
 from zsdeconv.sim.patterns import Direction, SimParameters, illumination
 from zsdeconv.sim.reconstruct import Reconstruct, halved_gaussian
 from zsdeconv.sim.wiener import WIENER_RANGE, choose_wiener
 
-DETECTION = detection_of(OPTICS)
-COARSE = detection_of(Optics(0.5, 500))
+DETECTION = detection_otf_2d(OPTICS)
+COARSE = detection_otf_2d(Optics(0.5, 500))
 """A lens for small frames: cutoff 2 cycles per um."""
 
 
@@ -248,7 +249,7 @@ def test_errors_of_recorrupted_pairs_are_uncorrelated() -> None:
     recording = record(parameters, 20, np.random.default_rng(5), (96, 105))
     operator = Reconstruct(parameters, DETECTION, PIXEL_UM, 0.2)
     rng, generator = np.random.default_rng(6), torch.Generator().manual_seed(7)
-    recorrupt = Recorrupt(camera, alpha=(alpha, alpha), beta1_factor=(1.0, 1.0), beta2_factor=(1.0, 1.0))
+    recorrupt = Recorruption(camera, alpha=(alpha, alpha), beta1_factor=(1.0, 1.0), beta2_factor=(1.0, 1.0))
     clean = np.broadcast_to(recording.clean, (4, *recording.clean.shape))
     ideal = operator(torch.from_numpy(recording.clean.astype(np.float32))[None])
     of_y, of_z, negative = 0.0, 0.0, 0.0

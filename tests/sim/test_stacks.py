@@ -28,15 +28,15 @@ from zsdeconv.io import read
 from zsdeconv.physics.operators import fast_length
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import DeepOtf, read_deep_otf, read_otf
-from zsdeconv.sim.detection import DeepDetection, deep_detection_of, detection_of
+from zsdeconv.sim.detection import DetectionOtf3d, detection_otf_2d, detection_otf_3d
 from zsdeconv.sim.estimate import Estimation, estimate_parameters
-from zsdeconv.sim.guess import Guess
 from zsdeconv.sim.patterns import Direction, Layout, SimParameters, illumination, nominal_phases_rad, read_parameters
 from zsdeconv.sim.plot import plot_estimation
+from zsdeconv.sim.prior import PatternPrior
 from zsdeconv.sim.reconstruct import Reconstruct
 from zsdeconv.sim.wiener import DEEP_WIENER_RANGE, choose_wiener
 
-DETECTION = deep_detection_of(DEEP_OPTICS, 1e3 * EXCITATION_UM)
+DETECTION = detection_otf_3d(DEEP_OPTICS, 1e3 * EXCITATION_UM)
 
 
 # patterns
@@ -183,7 +183,7 @@ def test_files_of_three_orders_in_either_byte_order(tmp_path: Path, byte_order: 
     stored = 7 * three_orders(kr, kz) * np.exp(1j * np.array([0, 0.8, -2.1]))[:, None, None]  # the pattern's phases at the bead
     otf = read_deep_otf(write_deep_otf(tmp_path / "otf.mrc", stored, dkr, dkz, byte_order))
     assert (otf.dkr_per_um, otf.dkz_per_um) == pytest.approx((dkr, dkz))
-    detection = deep_detection_of(otf)
+    detection = detection_otf_3d(otf)
     place, along = kr[3:70:7], kz[np.abs(kz) < 1.0]
     expected = three_orders(place, along) / np.array([1, 2 / 3, 1 / 3])[:, None, None]
     for order in range(3):
@@ -208,12 +208,12 @@ def test_what_is_no_deep_otf_is_refused(shared: Path, tmp_path: Path) -> None:
     with pytest.raises(OpticsError, match=r"\(3, 129, 65\), a 2-D radial OTF is complex"):
         read_otf(folder / "threebeam_otf.dv")
     with pytest.raises(OpticsError, match=r"--excitation-nm 488 beside --otf"):
-        deep_detection_of(read_deep_otf(folder / "threebeam_otf.dv"), 488)
+        detection_otf_3d(read_deep_otf(folder / "threebeam_otf.dv"), 488)
 
 
 def test_light_that_cannot_make_the_stripes() -> None:
     with pytest.raises(OpticsError, match=r"excitation 0.488 nm"):
-        deep_detection_of(DEEP_OPTICS, 0.488)
+        detection_otf_3d(DEEP_OPTICS, 0.488)
     with pytest.raises(OpticsError, match=r"stripes of 0.125 um: light of 488 nm makes 0.174 um at the finest"):
         DETECTION.under(4.0)
 
@@ -221,7 +221,9 @@ def test_light_that_cannot_make_the_stripes() -> None:
 # reconstruction
 
 
-COARSE = DeepDetection(DeepOtf(three_orders(0.02 * np.arange(201), 0.02 * np.arange(70)), 0.02, 0.02, "made up"), 2.0, 0.3, beat_per_um=0.1)
+COARSE = DetectionOtf3d(
+    DeepOtf(three_orders(0.02 * np.arange(201), 0.02 * np.arange(70)), 0.02, 0.02, "made up"), 2.0, 0.3, beat_per_um=0.1
+)
 """OTFs for small stacks: complex, cutoff 2 cycles per um, nothing from 0.4 per um along the axis on."""
 ODD = SimParameters(
     (
@@ -301,13 +303,13 @@ def test_it_equals_the_direct_sums(shape: tuple[int, ...], attenuation: float) -
     frames = np.random.default_rng(0).normal(size=(12, *shape))
     operator = Reconstruct(ODD, COARSE, 0.2, wiener=0.03, attenuation=attenuation)
     image = operator(torch.from_numpy(frames)[None])[0, 0].numpy()
-    expected = by_direct_sums(frames, 0.03, attenuation, operator.reach_px)
+    expected = by_direct_sums(frames, 0.03, attenuation, operator.support_px)
     # Both in double precision, sums of 1e5 products.
     np.testing.assert_allclose(image, expected, atol=1e-9 * np.abs(expected).max())
 
 
 def test_laws() -> None:
-    for detection in (COARSE, deep_detection_of(Optics(0.5, 500, 1.0))):
+    for detection in (COARSE, detection_otf_3d(Optics(0.5, 500, 1.0))):
         operator = Reconstruct(ODD, detection, 0.2, 0.05)
         for zyx in ((3, 9, 6), (1, 8, 7)):
             frames, image = (2, 12, *zyx), (2, 1, zyx[0], 2 * zyx[1], 2 * zyx[2])
@@ -470,12 +472,12 @@ def test_the_wiener_parameter_follows_the_light(recording: Recording) -> None:
 def test_a_guess_narrows_the_search_to_the_finest_stripes(frames: np.ndarray) -> None:
     truth = three_beams()
     angles = tuple(d.angle_deg + 182 for d in truth.directions)  # two degrees off, and the other way round
-    found = estimated(frames, guess=Guess(angles, 0.23))
+    found = estimated(frames, guess=PatternPrior(angles, 0.23))
     for a, b in zip(found.parameters.directions, truth.directions, strict=True):
         assert distance(a, b, frames.shape[2:])[0] < 0.1
     assert found.peaks[0].limit < estimated(frames).peaks[0].limit
     with pytest.raises(OpticsError, match=r"period 0.1 um"):
-        estimated(frames, guess=Guess(None, 0.1))
+        estimated(frames, guess=PatternPrior(None, 0.1))
 
 
 @pytest.mark.parametrize("right", ["direction-z-phase", "z-phase-direction"])
@@ -517,7 +519,7 @@ def test_uneven_brightness_is_made_up_for(frames: np.ndarray) -> None:
 
 
 def test_stacks_that_cannot_be_used(frames: np.ndarray) -> None:
-    detection = detection_of(DEEP_OPTICS)
+    detection = detection_otf_2d(DEEP_OPTICS)
     with pytest.raises(OpticsError, match="3-D frames and a 2-D OTF"):
         estimate_parameters(frames, DEEP_PIXEL_UM, detection, Layout(3, 5), z_um=DEEP_Z_UM)
     with pytest.raises(OpticsError, match="2-D frames and a 3-D OTF"):
@@ -541,7 +543,7 @@ def test_stacks_that_cannot_be_used(frames: np.ndarray) -> None:
 
 
 def test_pattern_and_otf_of_unlike_kinds_are_refused() -> None:
-    flat = detection_of(DEEP_OPTICS)
+    flat = detection_otf_2d(DEEP_OPTICS)
     for parameters, detection in ((three_beams(), flat), (stripes(), DETECTION)):
         with pytest.raises(OpticsError, match="two beams take a 2-D one"):
             Reconstruct(parameters, detection, DEEP_PIXEL_UM, 0.1)
@@ -569,7 +571,7 @@ def test_published_parameters_of_a_three_beam_stack(shared: Path, measured: bool
     folder, layout = shared / "realdata/sim", Layout(3, 5, "direction-z-phase")
     image = read(folder / "threebeam_angle-z-phase.dv")
     assert image.axes == "ZYX"
-    detection = deep_detection_of(read_deep_otf(folder / "threebeam_otf.dv") if measured else Optics(1.42, 528, 1.515))
+    detection = detection_otf_3d(read_deep_otf(folder / "threebeam_otf.dv") if measured else Optics(1.42, 528, 1.515))
     stack = layout.stack(1e5 * image.data)
     found = estimate_parameters(stack, image.spacing_um["X"], detection, layout, z_um=image.spacing_um["Z"])
     for direction, angle in zip(found.parameters.directions, (-0.8043, -1.8555, 0.2388), strict=True):

@@ -14,7 +14,7 @@ from zsdeconv.errors import DataWarning
 from zsdeconv.metrics import evaluate
 from zsdeconv.physics.deconvolve import richardson_lucy
 from zsdeconv.physics.operators import forward_model
-from zsdeconv.simulate import Scene, simulate_2d
+from zsdeconv.simulation.widefield import Scene, simulate_2d
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,8 @@ import torch
 from skimage.measure import label
 
 import zsdeconv as zs
-from zsdeconv.simulate import Scene, simulate_2d
-from zsdeconv.trust.spikes import examine_spikes
+from zsdeconv.report.checks.recovery import examine_recovery
+from zsdeconv.simulation.widefield import Scene, simulate_2d
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::zsdeconv.errors.DataWarning")]
 
@@ -31,8 +31,8 @@ def test_what_was_put_in_comes_back_where_and_as_bright_as_it_was_put(photons: f
     scene = Scene(size=192, photons=photons, structure="filaments", seed=5)
     simulated = simulate_2d(scene)
     model = zs.restore(simulated.noisy, scene.optics).model
-    field = model.imaging.field(simulated.noisy.data, torch.device("cpu"))
-    found = examine_spikes(model, field, model.predict_field(field, passes=8), passes=8)
+    field = model.acquisition.measure(simulated.noisy.data, torch.device("cpu"))
+    found = examine_recovery(model, field, model.predict_measurement(field, passes=8), passes=8)
     assert found is not None
     assert abs(found.share - 1) < limit
     assert found.moved_px < 0.5

@@ -117,7 +117,7 @@ def refuse_other(path: Path, found: Image, made: Image) -> None:
 
 def _psf_for(path: Path, image: Image, pixel_um: float | None, z_um: float | None) -> Psf:
     """The PSF in a file: that of a stack for a stack."""
-    from zsdeconv.physics.psf import read_psf
+    from zsdeconv.physics.psf_file import read_psf
 
     return read_psf(path, pixel_um=pixel_um, z_um=z_um, rank=3 if image.sizes.get("Z", 1) > 1 else 2)
 

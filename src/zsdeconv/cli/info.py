@@ -11,7 +11,7 @@ import typer
 
 from zsdeconv.cli import options
 from zsdeconv.cli.console import show_json, show_rows
-from zsdeconv.memory import restoration_bytes
+from zsdeconv.io.memory import restoration_bytes
 
 OPTIONS = {"pixel_um": "--pixel-um", "na": "--na", "wavelength_nm": "--wavelength-nm"}
 """Numbers that a restoration cannot do without, and the option that gives each."""

@@ -14,7 +14,7 @@ from zsdeconv.errors import ConfigError, DataWarning, ImageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from zsdeconv.noise import Calibration
+    from zsdeconv.camera import Calibration
 
 PLOT_FORMATS = (".png", ".pdf", ".svg")
 
@@ -30,7 +30,7 @@ def calibrate(
     json: options.Json = False,
 ) -> None:
     """Measure offset, gain and read noise of the camera, with uncertainties, from images or from dark and flat frames."""
-    from zsdeconv import noise
+    from zsdeconv import camera as noise
 
     offset = options.adu_or_auto(background)
     if output is not None and output.suffix.lower() not in PLOT_FORMATS:

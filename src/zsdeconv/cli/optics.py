@@ -16,7 +16,7 @@ from zsdeconv.errors import ConfigError, OpticsError
 if TYPE_CHECKING:
     from zsdeconv.physics.optics import Optics
     from zsdeconv.physics.psf import Psf
-    from zsdeconv.trust.psf_doctor import PsfFit
+    from zsdeconv.report.checks.psf_fit import PsfFit
 
 psf = typer.Typer(help="Make a point spread function from theory, measure it on beads, or check one from a file.")
 
@@ -42,7 +42,8 @@ def psf_make(
 ) -> None:
     """Write the PSF that theory gives for a microscope, in focus or (--z-um) in depth: sum 1, centred."""
     given = locals()
-    from zsdeconv.physics.psf import check_sampling, theoretical_psf
+    from zsdeconv.physics.psf_check import check_sampling
+    from zsdeconv.physics.psf_theory import theoretical_psf
 
     optics = _optics(given)
     assert optics is not None
@@ -67,7 +68,7 @@ def psf_measure(
     json: options.Json = False,
 ) -> None:
     """Measure the PSF on beads: find them, leave out those that touch, are cut off or clipped, align and average the others."""
-    from zsdeconv.physics.psf import read_beads
+    from zsdeconv.physics.beads import read_beads
 
     beads = read_beads(file, pixel_um=pixel_um, z_um=z_um)
     path = _written(beads.psf, output, overwrite)
@@ -106,7 +107,8 @@ def psf_check(
 ) -> None:
     """Say what is right and wrong with a PSF file, a plane or a stack, and whether it fits an image; exit code 2 when it cannot be used."""
     given = locals()
-    from zsdeconv.physics.psf import check_psf, measure_psf
+    from zsdeconv.physics.psf_check import check_psf
+    from zsdeconv.physics.psf_file import measure_psf
 
     fine_um = None if pixel_um is None else (*([] if z_um is None else [z_um]), pixel_um / scale, pixel_um / scale)
     measured = measure_psf(file, pixel_um=psf_pixel_um, z_um=psf_z_um, rank=None)
@@ -127,8 +129,8 @@ def psf_check(
 def _against(path: Path, given: Mapping[str, Any]) -> PsfFit:
     """What an image says of the PSF."""
     from zsdeconv.io import read
-    from zsdeconv.physics.psf import read_psf
-    from zsdeconv.trust.psf_image import examine_image
+    from zsdeconv.physics.psf_file import read_psf
+    from zsdeconv.report.psf_image import examine_image
 
     image = read(path, axes=given["axes"], pixel_um=given["pixel_um"], z_um=given["z_um"])
     rank = 3 if image.sizes.get("Z", 1) > 1 else 2

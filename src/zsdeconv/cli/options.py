@@ -139,7 +139,7 @@ def configuration(given: Mapping[str, Any], file: Path | None) -> Config:
             lone = f"--{name.replace('_', '-')} {um:g} without a PSF file"
             raise ConfigError(f"{lone}: there is nothing that it describes; give --psf too, or leave it out")
     for name in ("stripe_width_um", "stripe_length_um"):
-        if given.get(name) is not None and config.prediction.stripes is None:
+        if given.get(name) is not None and config.prediction.destripe is None:
             lone = f"--{name.replace('_', '-')} {given[name]:g} without --stripes"
             raise ConfigError(f"{lone}: nothing is damped; give --stripes X or Y, or leave it out")
     return config

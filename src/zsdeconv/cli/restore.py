@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from zsdeconv.image import Image
     from zsdeconv.model import Model, Restored
     from zsdeconv.prepare import Prepared
+    from zsdeconv.report.page.report import Report
     from zsdeconv.sim.patterns import Layout
-    from zsdeconv.trust.report import Report
 
 OutputFolder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder for the results, made if missing")]
 OutputModel = Annotated[Path, typer.Option("-o", "--output", metavar="MODEL", help="model file to write (.zsd)")]
@@ -238,10 +238,10 @@ def read_input(path: Path, settings: Config, axes: str | None = None, pixel_um: 
     known = settings.input
     stated = {"axes": known.axes if axes is None else axes, "pixel_um": known.pixel_um if pixel_um is None else pixel_um}
     row = MODALITIES.get(settings.modality)
-    if row is None or not row.frame_axes or settings.sim.reconstructed:
+    if row is None or not row.raw_frame_axis or settings.sim.reconstructed:
         return read(path, **stated, z_um=known.z_um)
-    from zsdeconv.sim.frames import read_frames
-    from zsdeconv.sim.prepare import layout_of
+    from zsdeconv.sim.raw_frames import read_frames
+    from zsdeconv.sim.setup import layout_of
 
     image = read_frames(path, layout or layout_of(settings.sim, row.beams), **stated, z_um=known.z_um)
     return image if image.sizes["T"] > 1 else image.transposed(image.axes.removeprefix("T"))
@@ -254,7 +254,7 @@ def read_again(path: Path, model: Model, axes: str | None, pixel_um: float | Non
 
 
 def _refuse_too_large(path: Path, image: Image, scale: int, passes: int) -> None:
-    from zsdeconv.memory import refuse_larger_than_memory, restoration_bytes
+    from zsdeconv.io.memory import refuse_larger_than_memory, restoration_bytes
 
     needed = restoration_bytes(image.sizes, image.data.itemsize, scale=scale, with_spread=passes > 1)
     refuse_larger_than_memory(path.name, needed, "restoring it")

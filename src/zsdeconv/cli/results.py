@@ -13,7 +13,7 @@ from zsdeconv.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from zsdeconv.model import Model, Restored
-    from zsdeconv.trust.report import Report
+    from zsdeconv.report.page.report import Report
 
 KINDS = ("reconstructed", "denoised", "deconvolved", "uncertainty")
 SOMETIMES = ("reconstructed", "uncertainty")

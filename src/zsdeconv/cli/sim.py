@@ -57,7 +57,7 @@ def estimate(
     from zsdeconv.cli.results import refuse_existing
     from zsdeconv.io import atomic_path
     from zsdeconv.sim.plot import plot_estimation
-    from zsdeconv.sim.prepare import lens_of, measured_pattern
+    from zsdeconv.sim.setup import lens_of, measured_pattern
 
     if plot is not None and plot.suffix.lower() not in PLOT_FORMATS:
         raise ConfigError(f"plot {plot}: {plot.suffix or 'no ending'}, it must be one of {', '.join(PLOT_FORMATS)}; rename it with --plot")
@@ -107,7 +107,7 @@ def reconstruct(
     settings = options.configuration(options.settings_among(locals()), None)
     from zsdeconv.cli.results import refuse_existing
     from zsdeconv.io import write
-    from zsdeconv.sim.prepare import lens_of, measured_pattern, reconstruction, stored_pattern
+    from zsdeconv.sim.setup import lens_of, measured_pattern, reconstruction, stored_pattern
 
     refuse_existing([output], overwrite)
     image, spacing_um = _read(raw, settings)
@@ -131,9 +131,9 @@ def reconstruct(
 
 def _read(path: Path, settings: Config) -> tuple[Image, tuple[float, ...]]:
     """The raw frames as T P *zyx, and their spacing; with five phases more pages than frames of a plane are a stack."""
-    from zsdeconv.sim.frames import read_frames
     from zsdeconv.sim.patterns import read_parameters
-    from zsdeconv.sim.prepare import layout_of
+    from zsdeconv.sim.raw_frames import read_frames
+    from zsdeconv.sim.setup import layout_of
 
     known, stored = settings.input, settings.sim.parameters
     image = read_frames(path, layout_of(settings.sim), axes=known.axes, pixel_um=known.pixel_um, z_um=known.z_um)
@@ -155,7 +155,7 @@ def _offset(data: np.ndarray, settings: Config, remembered: float | None = None)
         return float(told)
     if isinstance(remembered, int | float):
         return float(remembered)
-    from zsdeconv.noise import calibrate
+    from zsdeconv.camera import calibrate
 
     planes = data.reshape(-1, *data.shape[-2:])
     return float(calibrate(planes[:: -(-len(planes) // 18)]).camera.offset)

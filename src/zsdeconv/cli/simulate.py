@@ -13,8 +13,8 @@ from zsdeconv.cli import options
 from zsdeconv.cli.console import show_json
 
 if TYPE_CHECKING:
-    from zsdeconv.scenes import Scene
-    from zsdeconv.simulate import Simulation
+    from zsdeconv.simulation.scenes import Scene
+    from zsdeconv.simulation.widefield import Simulation
 
 simulate = typer.Typer(help="Simulate a noisy image or stack, or raw frames of structured illumination, together with the truth.")
 
@@ -70,7 +70,7 @@ def simulate_2d(
 ) -> None:
     """Simulate camera frames of a known object: noisy.tif, clean.tif, truth.tif (twice finer grid), psf.tif, settings.yaml."""
     given = locals()
-    from zsdeconv import simulate as simulation
+    from zsdeconv.simulation import widefield as simulation
 
     _simulate(simulation.simulate_2d, simulation.Scene, given)
 
@@ -116,7 +116,7 @@ def simulate_3d(
     sheet under a water-immersion lens.
     """
     given = locals()
-    from zsdeconv import simulate as simulation
+    from zsdeconv.simulation import widefield as simulation
 
     _simulate(simulation.simulate_3d, simulation.StackScene, given)
 
@@ -159,7 +159,7 @@ def simulate_sim2d(
     a twice finer grid. settings.yaml states the true wave vectors, phases and modulation.
     """
     given = locals()
-    from zsdeconv.sim import simulate as simulation
+    from zsdeconv.simulation import structured as simulation
 
     _simulate(simulation.simulate_sim2d, simulation.SimScene, given)
 
@@ -207,14 +207,14 @@ def simulate_sim3d(
     the object on a grid twice finer along y and x. settings.yaml states the true wave vectors, phases and modulation.
     """
     given = locals()
-    from zsdeconv.sim import simulate as simulation
+    from zsdeconv.simulation import structured as simulation
 
     _simulate(simulation.simulate_sim3d, simulation.SimStackScene, given)
 
 
 def _simulate(make: Callable[[Any], Simulation], kind: type[Scene], given: Mapping[str, Any]) -> None:
     """Images of the scene that the options describe: make, write and name them."""
-    from zsdeconv.simulate import settings, write_simulation
+    from zsdeconv.simulation.widefield import settings, write_simulation
 
     scene = kind(**{field.name: given[field.name] for field in fields(kind) if given[field.name] is not None})
     paths = write_simulation(make(scene), given["output"], overwrite=given["overwrite"])

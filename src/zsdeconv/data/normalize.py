@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor
 
-from zsdeconv.noise.model import Camera
+from zsdeconv.camera.detector import Camera
 
 Pixels = TypeVar("Pixels", np.ndarray, Tensor)
 

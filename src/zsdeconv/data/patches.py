@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zsdeconv.nn import blocks
-from zsdeconv.symbols import Batch
+from zsdeconv.notation import Batch
+from zsdeconv.physics import grid
 
 Sample = tuple[Tensor, ...]
 """Images of one field, each `*zyx`, the first on the coarsest grid and the others on it or on whole multiples of it."""
@@ -21,7 +21,7 @@ class PatchSampler:
     smallest sample. Only symmetries of the pixel grid are used: they move whole pixels, so noise that was white stays white,
     which an interpolating rotation would not leave so. Quarter turns need square patches: both lateral sizes are those of
     the narrowest sample at most. Nothing is mirrored along z, where a lens need not be symmetric. A sample is drawn with the
-    probability of its share of all pixels. Of all `symmetries` (`blocks.turned`) only some may be allowed.
+    probability of its share of all pixels. Of all `symmetries` (`grid.apply_symmetry`) only some may be allowed.
 
     >>> sampler = PatchSampler([(torch.rand(40, 30), torch.rand(80, 60))], patch_px=16, batch=3)
     >>> [x.shape for x in sampler(torch.Generator().manual_seed(0))]
@@ -33,7 +33,7 @@ class PatchSampler:
         samples: Sequence[Sample],
         patch_px: int | Sequence[int],
         batch: int,
-        symmetries: Sequence[int] = range(blocks.SYMMETRIES),
+        symmetries: Sequence[int] = range(grid.SYMMETRIES),
     ) -> None:
         smallest = [min(sizes) for sizes in zip(*(sample[0].shape for sample in samples), strict=True)]
         wanted = [*smallest[:-2], patch_px, patch_px] if isinstance(patch_px, int) else patch_px
@@ -52,7 +52,7 @@ class PatchSampler:
         sizes = sample[0].shape
         start = [_draw(n - p + 1, generator) for n, p in zip(sizes, self.patch_px, strict=True)]
         symmetry = self.symmetries[_draw(len(self.symmetries), generator)]
-        return [blocks.turned(_window(image, sizes, start, self.patch_px), symmetry) for image in sample]
+        return [grid.apply_symmetry(_window(image, sizes, start, self.patch_px), symmetry) for image in sample]
 
 
 def _window(image: Tensor, coarse: Sequence[int], start: Sequence[int], size: Sequence[int]) -> Tensor:

@@ -17,9 +17,9 @@ import tifffile
 from zsdeconv.errors import DataWarning, ImageError, UserError
 from zsdeconv.image import Image
 from zsdeconv.io.assemble import Options, assemble
+from zsdeconv.io.memory import refuse_larger_than_memory
 from zsdeconv.io.tiff_metadata import Stated, annotation, stated
 from zsdeconv.io.tiff_structure import cut_short, refuse_truncated
-from zsdeconv.memory import refuse_larger_than_memory
 
 _COLOURS = {"RGB", "YCBCR", "CIELAB", "ICCLAB", "SEPARATED"}
 _UNNAMED = {"generic", "uniform"}  # kinds of series that no dialect describes

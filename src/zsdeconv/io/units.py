@@ -56,12 +56,12 @@ def believable(claims: Mapping[str, float], name: str, placeholder: float | None
     {'Z': 0.3, 'Y': 0.065, 'X': 0.065}
     """
     believed = dict(claims)
-    lateral = [claims[a] for a in "YX" if a in claims]
-    if lateral and not all(map(is_pixel_size, lateral)):
-        wrong = next(um for um in lateral if not is_pixel_size(um))
+    lateral_factors = [claims[a] for a in "YX" if a in claims]
+    if lateral_factors and not all(map(is_pixel_size, lateral_factors)):
+        wrong = next(um for um in lateral_factors if not is_pixel_size(um))
         _ignore(f"{name}: pixel size {wrong:g} um in the file (possible: {SMALLEST_UM:g} to {LARGEST_UM:g})", "--pixel-um")
         believed = _without(believed, "YX")
-    elif lateral and placeholder is not None and all(um == placeholder for um in lateral):
+    elif lateral_factors and placeholder is not None and all(um == placeholder for um in lateral_factors):
         _ignore(f"{name}: pixel size exactly {placeholder:g} um in the file (the mark of an uncalibrated image)", "--pixel-um")
         believed = _without(believed, "YX")
     if "Z" in claims and not is_pixel_size(claims["Z"]):

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from torch import nn
 
-from zsdeconv.symbols import Batch
+from zsdeconv.notation import Batch
 
 
 class Ensemble(nn.Module):

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zsdeconv.nn import blocks
+from zsdeconv.nn import layers
+from zsdeconv.notation import Batch
+from zsdeconv.physics import grid
 from zsdeconv.physics.deconvolve import richardson_lucy
 from zsdeconv.physics.operators import Blur, Operator
 from zsdeconv.physics.resample import cropped, half_widths_for_energy
-from zsdeconv.symbols import Batch
 
 RL_SNAPSHOTS = (3, 8)
 """Richardson-Lucy iterations whose estimates the second stage reads: a blurred and safe one, a sharp and noisy one."""
@@ -40,12 +41,12 @@ class UNet(nn.Module):
 
     def __init__(self, rank: int, channels_in: int, channels_out: int, channels: Sequence[int], *, lateral_first: bool = False) -> None:
         super().__init__()
-        self.rank, self.pool = rank, blocks.lateral(rank, 2)
-        kernels = (blocks.lateral(rank, 3) if lateral_first else 3, 3)
+        self.rank, self.pool = rank, grid.lateral_factors(rank, 2)
+        kernels = (grid.lateral_factors(rank, 3) if lateral_first else 3, 3)
         self.axial_convolutions = 1 if lateral_first else 2
 
         def level(before: int, n: int) -> nn.Sequential:
-            return blocks.conv_leaky(rank, (before, n, n), kernels=kernels)
+            return layers.conv_leaky(rank, (before, n, n), kernels=kernels)
 
         self.encoder = nn.ModuleList(level(before, n) for before, n in zip((channels_in, *channels[:-2]), channels[:-1], strict=True))
         self.middle = level(channels[-2], channels[-1])
@@ -54,7 +55,7 @@ class UNet(nn.Module):
             decoder.append(level(below + n, n))
             below = n
         self.decoder = nn.ModuleList(decoder)
-        self.head = blocks.conv(rank, below, channels_out, kernel=1)
+        self.head = layers.conv(rank, below, channels_out, kernel=1)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
@@ -62,16 +63,16 @@ class UNet(nn.Module):
         skips = []
         for encode in self.encoder:
             skips.append(encode(x))
-            x = blocks.mean_pool(skips[-1], self.pool)
+            x = grid.mean_pool(skips[-1], self.pool)
         x = self.middle(x)
         for decode, skip in zip(self.decoder, reversed(skips), strict=True):
-            x = decode(torch.cat((blocks.upsample(x, self.pool), skip), 1))
+            x = decode(torch.cat((grid.upsample(x, self.pool), skip), 1))
         return self.head(x)
 
     @property
     def stride_px(self) -> tuple[int, ...]:
         """Size of the coarsest pooling block."""
-        return blocks.lateral(self.rank, 2 ** len(self.encoder))
+        return grid.lateral_factors(self.rank, 2 ** len(self.encoder))
 
     @property
     def halo_px(self) -> tuple[int, ...]:
@@ -99,7 +100,7 @@ class FastNet(nn.Module):
     (torch.Size([1, 1, 9, 7]), torch.Size([1, 1, 18, 14]))
     """
 
-    symmetries = blocks.SYMMETRIES
+    symmetries = grid.SYMMETRIES
 
     def __init__(
         self,
@@ -118,28 +119,28 @@ class FastNet(nn.Module):
         features = 1 + len(RL_SNAPSHOTS) * self.start_scale**2
         self.stage1 = UNet(rank, 1, 1, channels, lateral_first=lateral_first)
         self.stage2 = UNet(rank, features, scale**2, channels, lateral_first=lateral_first)
-        self.to(memory_format=blocks.memory_format(rank))  # pyright: ignore[reportCallIssue]
+        self.to(memory_format=layers.memory_format(rank))  # pyright: ignore[reportCallIssue]
 
     def forward(self, x: Batch, stage: int = 2, symmetry: int = 0) -> tuple[Batch, Batch]:
         """Denoised and deconvolved image of `x`, `b 1 *zyx` of any size; with `stage` 1 the denoised one twice.
 
-        With a `symmetry` (`blocks.turned`) stage 1 sees the image turned and its answer is turned back: it has learned from
+        With a `symmetry` (`grid.apply_symmetry`) stage 1 sees the image turned and its answer is turned back: it has learned from
         images turned in all ways and errs a little differently in each. Stage 2 knows the lens, which cannot be turned.
         """
-        denoised = blocks.smooth(x) + self._corrected(self.stage1, x, symmetry)
+        denoised = grid.smooth(x) + self._corrected(self.stage1, x, symmetry)
         return denoised, self._deconvolved(denoised.detach()) if stage == 2 else denoised
 
     def _deconvolved(self, denoised: Batch) -> Batch:
         estimates = richardson_lucy(denoised, self.start_operator, RL_SNAPSHOTS, momentum="fixed")
-        features = [denoised, *(blocks.fine_to_channels(estimate, self.start_scale) for estimate in estimates)]
+        features = [denoised, *(grid.fine_to_channels(estimate, self.start_scale) for estimate in estimates)]
         correction = self._corrected(self.stage2, torch.cat(features, 1))
-        start = blocks.upsample(estimates[-1], blocks.lateral(self.rank, self.scale // self.start_scale))
-        return F.leaky_relu(start + blocks.channels_to_fine(correction, self.scale), NEGATIVE_SLOPE)
+        start = grid.upsample(estimates[-1], grid.lateral_factors(self.rank, self.scale // self.start_scale))
+        return F.leaky_relu(start + grid.channels_to_fine(correction, self.scale), NEGATIVE_SLOPE)
 
     def _corrected(self, unet: UNet, x: Batch, symmetry: int = 0) -> Batch:
-        padded = blocks.pad_to_multiple(x, unet.stride_px)
-        padded = blocks.turned(padded, symmetry).contiguous(memory_format=blocks.memory_format(self.rank))
-        return blocks.window(blocks.unturned(unet(padded), symmetry), [0] * self.rank, x.shape[2:]).to(x.dtype)
+        padded = grid.pad_to_multiple(x, unet.stride_px)
+        padded = grid.apply_symmetry(padded, symmetry).contiguous(memory_format=layers.memory_format(self.rank))
+        return grid.window(grid.undo_symmetry(unet(padded), symmetry), [0] * self.rank, x.shape[2:]).to(x.dtype)
 
     @property
     def stride_px(self) -> tuple[int, ...]:
@@ -154,8 +155,8 @@ class FastNet(nn.Module):
         the U-Nets add all that they can reach. Laterally, where pooling lets deep ones reach far, their influence dies off long before:
         no more is taken than `LATERAL_HALO_PX`, unless a single part reaches farther (tests/nn/test_fast.py, tests/test_predict.py).
         """
-        coarse = blocks.lateral(self.rank, self.start_scale)
-        start = [4 * math.ceil(reach / factor) for reach, factor in zip(self.start_operator.reach_px, coarse, strict=True)]
+        coarse = grid.lateral_factors(self.rank, self.start_scale)
+        start = [4 * math.ceil(reach / factor) for reach, factor in zip(self.start_operator.support_px, coarse, strict=True)]
         *axial, height, width = zip(self.stage1.halo_px, self.stage2.halo_px, start, strict=True)
         enough = LATERAL_HALO_PX[self.rank]
         return (*map(sum, axial), *(min(sum(parts), max(*parts, enough)) for parts in (height, width)))
@@ -171,9 +172,9 @@ def coarse_blur(forward_operator: Operator, rank: int, scale: int, energy: float
     >>> coarse_blur(Downsample(2, 2), 2, 2).kernel.round(6)  # no blur at all
     array([[1.]])
     """
-    radius = [math.ceil(reach / f) + 1 for reach, f in zip(forward_operator.reach_px, blocks.lateral(rank, scale), strict=True)]
+    radius = [math.ceil(reach / f) + 1 for reach, f in zip(forward_operator.support_px, grid.lateral_factors(rank, scale), strict=True)]
     point = torch.zeros(1, 1, *(2 * r + 1 for r in radius), dtype=torch.float64)  # its mirror images cast no light in here
     point[(0, 0, *radius)] = 1.0
-    image = forward_operator(blocks.upsample(point, blocks.lateral(rank, scale)))[0, 0].numpy()
+    image = forward_operator(grid.upsample(point, grid.lateral_factors(rank, scale)))[0, 0].numpy()
     kernel = cropped(image, half_widths_for_energy(image, energy))
     return Blur(kernel / kernel.sum())

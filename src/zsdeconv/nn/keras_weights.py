@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from zsdeconv.errors import ModelError
-from zsdeconv.nn import blocks
+from zsdeconv.nn import layers
 
 _OURS = {4: (3, 2, 0, 1), 5: (4, 3, 2, 0, 1)}
 """Axes of a stored kernel, by their number, in our order."""
@@ -24,24 +24,24 @@ def load_keras_weights(module: nn.Module, path: str | Path) -> None:
     ours is `out in *zyx`; both cross-correlate, so no axis is flipped. Needs `h5py`.
     Raises `ModelError` when the file is not such a file, or holds another network; `module` is then unchanged.
 
-    >>> load_keras_weights(blocks.conv(2, 1, 1), "absent.h5")
+    >>> load_keras_weights(layers.conv(2, 1, 1), "absent.h5")
     Traceback (most recent call last):
     zsdeconv.errors.ModelError: absent.h5: no such file; give the .h5 file that Keras saved the weights to
     """
-    layers = blocks.convolutions(module)
+    convolutions = layers.convolutions(module)
     stored = _read(Path(path))
-    if len(stored) != len(layers):
+    if len(stored) != len(convolutions):
         raise ModelError(
-            f"{path}: {len(stored)} convolutions stored, the network has {len(layers)}; choose the network they were trained with"
+            f"{path}: {len(stored)} convolutions stored, the network has {len(convolutions)}; choose the network they were trained with"
         )
     kernels = [torch.from_numpy(kernel.transpose(_OURS[kernel.ndim]).copy()) for kernel, _ in stored]
-    for number, (layer, kernel) in enumerate(zip(layers, kernels, strict=True), start=1):
+    for number, (layer, kernel) in enumerate(zip(convolutions, kernels, strict=True), start=1):
         if kernel.shape != layer.weight.shape:
             raise ModelError(
                 f"{path}: kernel {number} is {tuple(kernel.shape)}, {tuple(layer.weight.shape)} in the network; "
                 "choose the network they were trained with"
             )
-    for layer, kernel, (_, bias) in zip(layers, kernels, stored, strict=True):
+    for layer, kernel, (_, bias) in zip(convolutions, kernels, stored, strict=True):
         layer.weight.copy_(kernel)
         assert layer.bias is not None
         layer.bias.copy_(torch.from_numpy(bias))

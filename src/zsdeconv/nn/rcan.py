@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from zsdeconv.nn import blocks
-from zsdeconv.nn.dual import TwoStageNet
-from zsdeconv.symbols import Batch
+from zsdeconv.nn import layers
+from zsdeconv.nn.two_stage import TwoStageNet
+from zsdeconv.notation import Batch
 
 SLOPE = 0.2
 """Slope below zero of the published LeakyReLU."""
@@ -25,9 +25,9 @@ class AttentionBlock(nn.Module):
     def __init__(self, rank: int, channels: int) -> None:
         super().__init__()
         squeezed = max(channels // REDUCTION, 1)
-        self.body = blocks.conv_leaky(rank, (channels, channels, channels), SLOPE)
+        self.body = layers.conv_leaky(rank, (channels, channels, channels), SLOPE)
         self.gate = nn.Sequential(
-            blocks.conv(rank, channels, squeezed, kernel=1), nn.ReLU(), blocks.conv(rank, squeezed, channels, kernel=1), nn.Sigmoid()
+            layers.conv(rank, channels, squeezed, kernel=1), nn.ReLU(), layers.conv(rank, squeezed, channels, kernel=1), nn.Sigmoid()
         )
 
     def forward(self, x: Batch) -> Batch:
@@ -46,7 +46,7 @@ class RCANStage(nn.Module):
 
     def __init__(self, rank: int, channels: int, attention_blocks: int) -> None:
         super().__init__()
-        self.head = blocks.conv(rank, 1, channels)
+        self.head = layers.conv(rank, 1, channels)
         self.body = nn.Sequential(*[AttentionBlock(rank, channels) for _ in range(attention_blocks)])
 
     def forward(self, x: Batch) -> Batch:
@@ -83,9 +83,9 @@ class TwoStageRCAN(TwoStageNet):
             rank,
             scale,
             RCANStage(rank, channels, self.attention_blocks),
-            blocks.conv_leaky(rank, (channels, tail, 1), SLOPE),
+            layers.conv_leaky(rank, (channels, tail, 1), SLOPE),
             RCANStage(rank, channels, self.attention_blocks),
-            blocks.conv_leaky(rank, (channels, tail, 1), SLOPE),
+            layers.conv_leaky(rank, (channels, tail, 1), SLOPE),
             between=nn.ReLU() if relu_between else None,
             generator=generator,
         )
@@ -100,4 +100,4 @@ class TwoStageRCAN(TwoStageNet):
         (10, 9, 9)
         """
         stage = 1 + 2 * self.attention_blocks
-        return tuple(2 * stage + len(blocks.convolutions(self.denoise_head)) + reach for reach in self._tail_reach())
+        return tuple(2 * stage + len(layers.convolutions(self.denoise_head)) + reach for reach in self._tail_reach())

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from zsdeconv.nn import blocks
-from zsdeconv.nn.dual import TwoStageNet
-from zsdeconv.symbols import Batch
+from zsdeconv.nn import layers
+from zsdeconv.nn.two_stage import TwoStageNet
+from zsdeconv.notation import Batch
+from zsdeconv.physics import grid
 
 PUBLISHED_TAIL = {2: (128, 128), 3: (64, 64)}
 """Channels of the convolutions on the fine grid, by rank."""
@@ -29,22 +30,22 @@ class UNetStage(nn.Module):
     def __init__(self, rank: int, levels: int, convolutions: int, width: int = 32) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(levels)]
-        self.pool = blocks.lateral(rank, 2)
+        self.pool = grid.lateral_factors(rank, 2)
         self.encoder = nn.ModuleList(
-            blocks.conv_relu(rank, (before, *[n] * convolutions)) for before, n in zip([1, *widths[:-1]], widths, strict=True)
+            layers.conv_relu(rank, (before, *[n] * convolutions)) for before, n in zip([1, *widths[:-1]], widths, strict=True)
         )
-        self.middle = blocks.conv_relu(rank, (widths[-1], 2 * widths[-1], widths[-1]))
-        self.decoder = nn.ModuleList(blocks.conv_relu(rank, (2 * n, n, *[n // 2] * (convolutions - 1))) for n in reversed(widths))
+        self.middle = layers.conv_relu(rank, (widths[-1], 2 * widths[-1], widths[-1]))
+        self.decoder = nn.ModuleList(layers.conv_relu(rank, (2 * n, n, *[n // 2] * (convolutions - 1))) for n in reversed(widths))
 
     def forward(self, x: Batch) -> Batch:
         """Features of `x`, whose lateral sizes are multiples of 2**levels."""
         skips = []
         for encode in self.encoder:
             skips.append(encode(x))
-            x = blocks.max_pool(skips[-1], self.pool)
+            x = layers.max_pool(skips[-1], self.pool)
         x = self.middle(x)
         for decode, skip in zip(self.decoder, reversed(skips), strict=True):
-            x = decode(torch.cat((blocks.upsample(x, self.pool), skip), 1))
+            x = decode(torch.cat((grid.upsample(x, self.pool), skip), 1))
         return x
 
 
@@ -81,14 +82,14 @@ class TwoStageUNet(TwoStageNet):
             rank,
             scale,
             UNetStage(rank, levels, convolutions, width),
-            blocks.conv_relu(rank, (features, 1)),
+            layers.conv_relu(rank, (features, 1)),
             UNetStage(rank, levels, convolutions, width),
-            blocks.conv_relu(rank, (features, *(PUBLISHED_TAIL[rank] if tail is None else tail), 1)),
+            layers.conv_relu(rank, (features, *(PUBLISHED_TAIL[rank] if tail is None else tail), 1)),
             generator=generator,
         )
         with torch.no_grad():
             for part in (self.denoise_head, self.tail):
-                blocks.convolutions(part)[-1].weight.abs_()
+                layers.convolutions(part)[-1].weight.abs_()
 
     @property
     def stride_px(self) -> tuple[int, ...]:
@@ -97,7 +98,7 @@ class TwoStageUNet(TwoStageNet):
         >>> TwoStageUNet(levels=1, convolutions=1).stride_px
         (2, 2)
         """
-        return blocks.lateral(self.rank, 2**self.levels)
+        return grid.lateral_factors(self.rank, 2**self.levels)
 
     @property
     def halo_px(self) -> tuple[int, ...]:
@@ -110,11 +111,11 @@ class TwoStageUNet(TwoStageNet):
         >>> TwoStageUNet(rank=3, levels=1, convolutions=1).halo_px
         (12, 17, 17)
         """
-        return tuple(self._reach(pool, factor) for pool, factor in zip(blocks.lateral(self.rank, 2), self.factors, strict=True))
+        return tuple(self._reach(pool, factor) for pool, factor in zip(grid.lateral_factors(self.rank, 2), self.factors, strict=True))
 
     def _reach(self, pool: int, factor: int) -> int:
         """Along an axis that is pooled by `pool` at each level, and whose fine pixels are `factor` times smaller."""
-        tail, head = (len(blocks.convolutions(part)) for part in (self.tail, self.denoise_head))
+        tail, head = (len(layers.convolutions(part)) for part in (self.tail, self.denoise_head))
         reach = 0
         for fine in range(factor * pool**self.levels):
             first, last = self._stage_input((fine - tail) // factor, (fine + tail) // factor, pool, self.levels)

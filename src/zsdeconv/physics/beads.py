@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from zsdeconv.errors import OpticsError
-from zsdeconv.physics.kernel import Psf, check_spacing, check_values
+from zsdeconv.notation import FWHM_PER_SIGMA
+from zsdeconv.physics.psf import Psf, check_spacing, check_values
 from zsdeconv.physics.psf_file import MeasuredPsf, background_of, clipped_mean, read_samples
 from zsdeconv.physics.resample import Interpolant
-from zsdeconv.symbols import FWHM_PER_SIGMA
 
 SIGMAS = 6.0
 """A bead stands out of the noise by so many standard deviations,"""

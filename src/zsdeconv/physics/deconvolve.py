@@ -7,8 +7,8 @@ from typing import Literal
 
 import torch
 
+from zsdeconv.notation import Batch
 from zsdeconv.physics.operators import Operator
-from zsdeconv.symbols import Batch
 
 Momentum = Literal["adaptive", "fixed"]
 
@@ -59,7 +59,7 @@ def richardson_lucy(
 
 
 @torch.no_grad()
-def missing_light(y: Batch, operator: Operator, smooth: Operator) -> Batch:
+def missing_background(y: Batch, operator: Operator, smooth: Operator) -> Batch:
     """Light `p >= 0`, as slowly varying as `smooth` makes it, that `y` lacks to be an image of an object that is not negative.
 
     `p <- max(0, p - S(y + p - A x))`, with `x` a few Richardson-Lucy steps towards `y + p`: about the least light with which `A x` reaches
@@ -67,7 +67,7 @@ def missing_light(y: Batch, operator: Operator, smooth: Operator) -> Batch:
 
     >>> from zsdeconv.physics.operators import Crop
     >>> one = Crop([0, 0])  # leaves everything as it is
-    >>> round(float(missing_light(torch.full((1, 1, 4, 4), -3.0), one, one).mean()), 2)
+    >>> round(float(missing_background(torch.full((1, 1, 4, 4), -3.0), one, one).mean()), 2)
     3.0
     """
     missing, x = torch.zeros_like(y), None

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zsdeconv.nn import blocks
-from zsdeconv.symbols import Batch
+from zsdeconv.notation import Batch
+from zsdeconv.physics import grid
 
 RINGS = 0.05
 """Share of negative weights from which they are rings of a PSF, and not the noise in a measured one."""
@@ -35,7 +35,7 @@ class Operator(ABC):
 
     @property
     @abstractmethod
-    def reach_px(self) -> tuple[int, ...]:
+    def support_px(self) -> tuple[int, ...]:
         """Farthest distance along each spatial axis, in pixels of its input, at which an input pixel touches an output pixel."""
 
     @property
@@ -60,8 +60,8 @@ class Composed(Operator):
         return self.first.adjoint(self.second.adjoint(y))
 
     @property
-    def reach_px(self) -> tuple[int, ...]:
-        return tuple(map(operator.add, self.first.reach_px, self.second.reach_px))
+    def support_px(self) -> tuple[int, ...]:
+        return tuple(map(operator.add, self.first.support_px, self.second.support_px))
 
     @property
     def positive(self) -> Operator:
@@ -77,16 +77,16 @@ class Downsample(Operator):
     """
 
     def __init__(self, rank: int, scale: int) -> None:
-        self.factors = blocks.lateral(rank, scale)
+        self.factors = grid.lateral_factors(rank, scale)
 
     def __call__(self, x: Batch) -> Batch:
-        return blocks.mean_pool(x, self.factors)
+        return grid.mean_pool(x, self.factors)
 
     def adjoint(self, y: Batch) -> Batch:
-        return blocks.upsample(y, self.factors) / float(np.prod(self.factors))
+        return grid.upsample(y, self.factors) / float(np.prod(self.factors))
 
     @property
-    def reach_px(self) -> tuple[int, ...]:
+    def support_px(self) -> tuple[int, ...]:
         return (0,) * len(self.factors)
 
 
@@ -101,13 +101,13 @@ class Crop(Operator):
         self.margin_px = tuple(margin_px)
 
     def __call__(self, x: Batch) -> Batch:
-        return blocks.window(x, self.margin_px, [n - m for n, m in zip(x.shape[2:], self.margin_px, strict=True)])
+        return grid.window(x, self.margin_px, [n - m for n, m in zip(x.shape[2:], self.margin_px, strict=True)])
 
     def adjoint(self, y: Batch) -> Batch:
         return F.pad(y, [m for margin in reversed(self.margin_px) for m in (margin, margin)])
 
     @property
-    def reach_px(self) -> tuple[int, ...]:
+    def support_px(self) -> tuple[int, ...]:
         return (0,) * len(self.margin_px)
 
 
@@ -135,17 +135,17 @@ class Blur(Operator):
         self._positive = Blur(lit) if lit.sum() - self.kernel.sum() > RINGS * lit.sum() else None
 
     def __call__(self, x: Batch) -> Batch:
-        x = blocks.mirror(x, self.radius_px)
+        x = grid.mirror(x, self.radius_px)
         blurred = self._convolve(x, self.transfer(x.shape[2:], x))
         return Crop(self.radius_px)(blurred)
 
     def adjoint(self, y: Batch) -> Batch:
         y = Crop(self.radius_px).adjoint(y)
         y = self._convolve(y, self.transfer(y.shape[2:], y).conj())
-        return blocks.unmirror(y, self.radius_px)
+        return grid.unmirror(y, self.radius_px)
 
     @property
-    def reach_px(self) -> tuple[int, ...]:
+    def support_px(self) -> tuple[int, ...]:
         return self.radius_px
 
     @property
@@ -173,7 +173,7 @@ class Blur(Operator):
         sizes = [fast_length(n) for n in x.shape[2:]]
         axes = tuple(range(2, x.ndim))
         spectrum = torch.fft.rfftn(x, s=sizes, dim=axes) * transfer
-        return blocks.window(torch.fft.irfftn(spectrum, s=sizes, dim=axes), [0] * len(sizes), x.shape[2:])
+        return grid.window(torch.fft.irfftn(spectrum, s=sizes, dim=axes), [0] * len(sizes), x.shape[2:])
 
 
 def fast_length(n: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zsdeconv.errors import OpticsError
-from zsdeconv.physics.kernel import Psf, check_spacing
+from zsdeconv.physics.psf import Psf, check_spacing
 
 SUPPORT = 0.01
 """The OTF's edge is where it last exceeds this share of its value at 0; what lies beyond is noise of the measurement."""
@@ -132,8 +132,8 @@ def read_deep_otf(path: str | Path) -> DeepOtf:
 def _of_real_psf(values: np.ndarray) -> np.ndarray:
     """`values` (kr kz, FFT order) without a constant phase, and with `H(kr, -kz) = conj H(kr, kz)`."""
     opposite = np.roll(values[:, ::-1], 1, axis=1)
-    turned = values * np.exp(-0.5j * np.angle((values * opposite).sum()))
-    hermitian = (turned + np.roll(turned[:, ::-1], 1, axis=1).conj()) / 2
+    apply_symmetry = values * np.exp(-0.5j * np.angle((values * opposite).sum()))
+    hermitian = (apply_symmetry + np.roll(apply_symmetry[:, ::-1], 1, axis=1).conj()) / 2
     return hermitian * (np.sign(hermitian.sum().real) or 1.0)
 
 

@@ -1,112 +1,197 @@
-"""Point spread functions from theory, and the names that the rest of the package uses for all PSFs."""
+"""`Psf`: one point spread function, however it came."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from zsdeconv.errors import OpticsError
-from zsdeconv.findings import Finding
-from zsdeconv.physics.beads import Beads, measure_beads, read_beads
-from zsdeconv.physics.kernel import Psf, check_spacing, fit_to_image
-from zsdeconv.physics.optics import Optics
-from zsdeconv.physics.psf_check import check_psf, check_sampling, expected_fwhm_um, fwhm_um, fwhms_um, sampling_finding
-from zsdeconv.physics.psf_file import MeasuredPsf, measure_psf, read_psf
-from zsdeconv.physics.pupil import focal_intensity
-from zsdeconv.physics.volume import focus_of, on_grid, stack_on_grid
+from zsdeconv.physics.resample import core_offset, cropped, half_widths_for_energy, recentred
 
-__all__ = [
-    "Beads",
-    "Finding",
-    "MeasuredPsf",
-    "Psf",
-    "check_psf",
-    "check_sampling",
-    "expected_fwhm_um",
-    "fit_to_image",
-    "fwhm_um",
-    "fwhms_um",
-    "measure_beads",
-    "measure_psf",
-    "read_beads",
-    "read_psf",
-    "sampling_finding",
-    "theoretical_psf",
-]
-
-RADIUS_IN_WAVELENGTHS = {2: 2.7, 3: 3.5}
-"""Default half width of a theoretical PSF of each rank in units of wavelength / NA: eight dark rings, and in depth more for the cone."""
+CENTRING_LIMIT_PX = 0.1
+COARSEST_STEP = 2.05
+"""A PSF may be sampled at the raw pixel while the image lies on the twice finer grid, not coarser (5 % for rounded sizes)."""
 
 
-def theoretical_psf(optics: Optics, spacing_um: Sequence[float], radius_um: float | Sequence[float] | None = None) -> Psf:
-    """PSF of a lens, sampled at the points of a (y x) grid of `spacing_um` in focus, or of a (z y x) grid in depth.
+@dataclass(frozen=True, eq=False)
+class Psf:
+    """A point spread function: `values` (y x or z y x, float64, sum 1), `spacing_um` per axis, `source` in words.
 
-    Points, not pixel means: on the twice finer grid the model averages 2 x 2 samples itself (the operator D), and that
-    is the camera pixel.
+    Every axis is odd and the bright core (`core_offset`) lies on the middle sample to 0.1 pixel. Use it by convolution,
+    `H x = x * values`: values[middle + d] is the light that a point sends by +d. Values may be slightly negative where a
+    measured background was subtracted; clipping them would add light.
 
-    `radius_um` is the half width along y and x, or one for each axis; by default 2.7 wavelength / NA (1 um at NA 1.41,
-    525 nm), in depth 3.5. It is tied to the width of the core and not to a fraction of the light because the ringed tail of a hard
-    pupil falls as r^-3 only: the light beyond r is (wavelength / NA) / (pi^2 r), 3.8 % here, and keeping 99 % would take
-    fourteen times the pixels. Along z the default takes all planes with at least 0.1 % of the brightest one's light, up to
-    four periods of the axial cutoff: there the cone of light of a wide-field microscope is wider than the grid.
+    Raises `OpticsError` for anything else; `Psf.from_array` centres and normalises.
 
-    z counts as the stage does, in the immersion's index, towards the depth of the sample. Under an aberration (`sample_ri`,
-    `depth_um`) the middle plane is the one in which the point looks sharp; `source` says by how much it lies beyond the depth.
-
-    Raises `OpticsError` for impossible spacings. Debye integral of Born and Wolf 8.8, Richards and Wolf (1959), Hell et
-    al. (1993), Gibson and Lanni (1991); microscopes of physics/microscope.py.
-
-    >>> theoretical_psf(Optics(1.41, 525, 1.515), (0.0313, 0.0313)).values.shape
-    (65, 65)
-    >>> sheet = Optics(1.1, 525, 1.33, microscope="lightsheet", sheet_um=1.0)
-    >>> theoretical_psf(sheet, (0.15, 0.05, 0.05)).values.shape
-    (25, 67, 67)
+    >>> Psf(np.full((1, 3), 1 / 3), (0.05, 0.05), "a row").rank
+    2
     """
-    spacing = tuple(spacing_um)
-    check_spacing(spacing, 3 if len(spacing) == 3 else 2, "from theory")
-    radii = _radii(optics, radius_um, len(spacing))
-    halves = [None if r is None else max(1, round(r / s)) for r, s in zip(radii, spacing, strict=True)]
-    yx_halves = [h for h in halves[-2:] if h is not None]
-    focus_um = 0.0
-    if len(spacing) == 3:
-        values, focus_um = stack_on_grid(optics, spacing, yx_halves, halves[0])
-    elif optics.microscope == "widefield" and not optics.aberrated:
-        values = _in_focus(optics, spacing, yx_halves)
-    else:
-        focus_um = focus_of(optics)
-        values = on_grid(optics, np.zeros(1), spacing, yx_halves, focus_um)[0]
-    return Psf(values / values.sum(), spacing, _source(optics, focus_um))
 
+    values: np.ndarray
+    spacing_um: tuple[float, ...]
+    source: str
 
-def _in_focus(optics: Optics, spacing_um: Sequence[float], halves: Sequence[int]) -> np.ndarray:
-    y, x = (s * np.arange(h + 1) for s, h in zip(spacing_um, halves, strict=True))
-    quadrant = np.array([focal_intensity(optics, np.hypot(row, x)) for row in y])
-    return np.pad(quadrant, [(h, 0) for h in halves], mode="reflect")
-
-
-def _radii(optics: Optics, radius_um: float | Sequence[float] | None, rank: int) -> list[float | None]:
-    """Half width along each axis; None along z: as much as has light."""
-    if isinstance(radius_um, Sequence):
-        if len(radius_um) != rank:
+    def __post_init__(self) -> None:
+        values = np.array(self.values, np.float64)
+        values.setflags(write=False)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "spacing_um", tuple(float(s) for s in self.spacing_um))
+        check_values(values, self.source)
+        check_spacing(self.spacing_um, values.ndim, self.source)
+        if not all(n % 2 for n in values.shape):
+            raise OpticsError(f"PSF {self.source}: shape {values.shape} has no middle sample; use Psf.from_array, which centres it")
+        if abs(values.sum() - 1) > 1e-6:
+            raise OpticsError(f"PSF {self.source}: sum {values.sum():.6g} instead of 1; use Psf.from_array, which normalises it")
+        offset = np.abs(core_offset(values)).max()
+        if offset > CENTRING_LIMIT_PX:
             raise OpticsError(
-                f"radius_um {tuple(radius_um)}: {len(radius_um)} half widths for {rank} axes; give one for each, or one for y and x"
+                f"PSF {self.source}: core {offset:.2g} pixels off centre (limit {CENTRING_LIMIT_PX}); use Psf.from_array, which centres it"
             )
-        return list(radius_um)
-    lateral = RADIUS_IN_WAVELENGTHS[rank] * optics.wavelength_um / optics.na if radius_um is None else radius_um
-    return [*[None] * (rank - 2), lateral, lateral]
+
+    @classmethod
+    def from_array(cls, values: np.ndarray, spacing_um: tuple[float, ...], source: str) -> Psf:
+        """Centre (sub-pixel), make odd and normalise any samples; no background is subtracted.
+
+        >>> Psf.from_array(np.outer(np.hanning(12), np.hanning(9)), (0.1, 0.1), "window").values.shape
+        (11, 9)
+        """
+        values = np.asarray(values, np.float64)
+        check_values(values, source)
+        centred, _ = recentred(values, (1.0,) * values.ndim)
+        return cls(_normalised(centred, source), spacing_um, source)
+
+    @property
+    def rank(self) -> int:
+        """Number of spatial dimensions."""
+        return self.values.ndim
+
+    @property
+    def radius_um(self) -> tuple[float, ...]:
+        """Half the extent along each axis, from the middle sample to the last."""
+        return tuple(s * (n // 2) for s, n in zip(self.spacing_um, self.values.shape, strict=True))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Short SHA-256 of values and spacing, rounded to float32 so that it survives another machine's last bit."""
+        digest = hashlib.sha256(repr((self.values.shape, [f"{s:.6g}" for s in self.spacing_um])).encode())
+        digest.update(np.round(self.values / self.values.max(), 6).astype("<f4").tobytes())
+        return digest.hexdigest()[:16]
+
+    def require_rank(self, rank: int) -> Psf:
+        """The PSF itself if it has `rank` dimensions; `OpticsError` otherwise."""
+        if self.rank != rank:
+            advice = "use its central_slice()" if self.rank > rank else "one plane does not say how light spreads in depth"
+            raise OpticsError(f"PSF {self.source}: {self.rank}-D, the image is {rank}-D; give a {rank}-D PSF with --psf ({advice})")
+        return self
+
+    def central_slice(self) -> Psf:
+        """The PSF of one plane in focus: the middle plane of a stack, sum 1 (itself in 2-D).
+
+        >>> Psf.from_array(np.einsum("i,j,k", *[np.hanning(7)] * 3), (0.2, 0.1, 0.1), "stack").central_slice().spacing_um
+        (0.1, 0.1)
+        """
+        if self.rank == 2:
+            return self
+        return Psf.from_array(self.values[len(self.values) // 2], self.spacing_um[1:], f"{self.source}, central slice")
+
+    def thinned(self, steps: tuple[int, ...]) -> Psf:
+        """Every `steps`-th sample along each axis, counted from the middle, sum 1: what a stack of every second slice sees.
+
+        Samples are taken, not averaged: a slice does not know how far away its neighbour is. Only a core that no longer
+        lies on the middle sample (to 0.1 of the new, larger pixel) is moved.
+
+        >>> Psf.from_array(np.einsum("i,j,k", *[np.hanning(9)] * 3), (0.2, 0.1, 0.1), "stack").thinned((2, 1, 1)).values.shape
+        (5, 9, 9)
+        """
+        values = self.values[tuple(slice(n // 2 % s, None, s) for n, s in zip(self.values.shape, steps, strict=True))]
+        spacing_um = tuple(um * s for um, s in zip(self.spacing_um, steps, strict=True))
+        if np.abs(core_offset(values)).max() > CENTRING_LIMIT_PX:
+            return Psf.from_array(values, spacing_um, self.source)
+        return Psf(_normalised(values, self.source), spacing_um, self.source)
+
+    def resampled(self, spacing_um: tuple[float, ...], energy: float = 0.999) -> Psf:
+        """The same PSF on a grid of `spacing_um`: interpolated by a quintic spline, centred again, cropped, sum 1.
+
+        The box kept is the smallest that holds the fraction `energy` of the light; 1 keeps everything.
+        Raises `OpticsError` when this PSF is sampled more than twice as coarsely as the grid: it could not fill it.
+
+        >>> Psf.from_array(np.outer(np.hanning(21), np.hanning(21)), (0.1, 0.1), "window").resampled((0.05, 0.05)).spacing_um
+        (0.05, 0.05)
+        """
+        check_spacing(spacing_um, self.rank, self.source)
+        step = [to / mine for to, mine in zip(spacing_um, self.spacing_um, strict=True)]
+        axis = int(np.argmin(step))
+        if step[axis] * COARSEST_STEP < 1:
+            what, option = ("pixel", "--psf-pixel-um") if axis >= self.rank - 2 else ("plane spacing", "--psf-z-um")
+            raise OpticsError(
+                f"PSF {self.source}: {what} {self.spacing_um[axis]:g} um, at most twice the image's {spacing_um[axis]:g} um is usable; "
+                f"give a finer PSF, correct {option}, or use --na and --wavelength-nm instead"
+            )
+        values, _ = recentred(self.values, step)
+        if energy < 1:
+            values = cropped(values, half_widths_for_energy(values, energy))
+        return Psf(_normalised(values, self.source), spacing_um, self.source)
 
 
-def _source(optics: Optics, focus_um: float) -> str:
-    """What the PSF was made from, in words."""
-    facts = [optics.pupil, f"NA {optics.na:g}", f"{optics.wavelength_nm:g} nm", f"index {optics.ri:g}"]
-    if optics.excitation_nm is not None:
-        facts.append(f"excitation {optics.excitation_nm:g} nm")
-    if optics.pinhole_au is not None:
-        facts.append(f"pinhole {optics.pinhole_au:g} AU")
-    if optics.sheet_um is not None:
-        facts.append(f"sheet {optics.sheet_um:g} um")
-    if optics.aberrated:
-        facts.append(f"sample {optics.sample_ri:g}, depth {optics.depth_um:g} um, in focus {focus_um:+.3g} um beyond it")
-    kind = "" if optics.microscope == "widefield" else f"{optics.microscope}, "
-    return f"theory ({kind}{', '.join(facts)})"
+def fit_to_image(psf: Psf, zyx_shape: tuple[int, ...], limit: float = 0.02) -> Psf:
+    """`psf`, cropped where it is larger than an image of `zyx_shape` (or y x) on the same grid.
+
+    Along z only planes that no two slices of the stack are apart are cut: they never meet, so that five slices can be
+    restored with a PSF of fifty planes. Along y and x the PSF has to fit into the image.
+    Raises `OpticsError` when more than the fraction `limit` of its light would be lost (an Airy pattern always loses some).
+
+    >>> fit_to_image(Psf.from_array(np.outer(np.hanning(9), np.hanning(9)), (0.1, 0.1), "window"), (100, 8)).values.shape
+    (9, 7)
+    """
+    psf.require_rank(len(zyx_shape))
+    near = cropped(psf.values, [n - 1 for n in zyx_shape[:-2]] + [n // 2 for n in psf.values.shape[-2:]])
+    kept = cropped(near, [n // 2 for n in near.shape[:-2]] + [(n - 1) // 2 for n in zyx_shape[-2:]])
+    if kept.shape == psf.values.shape:
+        return psf
+    lost = 1 - kept.sum() / near.sum()
+    if lost > limit:
+        raise OpticsError(
+            f"PSF {psf.source}: {_size(psf.values.shape)} pixels are more than the image's {_size(zyx_shape)} and cropping would lose "
+            f"{100 * lost:.1f} % of its light (limit {100 * limit:g} %); give a larger image or a smaller PSF with --psf"
+        )
+    return Psf(_normalised(kept, psf.source), psf.spacing_um, psf.source)
+
+
+def check_values(values: np.ndarray, source: str) -> None:
+    """Raise `OpticsError` for samples that can be no PSF at all."""
+    finite = np.isfinite(values)
+    if values.size == 0 or not finite.any():
+        raise OpticsError(
+            f"PSF {source}: not one finite value among {values.size}; give another file with --psf, or --na and --wavelength-nm"
+        )
+    if not finite.all():
+        raise OpticsError(f"PSF {source}: {(~finite).sum()} of {values.size} values are NaN or infinite; give a repaired file with --psf")
+    if not values.any():
+        raise OpticsError(f"PSF {source}: all {values.size} values are zero; give another file with --psf, or --na and --wavelength-nm")
+    negative, positive = -values[values < 0].sum(), values[values > 0].sum()
+    if negative > 0.5 * positive:
+        raise OpticsError(
+            f"PSF {source}: negative values sum to {-negative:.4g} against {positive:.4g} positive (limit: half); "
+            "give a PSF that is brighter than its surroundings with --psf"
+        )
+
+
+def check_spacing(spacing_um: tuple[float, ...], rank: int, source: str) -> None:
+    """Raise `OpticsError` unless `spacing_um` has `rank` plausible pixel sizes."""
+    if len(spacing_um) != rank:
+        raise OpticsError(f"PSF {source}: {len(spacing_um)} pixel sizes for {rank} dimensions; give an image and a PSF of the same rank")
+    for um in spacing_um:
+        if not np.isfinite(um) or not 1e-3 <= um <= 10:
+            raise OpticsError(f"PSF {source}: pixel size {um:g} um is outside 0.001 to 10 um; give --psf-pixel-um (in micrometres)")
+
+
+def _normalised(values: np.ndarray, source: str) -> np.ndarray:
+    check_values(values, source)
+    return values / values.sum()
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -12,8 +12,8 @@ from zsdeconv.findings import Finding, Level
 from zsdeconv.physics.resample import core_offset
 
 if TYPE_CHECKING:
-    from zsdeconv.physics.kernel import Psf
     from zsdeconv.physics.optics import Optics
+    from zsdeconv.physics.psf import Psf
     from zsdeconv.physics.psf_file import MeasuredPsf
 
 NEGATIVE = "negative"
@@ -27,12 +27,12 @@ def check_psf(psf: Psf | MeasuredPsf, *, optics: Optics | None = None, spacing_u
     warning. Raises `OpticsError` when a `MeasuredPsf` cannot be mended at all.
 
     >>> from zsdeconv.physics.optics import Optics
-    >>> from zsdeconv.physics.psf import theoretical_psf
+    >>> from zsdeconv.physics.psf_theory import theoretical_psf
     >>> optics = Optics(1.4, 525)
     >>> {finding.level for finding in check_psf(theoretical_psf(optics, (0.03, 0.03)), optics=optics)}
     {'ok'}
     """
-    from zsdeconv.physics.kernel import Psf
+    from zsdeconv.physics.psf import Psf
 
     mended = psf if isinstance(psf, Psf) else psf.mended()
     recorded = [_centring(core_offset(psf.values), 0.1)] if isinstance(psf, Psf) else _as_recorded(psf, mended)
@@ -61,7 +61,7 @@ def fwhms_um(psf: Psf) -> tuple[float, ...]:
     """Full width at half maximum along each axis through the middle sample, micrometres. As `fwhm_um`.
 
     >>> from zsdeconv.physics.optics import Optics
-    >>> from zsdeconv.physics.psf import theoretical_psf
+    >>> from zsdeconv.physics.psf_theory import theoretical_psf
     >>> [round(w, 2) for w in fwhms_um(theoretical_psf(Optics(1.2, 525, 1.333), (0.05, 0.02, 0.02)))]
     [0.64, 0.23, 0.23]
     """
@@ -80,7 +80,7 @@ def expected_fwhm_um(optics: Optics) -> tuple[float, float]:
     >>> [round(w, 3) for w in expected_fwhm_um(Optics(1.2, 525, 1.333))]  # 0.5145 wavelength / NA in the plane
     [0.637, 0.225]
     """
-    from zsdeconv.physics.volume import AXIAL_REACH, focus_of, radial_intensity
+    from zsdeconv.physics.psf_3d import AXIAL_REACH, focus_of, radial_intensity
 
     focus_um, reach = focus_of(optics), AXIAL_REACH / optics.axial_cutoff_per_um
     z, r = np.linspace(-reach, reach, 801), np.linspace(0, optics.wavelength_um / optics.na, 401)
@@ -159,8 +159,8 @@ def _border(values: np.ndarray) -> Finding:
 
 
 def _symmetry(values: np.ndarray) -> Finding:
-    turned = values[tuple(slice(None, None, -1) for _ in values.shape)]
-    odd = np.abs(values - turned).sum() / (2 * np.abs(values).sum())
+    apply_symmetry = values[tuple(slice(None, None, -1) for _ in values.shape)]
+    odd = np.abs(values - apply_symmetry).sum() / (2 * np.abs(values).sum())
     text = f"{100 * odd:.1f} % differs from the PSF turned by 180 degrees"
     return _judged("symmetry", odd, (0.15, np.inf), text, "coma, a neighbour, or noise: look at it")
 

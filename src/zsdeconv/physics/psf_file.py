@@ -9,9 +9,9 @@ import numpy as np
 
 from zsdeconv.errors import ImageError, OpticsError, UserError
 from zsdeconv.image import Image
-from zsdeconv.physics.kernel import Psf, check_spacing, check_values
+from zsdeconv.notation import AIRY_FWHM
+from zsdeconv.physics.psf import Psf, check_spacing, check_values
 from zsdeconv.physics.resample import core_offset, cropped, recentred
-from zsdeconv.symbols import AIRY_FWHM
 
 SIGNIFICANT = 3.0
 """A background below so many standard errors is not subtracted: a clean PSF passes unchanged."""
@@ -207,9 +207,9 @@ def _significant_halves(signal: np.ndarray) -> list[int]:
     In a stack the box is found in y and x on the sum over z, and then in z on what the box holds of each plane.
     """
     if signal.ndim == 3:
-        lateral = _significant_halves(signal.sum(0))
-        light = cropped(signal, [len(signal) // 2, *lateral]).sum((1, 2))
-        return [*_significant_halves(light), *lateral]
+        lateral_factors = _significant_halves(signal.sum(0))
+        light = cropped(signal, [len(signal) // 2, *lateral_factors]).sum((1, 2))
+        return [*_significant_halves(light), *lateral_factors]
     middle = np.array(signal.shape) // 2
     grids = np.meshgrid(*(np.abs(np.arange(n) - m) for n, m in zip(signal.shape, middle, strict=True)), indexing="ij", sparse=True)
     shell = np.maximum.reduce(np.broadcast_arrays(*grids))

@@ -11,7 +11,7 @@ from zsdeconv.errors import OpticsError
 from zsdeconv.physics.microscope import STOKES
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import DeepOtf, Otf
-from zsdeconv.physics.volume import AXIAL_REACH, focus_of, radial_intensity
+from zsdeconv.physics.psf_3d import AXIAL_REACH, focus_of, radial_intensity
 
 THREE_BEAMS = (1.0, 4 / 3, 2 / 3)
 """Strength of orders 0, 1 and 2 where three beams of equal strength interfere: |1 + 2 cos u|^2 / 3."""
@@ -28,10 +28,10 @@ _BEYOND_THE_CONE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Detection:
+class DetectionOtf2d:
     """The radial `otf` of the detection, used up to `cutoff_per_um` and 0 beyond; called with frequencies it gives `H`.
 
-    >>> detection = Detection(Otf(np.array([1.0, 0.5, 0.0, -0.01]), 2.0, "triangle"), 4.0)
+    >>> detection = DetectionOtf2d(Otf(np.array([1.0, 0.5, 0.0, -0.01]), 2.0, "triangle"), 4.0)
     >>> detection(np.array([1.0, 3.9, 5.9])).round(3).tolist()
     [0.75, 0.025, 0.0]
     """
@@ -57,13 +57,13 @@ class Detection:
         """Whether a frequency is passed that is `inside` the cutoff or not: that is all there is in a plane."""
         return inside
 
-    def under(self, p_per_um: float) -> Detection:
+    def under(self, p_per_um: float) -> DetectionOtf2d:
         """The detection under a pattern of frequency `p_per_um`: in a plane, itself."""
         return self
 
 
 @dataclass(frozen=True, eq=False)
-class DeepDetection:
+class DetectionOtf3d:
     """Transfer functions `H_m` of a wide-field stack under three beams, one for each order m of the pattern.
 
     Called with lateral frequencies (any shape), the order, and axial ones (kz) it gives `H_m` (kz, that shape). From theory `otf`
@@ -95,7 +95,7 @@ class DeepDetection:
         """Highest axial frequency that any order passes."""
         return self.axial_cutoff_per_um + self.beat_per_um
 
-    def under(self, p_per_um: float) -> DeepDetection:
+    def under(self, p_per_um: float) -> DetectionOtf3d:
         """The detection under a pattern of lateral frequency `p_per_um` (order 1): theory learns the beat of order 1,
         `a = (n - sqrt(n^2 - (wavelength p)^2)) / wavelength`.
 
@@ -137,22 +137,22 @@ class DeepDetection:
         return np.real(found) if symmetric else found
 
 
-def detection_of(optics_or_otf: Optics | Otf) -> Detection:
+def detection_otf_2d(optics_or_otf: Optics | Otf) -> DetectionOtf2d:
     """The detection of a lens by theory, or with a measured OTF, up to where that stands out of its noise.
 
     In theory `H` is the Hankel transform of `theoretical_psf`, `2 pi integral PSF(r) J_0(2 pi k r) r dr`, 1 at k = 0, and it ends
     at 2 NA / wavelength. The camera's pixel is taken as a point.
 
-    >>> detection = detection_of(Optics(1.3, 525))
+    >>> detection = detection_otf_2d(Optics(1.3, 525))
     >>> round(detection.cutoff_per_um, 3), detection(np.array([0.0, 0.5]) * detection.cutoff_per_um).round(2).tolist()
     (4.952, [1.0, 0.39])
     """
     if isinstance(optics_or_otf, Otf):
-        return Detection(optics_or_otf, optics_or_otf.edge_per_um)
-    return Detection(_theoretical_otf(optics_or_otf), optics_or_otf.cutoff_per_um)
+        return DetectionOtf2d(optics_or_otf, optics_or_otf.edge_per_um)
+    return DetectionOtf2d(_theoretical_otf(optics_or_otf), optics_or_otf.cutoff_per_um)
 
 
-def deep_detection_of(optics_or_otf: Optics | DeepOtf, excitation_nm: float | None = None) -> DeepDetection:
+def detection_otf_3d(optics_or_otf: Optics | DeepOtf, excitation_nm: float | None = None) -> DetectionOtf3d:
     """The detection of stacks under three beams: of a wide-field microscope by theory, or with measured OTFs of the three orders.
 
     In theory `H(kr, kz) = sum_z w(z) exp(-2 pi i kz z) 2 pi integral PSF(z, r) J_0(2 pi kr r) r dr`, 1 at zero, with a window w that
@@ -161,7 +161,7 @@ def deep_detection_of(optics_or_otf: Optics | DeepOtf, excitation_nm: float | No
 
     Raises `OpticsError` for an excitation that is no light, or one beside an OTF.
 
-    >>> detection = deep_detection_of(Optics(1.3, 525, 1.406)).under(2.25)
+    >>> detection = detection_otf_3d(Optics(1.3, 525, 1.406)).under(2.25)
     >>> round(detection.axial_cutoff_per_um, 2), round(detection.beat_per_um, 2)
     (1.66, 1.08)
     >>> detection(np.array([0.0, 2.5]), 1, np.array([1.08])).round(2).tolist()
@@ -175,13 +175,13 @@ def deep_detection_of(optics_or_otf: Optics | DeepOtf, excitation_nm: float | No
     um = 1e-3 * (STOKES * optics.wavelength_nm if excitation_nm is None else excitation_nm)
     if not 0.2 <= um <= 2:
         raise OpticsError(f"excitation {1e3 * um:g} nm: light lies between 200 and 2000 nm; give --excitation-nm in nanometres")
-    return DeepDetection(_theoretical_deep_otf(optics), optics.cutoff_per_um, optics.axial_cutoff_per_um, (optics.ri, um))
+    return DetectionOtf3d(_theoretical_deep_otf(optics), optics.cutoff_per_um, optics.axial_cutoff_per_um, (optics.ri, um))
 
 
-def require_fine_pixel(detection: Detection | DeepDetection, pixel_um: float, finest_per_um: float) -> None:
+def require_fine_pixel(detection: DetectionOtf2d | DetectionOtf3d, pixel_um: float, finest_per_um: float) -> None:
     """Raise `OpticsError` unless half a pixel of `pixel_um` carries the widened band, up to `cutoff + finest_per_um`.
 
-    >>> require_fine_pixel(detection_of(Optics(1.3, 525)), 0.0626, 5.3)
+    >>> require_fine_pixel(detection_otf_2d(Optics(1.3, 525)), 0.0626, 5.3)
     """
     widest = detection.cutoff_per_um + finest_per_um
     if 1 / pixel_um < widest:
@@ -193,7 +193,7 @@ def require_fine_pixel(detection: Detection | DeepDetection, pixel_um: float, fi
 
 def _theoretical_otf(optics: Optics) -> Otf:
     """Hankel transform of the theoretical PSF along one row."""
-    from zsdeconv.physics.psf import theoretical_psf
+    from zsdeconv.physics.psf_theory import theoretical_psf
 
     cutoff = optics.cutoff_per_um
     step = 1 / (16 * cutoff)
@@ -231,7 +231,7 @@ def _theoretical_deep_otf(optics: Optics) -> DeepOtf:
     return DeepOtf(values[None], cutoff / _STEPS_TO_CUTOFF, dkz, f"theory (stack, NA {optics.na:g}, {optics.wavelength_nm:g} nm)")
 
 
-def _measured(otf: DeepOtf) -> DeepDetection:
+def _measured(otf: DeepOtf) -> DetectionOtf3d:
     """With the ends read off the OTFs, noise and what the finite depth of the measurement smeared beyond them taken off."""
     size = np.abs(otf.values)
     cutoff = int(np.flatnonzero(size[0].max(1) > _SUPPORT)[-1]) + 1
@@ -242,4 +242,4 @@ def _measured(otf: DeepOtf) -> DeepDetection:
         order[:, end:] = 0
     values /= np.array(THREE_BEAMS)[:, None, None] / np.array([1, 2, 2])[:, None, None]
     lens, wider = otf.dkz_per_um * ends[0], otf.dkz_per_um * max(ends[1] - ends[0], 0)
-    return DeepDetection(replace(otf, values=values), otf.dkr_per_um * cutoff, lens, beat_per_um=wider)
+    return DetectionOtf3d(replace(otf, values=values), otf.dkr_per_um * cutoff, lens, beat_per_um=wider)

@@ -20,11 +20,11 @@ import numpy as np
 from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
-from zsdeconv.sim.detection import DeepDetection, Detection, require_fine_pixel
-from zsdeconv.sim.guess import SEARCHED, Guess
+from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d, require_fine_pixel
 from zsdeconv.sim.overlap import Overlap, refined
 from zsdeconv.sim.patterns import DEPTH_RANGES, Direction, Layout, SimParameters, nominal_phases_rad
-from zsdeconv.sim.search import MIRRORED, Sighting, Whitening, refuse_other_order, refuse_unfound, same_stripes, sightings
+from zsdeconv.sim.prior import SEARCHED, PatternPrior
+from zsdeconv.sim.search import MIRRORED, PeakCandidate, Whitening, peak_candidates, refuse_other_order, refuse_unfound, same_stripes
 from zsdeconv.sim.spectra import Grid, taper
 
 SMALLEST_SIDE = 48
@@ -76,18 +76,18 @@ class Estimation:
 def estimate_parameters(
     frames: np.ndarray,
     pixel_um: float,
-    detection: Detection | DeepDetection,
+    detection: DetectionOtf2d | DetectionOtf3d,
     layout: Layout | None = None,
     *,
     offset: float = 0.0,
-    guess: Guess | None = None,
+    guess: PatternPrior | None = None,
     made_from: Mapping[str, Any] | None = None,
     z_um: float | None = None,
 ) -> Estimation:
     """Wave vector, depths, phases and frame gains of each direction from raw `frames` (frame y x, ADU; 3 x 3 unless told).
 
     Stacks (frame z y x, frames in the order of a plane as `Layout.stack` gives them; 3 x 5 unless told) were made by three beams, and
-    need a `DeepDetection` and the distance `z_um` of their planes.
+    need a `DetectionOtf3d` and the distance `z_um` of their planes.
 
     The camera's `offset` is subtracted and nothing is clipped. Phases step evenly through one period. `guess` narrows the search
     for the wave vector; without it the annulus in which light of the same lens can lie is searched. Frames are made equally
@@ -101,18 +101,18 @@ def estimate_parameters(
     pixels too coarse for the widened band or a pattern finer than the lens can make. Warns (`DataWarning`) of saturation.
 
     >>> from zsdeconv.physics.optics import Optics
-    >>> from zsdeconv.sim.detection import detection_of
+    >>> from zsdeconv.sim.detection import detection_otf_2d
     >>> from zsdeconv.sim.patterns import illumination
     >>> stripes = [Direction((3 * np.sin(a), 3 * np.cos(a)), 0.8, 1.0, nominal_phases_rad(3), (1, 1, 1)) for a in (0.2, 1.3, 2.3)]
     >>> truth = SimParameters(tuple(stripes), pixel_um=0.1)
     >>> grains = np.random.default_rng(0).random((96, 96)) ** 8
-    >>> detection = detection_of(Optics(1.0, 600))
+    >>> detection = detection_otf_2d(Optics(1.0, 600))
     >>> lens = detection(Grid((96, 96), 0.1).radius())
     >>> blurred = np.fft.ifft2(np.fft.fft2(grains * illumination(truth, (96, 96), (0.1, 0.1))) * lens).real
     >>> [round(d.depth, 1) for d in estimate_parameters(1e4 * blurred, 0.1, detection).parameters.directions]
     [0.8, 0.8, 0.8]
     """
-    layout, guess = layout or (Layout() if detection.rank == 2 else Layout(3, 5)), guess or Guess()
+    layout, guess = layout or (Layout() if detection.rank == 2 else Layout(3, 5)), guess or PatternPrior()
     guess.check(layout, detection)
     layout.require(len(frames))
     _refuse_rank(frames, detection, layout, z_um)
@@ -125,7 +125,7 @@ def estimate_parameters(
     whitening = Whitening(Grid.of(frames.shape[1:], pixel_um, z_um), detection)
     equal = frames * gains.reshape(-1, *[1] * detection.rank).astype(frames.dtype)
     equal *= taper(whitening.grid.yx_shape).astype(frames.dtype)
-    seen = sightings(equal, layout, whitening, guess)
+    seen = peak_candidates(equal, layout, whitening, guess)
     refuse_other_order(seen, equal, layout, whitening, guess)
     refuse_unfound(seen)
     found = [_direction(sighting, whitening, gains[numbers]) for sighting, numbers in zip(seen, layout.numbers, strict=True)]
@@ -136,7 +136,7 @@ def estimate_parameters(
     return Estimation(parameters, peaks, (*messages, *_phase_messages(seen), *_depth_messages(peaks), *_doubling_messages(peaks)))
 
 
-def _refuse_rank(frames: np.ndarray, detection: Detection | DeepDetection, layout: Layout, z_um: float | None) -> None:
+def _refuse_rank(frames: np.ndarray, detection: DetectionOtf2d | DetectionOtf3d, layout: Layout, z_um: float | None) -> None:
     rank = frames.ndim - 1
     if rank != detection.rank:
         raise OpticsError(
@@ -187,7 +187,7 @@ def equalising_gains(frames: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return gains, [f"{ratio}: fixed gains make up for it; check the shutter, and --background"]
 
 
-def _direction(seen: Sighting, whitening: Whitening, gains: np.ndarray) -> tuple[Direction, Peak]:
+def _direction(seen: PeakCandidate, whitening: Whitening, gains: np.ndarray) -> tuple[Direction, Peak]:
     """Parameters of one direction, refined from where the search has seen it."""
     orders = whitening.orders
     p, c = refined(seen.bands[0], seen.bands[-1], seen.p_per_um, whitening)
@@ -227,7 +227,7 @@ def _refuse_odd(directions: tuple[Direction, ...], peaks: tuple[Peak, ...]) -> N
             raise ImageError(f"{where} a period of {period:.3g} um, the others {usual:.3g} um (limit {UNLIKE:g} times); {advice}")
 
 
-def _sampling_messages(pixel_um: float, detection: Detection | DeepDetection) -> list[str]:
+def _sampling_messages(pixel_um: float, detection: DetectionOtf2d | DetectionOtf3d) -> list[str]:
     coarsest = 0.5 / detection.cutoff_per_um
     if pixel_um <= coarsest * (1 + 1e-6):
         return []
@@ -237,7 +237,7 @@ def _sampling_messages(pixel_um: float, detection: Detection | DeepDetection) ->
     ]
 
 
-def _phase_messages(seen: list[Sighting]) -> list[str]:
+def _phase_messages(seen: list[PeakCandidate]) -> list[str]:
     return [
         f"direction {number}: the opposite wave vector fits {sighting.mirrored:.2f} times as well (limit {MIRRORED:g}), so the phases do "
         "not step evenly through one period; check --order, --phases, and the microscope"

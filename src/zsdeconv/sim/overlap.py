@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from zsdeconv.sim.detection import DeepDetection
+from zsdeconv.sim.detection import DetectionOtf3d
 from zsdeconv.sim.search import Whitening
 from zsdeconv.sim.spectra import SEEN, Grid, noise_power, notch, object_spectrum, slices, taper, zoomed
 
@@ -75,7 +75,7 @@ class Overlap:
 
     def _edge_planes(self) -> int:
         """Planes at either end of a stack that show much of what lies beyond it."""
-        if not isinstance(self.detection, DeepDetection) or self.grid.z_um is None:
+        if not isinstance(self.detection, DetectionOtf3d) or self.grid.z_um is None:
             return 0
         return min(math.ceil(1 / self.detection.axial_cutoff_per_um / self.grid.z_um), self.grid.planes // 3)
 

@@ -1,6 +1,6 @@
 """Illumination patterns of structured illumination: their parameters, their images, and the order of the raw frames.
 
-Two beams make stripes of order 1. Three make those of orders 1 and 2, and order 1 beats along the axis (`DeepDetection`).
+Two beams make stripes of order 1. Three make those of orders 1 and 2, and order 1 beats along the axis (`DetectionOtf3d`).
 """
 
 from __future__ import annotations

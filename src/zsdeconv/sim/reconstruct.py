@@ -17,16 +17,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zsdeconv.errors import ConfigError
-from zsdeconv.nn import blocks
-from zsdeconv.physics.kernel import Psf
+from zsdeconv.notation import FWHM_PER_SIGMA, Batch
+from zsdeconv.physics import grid
 from zsdeconv.physics.operators import Operator, fast_length
+from zsdeconv.physics.psf import Psf
 from zsdeconv.physics.psf_check import fwhms_um
-from zsdeconv.sim.detection import DeepDetection, Detection, require_fine_pixel
+from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d, require_fine_pixel
 from zsdeconv.sim.patterns import SimParameters
 from zsdeconv.sim.weights import ATTENUATION, BandWeights, require_same_rank, step_um
-from zsdeconv.symbols import FWHM_PER_SIGMA, Batch
 
-FINER = 2
+SIM_UPSAMPLING = 2
 RADIUS_IN_RESOLUTIONS = 5.4
 """Half width of PSF and margin in units of 1 / cutoff: 2.7 wavelength / NA, as of a theoretical PSF."""
 AXIAL_RADIUS_IN_RESOLUTIONS = {"margin": 1.5, "psf": 3.0}
@@ -39,7 +39,7 @@ class Reconstruct(Operator):
 
     `SR = F^-1{ W F[ sum_i sum_m r_mi(x) up2(F^-1{ a conj(H_m) F D_i }) ] }` with `r_0i = M^+_0i`,
     `r_mi = 2 Re[conj(c_m) M^+_mi exp(-2 pi i m p.x)]` and `W = A / (Dsum + w^2 N / Dsum)` (`BandWeights`), averaged over directions;
-    frame gains are in `M^+`. Two beams and a `Detection` reconstruct planes; three beams and a `DeepDetection` stacks, whose
+    frame gains are in `M^+`. Two beams and a `DetectionOtf2d` reconstruct planes; three beams and a `DetectionOtf3d` stacks, whose
     planes stay as many and `z_um` apart (unless given, as the parameters say). `W` is scaled so that a uniform object keeps its
     brightness. A point at x0 becomes `H_SIM(x - x0)` (`psf`), the transform of `W Dsum`. `conj(c_m)` instead of `1 / c_m` does not
     amplify the noise of a weak pattern.
@@ -53,14 +53,14 @@ class Reconstruct(Operator):
     detection are not both of planes or both of stacks.
 
     >>> from zsdeconv.physics.optics import Optics
-    >>> from zsdeconv.sim.detection import deep_detection_of, detection_of
+    >>> from zsdeconv.sim.detection import detection_otf_3d, detection_otf_2d
     >>> from zsdeconv.sim.patterns import Direction, nominal_phases_rad
     >>> stripes = Direction((0.0, 3.0), 0.8, 0.3, nominal_phases_rad(3), (1, 1, 1))
-    >>> reconstruct = Reconstruct(SimParameters((stripes,), 0.1), detection_of(Optics(1.0, 600)), 0.1, wiener=0.2)
+    >>> reconstruct = Reconstruct(SimParameters((stripes,), 0.1), detection_otf_2d(Optics(1.0, 600)), 0.1, wiener=0.2)
     >>> reconstruct(torch.ones(2, 3, 20, 31)).shape
     torch.Size([2, 1, 40, 62])
     >>> three_beams = Direction((0.0, 1.5), 1.3, 0.3, nominal_phases_rad(5), (1,) * 5, depth2=0.65, phase2_rad=0.6)
-    >>> detection = deep_detection_of(Optics(1.0, 600))
+    >>> detection = detection_otf_3d(Optics(1.0, 600))
     >>> Reconstruct(SimParameters((three_beams,), 0.1), detection, 0.1, wiener=0.02, z_um=0.2)(torch.ones(1, 5, 3, 20, 31)).shape
     torch.Size([1, 1, 3, 40, 62])
     """
@@ -70,7 +70,7 @@ class Reconstruct(Operator):
     def __init__(
         self,
         parameters: SimParameters,
-        detection: Detection | DeepDetection,
+        detection: DetectionOtf2d | DetectionOtf3d,
         pixel_um: float,
         wiener: float,
         attenuation: float = ATTENUATION,
@@ -84,7 +84,7 @@ class Reconstruct(Operator):
         require_fine_pixel(detection, pixel_um, parameters.finest_per_um)
         self.parameters, self.pixel_um, self.wiener = parameters, float(pixel_um), float(wiener)
         self.weights = BandWeights(parameters, detection, attenuation)
-        self._z_um: tuple[float, ...] = (step_um(parameters, z_um),) if isinstance(detection, DeepDetection) else ()
+        self._z_um: tuple[float, ...] = (step_um(parameters, z_um),) if isinstance(detection, DetectionOtf3d) else ()
         self.margin_px = math.ceil(RADIUS_IN_RESOLUTIONS / detection.cutoff_per_um / pixel_um)
         self._gain = 1.0
         self._gain = 1 / float(self.otf(*[np.zeros(1)] * detection.rank).squeeze())
@@ -100,13 +100,13 @@ class Reconstruct(Operator):
             image.addcmul_(self._band(bands[:, number, None], tables, self._order(number)), carrier)
         axes = tuple(range(2, x.ndim))
         image = torch.fft.irfftn(torch.fft.rfftn(image, dim=axes) * tables.filter, s=tables.fine_sizes, dim=axes)
-        factors = blocks.lateral(len(shape), FINER)
+        factors = grid.lateral_factors(len(shape), SIM_UPSAMPLING)
         start = [factor * margin for factor, margin in zip(factors, tables.margins, strict=True)]
         stop = [first + factor * n for first, factor, n in zip(start, factors, shape, strict=True)]
-        return blocks.window(image, start, stop).to(kind)
+        return grid.window(image, start, stop).to(kind)
 
     def adjoint(self, y: Batch, origin_px: Sequence[int] = (0, 0)) -> Batch:
-        factors = blocks.lateral(y.ndim - 2, FINER)
+        factors = grid.lateral_factors(y.ndim - 2, SIM_UPSAMPLING)
         kind, shape = y.dtype, torch.Size(n // factor for n, factor in zip(y.shape[2:], factors, strict=True))
         y = y.to(_working(kind))
         tables = self._tables_for(shape, y)
@@ -116,11 +116,11 @@ class Reconstruct(Operator):
         image = torch.fft.irfftn(spectrum, s=tables.fine_sizes, dim=axes)
         bands = [self._band_adjoint(image * carrier, tables, self._order(number)) for number, carrier in enumerate(tables.carriers)]
         mirrored = [n + 2 * margin for n, margin in zip(shape, tables.margins, strict=True)]
-        bands = [blocks.unmirror(_enclosed(band, [0] * len(shape), mirrored), tables.margins) for band in bands]
+        bands = [grid.unmirror(_enclosed(band, [0] * len(shape), mirrored), tables.margins) for band in bands]
         return torch.einsum("nf,bn...->bf...", self._mixing(origin_px, y), torch.cat(bands, 1)).to(kind)
 
     @property
-    def reach_px(self) -> tuple[int, ...]:
+    def support_px(self) -> tuple[int, ...]:
         return (*self._axial_px("margin"), self.margin_px, self.margin_px)
 
     @property
@@ -131,7 +131,7 @@ class Reconstruct(Operator):
     @property
     def fine_um(self) -> float:
         """Pixel size of the reconstruction, along y and x."""
-        return self.pixel_um / FINER
+        return self.pixel_um / SIM_UPSAMPLING
 
     @property
     def fine_spacing_um(self) -> tuple[float, ...]:
@@ -151,7 +151,7 @@ class Reconstruct(Operator):
         gains = np.concatenate([direction.gains for direction in self.parameters.directions])
         _, regularised = self.weights.regularised(self.wiener, *k_per_um)
         last = self._gain * self.weights.apodisation(*k_per_um) / regularised
-        return FINER**2 * np.square(gains).mean() / gains.size * self.weights.noise(*k_per_um) * last**2
+        return SIM_UPSAMPLING**2 * np.square(gains).mean() / gains.size * self.weights.noise(*k_per_um) * last**2
 
     def psf(self, radius_um: float | None = None) -> Psf:
         """`H_SIM`: what a point becomes, on the fine grid, (y x) or (z y x), sum 1; negative rings are real.
@@ -177,7 +177,7 @@ class Reconstruct(Operator):
     def _band(self, band: Tensor, tables: _Tables, order: int) -> Tensor:
         """`up2(F^-1{ a conj(H) F band })` of a band (`b 1 *zyx`), mirrored at its borders."""
         axes = tuple(range(2, band.ndim))
-        band = blocks.window(blocks.mirror(band, tables.margins), [0] * len(axes), tables.sizes)
+        band = grid.window(grid.mirror(band, tables.margins), [0] * len(axes), tables.sizes)
         spectrum = torch.fft.rfftn(band, dim=axes) * tables.lenses[order]
         if len(axes) == 3:
             spectrum = torch.fft.ifft(spectrum, dim=2)
@@ -212,7 +212,7 @@ class Reconstruct(Operator):
     def _axial_px(self, what: str) -> tuple[int, ...]:
         """Planes on either side of margin or PSF; of a plane, nothing."""
         detection = self.weights.detection
-        if not isinstance(detection, DeepDetection):
+        if not isinstance(detection, DetectionOtf3d):
             return ()
         return (max(1, math.ceil(AXIAL_RADIUS_IN_RESOLUTIONS[what] / detection.axial_cutoff_per_um / self._z_um[0])),)
 
@@ -225,9 +225,9 @@ class Reconstruct(Operator):
         return self._tables[key]
 
     def _make_tables(self, shape: Sequence[int]) -> _Tables:
-        sizes = [fast_length(n + 2 * margin) for n, margin in zip(shape, self.reach_px, strict=True)]
+        sizes = [fast_length(n + 2 * margin) for n, margin in zip(shape, self.support_px, strict=True)]
         margins = [(size - n + 1) // 2 for size, n in zip(sizes, shape, strict=True)]
-        fine_sizes = [factor * n for factor, n in zip(blocks.lateral(len(shape), FINER), sizes, strict=True)]
+        fine_sizes = [factor * n for factor, n in zip(grid.lateral_factors(len(shape), SIM_UPSAMPLING), sizes, strict=True)]
         k = _half_frequencies(sizes, (*self._z_um, self.pixel_um, self.pixel_um))
         lenses = [_even_at_nyquist(self.weights.lens(order, *k)) for order in range(1 + self.parameters.orders)]
         last = self._last_filter(fine_sizes)
@@ -246,7 +246,7 @@ class Reconstruct(Operator):
 
     def _carriers(self, sizes: Sequence[int], margins: Sequence[int]) -> np.ndarray:
         """1, then cosine and sine of `2 pi m p.x` for each direction and order (band y x), with x = 0 at the first pixel of the frame."""
-        y, x = (self.fine_um * (np.arange(FINER * n) - FINER * margin) for n, margin in zip(sizes, margins, strict=True))
+        y, x = (self.fine_um * (np.arange(SIM_UPSAMPLING * n) - SIM_UPSAMPLING * margin) for n, margin in zip(sizes, margins, strict=True))
         images = [np.ones((len(y), len(x)))]
         for direction in self.parameters.directions:
             turn = 2 * np.pi * np.add.outer(direction.p_per_um[0] * y, direction.p_per_um[1] * x)
@@ -277,7 +277,8 @@ def halved_gaussian(widefield: Psf) -> Psf:
     """A Gaussian half as wide (FWHM) along each axis as a wide-field PSF, on the same grid: the published stand-in for an unknown H_SIM.
 
     >>> from zsdeconv.physics.optics import Optics
-    >>> from zsdeconv.physics.psf import fwhm_um, theoretical_psf
+    >>> from zsdeconv.physics.psf_check import fwhm_um
+    >>> from zsdeconv.physics.psf_theory import theoretical_psf
     >>> wide = theoretical_psf(Optics(1.3, 525), (0.03, 0.03))
     >>> round(fwhm_um(wide) / fwhm_um(halved_gaussian(wide)), 1)
     2.0
@@ -309,7 +310,7 @@ def _on_fine_grid(spectrum: Tensor) -> Tensor:
     padded = spectrum.new_zeros((*spectrum.shape[:-2], 4 * height, width))
     padded[..., :height, :] = spectrum[..., :height, :width]
     padded[..., 1 - height :, :] = spectrum[..., 1 - height :, :width]
-    return torch.fft.irfft(torch.fft.ifft(padded, dim=-2), n=4 * width) * FINER**2
+    return torch.fft.irfft(torch.fft.ifft(padded, dim=-2), n=4 * width) * SIM_UPSAMPLING**2
 
 
 def _from_fine_grid(image: Tensor) -> Tensor:

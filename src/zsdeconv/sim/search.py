@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from zsdeconv.errors import ImageError
-from zsdeconv.sim.detection import DeepDetection, Detection
-from zsdeconv.sim.guess import SEARCHED, Guess
+from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d
 from zsdeconv.sim.patterns import Layout, mixing, nominal_phases_rad
+from zsdeconv.sim.prior import SEARCHED, PatternPrior
 from zsdeconv.sim.spectra import Grid, notch, slices, zero_padded
 
 CHANCE = 1.3
@@ -29,7 +29,7 @@ ALIKE = 0.1
 class Whitening:
     """What the search for every direction needs: grid, OTFs, and the correlation that pure noise would show."""
 
-    def __init__(self, grid: Grid, detection: Detection | DeepDetection) -> None:
+    def __init__(self, grid: Grid, detection: DetectionOtf2d | DetectionOtf3d) -> None:
         self.grid, self.detection, self.fine = grid, detection, grid.finer()
         self.orders = detection.rank - 1
         k, cutoff, floor = grid.radius(), detection.cutoff_per_um, 0.02 * detection.level**2
@@ -81,7 +81,7 @@ def _stretched(spectrum: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
+class PeakCandidate:
     """The search in one direction: bands of orders 0, 1 ... (`order *zyx`), where the first and the last correlate, and the picture of it.
 
     `p_per_um` is the wave vector of the highest order. `mirrored` is the height of the correlation at the opposite wave vector in
@@ -102,7 +102,7 @@ class Sighting:
         return self.score >= self.limit
 
 
-def sightings(frames: np.ndarray, layout: Layout, whitening: Whitening, guess: Guess) -> list[Sighting]:
+def peak_candidates(frames: np.ndarray, layout: Layout, whitening: Whitening, guess: PatternPrior) -> list[PeakCandidate]:
     """The search in each direction, from frames (`frame *zyx`) equally bright and tapered."""
     orders = whitening.orders
     separation = np.linalg.pinv(mixing(nominal_phases_rad(layout.phases), orders))[[0, *range(1, 2 * orders, 2)]]
@@ -111,11 +111,11 @@ def sightings(frames: np.ndarray, layout: Layout, whitening: Whitening, guess: G
     return [_sighting(np.fft.fftn(parts, axes=whitening.grid.axes), whitening, guess, number) for number, parts in enumerate(bands)]
 
 
-def _sighting(bands: np.ndarray, whitening: Whitening, guess: Guess, number: int) -> Sighting:
+def _sighting(bands: np.ndarray, whitening: Whitening, guess: PatternPrior, number: int) -> PeakCandidate:
     correlation = whitening.correlation(bands)
     ky, kx = whitening.fine.k_per_um
     cutoff = whitening.detection.cutoff_per_um
-    everywhere, nearby = Guess().region(number, ky, kx, cutoff), guess.region(number, ky, kx, cutoff)
+    everywhere, nearby = PatternPrior().region(number, ky, kx, cutoff), guess.region(number, ky, kx, cutoff)
     correlation /= np.median(correlation[everywhere])
     row, column = np.unravel_index(int(np.where(nearby, correlation, 0).argmax()), correlation.shape)
     score = float(correlation[row, column])
@@ -123,7 +123,7 @@ def _sighting(bands: np.ndarray, whitening: Whitening, guess: Guess, number: int
     # The highest of n amplitudes of complex Gaussian noise is about sqrt(log2 n) times their median.
     limit = CHANCE * float(np.sqrt(np.log2(max(np.count_nonzero(nearby), 2))))
     p = np.array([float(ky[row, 0]), float(kx[column])])
-    return Sighting(bands, p, score, limit, float(opposite) / score, *_around_zero(correlation, whitening))
+    return PeakCandidate(bands, p, score, limit, float(opposite) / score, *_around_zero(correlation, whitening))
 
 
 def _around_zero(correlation: np.ndarray, whitening: Whitening) -> tuple[np.ndarray, tuple[float, float]]:
@@ -138,7 +138,7 @@ def _around_zero(correlation: np.ndarray, whitening: Whitening) -> tuple[np.ndar
     return correlation[np.ix_(rows, columns)].astype(np.float32), (reach[0], reach[1])
 
 
-def refuse_unfound(seen: list[Sighting]) -> None:
+def refuse_unfound(seen: list[PeakCandidate]) -> None:
     missing = [number for number, sighting in enumerate(seen) if not sighting.found]
     if missing:
         worst = min((seen[number] for number in missing), key=lambda sighting: sighting.score / sighting.limit)
@@ -149,7 +149,7 @@ def refuse_unfound(seen: list[Sighting]) -> None:
         )
 
 
-def refuse_other_order(seen: list[Sighting], frames: np.ndarray, layout: Layout, whitening: Whitening, guess: Guess) -> None:
+def refuse_other_order(seen: list[PeakCandidate], frames: np.ndarray, layout: Layout, whitening: Whitening, guess: PatternPrior) -> None:
     """Raise `ImageError` when the frames look ordered in another way: peaks without a mirror image, one in each direction, there and
     not here. Frames in a wrong order leave weak peaks, so weak ones are compared with those of the other orders.
     """
@@ -157,7 +157,7 @@ def refuse_other_order(seen: list[Sighting], frames: np.ndarray, layout: Layout,
     if (layout.directions == 1 and frames.ndim == 3) or (_in_order(seen) and not weak):
         return
     for other, reordered in _other_orders(frames, layout):
-        there = sightings(reordered, other, whitening, guess)
+        there = peak_candidates(reordered, other, whitening, guess)
         if _in_order(there) and not (_in_order(seen) and _height(there) < CLEARER * _height(seen)):
             same = "all directions show the same one, " if _alike(seen) else ""
             raise ImageError(
@@ -167,11 +167,11 @@ def refuse_other_order(seen: list[Sighting], frames: np.ndarray, layout: Layout,
             )
 
 
-def _in_order(seen: list[Sighting]) -> bool:
+def _in_order(seen: list[PeakCandidate]) -> bool:
     return _mirrored(seen) < MIRRORED and all(sighting.found for sighting in seen) and not _alike(seen)
 
 
-def _alike(seen: list[Sighting]) -> bool:
+def _alike(seen: list[PeakCandidate]) -> bool:
     """Whether two directions show the same wave vector."""
     return any(same_stripes(one.p_per_um, other.p_per_um) for one, other in itertools.combinations(seen, 2))
 
@@ -192,9 +192,9 @@ def _other_orders(frames: np.ndarray, layout: Layout) -> Iterator[tuple[Layout, 
         yield other, other.stack(pages)
 
 
-def _height(seen: list[Sighting]) -> float:
+def _height(seen: list[PeakCandidate]) -> float:
     return float(np.mean([sighting.score for sighting in seen]))
 
 
-def _mirrored(seen: list[Sighting]) -> float:
+def _mirrored(seen: list[PeakCandidate]) -> float:
     return float(np.mean([sighting.mirrored for sighting in seen]))

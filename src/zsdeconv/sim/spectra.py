@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from zsdeconv.sim.detection import DeepDetection, Detection
+from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d
 
 TAPER_PX = 12
 """Width of the sin^2 flanks by which frames fade out at their borders, for fitting only."""
@@ -68,11 +68,11 @@ class Grid:
 
     def distance(self, shift_per_um: tuple[float, float] | np.ndarray = (0.0, 0.0)) -> np.ndarray:
         """`|k + shift|` along all axes (`*zyx`)."""
-        lateral = self.radius(shift_per_um)
-        return np.hypot(lateral, self.kz_per_um[0][:, None, None]) if self.kz_per_um else lateral
+        lateral_factors = self.radius(shift_per_um)
+        return np.hypot(lateral_factors, self.kz_per_um[0][:, None, None]) if self.kz_per_um else lateral_factors
 
     def transfer(
-        self, detection: Detection | DeepDetection, order: int = 0, shift_per_um: tuple[float, float] | np.ndarray = (0.0, 0.0)
+        self, detection: DetectionOtf2d | DetectionOtf3d, order: int = 0, shift_per_um: tuple[float, float] | np.ndarray = (0.0, 0.0)
     ) -> np.ndarray:
         """`H_order(k + shift)` of a detection (`*zyx`)."""
         return detection(self.radius(shift_per_um), order, *self.kz_per_um)
@@ -127,7 +127,7 @@ def zoomed(image: np.ndarray, ky_per_um: np.ndarray, kx_per_um: np.ndarray, pixe
     return rows @ np.exp(-2j * np.pi * np.multiply.outer(x, kx_per_um))
 
 
-def noise_power(spectrum: np.ndarray, grid: Grid, detection: Detection | DeepDetection) -> float:
+def noise_power(spectrum: np.ndarray, grid: Grid, detection: DetectionOtf2d | DetectionOtf3d) -> float:
     """Mean `|spectrum|^2` where the detection passes nothing; 0 where the pixels are too coarse to leave such a place."""
     beyond = grid.radius() > BEYOND_CUTOFF * detection.cutoff_per_um
     return float(np.mean(np.abs(spectrum[..., beyond]) ** 2)) if beyond.any() else 0.0
@@ -155,13 +155,15 @@ class ObjectSpectrum:
         return self.amplitude * np.maximum(k_per_um, self.lowest_per_um) ** self.exponent
 
 
-def object_spectrum(image: np.ndarray, pixel_um: float, detection: Detection | DeepDetection, z_um: float | None = None) -> ObjectSpectrum:
+def object_spectrum(
+    image: np.ndarray, pixel_um: float, detection: DetectionOtf2d | DetectionOtf3d, z_um: float | None = None
+) -> ObjectSpectrum:
     """The object's spectrum from a wide-field `image` (y x) or stack (z y x): a power law of `|k|` through rings (shells) of the
     spectrum, noise and OTF taken off.
 
     >>> from zsdeconv.physics.optics import Optics
-    >>> from zsdeconv.sim.detection import detection_of
-    >>> object_spectrum(np.random.default_rng(0).normal(0, 2, (64, 64)), 0.1, detection_of(Optics(1.0, 600))).seen
+    >>> from zsdeconv.sim.detection import detection_otf_2d
+    >>> object_spectrum(np.random.default_rng(0).normal(0, 2, (64, 64)), 0.1, detection_otf_2d(Optics(1.0, 600))).seen
     False
     """
     grid = Grid.of(image.shape, pixel_um, z_um)
@@ -179,7 +181,7 @@ def object_spectrum(image: np.ndarray, pixel_um: float, detection: Detection | D
     return ObjectSpectrum(float(np.exp(intercept)), float(min(exponent, 0.0)), noise, lowest)
 
 
-def _rings(spectrum: np.ndarray, grid: Grid, detection: Detection | DeepDetection, noise: float) -> list[tuple[float, float, int]]:
+def _rings(spectrum: np.ndarray, grid: Grid, detection: DetectionOtf2d | DetectionOtf3d, noise: float) -> list[tuple[float, float, int]]:
     """Frequency, power of the object and number of samples of each ring; power 0 where it does not exceed three standard errors."""
     k, power = grid.distance(), np.abs(spectrum) ** 2
     passed = np.abs(grid.transfer(detection)) ** 2

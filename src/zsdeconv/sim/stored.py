@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zsdeconv.physics.otf import DeepOtf, Otf
-from zsdeconv.sim.detection import DeepDetection, Detection
+from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d
 from zsdeconv.sim.patterns import SimParameters
 from zsdeconv.sim.reconstruct import Reconstruct
 
@@ -37,8 +37,8 @@ def from_parts(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Reco
     parameters, numbers = SimParameters.from_yaml(header["parameters"], "model"), header["detection"]
     real, imaginary = tensors["otf"].numpy()
     if header["z_um"] is None:
-        detection = Detection(Otf(real, **header["otf"]), **numbers)
+        detection = DetectionOtf2d(Otf(real, **header["otf"]), **numbers)
     else:
         light = numbers["light"] and tuple(numbers["light"])
-        detection = DeepDetection(DeepOtf(real + 1j * imaginary, **header["otf"]), **(numbers | {"light": light}))
+        detection = DetectionOtf3d(DeepOtf(real + 1j * imaginary, **header["otf"]), **(numbers | {"light": light}))
     return Reconstruct(parameters, detection, parameters.pixel_um, header["wiener"], header["attenuation"], header["z_um"])

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from zsdeconv.errors import ConfigError, OpticsError
-from zsdeconv.sim.detection import DeepDetection, Detection
+from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d
 from zsdeconv.sim.patterns import SimParameters
 
 NOTHING = 1e-6
@@ -31,7 +31,7 @@ class BandWeights:
     """
 
     parameters: SimParameters
-    detection: Detection | DeepDetection
+    detection: DetectionOtf2d | DetectionOtf3d
     attenuation: float
 
     def lens(self, order: int, *k_per_um: np.ndarray) -> np.ndarray:
@@ -64,13 +64,13 @@ class BandWeights:
         ends = self.detection.cutoff_per_um + float(np.mean([1 / direction.finest_um for direction in self.parameters.directions]))
         seen = self._seen(k_per_um)
         distance = np.minimum(kr / ends, 1)
-        if not isinstance(self.passing, DeepDetection):
+        if not isinstance(self.passing, DetectionOtf3d):
             return np.where(seen & (distance < 1), np.cos(np.pi / 2 * distance), 0.0)
         along = kz[0].reshape(-1, *[1] * kr.ndim) / self.passing.axial_end_per_um
         return np.where(seen, 1 - np.minimum(np.hypot(distance, along), 1), 0.0)
 
     @cached_property
-    def passing(self) -> Detection | DeepDetection:
+    def passing(self) -> DetectionOtf2d | DetectionOtf3d:
         """The detection under this pattern."""
         return self.detection.under(float(np.mean([1 / direction.period_um for direction in self.parameters.directions])))
 
@@ -114,7 +114,7 @@ def _radial(k_per_um: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray
     return np.hypot(ky, kx), [np.ravel(axis) for axis in kz]
 
 
-def require_same_rank(parameters: SimParameters, detection: Detection | DeepDetection) -> None:
+def require_same_rank(parameters: SimParameters, detection: DetectionOtf2d | DetectionOtf3d) -> None:
     """Raise `OpticsError` unless three beams meet an OTF in depth, or two beams one of a plane."""
     if 1 + parameters.orders != detection.rank:
         raise OpticsError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zsdeconv.sim.detection import DeepDetection, Detection
+from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d
 from zsdeconv.sim.patterns import SimParameters
 from zsdeconv.sim.spectra import object_spectrum
 from zsdeconv.sim.weights import ATTENUATION, BandWeights, require_same_rank, step_um
@@ -21,7 +21,7 @@ _AXIAL_SIDE = 20
 def choose_wiener(
     frames: np.ndarray,
     parameters: SimParameters,
-    detection: Detection | DeepDetection,
+    detection: DetectionOtf2d | DetectionOtf3d,
     pixel_um: float,
     attenuation: float = ATTENUATION,
     z_um: float | None = None,
@@ -39,11 +39,11 @@ def choose_wiener(
     The planes of stacks are `z_um` apart (unless given, as the parameters say).
 
     >>> from zsdeconv.physics.optics import Optics
-    >>> from zsdeconv.sim.detection import detection_of
+    >>> from zsdeconv.sim.detection import detection_otf_2d
     >>> from zsdeconv.sim.patterns import Direction, nominal_phases_rad
     >>> stripes = Direction((0.0, 3.0), 0.8, 0.3, nominal_phases_rad(3), (1, 1, 1))
     >>> noise = np.random.default_rng(0).normal(0, 1, (3, 48, 48))
-    >>> choose_wiener(noise, SimParameters((stripes,), 0.1), detection_of(Optics(1.0, 600)), 0.1)
+    >>> choose_wiener(noise, SimParameters((stripes,), 0.1), detection_otf_2d(Optics(1.0, 600)), 0.1)
     0.5
     """
     require_same_rank(parameters, detection)
@@ -71,7 +71,7 @@ def _frequencies(weights: BandWeights) -> tuple[np.ndarray, ...]:
     """A grid over half of the widened band: kx, and in depth kz, of one sign do for all."""
     end = weights.detection.cutoff_per_um + weights.parameters.finest_per_um
     ky, kx = np.linspace(-end, end, 2 * _SIDE)[:, None], np.linspace(end / _SIDE / 2, end, _SIDE)
-    if not isinstance(weights.passing, DeepDetection):
+    if not isinstance(weights.passing, DetectionOtf3d):
         return ky, kx
     top = weights.passing.axial_end_per_um
     return np.linspace(top / _AXIAL_SIDE / 2, top, _AXIAL_SIDE)[:, None, None], ky, kx

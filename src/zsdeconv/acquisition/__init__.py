@@ -1,0 +1,1 @@
+"""How images are recorded: one file for each way, the measurements it makes, and the noise in them."""

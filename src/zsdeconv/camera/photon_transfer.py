@@ -1,0 +1,81 @@
+"""Photon transfer: camera constants from frames taken for the purpose, in the dark and of an even light (ADU throughout)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from zsdeconv.camera.levels import Levels
+from zsdeconv.errors import ImageError
+
+GROUPS = 16
+
+
+def as_frames(data: np.ndarray, name: str, smallest: int = 16) -> np.ndarray:
+    """`data` as (t y x); raises `ImageError` unless it holds finite real numbers and at least `smallest` pixels a side."""
+    frames = np.asarray(data)
+    if frames.dtype.kind not in "uifb":
+        raise ImageError(f"{name} holds {frames.dtype} values, real numbers are needed; give one channel of intensities")
+    if frames.ndim not in (2, 3) or not frames.size:
+        raise ImageError(f"{name} has shape {frames.shape}, one frame (y x) or several (t y x) are needed; give --axes")
+    if min(frames.shape[-2:]) < smallest:
+        raise ImageError(
+            f"{name} is {frames.shape[-2]} x {frames.shape[-1]} pixels, the limit is {smallest} x {smallest}; give a larger field"
+        )
+    if frames.dtype.kind == "f" and not np.isfinite(frames).all():
+        raise ImageError(f"{name} holds {int((~np.isfinite(frames)).sum())} NaN or infinite pixels, none is allowed; replace them first")
+    return frames.reshape(-1, *frames.shape[-2:])
+
+
+def _pairs(frames: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for first in range(len(frames) - 1):
+        a, b = (frames[first + i].astype(np.float64) for i in (0, 1))
+        ratio = a.mean() / b.mean() if a.mean() > 0 and b.mean() > 0 else 1.0
+        if abs(ratio - 1) < 0.05:  # a larger step is the next exposure of a series, not a flickering lamp
+            yield (a + b) / 2, a - b - (a - b).mean()
+
+
+def dark_constants(dark: np.ndarray) -> tuple[float, float, float, float]:
+    """Offset, its error, read variance, its error from dark frames (t y x).
+
+    The variance is that of successive differences in time, which no fixed pattern enters; one frame alone must be judged by
+    differences of neighbouring pixels, which the pattern does enter.
+    """
+    frames = as_frames(dark, "the dark image", 2)
+    pixels = frames.astype(np.float64) if frames.size < 2**26 else frames[: max(2, 2**26 // frames[0].size)].astype(np.float64)
+    change = np.diff(pixels, axis=0 if len(pixels) > 1 else 2)
+    squares = (change - change.mean()) ** 2 / 2
+    variance = float(squares.mean())
+    # successive squares share a frame, hence 3 rather than 2
+    variance_sigma = variance * float(np.sqrt(3 / squares.size))
+    drift = float(pixels.mean((1, 2)).std()) if len(pixels) > 1 else float(pixels.std())
+    return float(pixels.mean()), float(np.hypot(np.sqrt(variance / pixels.size), drift / np.sqrt(len(pixels)))), variance, variance_sigma
+
+
+def flat_levels(flat: np.ndarray) -> Levels:
+    """Variance against mean from successive pairs of flat frames (t y x), each split into brightness groups of its pixels.
+
+    Groups with pixels at the top of the range are left out. Raises `ImageError` when no pair of equally bright frames exists.
+    """
+    frames = as_frames(flat, "the flat image", 2)
+    if len(frames) < 2:
+        raise ImageError(
+            "the flat image has 1 frame, its variance in time needs at least 2; give --flat with two or more frames of the same light"
+        )
+    high = np.iinfo(frames.dtype).max if frames.dtype.kind in "ui" else np.inf
+    guide = frames.mean(0, dtype=np.float64).ravel()
+    groups = [g for g in np.array_split(np.argsort(guide), GROUPS) if len(g) > 1]
+    rows = []
+    for mean, change in _pairs(frames):
+        for g in groups:
+            m, d = mean.ravel()[g], change.ravel()[g]
+            m, d = m[m < high], d[m < high]
+            if len(d) > 1 and len(d) > 0.95 * len(g):
+                v = float(d.var() / 2)
+                rows.append((float(m.mean()), v, v * np.sqrt(2 / len(d)), 0.0, float(m.mean()), float(len(d)), 0.0))
+    if not rows:
+        raise ImageError(
+            f"no two successive of the {len(frames)} flat frames agree within 5 % unsaturated; give --flat with pairs of the same light"
+        )
+    return Levels(*np.asarray(rows).T)

@@ -1,0 +1,86 @@
+"""Where the pairs come from that a network learns from: fresh batches, all drawn from one run's generators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from zsdeconv.config import TrainingSection
+from zsdeconv.data.pairs import Interleaving, Recorruption
+from zsdeconv.data.patches import PatchSampler, Sample
+from zsdeconv.physics import grid
+from zsdeconv.physics.operators import Operator
+
+
+class RandomStreams:
+    """All randomness of a training run: one generator on the CPU, one on the training device."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self.host = torch.Generator().manual_seed(seed)
+        self.device = torch.Generator(device).manual_seed(seed + 1)
+
+    def state(self) -> dict[str, Tensor]:
+        """State to be restored later."""
+        return {"host": self.host.get_state(), "device": self.device.get_state()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Continue where `state` was taken."""
+        self.host.set_state(state["host"])
+        self.device.set_state(state["device"])
+
+
+class Pairs(Protocol):
+    """Where the pairs come from that a denoiser learns from; `patch_px` is the size of its input."""
+
+    patch_px: tuple[int, ...]
+
+    def __call__(self, network: nn.Module, draws: RandomStreams) -> tuple[Tensor, Tensor, Tensor | None]:
+        """A fresh batch: `y_hat`, `y_tilde` and, where they do not show quite the same object, the gap `G` between them."""
+        ...
+
+
+class RecorruptedPairs:
+    """Pairs of patches of the samples `(y, A(y - b))`, made by adding noise and taking it away (Eq. 2).
+
+    Where the noise of neighbouring pixels is not independent, `colour` makes of independent noise what is in `y`.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        recorrupt: Recorruption,
+        training: TrainingSection,
+        symmetries: Sequence[int] = range(grid.SYMMETRIES),
+        colour: Operator | None = None,
+    ) -> None:
+        self.recorrupt, self.colour = recorrupt, colour
+        self.sampler = PatchSampler(samples, training.patch(samples[0][0].ndim), training.batch, symmetries)
+        self.patch_px = self.sampler.patch_px
+
+    def __call__(self, network: nn.Module, draws: RandomStreams) -> tuple[Tensor, Tensor, None]:
+        y, signal = self.sampler(draws.host)
+        alpha, z = self.recorrupt.noise(signal, draws.device)
+        if self.colour is not None:
+            z = self.colour(z)
+        return y + alpha * z, y - z / alpha, None
+
+
+class InterleavedPairs:
+    """Pairs of the odd and the even slices of stacks (Eq. 8), with the gap `G = S_odd(f'(z)) - S_even(f'(z))` between them."""
+
+    def __init__(self, samples: Sequence[Sample], training: TrainingSection, symmetries: Sequence[int] = range(grid.SYMMETRIES)) -> None:
+        planes, *lateral_factors = training.patch(samples[0][0].ndim)
+        self.interleave = Interleaving()
+        self.sampler = PatchSampler(samples, (2 * planes, *lateral_factors), training.batch, symmetries)
+        self.patch_px = (self.sampler.patch_px[0] // 2, *self.sampler.patch_px[1:])
+
+    def __call__(self, network: nn.Module, draws: RandomStreams) -> tuple[Tensor, Tensor, Tensor]:
+        z = self.sampler(draws.host)[0]
+        even_first = self.interleave.order(len(z), z.device, draws.device)
+        y_hat, y_tilde = self.interleave.split(z, even_first)
+        with torch.no_grad():
+            first, second = self.interleave.split(network(z, stage=1)[0], even_first)
+        return y_hat, y_tilde, first - second

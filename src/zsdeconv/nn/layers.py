@@ -1,0 +1,104 @@
+"""Layers of any rank: the only place that tells two-dimensional from three-dimensional convolutions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from zsdeconv.notation import Batch
+from zsdeconv.physics.grid import per_axis
+
+Convolution: TypeAlias = nn.Conv2d | nn.Conv3d
+
+_CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
+_MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
+_MEMORY_FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+
+def memory_format(rank: int) -> torch.memory_format:
+    """Layout with the channels innermost, in which convolutions run fastest on a CPU.
+
+    >>> memory_format(2)
+    torch.channels_last
+    """
+    return _MEMORY_FORMAT[rank]
+
+
+def conv(rank: int, channels_in: int, channels_out: int, kernel: int | Sequence[int] = 3, *, padding_mode: str = "zeros") -> Convolution:
+    """Convolution of odd width `kernel` (a number, or one per axis) that keeps the size of its input.
+
+    >>> conv(3, 1, 8)(torch.zeros(1, 1, 5, 7, 6)).shape
+    torch.Size([1, 8, 5, 7, 6])
+    """
+    widths = per_axis(kernel, rank)
+    return _CONVOLUTION[rank](channels_in, channels_out, widths, padding=tuple(w // 2 for w in widths), padding_mode=padding_mode)
+
+
+def conv_relu(rank: int, channels: Sequence[int]) -> nn.Sequential:
+    """Chain of 3-wide convolutions, each followed by a ReLU, through the numbers of channels given.
+
+    >>> sum(p.numel() for p in conv_relu(2, (1, 8, 4)).parameters()) == (9 * 1 + 1) * 8 + (9 * 8 + 1) * 4
+    True
+    """
+    return _chain(rank, channels, lambda: nn.ReLU(inplace=True))
+
+
+def conv_leaky(rank: int, channels: Sequence[int], slope: float = 0.1, kernels: Sequence[int | Sequence[int]] = ()) -> nn.Sequential:
+    """As `conv_relu`, with a `slope` below zero, through which a gradient always passes; `kernels` of other widths than 3.
+
+    >>> conv_leaky(2, (1, 4))(torch.zeros(1, 1, 3, 3)).shape
+    torch.Size([1, 4, 3, 3])
+    """
+    return _chain(rank, channels, lambda: nn.LeakyReLU(slope, inplace=True), kernels)
+
+
+def _chain(
+    rank: int, channels: Sequence[int], activation: Callable[[], nn.Module], kernels: Sequence[int | Sequence[int]] = ()
+) -> nn.Sequential:
+    """Convolutions and activations in turn.
+
+    An activation overwrites its input: a convolution does not need its own output to find its gradient, and memory traffic
+    is what limits the wide layers.
+    """
+    layers: list[nn.Module] = []
+    for (channels_in, channels_out), kernel in zip(itertools.pairwise(channels), kernels or [3] * (len(channels) - 1), strict=True):
+        layers += [conv(rank, channels_in, channels_out, kernel), activation()]
+    return nn.Sequential(*layers)
+
+
+def max_pool(x: Batch, factors: Sequence[int]) -> Batch:
+    """Largest value in each block of `factors` pixels.
+
+    >>> max_pool(torch.tensor([[[[1.0, 5.0], [2.0, 3.0]]]]), (2, 2)).item()
+    5.0
+    """
+    return _MAX_POOL[len(factors)](x, tuple(factors))
+
+
+@torch.no_grad()
+def glorot_(module: nn.Module, generator: torch.Generator | None = None) -> None:
+    """Fill all convolutions of `module`: weights uniform in +-sqrt(6 / (fan_in + fan_out)), biases zero (the default of Keras).
+
+    >>> layer = conv(2, 1, 1)
+    >>> glorot_(layer, torch.Generator().manual_seed(0))
+    >>> bool(layer.weight.abs().max() <= 3**-0.5)
+    True
+    """
+    for layer in convolutions(module):
+        nn.init.xavier_uniform_(layer.weight, generator=generator)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def convolutions(module: nn.Module) -> list[Convolution]:
+    """All convolutions of `module` in the order in which they were made, which here is the order of the data flow.
+
+    >>> [layer.out_channels for layer in convolutions(conv_relu(2, (1, 8, 4)))]
+    [8, 4]
+    """
+    return [layer for layer in module.modules() if isinstance(layer, Convolution)]

@@ -1,6 +1,0 @@
-"""Noise: the camera's variance law, its calibration from data, and the pairs made with it."""
-
-from zsdeconv.noise.calibrate import Calibration, calibrate, plot_calibration
-from zsdeconv.noise.model import Camera, signal_estimate
-
-__all__ = ["Calibration", "Camera", "calibrate", "plot_calibration", "signal_estimate"]

@@ -1,0 +1,1 @@
+"""Prediction: tiles and passes, intensity correction, time series, destriping, and the standard error."""

@@ -1,0 +1,59 @@
+"""What the checks ask of a trained model, and of what it has made: they know no more of either."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from torch import nn
+
+from zsdeconv.acquisition.base import Acquisition, Measurement
+from zsdeconv.camera.detector import Camera
+from zsdeconv.config import Config
+from zsdeconv.data.normalize import Affine
+from zsdeconv.image import Image
+from zsdeconv.modality import Modality
+from zsdeconv.physics.psf import Psf
+from zsdeconv.prediction.photometry import IntensityCorrection
+from zsdeconv.prediction.tiled import FramePrediction
+from zsdeconv.sim.reconstruct import Reconstruct
+
+
+class ModelLike(Protocol):
+    """A model, as `zsdeconv.Model` is one."""
+
+    @property
+    def network(self) -> nn.Module: ...
+    @property
+    def modality(self) -> Modality: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def unit(self) -> Affine: ...
+    @property
+    def camera(self) -> Camera: ...
+    @property
+    def psf(self) -> Psf: ...
+    @property
+    def intensity_correction(self) -> IntensityCorrection: ...
+    @property
+    def reconstruct(self) -> Reconstruct | None: ...
+    @property
+    def history(self) -> list[dict[str, Any]]: ...
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
+    @property
+    def acquisition(self) -> Acquisition: ...
+
+    def predict_measurement(self, measurement: Measurement, *, passes: int) -> FramePrediction:
+        """Restore a field that `acquisition` has made, in the network's unit."""
+        ...
+
+
+class ResultLike(Protocol):
+    """What it has made of an image, as `zsdeconv.Restored`."""
+
+    @property
+    def deconvolved(self) -> Image: ...
+    @property
+    def uncertainty(self) -> Image | None: ...

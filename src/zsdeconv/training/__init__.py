@@ -1,0 +1,1 @@
+"""Training: losses, objectives, the loop, and views of objects that augment the data."""

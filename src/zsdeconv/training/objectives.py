@@ -1,0 +1,293 @@
+"""What a network is asked to learn, phase by phase.
+
+The published way is one phase with both losses (`TwoStageObjective`, Eq. 4-6; of interleaved slices Eq. 7-9). Ours are two: stage
+1 learns to denoise from pairs (`Denoise`, Eq. 5 or 8); then an object made from its result is imaged again and again
+by the model of lens and camera, and stage 2 learns to find the object back (`SimulatedPairs`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zsdeconv.acquisition.base import Acquisition, Measurement, training_excerpts
+from zsdeconv.config import Config, LossSection, TrainingSection
+from zsdeconv.data.batches import InterleavedPairs, Pairs, RandomStreams
+from zsdeconv.data.pairs import Recorruption
+from zsdeconv.nn.ensemble import members_of
+from zsdeconv.nn.fast import FastNet
+from zsdeconv.notation import FWHM_PER_SIGMA
+from zsdeconv.physics import grid
+from zsdeconv.physics.deconvolve import missing_background, richardson_lucy
+from zsdeconv.physics.operators import Blur, Crop, Operator, forward_model
+from zsdeconv.physics.psf import Psf
+from zsdeconv.physics.psf_check import fwhms_um
+from zsdeconv.prediction.tiled import forward_with_symmetry
+from zsdeconv.training import losses
+from zsdeconv.training.augment import ObjectAugmenter
+
+OBJECT_ITERATIONS = 22
+"""Accelerated Richardson-Lucy iterations for the object that is imaged again."""
+OBJECT_PIXELS = 2**21
+"""Raw pixels from which objects are made at most: the views of so many never look alike, and Richardson-Lucy takes time for each."""
+OBJECT_PASSES = 16
+"""Re-corrupted passes averaged for the denoised image that the object is made from."""
+FINEST_SHARE = 1 / 3
+"""Width of the finest detail that such an object holds, as a share of the width of the PSF."""
+MISSING_WIDTHS = (1, 10, 10)
+"""Width (FWHM) along z, y and x over which light that a reconstruction lacks varies, in units of that of the PSF."""
+AROUND_PLANES = 4
+"""Planes above and below a patch of a stack whose light is reckoned with."""
+EDGE_PX = 6
+"""Raw pixels at the border of a patch that are left out of the error: convolutions there see padding."""
+
+
+class Objective(Protocol):
+    """One phase of a training: which parameters learn, and from which loss."""
+
+    name: str
+
+    def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
+        """The parameters that learn in this phase."""
+        ...
+
+    def prepare(self, network: nn.Module, draws: RandomStreams) -> None:
+        """Called once when the phase begins."""
+        ...
+
+    def __call__(self, network: nn.Module, draws: RandomStreams) -> Tensor:
+        """The loss of one fresh batch."""
+        ...
+
+
+class TwoStageObjective:
+    """Both stages at once, `L = mu L_den + (1 - mu) L_dec` (Eq. 4-6; with a gap Eq. 7-9), without the margins of the patches.
+
+    `forward_operator` is `D H`, with the PSF sampled as the slices of `y_hat` lie; the pairs must be turned in no other way than
+    its PSF allows. As published, the Hessian term sees all of an image, and of a stack what is inside the margins.
+    """
+
+    name = "two-stage"
+
+    def __init__(self, pairs: Pairs, training: TrainingSection, loss: LossSection, forward_operator: Operator) -> None:
+        rank = len(pairs.patch_px)
+        margin = [min(m, (n - 1) // 4) for m, n in zip(training.margin(rank), pairs.patch_px, strict=True)]
+        self.pairs, self.loss, self.crop, self.rank = pairs, loss, Crop(margin), rank
+        self.forward_operator = self.crop @ forward_operator
+
+    def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
+        return network.parameters()
+
+    def prepare(self, network: nn.Module, draws: RandomStreams) -> None:
+        """Nothing to prepare: pairs are made anew at every step."""
+
+    def __call__(self, network: nn.Module, draws: RandomStreams) -> Tensor:
+        y_hat, y_tilde, gap = self.pairs(network, draws)
+        denoised, deconvolved = network(y_hat)
+        target, norm = self.crop(y_tilde), self.loss.norm
+        amended = None if gap is None else losses.SliceGap(self.crop(gap), self.loss.gamma)
+        loss_den = losses.denoising_loss(self.crop(denoised), target, gap=amended, norm=norm)
+        loss_dec = losses.deconvolution_loss(
+            deconvolved,
+            target,
+            self.forward_operator,
+            lambda_hessian=self.loss.lambda_hessian,
+            gap=amended,
+            inside=(lambda x: x) if self.rank == 2 else self._inside(denoised, deconvolved),
+            norm=norm,
+        )
+        return losses.two_stage_loss(loss_den, loss_dec, self.loss.mu)
+
+    def _inside(self, raw: Tensor, fine: Tensor) -> Crop:
+        """The fine image without the margins."""
+        return Crop([m * (f // n) for m, f, n in zip(self.crop.margin_px, fine.shape[2:], raw.shape[2:], strict=True)])
+
+
+class Denoise:
+    """Stage 1 alone (Eq. 5; with a gap Eq. 8)."""
+
+    name = "denoise"
+
+    def __init__(self, pairs: Pairs, loss: LossSection) -> None:
+        self.pairs, self.loss, self.crop = pairs, loss, Crop(_edges(pairs.patch_px))
+
+    def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
+        return cast(FastNet, network).stage1.parameters()
+
+    def prepare(self, network: nn.Module, draws: RandomStreams) -> None:
+        """Nothing to prepare: pairs are made anew at every step."""
+
+    def __call__(self, network: nn.Module, draws: RandomStreams) -> Tensor:
+        y_hat, y_tilde, gap = self.pairs(network, draws)
+        amended = None if gap is None else losses.SliceGap(self.crop(gap), self.loss.gamma)
+        return losses.denoising_loss(self.crop(network(y_hat, stage=1)[0]), self.crop(y_tilde), gap=amended)
+
+
+class SimulatedPairs:
+    """Stage 2 from re-imaged objects: `|| f(y_sim) - K x ||^2` with `y_sim = D H x + noise`.
+
+    `x` is a view of a sharp estimate of the object: Richardson-Lucy on the denoised training images, its resolution held back
+    to `FINEST_SHARE` of the lens's by a Gaussian inside the model; turned by any angle and zoomed. `D H x` is what the lens
+    makes of it, and fresh noise follows the camera's variance law, (1 + alpha^2)-fold as in prediction. So stage 2 learns the
+    mean object that explains a noisy image, among objects like those of the image itself, where Eq. 6 alone leaves all
+    that the lens cuts off to a regulariser. `K` is a narrow Gaussian: what is much finer than the lens resolves is not asked for.
+    `acquisition` says how an object would be recorded; of one that is not `closed`, light is missing in `y` (`missing_background`), in that of the
+    object and in its views alike. `psf_fwhm_px` is the width of the PSF at half maximum along each axis, fine pixels,
+    `added_noise` the range of alpha^2.
+
+    The idea of imaging the own estimate again is that of equivariant imaging (Chen, Tachella and Davies, ICCV 2021) and of the
+    parametric bootstrap.
+    """
+
+    name = "reimage"
+
+    def __init__(
+        self,
+        acquisition: Acquisition,
+        measurements: Sequence[Measurement],
+        training: TrainingSection,
+        psf_fwhm_px: Sequence[float],
+        *,
+        added_noise: tuple[float, float] = (0.5, 1.5),
+    ) -> None:
+        self.acquisition, self.measurements, self.training = acquisition, training_excerpts(measurements, OBJECT_PIXELS), training
+        self.psf_fwhm_px, self.added_noise = psf_fwhm_px, added_noise
+        self.factors = grid.lateral_factors(len(psf_fwhm_px), acquisition.scale)
+
+    def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
+        return cast(FastNet, network).stage2.parameters()
+
+    @torch.no_grad()
+    def prepare(self, network: nn.Module, draws: RandomStreams) -> None:
+        """Make the objects from what stage 1 has learned."""
+        narrow, self.target = (
+            Blur(gaussian([share * n for n in self.psf_fwhm_px])) for share in (FINEST_SHARE, self.training.target_fwhm_fraction)
+        )
+        model, objects = self.acquisition.forward_operator @ narrow, []
+        for measurement in self.measurements:
+            denoised = self._denoised(network, measurement, draws)
+            missing = self._missing(denoised, model)
+            x = narrow(richardson_lucy(sum(missing, denoised), model, [OBJECT_ITERATIONS])[0])
+            objects.append(torch.cat((x, *missing), 1)[0])
+        patch, around = self._sizes()
+        seen = [(n + 2 * a) * f for n, a, f in zip(patch, around, self.factors, strict=True)]
+        self.views = ObjectAugmenter(objects, seen, self.training.batch)
+        self.around, self.fine_around = Crop(around), self._fine_crop(around)
+        self.crop = self._fine_crop(_edges(patch))
+
+    def _sizes(self) -> tuple[list[int], list[int]]:
+        """Raw pixels of a patch along each axis, and how many more on both sides send their light into it."""
+        smallest = [min(sizes) for sizes in zip(*(measurement.y.shape for measurement in self.measurements), strict=True)]
+        *axial, height, width = (min(n, size) for n, size in zip(self.training.patch(len(smallest)), smallest, strict=True))
+        reach = -(-max(self.acquisition.forward_operator.support_px[-2:]) // (2 * self.factors[-1]))
+        around = [min(AROUND_PLANES, (size - n) // 2) for n, size in zip(axial, smallest, strict=False)]
+        return [*axial, min(height, width), min(height, width)], [*around, reach, reach]
+
+    def _fine_crop(self, margin_px: Sequence[int]) -> Crop:
+        return Crop([m * f for m, f in zip(margin_px, self.factors, strict=True)])
+
+    def _missing(self, denoised: Tensor, model: Operator) -> list[Tensor]:
+        """The light that the image lacks where not all of it is accounted for, otherwise nothing."""
+        if self.acquisition.accounts_for_all_light:
+            return []
+        wide = [times * n for times, n in zip(MISSING_WIDTHS[-len(self.psf_fwhm_px) :], self.psf_fwhm_px, strict=True)]
+        return [missing_background(denoised, model, Blur(gaussian(wide)))]
+
+    def _denoised(self, network: nn.Module, measurement: Measurement, draws: RandomStreams) -> Tensor:
+        alpha = math.sqrt(sum(self.added_noise) / 2)
+        total = torch.zeros_like(measurement.y)[None, None]
+        for n in range(0, OBJECT_PASSES, 2):
+            z = measurement.noise(draws.device).mul_(alpha)
+            for k, sign in enumerate((1, -1)):
+                total += forward_with_symmetry(network, n + k, (measurement.y + sign * z)[None, None], stage=1)[0]
+        return total / OBJECT_PASSES
+
+    def __call__(self, network: nn.Module, draws: RandomStreams) -> Tensor:
+        with torch.no_grad():
+            x, *missing = self.views(draws.host).split(1, dim=1)
+            target = self.fine_around(self.target(x))
+            variance_bias = torch.empty(len(x), *[1] * (x.ndim - 1), device=x.device)
+            variance_bias = 1 + variance_bias.uniform_(*self.added_noise, generator=draws.device)
+            y = self.acquisition.observed(x, self.around, variance_bias, draws.device) - sum(map(self.around, missing))
+        turn = int(torch.randint(grid.SYMMETRIES, (), generator=draws.host))
+        _, deconvolved = forward_with_symmetry(network, turn, y)
+        return losses.fidelity(self.crop(deconvolved), self.crop(target))
+
+
+class MemberObjective:
+    """An objective for one member of an ensemble."""
+
+    def __init__(self, objective: Objective, number: int) -> None:
+        self.objective, self.number, self.name = objective, number, f"{objective.name} {number + 1}"
+
+    def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
+        return self.objective.parameters(members_of(network)[self.number])
+
+    def prepare(self, network: nn.Module, draws: RandomStreams) -> None:
+        self.objective.prepare(members_of(network)[self.number], draws)
+
+    def __call__(self, network: nn.Module, draws: RandomStreams) -> Tensor:
+        return self.objective(members_of(network)[self.number], draws)
+
+
+def training_phases(
+    config: Config, acquisition: Acquisition, measurements: Sequence[Measurement], psf: Psf
+) -> list[tuple[Objective, float]]:
+    """The phases of a training on `fields` that `acquisition` has made, and their shares of the budget; those of each member of an ensemble.
+
+    >>> from zsdeconv.config import resolve
+    >>> from zsdeconv.data.normalize import Affine
+    >>> from zsdeconv.acquisition.base import DirectAcquisition
+    >>> from zsdeconv.camera.detector import Camera
+    >>> psf = Psf(np.ones((1, 1)), (0.03, 0.03), "a point")
+    >>> acquisition = DirectAcquisition(Affine(0.0, 1.0), Camera(0.0, 1.0, 1.0), forward_model(psf.values, 2, 2), 2)
+    >>> measurement = acquisition.measure(np.zeros((32, 32)), torch.device("cpu"))
+    >>> [p.name for p, _ in training_phases(resolve({}), acquisition, [measurement], psf)]
+    ['denoise', 'reimage']
+    """
+    if config.training.ensemble == 1:
+        return _phases(config, acquisition, measurements, psf)
+    members = range(config.training.ensemble)
+    return [(MemberObjective(phase, n), share) for n in members for phase, share in _phases(config, acquisition, measurements, psf)]
+
+
+def _phases(config: Config, acquisition: Acquisition, measurements: Sequence[Measurement], psf: Psf) -> list[tuple[Objective, float]]:
+    """Those of one network."""
+    training, rank, interleaved = config.training, psf.values.ndim, config.pairs.kind == "interleave"
+    published = config.network.kind != "fast"
+    turns = grid.symmetries_of(torch.tensor(psf.values)) if published else range(grid.SYMMETRIES)
+    if interleaved:
+        pairs = InterleavedPairs([(measurement.y,) for measurement in measurements], training, turns)
+    else:
+        pairs = acquisition.pairs(measurements, Recorruption(acquisition.camera, **config.pairs.ranges()), training, turns)
+    if published:
+        seen = forward_model(psf.thinned((2, 1, 1)).values, rank, acquisition.scale) if interleaved else acquisition.forward_operator
+        return [(TwoStageObjective(pairs, training, config.loss, seen), 1.0)]
+    fwhm_px = [um / spacing for um, spacing in zip(fwhms_um(psf), psf.spacing_um, strict=True)]
+    added_noise = (0.0, 0.0) if interleaved else (0.5, 1.5)
+    reimage = SimulatedPairs(acquisition, measurements, training, fwhm_px, added_noise=added_noise)
+    return [(Denoise(pairs, config.loss), 1 - training.stage2_fraction), (reimage, training.stage2_fraction)]
+
+
+def _edges(patch_px: Sequence[int]) -> list[int]:
+    return [min(EDGE_PX, (n - 1) // 4) for n in patch_px]
+
+
+def gaussian(fwhm_px: Sequence[float]) -> np.ndarray:
+    """Normalised Gaussian kernel of odd sizes, `fwhm_px` wide at half maximum along each axis.
+
+    >>> gaussian((2.0, 4.0)).shape
+    (9, 15)
+    """
+    kernel = np.ones(())
+    for fwhm in fwhm_px:
+        sigma = fwhm / FWHM_PER_SIGMA
+        radius = max(int(np.ceil(4 * sigma)), 1)
+        profile = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+        kernel = np.multiply.outer(kernel, profile)
+    return kernel / kernel.sum()

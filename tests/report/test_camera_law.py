@@ -1,0 +1,114 @@
+"""Whether a camera that breaks an assumption is found, and one that keeps them is left alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy.ndimage import gaussian_filter, zoom
+
+from zsdeconv.camera import calibrate
+from zsdeconv.report.checks.camera_law import CameraCheck, camera_section, examine_camera
+from zsdeconv.report.statistics.fixed_pattern import line_pattern, pixel_pattern
+from zsdeconv.simulation.widefield import Scene, simulate_2d
+
+
+def scene(structure: str = "filaments", **options: float) -> np.ndarray:
+    return simulate_2d(Scene(structure=structure, **{"size": 180, "photons": 80, "seed": 31} | options)).noisy.data  # pyright: ignore[reportArgumentType]
+
+
+def checked(frames: np.ndarray) -> CameraCheck:
+    return examine_camera(frames, calibrate(frames))
+
+
+def faults(check: CameraCheck) -> dict[str, str]:
+    return {finding.name: finding.level for finding in check.findings if finding.level != "ok"}
+
+
+@pytest.mark.parametrize("structure", ["filaments", "vesicles", "network", "puncta"])
+def test_a_camera_as_assumed_passes(structure: str) -> None:
+    assert faults(checked(scene(structure))) == {}
+
+
+@pytest.mark.parametrize("factor", [2.0, 1.5])
+def test_upsampled_images_are_found(factor: float) -> None:
+    """Bicubic interpolation correlates neighbours."""
+    for structure in ("filaments", "puncta"):
+        small = scene(structure, size=140).astype(float)
+        assert faults(checked(np.asarray(zoom(small, factor, order=3))))["correlated noise"] == "fail"
+
+
+def test_smoothed_images_are_found_and_compared_with_the_limit() -> None:
+    finding = next(f for f in checked(np.asarray(gaussian_filter(scene().astype(float), 0.6))).findings if f.name == "correlated noise")
+    assert finding.level == "fail" and finding.value > finding.limit == 0.08
+
+
+def test_real_camera_images_are_judged_by_their_noise(shared: Path) -> None:
+    """White: two confocal and two wide-field cameras. Interpolated in their making: a scaled confocal stack and an 8-bit colour image."""
+    white = [f"bench/real/real-{name}/noisy.tif" for name in ("fmd-confocal-bpae-g", "fmd-confocal-bpae-r", "biosr-actin")]
+    for name, correlated in [*((n, False) for n in white), ("realdata/stacks/confocal_nuclear_envelope.tif", True)]:
+        data = tifffile.imread(shared / name)
+        assert ("correlated noise" in faults(checked(data))) == correlated, name
+
+
+@pytest.mark.parametrize(("axis", "name"), [(0, "pattern of rows"), (1, "pattern of columns")])
+def test_patterns_of_lines_are_measured(axis: int, name: str) -> None:
+    plane = scene()
+    lines = np.random.default_rng(2).normal(0, 0.8, plane.shape[axis])
+    dirty = checked(plane + np.expand_dims(lines, 1 - axis))
+    patterns = {fault for fault in faults(dirty) if fault.startswith("pattern")}
+    assert patterns == {name}
+    found = line_pattern([plane + np.expand_dims(lines, 1 - axis)], axis)
+    assert found is not None and found.size == pytest.approx(
+        0.8, rel=0.35
+    )  # 180 lines of which one in four is independent: 15 %, and noise
+
+
+def test_patterns_of_pixels_need_frames_that_share_them() -> None:
+    movie = simulate_2d(Scene(structure="filaments", size=128, photons=60, frames=12, seed=7)).noisy.data
+    pattern = np.random.default_rng(3).normal(0, 1.0, movie.shape[1:])
+    assert faults(checked(movie)) == {}
+    assert faults(checked(movie + pattern)) == {"pattern of pixels": "warn"}
+    assert pixel_pattern(list(movie[:3]), 0.35) is None and pixel_pattern(list(movie), 0.5) is None
+
+
+def test_clipped_pixels_are_counted() -> None:
+    plane = scene()
+    top, bottom = np.minimum(plane, 150), np.maximum(plane, 101)
+    assert faults(checked(top))["saturation"] in ("warn", "fail")
+    assert next(f.value for f in checked(top).findings if f.name == "saturation") == pytest.approx((top == 150).mean())
+    assert faults(checked(bottom))["floor"] == "warn"
+
+
+def test_implausible_constants_are_found() -> None:
+    plane = scene()
+    too_high = examine_camera([plane], calibrate(plane, offset=112.0))
+    assert faults(too_high)["offset"] == "warn" and too_high.below_offset > 0.2
+    rng = np.random.default_rng(4)
+    dark = checked(rng.normal(100, 3, (128, 128)))
+    assert "gain" in faults(dark)
+    bent = checked((plane - 85.0).clip(1) ** 3)  # noise that grows with the fifth power of the light
+    assert "noise law" in faults(bent)
+
+
+def test_the_section_draws_the_law_over_the_data() -> None:
+    check = checked(scene())
+    section = camera_section(check)
+    assert section.level == "ok"
+    json.dumps(section.to_dict(), allow_nan=False)
+    figure = Figure(figsize=section.pictures[0].size_in)
+    FigureCanvasAgg(figure)
+    section.pictures[0].draw(figure)
+    figure.canvas.draw()
+    assert "ADU" in figure.axes[0].get_xlabel() and len(figure.axes[0].lines) >= 2
+
+
+def test_planes_of_any_arrangement_are_taken() -> None:
+    plane = scene(size=100)
+    calibration = calibrate(plane)
+    one = examine_camera([plane], calibration)
+    assert one.to_dict() == examine_camera(plane, calibration).to_dict()
+    assert examine_camera([np.stack([plane] * 2), plane, plane[:50]], calibration).patterns["rows"] == pytest.approx(one.patterns["rows"])

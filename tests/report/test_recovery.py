@@ -1,0 +1,77 @@
+"""Test objects that are put into an image: where they go, what they weigh, and that a network which loses or moves them is told of."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from zsdeconv.acquisition.base import CameraMeasurement, Measurement
+from zsdeconv.model import Model, Restored
+from zsdeconv.physics import grid
+from zsdeconv.prediction.tiled import FramePrediction
+from zsdeconv.report.checks.recovery import Recovery, examine_recovery, recovery_section
+from zsdeconv.simulation.widefield import Simulation
+
+
+class Oracle:
+    """A model in whose place stands a law: the object is known, and what is made of it is bent as told."""
+
+    def __init__(self, model: Model, x: Tensor, share: float = 1.0, shift_px: int = 0) -> None:
+        self.modality, self.psf, self.acquisition, self.x = model.modality, model.psf, model.acquisition, x
+        self.share, self.shift_px, self.seen = share, shift_px, list[Tensor]()
+
+    def predict_measurement(self, measurement: Measurement, *, passes: int) -> FramePrediction:
+        added = torch.zeros_like(self.x)
+        if self.seen:  # what differs from the image seen first, sharpened by nobody: its light is where it was put, but for the blur
+            change = grid.upsample((measurement.y - self.seen[0])[None, None], (2, 2))[0, 0]
+            added = self.share * torch.roll(change, self.shift_px, -1)
+        self.seen.append(measurement.y)
+        return FramePrediction(measurement.y, self.x + added, None)
+
+
+def field_of(model: Model, simulated: Simulation) -> Measurement:
+    return model.acquisition.measure(simulated.noisy.data, torch.device("cpu"))
+
+
+def asked(oracle: Oracle, measurement: Measurement) -> Recovery:
+    found = examine_recovery(oracle, measurement, oracle.predict_measurement(measurement, passes=1), passes=1)  # pyright: ignore[reportArgumentType]
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("share", "shift_px"), [(1.0, 0), (0.4, 0), (1.0, 3)])
+def test_light_and_place_are_measured_as_they_are(restored: Restored, simulated: Simulation, share: float, shift_px: int) -> None:
+    model, measurement = restored.model, field_of(restored.model, simulated)
+    found = asked(Oracle(model, torch.zeros(194, 194), share, shift_px), measurement)
+    assert len(found.places) == 5
+    # Part of the blurred light lies outside of the window of 1.5 widths; the noise of its own light moves a pair by a third of a pixel.
+    assert share * 0.75 < found.share < share * 1.1
+    assert found.moved_px == pytest.approx(shift_px, abs=0.5)
+    levels = [finding.level for finding in recovery_section(found).findings]
+    assert levels == ["ok" if share == 1.0 else "warn", "ok" if shift_px == 0 else "warn"]
+
+
+def test_pairs_lie_in_dark_places_far_from_each_other_and_from_the_border(restored: Restored, simulated: Simulation) -> None:
+    model, measurement = restored.model, field_of(restored.model, simulated)
+    found = asked(Oracle(model, torch.zeros(194, 194)), measurement)
+    places = np.array(found.places)
+    assert places.min() > 10 and places.max() < 194 - 10
+    apart = np.abs(places[:, None] - places[None]).max(-1) + 1000 * np.eye(5)
+    assert apart.min() > 2 * found.apart_px
+    predicted_zero = [float(simulated.clean.data[y // 2 - 3 : y // 2 + 4, x // 2 - 3 : x // 2 + 4].mean()) for y, x in found.places]
+    assert np.median(predicted_zero) < np.median(simulated.clean.data)  # a small field has not five dark places far from each other
+
+
+def test_a_trained_network_gives_back_what_it_has_never_seen(restored: Restored, simulated: Simulation) -> None:
+    model, measurement = restored.model, field_of(restored.model, simulated)
+    found = examine_recovery(model, measurement, model.predict_measurement(measurement, passes=4), passes=4)
+    assert found is not None
+    assert abs(found.share - 1) < 0.25  # of a network that had a quarter of its training
+    assert found.moved_px < 0.75
+
+
+def test_where_nothing_can_be_put_the_section_says_so(restored: Restored) -> None:
+    model = restored.model
+    small = CameraMeasurement(torch.rand(16, 20), model.acquisition.camera)
+    assert examine_recovery(model, small, model.predict_measurement(small, passes=2), passes=2) is None
+    assert "larger field" in recovery_section(None).findings[0].message

@@ -1,0 +1,81 @@
+"""The standard error of the deconvolved image: its law, and that it holds for images whose truth is known."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from zsdeconv.image import Image
+from zsdeconv.model import Restored
+from zsdeconv.notation import FWHM_PER_SIGMA
+from zsdeconv.physics.operators import Blur, forward_model
+from zsdeconv.physics.psf_check import fwhms_um
+from zsdeconv.prediction.uncertainty import FACTOR, ErrorLaw, GlobalErrorTerms, median_reblur_residual, standard_error
+from zsdeconv.report.checks import standard_error as uncertainty
+from zsdeconv.report.checks.standard_error import uncertainty_section
+from zsdeconv.simulation.widefield import Simulation
+
+LAW = ErrorLaw(pass_spread=1.7, brightness=0.04, reblur_residual=1.3, offset=0.6, zero_level=0.9)
+
+
+def test_each_part_of_the_law_alone() -> None:
+    x, spread = torch.tensor([0.0, 50.0]), torch.tensor([2.0, 0.0])
+    sigma = standard_error(x, spread.clone(), GlobalErrorTerms(0.0), LAW)
+    np.testing.assert_allclose(sigma, [FACTOR * 1.7 * 2, FACTOR * 0.04 * 50], rtol=1e-6)
+    for doubts, factor in (
+        (GlobalErrorTerms(3.0), 1.3),
+        (GlobalErrorTerms(0.0, offset=3.0), 0.6),
+        (GlobalErrorTerms(0.0, zero_level=3.0), 0.9),
+    ):
+        np.testing.assert_allclose(standard_error(0 * x, 0 * spread, doubts, LAW), 3 * FACTOR * factor, rtol=1e-6)
+    together = standard_error(x, spread.clone(), GlobalErrorTerms(1.0, 2.0, 3.0), LAW)
+    expected = [(1.7 * 2) ** 2 + 1.3**2 + 1.2**2 + 2.7**2, (0.04 * 50) ** 2 + 1.3**2 + 1.2**2 + 2.7**2]
+    np.testing.assert_allclose(together, FACTOR * np.sqrt(expected), rtol=1e-6)
+
+
+def test_it_goes_with_the_unit_of_intensity() -> None:
+    x, spread = torch.rand(2, 30, generator=torch.Generator().manual_seed(0))
+    doubts, sevenfold = GlobalErrorTerms(0.4, 0.2, 0.1), GlobalErrorTerms(2.8, 1.4, 0.7)
+    torch.testing.assert_close(7 * standard_error(x, spread.clone(), doubts, LAW), standard_error(7 * x, 7 * spread, sevenfold, LAW))
+
+
+def test_light_elsewhere_is_what_the_data_have_and_the_object_has_not() -> None:
+    kernel = np.outer(*[np.hanning(9)[1:-1]] * 2)
+    operator = forward_model(kernel / kernel.sum(), 2, 2)
+    x = torch.rand(62, 70, generator=torch.Generator().manual_seed(0))
+    seen = operator(x[None, None])[0, 0]
+    assert median_reblur_residual(seen, x, operator) == pytest.approx(0.0, abs=1e-6)  # float32
+    assert median_reblur_residual(seen + 0.3, x, operator) == pytest.approx(0.3, abs=1e-5)
+    few = seen.clone()
+    few[10:14] += 100  # a median: a tenth of the pixels says nothing of the rest
+    assert median_reblur_residual(few, x, operator) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_where_it_is_larger_the_image_is_farther_from_the_truth(restored: Restored, simulated: Simulation) -> None:
+    """How far in numbers is measured on many images of well-trained networks, by benchmarks/uncertainty.py."""
+    psf, share = restored.model.psf, restored.model.config.training.target_fwhm_fraction
+    widths = [share * um / step / FWHM_PER_SIGMA for um, step in zip(fwhms_um(psf), psf.spacing_um, strict=True)]
+    assert restored.uncertainty is not None
+    off, sigma = np.abs(restored.deconvolved.data - gaussian_filter(simulated.truth.data, widths)), restored.uncertainty.data
+    group = np.digitize(sigma, np.quantile(sigma, (0.25, 0.5, 0.75)))
+    rms = [float(np.sqrt(np.mean(off[group == n] ** 2))) for n in range(4)]
+    assert rms == sorted(rms) and rms[3] > 4 * rms[0]
+    brightest = group == 3
+    assert 0.5 < rms[3] / float(np.sqrt(np.mean(sigma[brightest] ** 2))) < 2
+
+
+def test_a_large_stack_is_looked_at_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which a lens may reach farther than it is wide."""
+    monkeypatch.setattr(uncertainty, "LOOKED_AT", 8 * 16 * 18)
+    operator = Blur(np.full((3, 25, 27), 1 / (3 * 25 * 27)))
+    x = torch.full((8, 64, 72), 2.0)
+    assert median_reblur_residual(x + 0.5, x, operator) == pytest.approx(0.5, abs=1e-5)  # float32
+
+
+def test_the_section_tells_bright_from_dark_and_a_single_pass_from_several(restored: Restored) -> None:
+    section = uncertainty_section(restored.deconvolved, restored.uncertainty, LAW, members=3)
+    assert section.numbers["ensemble_members"] == 3 and 0 < section.numbers["bright_pixel_relative_error"] < 1
+    assert section.numbers["dark_pixel_error_adu"] < np.percentile(restored.deconvolved.data, 99)
+    assert "--passes" in uncertainty_section(restored.deconvolved, None, LAW).findings[0].message
+    doubtful = Image(np.full((9, 9), 2.0), "YX")
+    assert uncertainty_section(Image(np.ones((9, 9)), "YX"), doubtful, LAW).level == "warn"
