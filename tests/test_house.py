@@ -36,7 +36,7 @@ def test_the_names_of_modalities_stand_in_their_table_only() -> None:
     assert any(text in NAMES for text in literals(SOURCE / "modality.py"))
 
 
-def test_only_the_blocks_know_the_rank_of_a_layer() -> None:
+def test_only_layers_and_grid_know_the_rank_of_an_operation() -> None:
     ranked = {f"{kind}{rank}d" for kind in ("Conv", "conv", "ConvTranspose", "BatchNorm", "max_pool", "avg_pool") for rank in (1, 2, 3)}
     for module in MODULES:
         if name_of(module) == "nn/grid.py":
