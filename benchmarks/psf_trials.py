@@ -13,10 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from zsdeconv.acquisition.base import DirectAcquisition
+from zsdeconv.acquisition.direct import DirectAcquisition
 from zsdeconv.camera import calibrate
 from zsdeconv.data.normalize import Affine
-from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
 from zsdeconv.report.checks.psf_fit import PsfFit, examine_psf
 from zsdeconv.report.statistics.psf_variants import widened
@@ -45,7 +44,7 @@ def candidates(scene: Scene, psf: Psf, trial: int) -> Iterator[tuple[str, Psf]]:
 
 def examined(frame: np.ndarray, psf: Psf) -> PsfFit:
     camera = calibrate(frame).camera
-    acquisition = DirectAcquisition(Affine.fitted([frame], camera.offset), camera, forward_model(psf.values, 2, 2), 2)
+    acquisition = DirectAcquisition(Affine.fitted([frame], camera.offset), camera, psf, 2)
     return examine_psf(acquisition.measure(frame, torch.device("cpu")), acquisition, psf)
 
 

@@ -9,21 +9,23 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from zsdeconv.framing import as_image
 
 from oracles import asymmetric_kernel
 from zsdeconv.camera.detector import Camera
 from zsdeconv.config import resolve
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, ImageError, ModelError, OutputError
-from zsdeconv.framing import as_image
 from zsdeconv.image import Image
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES
-from zsdeconv.model import Model, choose_device, load
-from zsdeconv.nn.networks import make_network
+from zsdeconv.model import Model
+from zsdeconv.model_io import load
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
+from zsdeconv.prediction.device import choose_device
 from zsdeconv.prediction.photometry import AffineResponse, IntensityCorrection
+from zsdeconv.training.networks import make_network
 
 UM = {"Y": 0.065, "X": 0.065}
 PSF = Psf.from_array(asymmetric_kernel(7, 5) + np.pad([[9.0]], ((3, 3), (2, 2))), (0.0325, 0.0325), "a test")

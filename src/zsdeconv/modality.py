@@ -1,33 +1,44 @@
-"""The table of modalities: what differs from one to the other is here, and nowhere else."""
+"""The table of modalities: what differs from one to the other is here and in their acquisition classes, and nowhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from zsdeconv.acquisition.base import Acquisition
+from zsdeconv.acquisition.direct import DirectAcquisition
+from zsdeconv.acquisition.structured import StructuredPlanes, StructuredStacks
+from zsdeconv.config import Config, resolve, specialised
 from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.image import Image
 from zsdeconv.prediction.uncertainty import ErrorLaw
+
+PLANES_RECONSTRUCTED = (
+    "reconstructed with single planes: their noise is correlated between pixels in an unknown way, so no pairs can be made of it "
+    "(a stack has neighbouring planes); give the raw frames"
+)
 
 
 @dataclass(frozen=True)
 class Modality:
     """A row of choices.
 
-    `spatial_axes` are the axes a network works on, slowest first; along `sample_axes` an image holds samples of one model, along
-    `raw_frame_axis` the raw frames that are reconstructed to one image, before the network, on the fine grid already.
-    `refine` lists the axes that get finer when super-resolving, `min_size` the least sizes that an axis must have, `pairs` the ways in
-    which pairs can be made, `reconstructed_as` the row that restores what another program has reconstructed of such frames. `presets` holds
-    what each preset sets apart here, over what it sets everywhere; `error_law` is that of a pixel's standard error.
+    `acquisition` is the class that owns how such images are recorded. `spatial_axes` are the axes that a network works on, slowest first;
+    along `sample_axes` an image holds samples of one model; `upsampled_axes` become finer when super-resolving; `min_size` is the least
+    size of an axis; `pairs` lists the kinds of pairs that can be made; `reconstructed_as` names the row that restores what another program
+    has reconstructed. `presets` holds what each preset sets apart here, over what it sets everywhere; `error_law` is the law of a pixel's
+    standard error.
     """
 
     name: str
+    acquisition: type[Acquisition]
     spatial_axes: str
-    sample_axes: str
-    upsampled_axes: str
     error_law: ErrorLaw
-    raw_frame_axis: str = ""
+    sample_axes: str = "T"
+    upsampled_axes: str = "YX"
     reconstructed_as: str = ""
     min_size: Mapping[str, int] = field(default_factory=dict)
     pairs: tuple[str, ...] = ("recorrupt",)
@@ -39,32 +50,45 @@ class Modality:
         return len(self.spatial_axes)
 
     @property
-    def beams(self) -> int:
-        """How many beams make the pattern of structured illumination, where there is one: in depth a third."""
-        return self.rank if self.raw_frame_axis else 0
-
-    @property
     def recorded_axes(self) -> str:
         """Axes of what the camera records of one sample, slowest first."""
-        return self.raw_frame_axis + self.spatial_axes
+        return self.acquisition.raw_frame_axis + self.spatial_axes
 
     def factors(self, scale: int) -> tuple[int, ...]:
-        """How many fine pixels a raw pixel becomes along each spatial axis."""
+        """Fine pixels per raw pixel along each spatial axis."""
         return tuple(scale if axis in self.upsampled_axes else 1 for axis in self.spatial_axes)
 
     def network_scale(self, scale: int) -> int:
         """How much finer the grid becomes in the network."""
-        return 1 if self.raw_frame_axis else scale
+        return self.acquisition.network_scale(scale)
 
     def denoised_factors(self, scale: int) -> tuple[int, ...]:
-        """How many pixels of the denoised image a raw pixel becomes along each spatial axis."""
+        """Pixels of the denoised image per raw pixel along each spatial axis."""
         return tuple(f // self.network_scale(f) for f in self.factors(scale))
 
     def accepts(self, image: Image) -> bool:
-        """Whether the image has the recorded axes, and others only along which it holds samples or a single plane."""
+        """Whether the image has the recorded axes, and other axes only for samples or with a single entry."""
         others = [a for a, n in image.sizes.items() if n > 1 and a not in self.recorded_axes + self.sample_axes]
         enough = all(image.sizes.get(axis, 0) >= n for axis, n in self.min_size.items())
         return not others and enough and set(self.recorded_axes) <= set(image.axes)
+
+    def as_image(self, data: Any, axes: str | None = None) -> Image:
+        """An array as an image with `axes`, or else whose last axes are the recorded ones, preceded by the samples."""
+        if axes is not None:
+            return Image(np.asarray(data), axes)
+        array, letters = np.asarray(data), self.sample_axes + self.recorded_axes
+        if array.ndim > len(letters):
+            array = array.squeeze()
+        return Image(array, letters[-array.ndim :])
+
+    def ordered(self, image: Image) -> Image:
+        """The image with the recorded axes last."""
+        others = "".join(a for a in image.axes if a not in self.recorded_axes)
+        return image.transposed(others + self.recorded_axes)
+
+    def frames_of(self, image: Image) -> list[np.ndarray]:
+        """Views of the samples of an `ordered` image."""
+        return list(image.data.reshape(-1, *image.data.shape[-len(self.recorded_axes) :]))
 
 
 _VOLUME = {
@@ -91,16 +115,14 @@ MODALITIES = {
     for row in (
         Modality(
             "2d",
-            spatial_axes="YX",
-            sample_axes="T",
-            upsampled_axes="YX",
+            DirectAcquisition,
+            "YX",
             error_law=ErrorLaw(pass_spread=1.7, brightness=0.02, offset=0.8, zero_level=1.0),
         ),
         Modality(
             "3d",
-            spatial_axes="ZYX",
-            sample_axes="T",
-            upsampled_axes="YX",
+            DirectAcquisition,
+            "ZYX",
             min_size={"Z": 5},
             pairs=("recorrupt", "interleave"),
             error_law=ErrorLaw(pass_spread=4.0, brightness=0.02, reblur_residual=1.05),
@@ -116,10 +138,8 @@ MODALITIES = {
         ),
         Modality(
             "sim2d",
-            spatial_axes="YX",
-            raw_frame_axis="P",
-            sample_axes="T",
-            upsampled_axes="YX",
+            StructuredPlanes,
+            "YX",
             error_law=ErrorLaw(pass_spread=1.6, brightness=0.04, reblur_residual=0.55),
             presets={
                 "fast": {"training": {"patch_px": 128, "batch": 2, "target_fwhm_fraction": _STRIPES_TARGET}},
@@ -129,11 +149,9 @@ MODALITIES = {
         ),
         Modality(
             "sim3d",
-            spatial_axes="ZYX",
-            raw_frame_axis="P",
+            StructuredStacks,
+            "ZYX",
             reconstructed_as="3d",
-            sample_axes="T",
-            upsampled_axes="YX",
             min_size={"Z": 5},
             pairs=("recorrupt", "interleave"),
             error_law=ErrorLaw(pass_spread=4.0, brightness=0.04, reblur_residual=0.1),
@@ -149,6 +167,43 @@ MODALITIES = {
         ),
     )
 }
+
+
+def reading_row(config: Config) -> Modality:
+    """The row by which files are read before their images are known: the first, unless the configuration names one."""
+    first = next(iter(MODALITIES.values()))
+    row = MODALITIES.get(config.modality, first)
+    return MODALITIES.get(row.reconstructed_as, first) if config.sim.reconstructed else row
+
+
+def select(config: Config, images: Sequence[Image | Any]) -> tuple[Modality, Config, list[Image]]:
+    """The row for the images, the configuration with the presets of that row, and the images with their recorded axes last.
+
+    Raises `ConfigError` or `ImageError` where they do not fit.
+    """
+    config = _of_reconstructions(config) if config.sim.reconstructed else config
+    row = MODALITIES.get(config.modality, next(iter(MODALITIES.values())))
+    images = [image if isinstance(image, Image) else row.as_image(image, config.input.axes) for image in images]
+    modality = choose(config.modality, images[0])
+    if config.sim.reconstructed and modality.rank == 2:
+        raise ConfigError(PLANES_RECONSTRUCTED)
+    for image in images:
+        if not modality.accepts(image):
+            choose(modality.name, image)
+    return modality, specialised(config, modality.presets), [modality.ordered(image) for image in images]
+
+
+def _of_reconstructions(config: Config) -> Config:
+    """Settings for stacks that are reconstructed already: pairs of neighbouring slices, no change of the grid, and no camera offset."""
+    row = MODALITIES.get(config.modality)
+    if row is not None and row.acquisition.raw_frame_axis and not row.reconstructed_as:
+        raise ConfigError(PLANES_RECONSTRUCTED)
+    given = dict(config.given)
+    given |= {"modality": config.modality if row is None else row.reconstructed_as or config.modality, "scale": 1}
+    given["pairs"] = {**given.get("pairs", {}), "kind": "interleave"}
+    if config.input.background == "auto":
+        given["input"] = {**given.get("input", {}), "background": 0.0}
+    return resolve(given)
 
 
 def choose(requested: str, image: Image) -> Modality:

@@ -8,17 +8,16 @@ from typing import Any
 
 from zsdeconv._version import __version__
 from zsdeconv.config import Config, as_settings, resolve
-from zsdeconv.data.normalize import Affine
 from zsdeconv.data.regions import training_regions
 from zsdeconv.errors import ConfigError
 from zsdeconv.image import Image
-from zsdeconv.model import Model, Restored, acquisition_of, choose_device
-from zsdeconv.nn.networks import make_network
+from zsdeconv.model import Model, Restored
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
+from zsdeconv.prediction.device import choose_device
 from zsdeconv.prediction.photometry import measure_intensity_correction
 from zsdeconv.prepare import Prepared, prepare
-from zsdeconv.training.objectives import training_phases
+from zsdeconv.training.networks import make_network, training_phases
 from zsdeconv.training.trainer import Checkpoint, Event, Trainer
 
 
@@ -80,42 +79,36 @@ def train_prepared(
     callback: Callable[[Event], None] = lambda event: None,
 ) -> Model:
     """Train on data that `prepare` has checked and completed."""
-    config, modality, camera = prepared.config, prepared.modality, prepared.calibration.camera
+    config, modality, acquisition = prepared.config, prepared.modality, prepared.acquisition
     device = choose_device(config.device)
-    unit = Affine.fitted(prepared.frames, camera.offset)
-    acquisition = acquisition_of(modality, config, unit, camera, prepared.psf, prepared.reconstruct)
     regions = training_regions(prepared.frames, config.seed, rank=modality.rank)
     measurements = [acquisition.measure(pixels, device, start) for pixels, start in regions]
     network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale)
 
-    phases = training_phases(config, acquisition, measurements, prepared.psf)
+    phases = training_phases(config, acquisition, measurements)
     key = {"modality": modality.name, "rank": modality.rank, "config": config.model_dump(mode="json"), "data": prepared.fingerprint()}
     saved = Checkpoint(None if checkpoint is None else Path(checkpoint), key)
     trainer = Trainer(network, phases, config.training, seed=config.seed, device=device, checkpoint=saved, callback=callback)
     history = trainer.fit(resume=resume)
 
-    offset_known = config.input.background != "auto"
-    intensity_correction = measure_intensity_correction(
+    correction = measure_intensity_correction(
         network.eval(),
+        acquisition,
         measurements,
-        acquisition.forward_operator,
         config.pairs.prediction_alpha,
         seed=config.seed,
-        offset_known=offset_known,
-        accounts_for_all_light=acquisition.accounts_for_all_light,
+        offset_known=config.input.background != "auto",
     )
     provenance = {"version": __version__, "calibration": prepared.calibration.to_dict(), **prepared.summary()}
-    provenance["offset_correction_adu"] = round(intensity_correction.dark_level * unit.scale, 4)
+    provenance["offset_correction_adu"] = round(correction.dark_level * acquisition.unit.scale, 4)
     return Model(
         network,
         modality,
         config,
-        unit,
-        camera,
-        prepared.psf,
+        acquisition,
         prepared.spacing_um,
-        intensity_correction,
-        prepared.reconstruct,
+        correction,
+        prepared.calibration.offset_sigma,
         history=history,
         provenance=provenance,
     )

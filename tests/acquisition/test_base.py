@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from zsdeconv.acquisition.base import CameraMeasurement, training_excerpts
+from zsdeconv.acquisition.base import training_excerpts
+from zsdeconv.acquisition.direct import CameraMeasurement
 from zsdeconv.camera.detector import Camera, signal_estimate
 
 CAMERA = Camera(0.0, 0.3, 0.04)

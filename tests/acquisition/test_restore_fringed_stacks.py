@@ -10,12 +10,12 @@ import torch
 
 import zsdeconv as zs
 from sim.simulator import small_settings
-from zsdeconv.acquisition.structured import StructuredAcquisition, StructuredMeasurement
+from zsdeconv.acquisition.structured import StructuredAcquisition
+from zsdeconv.acquisition.structured_noise import StructuredMeasurement
 from zsdeconv.config import Config, resolve
 from zsdeconv.data.batches import InterleavedPairs, RandomStreams, RecorruptedPairs
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, ImageError, OpticsError
-from zsdeconv.nn.networks import make_network
 from zsdeconv.physics.otf import read_deep_otf
 from zsdeconv.prepare import prepare
 from zsdeconv.report import assess
@@ -25,7 +25,7 @@ from zsdeconv.sim.reconstruct import Reconstruct
 from zsdeconv.sim.stored import from_parts, to_parts
 from zsdeconv.simulation.structured import SimStackScene, simulate_sim3d
 from zsdeconv.simulation.widefield import Simulation
-from zsdeconv.training.objectives import training_phases
+from zsdeconv.training.networks import make_network, training_phases
 
 pytestmark = pytest.mark.filterwarnings("ignore::zsdeconv.errors.DataWarning")  # so few pixels say little about their camera
 
@@ -70,9 +70,9 @@ def test_a_stack_of_raw_frames_becomes_a_stack(simulation: Simulation, trained: 
 
 def acquisition_of(simulation: Simulation) -> StructuredAcquisition:
     prepared = prepare([simulation.noisy], settings(), SCENE.optics)
-    assert prepared.reconstruct is not None
+    assert prepared.acquisition.reconstruct is not None
     unit = zs.model.Affine(SCENE.offset, 50.0)
-    return StructuredAcquisition(unit, prepared.calibration.camera, prepared.psf, prepared.reconstruct)
+    return StructuredAcquisition(unit, prepared.calibration.camera, prepared.acquisition.psf, prepared.acquisition.reconstruct)
 
 
 def test_coloured_noise_is_that_of_reconstructed_frames(simulation: Simulation) -> None:
@@ -103,7 +103,7 @@ def test_pairs_are_made_of_noise_or_of_planes(simulation: Simulation) -> None:
         prepared = prepare([simulation.noisy], settings(pairs={"kind": kind}), SCENE.optics)
         acquisition = acquisition_of(simulation)
         measurement = acquisition.measure(prepared.frames[0], torch.device("cpu"))
-        (denoise, _), _ = training_phases(prepared.config, acquisition, [measurement], prepared.psf)
+        (denoise, _), _ = training_phases(prepared.config, acquisition, [measurement], prepared.acquisition.psf)
         assert isinstance(denoise.pairs, expected)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -120,13 +120,13 @@ def test_the_published_network_learns_from_planes(simulation: Simulation) -> Non
     published = resolve({"preset": "paper", "modality": "sim3d", "training": tiny, "device": "cpu"})
     prepared = prepare([simulation.noisy], published, SCENE.optics)
     assert prepared.config.network.kind == "rcan-sim" and prepared.config.loss.lambda_hessian == 0
-    assert prepared.reconstruct is not None
+    assert prepared.acquisition.reconstruct is not None
     unit = Affine.fitted(prepared.frames, SCENE.offset)
-    acquisition = StructuredAcquisition(unit, prepared.calibration.camera, prepared.psf, prepared.reconstruct)
+    acquisition = StructuredAcquisition(unit, prepared.calibration.camera, prepared.acquisition.psf, prepared.acquisition.reconstruct)
     network = make_network(prepared.config, 3, acquisition.forward_operator, acquisition.scale)
     assert sum(p.numel() for p in network.parameters()) == 4_452_930
     measurements = [acquisition.measure(frame, torch.device("cpu")) for frame in prepared.frames]
-    ((phase, share),) = training_phases(prepared.config, acquisition, measurements, prepared.psf)
+    ((phase, share),) = training_phases(prepared.config, acquisition, measurements, prepared.acquisition.psf)
     loss = phase(network, RandomStreams(0, torch.device("cpu")))
     loss.backward()
     assert phase.name == "two-stage" and share == 1 and torch.isfinite(loss)

@@ -104,13 +104,13 @@ def test_recordings_of_several_sizes_make_one_model(simulation: Simulation) -> N
 
 def test_parameters_of_a_brighter_recording_serve_a_dim_one(tmp_path: Path, simulation: Simulation) -> None:
     bright = zs.train([simulate_sim2d(replace(SCENE, photons=2000)).noisy], SCENE.optics, config=settings(2))
-    assert bright.reconstruct is not None
-    (tmp_path / "sim.yaml").write_text(bright.reconstruct.parameters.to_yaml())
+    assert bright.acquisition.reconstruct is not None
+    (tmp_path / "sim.yaml").write_text(bright.acquisition.reconstruct.parameters.to_yaml())
     dim = simulate_sim2d(replace(SCENE, photons=4)).noisy
     model = zs.train([dim], SCENE.optics, config=settings(2, sim={"parameters": str(tmp_path / "sim.yaml")}))
-    assert model.reconstruct is not None
-    assert model.reconstruct.parameters.directions == bright.reconstruct.parameters.directions
-    assert model.reconstruct.wiener > bright.reconstruct.wiener
+    assert model.acquisition.reconstruct is not None
+    assert model.acquisition.reconstruct.parameters.directions == bright.acquisition.reconstruct.parameters.directions
+    assert model.acquisition.reconstruct.wiener > bright.acquisition.reconstruct.wiener
     with pytest.raises(ConfigError, match=r"--order beside --sim-parameters.*leave out --order"):
         zs.train([dim], SCENE.optics, config=settings(2, sim={"parameters": str(tmp_path / "sim.yaml"), "order": "phase-direction"}))
     other = replace(read_parameters(tmp_path / "sim.yaml"), pixel_um=0.07)
@@ -122,8 +122,8 @@ def test_parameters_of_a_brighter_recording_serve_a_dim_one(tmp_path: Path, simu
 def test_the_psf_of_the_reconstruction_may_be_given(simulation: Simulation) -> None:
     """Measured on beads that were reconstructed, for instance."""
     model = zs.train([simulation.noisy], SCENE.optics, config=settings(2))
-    assert isinstance(model.reconstruct, Reconstruct)
-    given = replace(model.reconstruct.psf(), source="beads")
+    assert isinstance(model.acquisition.reconstruct, Reconstruct)
+    given = replace(model.acquisition.reconstruct.psf(), source="beads")
     other = zs.train([simulation.noisy], SCENE.optics, psf=given, config=settings(2))
     assert other.psf.source.startswith("beads") and other.provenance["sources"]["psf"] == "argument"
 

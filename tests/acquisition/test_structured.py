@@ -6,7 +6,8 @@ import torch
 
 from sim.simulator import KC, OPTICS, PIXEL_UM, curves, record, stripes
 from zsdeconv.acquisition.base import training_excerpts
-from zsdeconv.acquisition.structured import ReconstructedPairs, StructuredAcquisition, StructuredMeasurement
+from zsdeconv.acquisition.structured import StructuredAcquisition
+from zsdeconv.acquisition.structured_noise import ReconstructedPairs, StructuredMeasurement
 from zsdeconv.camera.detector import Camera
 from zsdeconv.config import TrainingSection
 from zsdeconv.data.batches import RandomStreams

@@ -59,7 +59,11 @@ def fringed_stack(**options: Any) -> Any:
 
 
 def steps(count: int, **training: Any) -> dict[str, Any]:
-    return {"steps": count, "patch_px": 24, "patch_planes": 4, "batch": 2, "validate_every": 2, **training}
+    return {"steps": count, "patch_px": 24, "batch": 2, "validate_every": 2, **training}
+
+
+def deep(count: int, **training: Any) -> dict[str, Any]:
+    return steps(count, patch_planes=4, **training)
 
 
 WATER = {"na": 1.1, "wavelength_nm": 525, "microscope": "lightsheet", "sheet_um": 1.0}
@@ -70,11 +74,11 @@ RUNS = {
     "2d-ensemble": Run(
         plane, {"optics": {"na": 1.4, "wavelength_nm": 525}, "scale": 1, "training": steps(4, ensemble=2)}, judged=False, model=True
     ),
-    "3d-fast": Run(stack, {"optics": WATER, "training": steps(6)}, model=True),
-    "3d-interleave": Run(stack, {"optics": WATER, "pairs": {"kind": "interleave"}, "training": steps(4)}, judged=False),
-    "3d-paper": Run(stack, {"preset": "paper", "optics": WATER, "training": steps(1, margin_px=2, margin_planes=1)}, judged=False),
+    "3d-fast": Run(stack, {"optics": WATER, "training": deep(6)}, model=True),
+    "3d-interleave": Run(stack, {"optics": WATER, "pairs": {"kind": "interleave"}, "training": deep(4)}, judged=False),
+    "3d-paper": Run(stack, {"preset": "paper", "optics": WATER, "training": deep(1, margin_px=2, margin_planes=1)}, judged=False),
     "3d-paper-recorrupt": Run(
-        stack, {"preset": "paper", "optics": WATER, "pairs": {"kind": "recorrupt"}, "training": steps(1)}, judged=False
+        stack, {"preset": "paper", "optics": WATER, "pairs": {"kind": "recorrupt"}, "training": deep(1)}, judged=False
     ),
     "sim2d-fast": Run(
         fringes, {"modality": "sim2d", "optics": {"na": 1.4, "wavelength_nm": 525}, "training": steps(6, patch_px=32)}, model=True
@@ -84,20 +88,20 @@ RUNS = {
         {"modality": "sim2d", "preset": "paper", "optics": {"na": 1.4, "wavelength_nm": 525}, "training": steps(1, patch_px=32)},
         judged=False,
     ),
-    "sim3d-fast": Run(fringed_stack, {"modality": "sim3d", "optics": {"na": 1.3, "wavelength_nm": 525}, "training": steps(4)}, model=True),
+    "sim3d-fast": Run(fringed_stack, {"modality": "sim3d", "optics": {"na": 1.3, "wavelength_nm": 525}, "training": deep(4)}, model=True),
     "sim3d-paper": Run(
         fringed_stack,
-        {"modality": "sim3d", "preset": "paper", "optics": {"na": 1.3, "wavelength_nm": 525}, "training": steps(1)},
+        {"modality": "sim3d", "preset": "paper", "optics": {"na": 1.3, "wavelength_nm": 525}, "training": deep(1)},
         judged=False,
     ),
     "sim3d-interleave": Run(
         fringed_stack,
-        {"modality": "sim3d", "optics": {"na": 1.3, "wavelength_nm": 525}, "pairs": {"kind": "interleave"}, "training": steps(2)},
+        {"modality": "sim3d", "optics": {"na": 1.3, "wavelength_nm": 525}, "pairs": {"kind": "interleave"}, "training": deep(2)},
         judged=False,
     ),
     "sim3d-reconstructed": Run(
         lambda: stack(planes=12),
-        {"modality": "sim3d", "sim": {"reconstructed": True}, "optics": WATER, "training": steps(2)},
+        {"modality": "sim3d", "sim": {"reconstructed": True}, "optics": WATER, "training": deep(2)},
         judged=False,
     ),
 }

@@ -11,9 +11,9 @@ import zsdeconv as zs
 from zsdeconv.config import Config, resolve
 from zsdeconv.nn.ensemble import Ensemble, members_of
 from zsdeconv.nn.fast import FastNet
-from zsdeconv.nn.networks import make_network
 from zsdeconv.physics.operators import Downsample
 from zsdeconv.prediction.tiled import forward_with_symmetry, predict_frame
+from zsdeconv.training.networks import make_network
 
 LENS = zs.Optics(na=1.3, wavelength_nm=525)
 

@@ -8,13 +8,13 @@ from oracles import asymmetric_kernel
 from zsdeconv.config import resolve
 from zsdeconv.nn import layers
 from zsdeconv.nn.fast import RL_SNAPSHOTS, FastNet, UNet, coarse_blur
-from zsdeconv.nn.networks import make_network
 from zsdeconv.nn.unet import TwoStageUNet
 from zsdeconv.physics import grid
 from zsdeconv.physics.deconvolve import richardson_lucy
 from zsdeconv.physics.operators import Blur, forward_model
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf_theory import theoretical_psf
+from zsdeconv.training.networks import make_network
 
 
 def network(scale: int = 2, channels: tuple[int, ...] = (4, 8), *, rank: int = 2, learned: bool = False, **options: bool) -> FastNet:

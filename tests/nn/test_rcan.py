@@ -7,11 +7,11 @@ from torch import Tensor
 
 from zsdeconv.config import resolve
 from zsdeconv.nn import layers
-from zsdeconv.nn.networks import make_network
 from zsdeconv.nn.rcan import AttentionBlock, TwoStageRCAN
 from zsdeconv.nn.unet import TwoStageUNet
 from zsdeconv.physics import grid
 from zsdeconv.physics.operators import Downsample
+from zsdeconv.training.networks import make_network
 
 
 def small(scale: int = 2, **options: bool) -> TwoStageRCAN:

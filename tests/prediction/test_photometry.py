@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zsdeconv.acquisition.base import CameraMeasurement
+from zsdeconv.acquisition.direct import CameraMeasurement
 from zsdeconv.camera.detector import Camera, signal_estimate
 from zsdeconv.physics import grid
 from zsdeconv.physics.operators import Blur, Downsample, Operator

@@ -10,13 +10,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.signal import fftconvolve
 
-from zsdeconv.acquisition.base import CameraMeasurement, DirectAcquisition, Measurement
+from zsdeconv.acquisition.base import Measurement
+from zsdeconv.acquisition.direct import CameraMeasurement, DirectAcquisition
 from zsdeconv.camera import calibrate
 from zsdeconv.camera.detector import Camera
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ImageError
 from zsdeconv.image import Image
-from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.physics.psf_check import check_psf, fwhm_um
@@ -39,7 +39,7 @@ CAMERA = Camera(100.0, 1.0, 4.0)
 def imaged(frame: np.ndarray, psf: Psf, camera: Camera | None = None, scale: int = 2) -> tuple[Measurement, DirectAcquisition]:
     """A camera image as a field; the camera is measured on it unless it is given."""
     camera = camera or calibrate(frame.reshape(-1, *frame.shape[-2:])).camera
-    acquisition = DirectAcquisition(Affine.fitted([frame], camera.offset), camera, forward_model(psf.values, psf.rank, scale), scale)
+    acquisition = DirectAcquisition(Affine.fitted([frame], camera.offset), camera, psf, scale)
     return acquisition.measure(frame, torch.device("cpu")), acquisition
 
 
@@ -121,7 +121,7 @@ def unseen(name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["empty", "even light", "constant", "very dim", "tiny", "not a number"])
 def test_what_cannot_be_told_is_said(name: str) -> None:
-    acquisition = DirectAcquisition(Affine(100.0, 100.0), CAMERA, forward_model(PSF.values, 2, 2), 2)
+    acquisition = DirectAcquisition(Affine(100.0, 100.0), CAMERA, PSF, 2)
     fit = examine_psf(acquisition.measure(unseen(name), torch.device("cpu")), acquisition, PSF)
     assert [finding.name for finding in fit.findings] == ["signal"]
     assert fit.width is fit.width_sigma is fit.sweep is fit.structure is None
@@ -169,7 +169,7 @@ def test_under_coloured_noise_variants_are_compared() -> None:
     truth = simulate_2d(Scene(structure="filaments", size=96, photons=100, seed=8)).truth.data
     clean = fftconvolve(truth, ringed.values, mode="same")
     measurement = Coloured(clean / np.percentile(clean, 99.8), ringed.values / np.sqrt(np.square(ringed.values).sum()), 0.02)
-    acquisition = DirectAcquisition(Affine(0.0, 1.0), CAMERA, forward_model(ringed.values, 2, 1), 1)
+    acquisition = DirectAcquisition(Affine(0.0, 1.0), CAMERA, ringed, 1)
     right, wrong = (examine_psf(measurement, acquisition, widened(ringed, factor)) for factor in (1.0, 1.15))
     assert right.width is None and right.sweep is None
     assert not faults(right)

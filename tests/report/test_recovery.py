@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from zsdeconv.acquisition.base import CameraMeasurement, Measurement
+from zsdeconv.acquisition.base import Measurement
+from zsdeconv.acquisition.direct import CameraMeasurement
 from zsdeconv.model import Model, Restored
 from zsdeconv.physics import grid
 from zsdeconv.prediction.tiled import FramePrediction

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from sim.simulator import OPTICS, PIXEL_UM, record, stripes
-from zsdeconv.acquisition.base import CameraMeasurement
+from zsdeconv.acquisition.direct import CameraMeasurement
 from zsdeconv.acquisition.structured import StructuredAcquisition
 from zsdeconv.camera.detector import Camera
 from zsdeconv.data.normalize import Affine

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from oracles import asymmetric_kernel, lateral_mean, mirrored_convolution
-from zsdeconv.acquisition.base import CameraMeasurement, DirectAcquisition
+from zsdeconv.acquisition.direct import CameraMeasurement, DirectAcquisition
 from zsdeconv.camera.detector import Camera
 from zsdeconv.config import LossSection, TrainingSection, resolve
 from zsdeconv.data.batches import InterleavedPairs, RandomStreams, RecorruptedPairs

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from oracles import asymmetric_kernel
-from zsdeconv.acquisition.base import CameraMeasurement, DirectAcquisition
+from zsdeconv.acquisition.direct import CameraMeasurement, DirectAcquisition
 from zsdeconv.camera.detector import Camera
 from zsdeconv.config import Config, TrainingSection, resolve, specialised
 from zsdeconv.data.batches import RandomStreams
@@ -19,10 +19,9 @@ from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, UserError
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES
-from zsdeconv.nn.networks import make_network
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
-from zsdeconv.training.objectives import training_phases
+from zsdeconv.training.networks import make_network, training_phases
 from zsdeconv.training.trainer import AVERAGED, VALIDATION_BATCHES, Checkpoint, Event, Trainer
 
 CPU = torch.device("cpu")

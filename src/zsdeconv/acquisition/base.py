@@ -1,30 +1,43 @@
-"""What stands between an object and a network: the lens, the camera's noise, and whatever is made of the frames.
+"""How an object becomes data: the lens, the noise of the camera, and the computation that turns raw frames into an image.
 
-Noise is born in camera pixels and nowhere else. A `Measurement` is an image with the noise that is in it, `Acquisition` is how fields come
-about; `DirectAcquisition` is that of a microscope whose camera image is the image, `zsdeconv.acquisition.structured` that of structured illumination.
+Noise arises in camera pixels and nowhere else. A `Measurement` is an image together with the noise that it contains, an `Acquisition` is
+one way of recording measurements. The next way of recording is one new file beside `direct` and `structured`, and one row in the table of
+modalities (`zsdeconv.modality`): all that differs between modalities is in its acquisition class.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zsdeconv.camera.detector import Camera, signal_estimate
-from zsdeconv.config import TrainingSection
-from zsdeconv.data.batches import Pairs, RecorruptedPairs
+from zsdeconv.acquisition.light import ClosedLight, LightBalance
+from zsdeconv.acquisition.noise_reference import NoiseReference
+from zsdeconv.camera.calibrate import Calibration
+from zsdeconv.camera.detector import Camera
+from zsdeconv.config import Config, TrainingSection
+from zsdeconv.data.batches import Pairs
 from zsdeconv.data.normalize import Affine
-from zsdeconv.data.pairs import Recorruption
+from zsdeconv.data.pairs import Recorruption, recorrupted
+from zsdeconv.findings import Finding
+from zsdeconv.image import Image
 from zsdeconv.notation import Batch
-from zsdeconv.physics.grid import center_window
 from zsdeconv.physics.operators import Crop, Operator
+from zsdeconv.physics.optics import Optics
+from zsdeconv.physics.psf import Psf, fit_to_image
+from zsdeconv.physics.psf_check import check_psf
 
-MOST_EXCERPTS = 8
+MAX_EXCERPTS = 8
+"""Measurements from which excerpts are taken. Chosen: more frames of a movie show hardly any other structures."""
+
+CHECKS = frozenset({"psf", "camera", "training", "residuals", "resolution", "flux", "uncertainty", "error_map", "recovery", "series"})
+"""Keys of the checks of a report that apply to every kind of recording, unless its acquisition says otherwise."""
 
 
 class Measurement(ABC):
@@ -34,118 +47,208 @@ class Measurement(ABC):
 
     @abstractmethod
     def noise(self, generator: torch.Generator) -> Tensor:
-        """Noise `z` of mean 0 with the covariance that Eq. 3 gives to that of `y`, on the grid of `y`; fresh at each call."""
+        """Fresh noise `z` of mean 0 on the grid of `y`, with the covariance that Eq. 3 gives to the noise in `y`."""
 
     @abstractmethod
     def variance_bias(self) -> Tensor:
-        """How much the variance of `noise` exceeds that of `y`, for each pixel, right on average.
+        """By how much the variance of `noise` exceeds that of the noise in `y`, for each pixel, right on average.
 
-        The law for `max(A(y - b), 0)` overestimates the variance, whose mean is exactly that of the law for the mean of `y`: where
-        there is no light the mean of five by five pixels is as often below zero as above, and only the one half is clipped.
+        The mean of `beta1 (y - b) + beta2` is the true mean variance. The law for `max(A(y - b), 0)` exceeds it in the dark: the
+        5 x 5 mean is below zero as often as above, and clipping removes only the negative half.
         """
 
     @abstractmethod
-    def center_crop(self, pixels: float) -> Measurement:
-        """The middle of it along y and x, of the same proportions, with so many pixels at most."""
+    def center_crop(self, pixels: float) -> Self:
+        """The central part along y and x with the same proportions and at most `pixels` pixels."""
+
+    @abstractmethod
+    def noise_reference(self, mean: Tensor, seed: int) -> NoiseReference:
+        """The noise of this measurement if `mean` is its noise-free image: the reference that residuals are compared with."""
+
+    @abstractmethod
+    def with_light(self, added: Tensor) -> Self:
+        """The measurement with `added` (`*zyx`) in its image; the noise law stays that of the original."""
+
+    def recorrupted(self, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`y_hat`, `y_tilde` of the whole image (Eq. 2), with noise drawn from the generator."""
+        return recorrupted(self.y, self.noise(generator), alpha)
 
 
 Part = TypeVar("Part", bound=Measurement)
 
 
 @dataclass(frozen=True, eq=False)
-class CameraMeasurement(Measurement):
-    """A camera image, in which every pixel has noise of its own.
+class Recording:
+    """What is known of recorded data before their acquisition is set up.
 
-    >>> measurement = CameraMeasurement(torch.ones(4, 6), Camera(0.0, 0.5, 0.25))
-    >>> (
-    ...     measurement.noise(torch.Generator().manual_seed(0)).shape,
-    ...     measurement.variance_bias().abs().max().item(),
-    ...     measurement.center_crop(6).y.shape,
-    ... )
-    (torch.Size([4, 6]), 0.0, torch.Size([2, 3]))
+    `image` is the first image, for its metadata; `frames` are the samples of all images, each with the recorded axes of the modality;
+    `upsampling` counts the fine pixels of a raw pixel along each spatial axis; an `optics` or a `psf` given as an object wins over the
+    configuration, which wins over the file.
     """
 
-    y: Tensor
-    camera: Camera
+    image: Image
+    frames: Sequence[np.ndarray]
+    spacing_um: tuple[float, ...]
+    upsampling: tuple[int, ...]
+    calibration: Calibration
+    config: Config
+    optics: Optics | None = None
+    psf: Psf | None = None
 
     @property
-    def signal(self) -> Tensor:
-        """`A(y - b)`, computed anew each time: images can be a good part of the memory."""
-        return torch.from_numpy(signal_estimate(self.y.cpu().numpy(), 0.0)).to(self.y.device)
+    def rank(self) -> int:
+        """Number of spatial axes."""
+        return len(self.spacing_um)
 
-    def noise(self, generator: torch.Generator) -> Tensor:
-        z = torch.randn(self.y.shape, generator=generator, device=generator.device).to(self.y.device)
-        return z.mul_(self.camera.variance(self.signal).sqrt())
+    @property
+    def fine_um(self) -> tuple[float, ...]:
+        """Pixel size of the fine grid along each spatial axis, um."""
+        return tuple(um / factor for um, factor in zip(self.spacing_um, self.upsampling, strict=True))
 
-    def variance_bias(self) -> Tensor:
-        return self.camera.variance(self.signal) - (self.camera.gain * self.y + self.camera.read_variance)
+    @property
+    def unit(self) -> Affine:
+        """The map from camera counts to the network's unit."""
+        return Affine.fitted(self.frames, self.calibration.camera.offset)
 
-    def center_crop(self, pixels: float) -> CameraMeasurement:
-        window = (..., *center_window(self.y.shape, pixels))
-        return replace(self, y=self.y[window])
+    def fitted(self, psf: Psf) -> Psf:
+        """The PSF, cropped where it is larger than the smallest frame on the fine grid."""
+        smallest = (min(n) for n in zip(*(frame.shape[-self.rank :] for frame in self.frames), strict=True))
+        return fit_to_image(psf, tuple(n * factor for n, factor in zip(smallest, self.upsampling, strict=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a model file holds of an acquisition: the parts common to all kinds, and the `tensors` and `header` of its own kind."""
+
+    unit: Affine
+    camera: Camera
+    psf: Psf
+    optics: Optics | None
+    config: Config
+    tensors: Mapping[str, Tensor]
+    header: Mapping[str, Any]
 
 
 class Acquisition(ABC):
-    """How images of known noise come about, in the network's unit: what the camera adds and what is done to its frames.
+    """One way of recording measurements.
 
-    `unit` maps camera counts to that unit, `camera` is the variance law in it, `forward_operator` takes objects to what would be
-    seen of them without noise, on a grid `scale` times coarser laterally; `closed` says that it accounts for all their light.
+    `unit` maps camera counts to the network's unit, `detector` is the variance law in ADU and `camera` the same law in the network's
+    unit. `forward_operator` maps objects to their noise-free images on a grid `scale` times coarser laterally, `psf` is its PSF on the
+    fine grid, and `optics` the microscope where it is known.
     """
 
+    raw_frame_axis: ClassVar[str] = ""
+    """The axis along which one sample has several raw frames; empty where a camera frame is the image."""
+    checks: ClassVar[frozenset[str]] = CHECKS
+    """Keys of the checks of a report that apply."""
+    settings: ClassVar[frozenset[str]] = frozenset()
+    """Settings of the configuration, by their path, that only some kinds of recording read and this one does (`config.relevance`)."""
+    light: ClassVar[LightBalance] = ClosedLight()
+    """Whether the forward model accounts for all light."""
+
     def __init__(
-        self, unit: Affine, camera: Camera, forward_operator: Operator, scale: int, *, accounts_for_all_light: bool = True
+        self, unit: Affine, camera: Camera, psf: Psf, forward_operator: Operator, scale: int, *, optics: Optics | None = None
     ) -> None:
-        self.unit, self.camera = unit, unit.camera_in_unit(camera)
-        self.forward_operator, self.scale, self.accounts_for_all_light = forward_operator, scale, accounts_for_all_light
+        self.unit, self.detector, self.camera = unit, camera, unit.camera_in_unit(camera)
+        self.psf, self.forward_operator, self.scale, self.optics = psf, forward_operator, scale, optics
+
+    @classmethod
+    def network_scale(cls, scale: int) -> int:
+        """How much finer the grid becomes in the network, of the `scale` in all."""
+        return scale
+
+    @classmethod
+    @abstractmethod
+    def read(cls, path: Path, config: Config, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
+        """The image in a file. `axes` and `pixel_um` win over those of the configuration, which win over the file."""
+
+    @classmethod
+    @abstractmethod
+    def prepare(cls, recording: Recording) -> tuple[Self, dict[str, str]]:
+        """The acquisition of a recording, and the origin of each quantity in words.
+
+        Raises `OpticsError` or `ConfigError` where the data and what is known of the microscope do not suffice.
+        """
+
+    @classmethod
+    @abstractmethod
+    def with_psf(cls, psf: Psf, unit: Affine, camera: Camera, scale: int) -> Self:
+        """The acquisition with the PSF of a lens on the fine grid. Raises `ImageError` for kinds with another PSF than the lens."""
+
+    @classmethod
+    @abstractmethod
+    def from_stored(cls, stored: Stored) -> Self:
+        """The acquisition that `stored` has taken apart."""
+
+    @classmethod
+    def stack_of(cls, frame: np.ndarray) -> np.ndarray:
+        """One recorded stack `z y x` of a sample, whose neighbouring slices can be compared."""
+        return frame
+
+    def read_next(self, path: Path, config: Config, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
+        """The image in a file for a trained model, as `read`."""
+        return self.read(path, config, axes=axes, pixel_um=pixel_um)
 
     @abstractmethod
     def measure(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> Measurement:
-        """The field of what the camera recorded (ADU), or of the part of it that begins at `origin_px`."""
+        """The measurement in recorded frames (ADU), or in the part of them that begins at `origin_px`."""
 
     @abstractmethod
     def pairs(
-        self, measurements: Sequence[Measurement], recorrupt: Recorruption, training: TrainingSection, symmetries: Sequence[int]
+        self, measurements: Sequence[Measurement], recorruption: Recorruption, training: TrainingSection, symmetries: Sequence[int]
     ) -> Pairs:
-        """Re-corrupted pairs (Eq. 2) of patches of `fields`, which this imaging has made."""
+        """Re-corrupted pairs (Eq. 2) of patches of measurements of this acquisition."""
 
     @abstractmethod
-    def observed(self, x: Batch, crop: Crop, variance_bias: Tensor, generator: torch.Generator) -> Batch:
-        """Objects on the fine grid as they would be recorded, with fresh noise of `excess` times the variance, cut by `crop`."""
+    def simulate(self, x: Batch, crop: Crop, variance_factor: Tensor, generator: torch.Generator) -> Batch:
+        """Objects on the fine grid as recorded images, with fresh noise of `variance_factor` times the variance, cut by `crop`."""
 
     @abstractmethod
-    def added(self, x: Batch, generator: torch.Generator) -> Batch:
-        """What an object on the fine grid adds to an image, with the noise of its own light and none of the camera's."""
+    def simulate_added(self, x: Batch, generator: torch.Generator) -> Batch:
+        """What an object on the fine grid adds to an image: its light with its photon noise, without read noise."""
+
+    def intermediate(self, measurement: Measurement) -> dict[str, Tensor]:
+        """Images by name that were computed from raw frames before the network; none where the camera frame is the image."""
+        return {}
+
+    def check_psf(self) -> list[Finding]:
+        """What can be said of the PSF alone."""
+        return check_psf(self.psf)
+
+    @property
+    def cutoff_per_um(self) -> float | None:
+        """The highest lateral frequency in the data, cycles per um; None where the optics are unknown. `2 NA / wavelength` (Abbe)."""
+        return None if self.optics is None else 2e3 * self.optics.na / self.optics.wavelength_nm
+
+    def stored(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and plain values of this kind of acquisition for a model file, beside unit, camera, PSF and optics."""
+        return {}, {}
+
+    def summary(self) -> dict[str, Any]:
+        """What a user should know of the acquisition beside PSF and camera, as plain values."""
+        return {}
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The same as lines with a name each."""
+        return []
 
 
-class DirectAcquisition(Acquisition):
-    """The camera's image is the image: `D H x` and noise that is independent in each pixel."""
-
-    def measure(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> CameraMeasurement:
-        y = self.unit.to_unit(frames.astype(np.float64)).astype(np.float32)
-        return CameraMeasurement(torch.from_numpy(y).to(device), self.camera)
-
-    def pairs(
-        self, measurements: Sequence[Measurement], recorrupt: Recorruption, training: TrainingSection, symmetries: Sequence[int]
-    ) -> RecorruptedPairs:
-        samples = [(measurement.y, measurement.signal) for measurement in measurements if isinstance(measurement, CameraMeasurement)]
-        return RecorruptedPairs(samples, recorrupt, training, symmetries)
-
-    def observed(self, x: Batch, crop: Crop, variance_bias: Tensor, generator: torch.Generator) -> Batch:
-        clean = crop(self.forward_operator(x)).clamp(min=0)
-        z = torch.randn(clean.shape, generator=generator, device=clean.device)
-        return clean + z * (self.camera.variance(clean) * variance_bias).sqrt()
-
-    def added(self, x: Batch, generator: torch.Generator) -> Batch:
-        clean = self.forward_operator(x).clamp(min=0)
-        z = torch.randn(clean.shape, generator=generator, device=clean.device)
-        return clean + z * (self.camera.gain * clean).sqrt()
+def reading_options(config: Config, axes: str | None, pixel_um: float | None) -> dict[str, Any]:
+    """Keywords for `zsdeconv.io.read`: the arguments, and what the configuration says where they are None."""
+    known = config.input
+    return {
+        "axes": known.axes if axes is None else axes,
+        "pixel_um": known.pixel_um if pixel_um is None else pixel_um,
+        "z_um": known.z_um,
+    }
 
 
 def training_excerpts(measurements: Sequence[Part], max_pixels: int) -> list[Part]:
-    """The fields; or, of those with more than `max_pixels` in all, at most eight that lie evenly apart, and of each the middle.
+    """The measurements; where they have more than `max_pixels` in all, the centres of at most `MAX_EXCERPTS` evenly spaced ones.
 
     Stacks keep all their slices.
 
+    >>> from zsdeconv.acquisition.direct import CameraMeasurement
     >>> image = torch.zeros(30, 40)
     >>> part = training_excerpts([CameraMeasurement(image, Camera(0.0, 1.0, 0.0))] * 20, 2100)
     >>> len(part), part[0].y.shape
@@ -153,5 +256,5 @@ def training_excerpts(measurements: Sequence[Part], max_pixels: int) -> list[Par
     """
     if sum(measurement.y.numel() for measurement in measurements) <= max_pixels:
         return list(measurements)
-    chosen = measurements[:: -(-len(measurements) // MOST_EXCERPTS)]
-    return [measurement.center_crop(max_pixels / len(chosen)) for measurement in chosen]  # pyright: ignore[reportReturnType]
+    chosen = measurements[:: -(-len(measurements) // MAX_EXCERPTS)]
+    return [measurement.center_crop(max_pixels / len(chosen)) for measurement in chosen]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
 
-from zsdeconv.acquisition.base import CameraMeasurement, Measurement
+from zsdeconv.acquisition.light import smoothed
 from zsdeconv.camera.detector import Camera
 from zsdeconv.errors import ImageError
 
+if TYPE_CHECKING:
+    from zsdeconv.acquisition.base import Measurement
+
 SIGMA_ROUNDS = 8
+"""Draws whose mean square is the variance. Chosen: 8 draws, smoothed over `SMOOTH_PX`, know a variance to 3 %."""
 SMOOTH_PX = 4.0
 """Over so many pixels (sigma) the variance of drawn noise is averaged: it varies as slowly as the lens and eight draws allow."""
 LEAST_ELECTRONS = 0.1
@@ -32,6 +37,12 @@ class NoiseReference(ABC):
         """So many of them."""
         generator = torch.Generator().manual_seed(seed)
         return (self.draw(generator) for _ in range(rounds))
+
+    def checked(self) -> Self:
+        """The reference itself. Raises `ImageError` where the noise is 0, for a residual has no unit there."""
+        if not bool((self.sigma > 0).all()):
+            raise ImageError("noise 0 in some pixels: a residual has no unit there; calibrate the camera with dark and flat frames")
+        return self
 
 
 class CameraReference(NoiseReference):
@@ -67,20 +78,3 @@ class MeasurementReference(NoiseReference):
 
     def draw(self, generator: torch.Generator) -> Tensor:
         return self.measurement.noise(generator) / self.drawn
-
-
-def noise_reference(measurement: Measurement, mean: Tensor, seed: int) -> NoiseReference:
-    """The noise of `field` if its mean is `mean`. Raises `ImageError` when there is none to measure by."""
-    null = (
-        CameraReference(mean, measurement.camera) if isinstance(measurement, CameraMeasurement) else MeasurementReference(measurement, seed)
-    )
-    if not bool((null.sigma > 0).all()):
-        raise ImageError("noise 0 in some pixels: a residual has no unit there; calibrate the camera with --dark and --flat")
-    return null
-
-
-def smoothed(image: Tensor, sigma_px: float) -> Tensor:
-    """Gaussian mean, mirrored at the borders."""
-    from scipy.ndimage import gaussian_filter
-
-    return torch.from_numpy(gaussian_filter(image.cpu().numpy(), sigma_px, mode="reflect")).to(image.device)

@@ -1,193 +1,226 @@
-"""Structured illumination for a network: fields, pairs and known objects, with the noise that raw frames leave in a reconstruction.
+"""Structured illumination: raw frames of planes under two beams and of stacks under three, reconstructed before the network.
 
-The reconstruction `R` is linear, so `R(y + alpha z) = R y + alpha R z` (Eq. 2, 10): raw frames are reconstructed once, and their
-noise at every step. In stacks that would take longer than all the rest. There, and for objects that are imaged again, noise is drawn
-on the fine grid, with the variance that the frames have on average at each place, and filtered to the spectrum that `R` gives it.
+In stacks, and for objects that are imaged by simulation, reconstructing the noise of raw frames at every step would take longer than all
+other computations. There noise is drawn on the fine grid, with the mean variance of the frames at each place, and filtered to the spectrum
+that the reconstruction gives it.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from zsdeconv.acquisition.base import Acquisition, Measurement
+from zsdeconv.acquisition.base import CHECKS, Acquisition, Measurement, Recording, Stored, reading_options
+from zsdeconv.acquisition.light import OpenLight
+from zsdeconv.acquisition.point_spread import given_psf, optics_of
+from zsdeconv.acquisition.structured_noise import ReconstructedPairs, StructuredMeasurement, signal_under_fringes
 from zsdeconv.camera.detector import Camera, signal_estimate
-from zsdeconv.config import TrainingSection
-from zsdeconv.data.batches import Pairs, RandomStreams, RecorruptedPairs
+from zsdeconv.config import Config, TrainingSection
+from zsdeconv.data.batches import Pairs, RecorruptedPairs
 from zsdeconv.data.normalize import Affine
 from zsdeconv.data.pairs import Recorruption
+from zsdeconv.errors import ConfigError, ImageError
+from zsdeconv.findings import Finding
+from zsdeconv.image import Image
 from zsdeconv.notation import Batch
 from zsdeconv.physics import grid
-from zsdeconv.physics.grid import center_window
 from zsdeconv.physics.operators import Blur, Crop, forward_model
+from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
-from zsdeconv.sim.detection import DetectionOtf2d
+from zsdeconv.physics.psf_check import NEGATIVE
+from zsdeconv.sim.raw_frames import read_frames
 from zsdeconv.sim.reconstruct import SIM_UPSAMPLING, Reconstruct
-from zsdeconv.sim.setup import remeasured
+from zsdeconv.sim.setup import detection_of, facts, layout_of, prepared_reconstruction, remeasured
+from zsdeconv.sim.stored import from_parts, to_parts
 
-AROUND_PX = 8
-"""Raw pixels around a patch whose noise is reconstructed with it: nearer to a border it is not quite that of the middle."""
-
-
-@dataclass(frozen=True, eq=False)
-class StructuredMeasurement(Measurement):
-    """A reconstruction `y` of raw frames whose `signal` is `A(y - b)` (`frame *zyx`), with the noise of the camera made through it."""
-
-    y: Tensor
-    signal: Tensor
-    camera: Camera
-    reconstruct: Reconstruct
-    origin_px: tuple[int, int]
-    variance_bias_fraction: float
-
-    def noise(self, generator: torch.Generator) -> Tensor:
-        z = torch.randn(self.signal.shape, generator=generator, device=generator.device).to(self.signal.device)
-        return self.reconstruct(z.mul_(self.camera.variance(self.signal).sqrt())[None], self.origin_px)[0, 0]
-
-    def variance_bias(self) -> Tensor:
-        drawn = self.noise(torch.Generator().manual_seed(0))
-        return (self.variance_bias_fraction * drawn.square().mean()).expand_as(self.y)
-
-    def center_crop(self, pixels: float) -> StructuredMeasurement:
-        y, x = center_window(self.signal.shape[1:], pixels / SIM_UPSAMPLING**2)
-        fine = (..., slice(SIM_UPSAMPLING * y.start, SIM_UPSAMPLING * y.stop), slice(SIM_UPSAMPLING * x.start, SIM_UPSAMPLING * x.stop))
-        origin = (self.origin_px[0] + y.start, self.origin_px[1] + x.start)
-        return replace(self, y=self.y[fine], signal=self.signal[..., y, x], origin_px=origin)
-
-
-def signal_under_fringes(above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int] = (0, 0)) -> np.ndarray:
-    """Rough signal of Eq. 3 of raw frames (frame y x, offset removed): `A` of their mean, under the stripes that the lens still shows.
-
-    The 5-pixel mean of single frames would flatten the stripes, and re-corrupted pairs would share noise, for `z` then lacks what the
-    stripes make of the variance. `1 + depth H(p) cos(2 pi p.r + phase + phases[i])` is what they make of an object without detail.
-    """
-    parameters, um, detection = reconstruct.parameters, reconstruct.pixel_um, reconstruct.weights.detection
-    assert isinstance(detection, DetectionOtf2d)
-    y, x = (um * (first + np.arange(n)) for first, n in zip(origin_px, above.shape[1:], strict=True))
-    gains, light = np.empty(len(above)), np.empty(above.shape)
-    for numbers, direction in zip(parameters.layout.numbers, parameters.directions, strict=True):
-        seen = direction.depth * float(detection(np.array([1 / direction.period_um]))[0])
-        turn = 2 * np.pi * np.add.outer(direction.p_per_um[0] * y, direction.p_per_um[1] * x) + direction.phase_rad
-        light[numbers] = 1 + seen * np.cos(turn + np.array(direction.phases_rad)[:, None, None])
-        gains[numbers] = direction.gains
-    mean = signal_estimate(np.tensordot(gains / len(gains), above, 1), 0.0)
-    return mean * light / gains[:, None, None]
+_PATTERN_ORIGINS = {True: "estimated on the frames", False: "parameter file"}
 
 
 class StructuredAcquisition(Acquisition):
-    """Stripes on the object, lens, camera, and the reconstruction of its frames: on average `H_SIM x`, on one grid.
+    """Fringes on the object, lens, camera, and the reconstruction of its frames: on average `H_SIM x`, on one grid.
 
-    In depth the light of a plane is spread over all others, and far from it a reconstruction has broad shallow troughs instead, which
-    no PSF of finite size holds: what is blurred again is not compared with it in absolute numbers.
-
-    With `drifting` stripes their place, contrast and brightness are measured anew for each field, near where they were.
+    The base of `StructuredPlanes` and `StructuredStacks`. With `per_frame` the position, contrast and brightness of the fringes are
+    measured anew for each measurement, near where they were.
     """
 
-    def __init__(self, unit: Affine, camera: Camera, psf: Psf, reconstruct: Reconstruct, *, drifting: bool = False) -> None:
-        super().__init__(unit, camera, forward_model(psf.values, psf.rank, 1), scale=1, accounts_for_all_light=psf.rank == 2)
-        self.reconstruct, self.drifting = reconstruct, drifting
-        wide = reconstruct.kernel(lambda *k: _lens(reconstruct, k))
+    raw_frame_axis = "P"
+    checks = (CHECKS | {"pattern"}) - {"series"}
+    settings = frozenset(
+        f"sim.{name}" for name in ("directions", "phases", "order", "angles_deg", "period_um", "parameters", "per_frame", "wiener")
+    )
+    beams: ClassVar[int]
+    """Number of interfering beams."""
+
+    def __init__(
+        self,
+        unit: Affine,
+        camera: Camera,
+        psf: Psf,
+        reconstruct: Reconstruct,
+        *,
+        per_frame: bool = False,
+        optics: Optics | None = None,
+    ) -> None:
+        super().__init__(unit, camera, psf, forward_model(psf.values, psf.rank, 1), 1, optics=optics)
+        self.reconstruct, self.per_frame = reconstruct, per_frame
+        wide = reconstruct.kernel(lambda *k: _detection_otf(reconstruct, k))
         self.lens = Blur(wide / wide.sum())
-        self.colour = Blur(reconstruct.kernel(lambda *k: np.sqrt(_turned_any_way(reconstruct.noise_spectrum, k))))
+        self.colour = Blur(reconstruct.kernel(lambda *k: np.sqrt(_mean_over_symmetries(reconstruct.noise_spectrum, k))))
+
+    @classmethod
+    def network_scale(cls, scale: int) -> int:
+        return 1
+
+    @classmethod
+    def read(cls, path: Path, config: Config, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
+        return _single_times(read_frames(path, layout_of(config.sim, cls.beams), **reading_options(config, axes, pixel_um)))
+
+    def read_next(self, path: Path, config: Config, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
+        return _single_times(read_frames(path, self.reconstruct.parameters.layout, **reading_options(config, axes, pixel_um)))
+
+    @classmethod
+    def prepare(cls, recording: Recording) -> tuple[Self, dict[str, str]]:
+        config, calibration = recording.config, recording.calibration
+        if config.scale != SIM_UPSAMPLING:
+            raise ConfigError(
+                f"scale {config.scale} with structured illumination: a reconstruction lies on the 2 x finer grid; leave it out"
+            )
+        stated = recording.image.metadata.get("optics", {})
+        given = recording.optics is not None or any(getattr(config.optics, name) is not None for name in ("na", "wavelength_nm", "otf"))
+        source = detection_of(config, stated, deep=recording.rank == 3, optics=recording.optics)
+        reconstruct = prepared_reconstruction(recording.frames, recording.spacing_um, config, source, calibration.camera.offset)
+        origins = {"sim": _PATTERN_ORIGINS[config.sim.parameters is None], "optics": "option" if given else "file"}
+        psf, origin = reconstruct.psf(), "reconstruction"
+        if recording.psf is not None or config.optics.psf is not None:
+            psf, origin = given_psf(recording, *optics_of(replace(recording, optics=source.optics)))
+        psf = recording.fitted(psf)
+        made = cls(recording.unit, calibration.camera, psf, reconstruct, per_frame=config.sim.per_frame, optics=source.optics)
+        return made, origins | {"psf": origin}
+
+    @classmethod
+    def with_psf(cls, psf: Psf, unit: Affine, camera: Camera, scale: int) -> Self:
+        raise ImageError("raw frames of structured illumination: their PSF is that of the reconstruction; check it on the restored image")
+
+    @classmethod
+    def from_stored(cls, stored: Stored) -> Self:
+        reconstruct = from_parts(stored.tensors, stored.header)
+        per_frame = stored.config.sim.per_frame
+        return cls(stored.unit, stored.camera, stored.psf, reconstruct, per_frame=per_frame, optics=stored.optics)
+
+    @classmethod
+    def stack_of(cls, frame: np.ndarray) -> np.ndarray:
+        return frame[0]
 
     def measure(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> StructuredMeasurement:
-        place = (0, 0) if self.drifting or not origin_px else (origin_px[-2], origin_px[-1])
-        reconstruct = remeasured(self.reconstruct, frames - self.unit.offset) if self.drifting else self.reconstruct
+        place = (0, 0) if self.per_frame or not origin_px else (origin_px[-2], origin_px[-1])
+        reconstruct = remeasured(self.reconstruct, frames - self.unit.offset) if self.per_frame else self.reconstruct
         above = self.unit.to_unit(frames.astype(np.float64))
-        signal = signal_estimate(above, 0.0) if above.ndim == 4 else signal_under_fringes(above, reconstruct, place)
+        signal = self.signal(above, reconstruct, place)
         drawn, exact = self.camera.variance(signal).mean(), self.camera.variance(above.mean())
         y, signal = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (above, signal))
         y = reconstruct(y[None], place)[0, 0]
         return StructuredMeasurement(y, signal, self.camera, reconstruct, place, float((drawn - exact) / drawn) if drawn else 0.0)
 
-    def pairs(
-        self, measurements: Sequence[Measurement], recorrupt: Recorruption, training: TrainingSection, symmetries: Sequence[int]
-    ) -> Pairs:
-        own = [measurement for measurement in measurements if isinstance(measurement, StructuredMeasurement)]
-        if own[0].y.ndim == 2:
-            return ReconstructedPairs(own, recorrupt, training, symmetries)
-        samples = [
-            (measurement.y, grid.upsample(measurement.signal.mean(0)[None, None], (1, SIM_UPSAMPLING, SIM_UPSAMPLING))[0, 0])
-            for measurement in own
-        ]
-        return RecorruptedPairs(samples, recorrupt, training, symmetries, self.colour)
+    @abstractmethod
+    def signal(self, above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int]) -> np.ndarray:
+        """Rough signal of Eq. 3 of raw frames (frame *zyx, offset removed), of the same shape."""
 
-    def observed(self, x: Batch, crop: Crop, variance_bias: Tensor, generator: torch.Generator) -> Batch:
+    def simulate(self, x: Batch, crop: Crop, variance_factor: Tensor, generator: torch.Generator) -> Batch:
         z = torch.randn(x.shape, generator=generator, device=x.device)
-        z = z * (self.camera.variance(self.lens(x)) * variance_bias).sqrt()
+        z = z * (self.camera.variance(self.lens(x)) * variance_factor).sqrt()
         return crop(self.forward_operator(x) + self.colour(z))
 
-    def added(self, x: Batch, generator: torch.Generator) -> Batch:
+    def simulate_added(self, x: Batch, generator: torch.Generator) -> Batch:
         z = torch.randn(x.shape, generator=generator, device=x.device)
         return self.forward_operator(x) + self.colour(z * (self.camera.gain * self.lens(x).clamp(min=0)).sqrt())
 
+    def intermediate(self, measurement: Measurement) -> dict[str, Tensor]:
+        return {"reconstructed": measurement.y}
 
-class ReconstructedPairs:
-    """Pairs of patches of reconstructions, every raw frame re-corrupted and all reconstructed with the same parameters (Eq. 2, 10).
+    def check_psf(self) -> list[Finding]:
+        """Negative rings are real in `H_SIM`, so that finding is left out."""
+        return [finding for finding in super().check_psf() if finding.name != NEGATIVE]
 
-    `patch_px` counts on the grid of the reconstruction; patches are turned only after it, in one of `symmetries` (`grid.apply_symmetry`).
+    @property
+    def cutoff_per_um(self) -> float:
+        finest = max(1 / direction.finest_um for direction in self.reconstruct.parameters.directions)
+        return self.reconstruct.weights.detection.cutoff_per_um + finest
+
+    def stored(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return to_parts(self.reconstruct)
+
+    def summary(self) -> dict[str, Any]:
+        return {"sim": facts(self.reconstruct)}
+
+    def describe(self) -> list[tuple[str, str]]:
+        rows = [
+            (
+                f"direction {n}",
+                f"{row['angle_deg']:.2f} degrees, period {row['period_um']:.4f} um, "
+                f"depth {' and '.join(f'{depth:.2f}' for depth in row['depths'])}, score {row['score']:.1f}",
+            )
+            for n, row in enumerate(facts(self.reconstruct)["directions"], 1)
+        ]
+        return [*rows, ("reconstruction", f"w {self.reconstruct.wiener:.3g}")]
+
+
+class StructuredPlanes(StructuredAcquisition):
+    """Two beams and single planes: every raw frame is re-corrupted and all are reconstructed (Eq. 10)."""
+
+    beams = 2
+
+    def signal(self, above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int]) -> np.ndarray:
+        return signal_under_fringes(above, reconstruct, origin_px)
+
+    def pairs(
+        self, measurements: Sequence[Measurement], recorruption: Recorruption, training: TrainingSection, symmetries: Sequence[int]
+    ) -> Pairs:
+        own = [each for each in measurements if isinstance(each, StructuredMeasurement)]
+        return ReconstructedPairs(own, recorruption, training, symmetries)
+
+
+class StructuredStacks(StructuredAcquisition):
+    """Three beams and stacks: noise is drawn on the fine grid with the spectrum that the reconstruction gives it.
+
+    The light of a plane is spread over all others, and far from it a reconstruction has broad shallow troughs that no PSF of finite
+    size holds (`OpenLight`).
     """
 
-    def __init__(
-        self,
-        measurements: Sequence[StructuredMeasurement],
-        recorrupt: Recorruption,
-        training: TrainingSection,
-        symmetries: Sequence[int] = range(grid.SYMMETRIES),
-    ) -> None:
-        self.measurements, self.recorrupt, self.batch, self.symmetries = list(measurements), recorrupt, training.batch, list(symmetries)
-        self.side = min(training.patch_px // SIM_UPSAMPLING, *(n for measurement in measurements for n in measurement.signal.shape[1:]))
-        self.patch_px = (SIM_UPSAMPLING * self.side, SIM_UPSAMPLING * self.side)
-        self.shares = torch.tensor([float(measurement.y.numel()) for measurement in measurements])
-        self.around = min(AROUND_PX, self.side - 1)
-        self.signals = [_mirrored(measurement.signal, self.around) for measurement in measurements]
+    beams = 3
+    light = OpenLight()
+    checks = StructuredAcquisition.checks - {"flux"}
 
-    def __call__(self, network: nn.Module, draws: RandomStreams) -> tuple[Tensor, Tensor, None]:
-        chosen = torch.multinomial(self.shares, self.batch, replacement=True, generator=draws.host).tolist()
-        places = [(i, *self._start(i, draws.host)) for i in chosen]
-        signal = torch.stack([_window(self.signals[i], start, self.side + 2 * self.around) for i, *start in places])
-        alpha, z = self.recorrupt.noise(signal, draws.device)
-        patches = [self._patch(place, frames, draws.host) for place, frames in zip(places, z, strict=True)]
-        y, z = torch.stack(patches).split(1, dim=1)
-        return y + alpha * z, y - z / alpha, None
+    def signal(self, above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int]) -> np.ndarray:
+        return signal_estimate(above, 0.0)
 
-    def _start(self, number: int, generator: torch.Generator) -> tuple[int, int]:
-        """First raw pixel (y, x) of a patch of that field."""
-        height, width = self.measurements[number].signal.shape[1:]
-        top, left = (int(torch.randint(n - self.side + 1, (), generator=generator)) for n in (height, width))
-        return top, left
-
-    def _patch(self, place: tuple[int, int, int], z: Tensor, generator: torch.Generator) -> Tensor:
-        """`y` and the reconstruction of noise `z` (frame y x) at a place (field y x), one above the other, turned."""
-        number, *start = place
-        measurement = self.measurements[number]
-        origin = [first + at - self.around for first, at in zip(measurement.origin_px, start, strict=True)]
-        noise = Crop([SIM_UPSAMPLING * self.around] * 2)(measurement.reconstruct(z[None], origin))[0, 0]
-        y = _window(measurement.y, [SIM_UPSAMPLING * at for at in start], SIM_UPSAMPLING * self.side)
-        symmetry = self.symmetries[int(torch.randint(len(self.symmetries), (), generator=generator))]
-        return grid.apply_symmetry(torch.stack((y, noise)), symmetry)
+    def pairs(
+        self, measurements: Sequence[Measurement], recorruption: Recorruption, training: TrainingSection, symmetries: Sequence[int]
+    ) -> Pairs:
+        factors = grid.lateral_factors(3, SIM_UPSAMPLING)
+        own = [each for each in measurements if isinstance(each, StructuredMeasurement)]
+        samples = [(each.y, grid.upsample(each.signal.mean(0)[None, None], factors)[0, 0]) for each in own]
+        return RecorruptedPairs(samples, recorruption, training, symmetries, self.colour)
 
 
-def _lens(reconstruct: Reconstruct, k_per_um: Sequence[np.ndarray]) -> np.ndarray:
+def _detection_otf(reconstruct: Reconstruct, k_per_um: Sequence[np.ndarray]) -> np.ndarray:
     """The OTF of the detection alone, without an imaginary part that a measured one may have: the brightness of the frames."""
     *kz, ky, kx = k_per_um
     return np.real(reconstruct.weights.passing(np.hypot(ky, kx), 0, *[axis.ravel() for axis in kz]))
 
 
-def _turned_any_way(spectrum: Callable[..., np.ndarray], k_per_um: Sequence[np.ndarray]) -> np.ndarray:
+def _mean_over_symmetries(spectrum: Callable[..., np.ndarray], k_per_um: Sequence[np.ndarray]) -> np.ndarray:
     """Mean of a spectrum over mirrored and by quarters turned patches, which networks see alike."""
     *kz, ky, kx = k_per_um
     return np.mean([spectrum(*kz, *apply_symmetry) for apply_symmetry in ((ky, kx), (-ky, kx), (kx, ky), (kx, -ky))], axis=0)
 
 
-def _mirrored(frames: Tensor, around: int) -> Tensor:
-    return F.pad(frames[None], (around,) * 4, mode="reflect")[0]
-
-
-def _window(image: Tensor, start: Sequence[int], side: int) -> Tensor:
-    return image[..., start[0] : start[0] + side, start[1] : start[1] + side]
+def _single_times(image: Image) -> Image:
+    """Raw frames without an axis of one time."""
+    return image if image.sizes["T"] > 1 else image.transposed(image.axes.removeprefix("T"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zsdeconv.cli import options
-from zsdeconv.cli.console import depths, show_json, show_rows
+from zsdeconv.cli.console import show_json, show_rows
 from zsdeconv.cli.progress import progress, words
 from zsdeconv.cli.results import KINDS, Results, checkpoint_of, refuse_existing, results_of, write_images, write_run
 from zsdeconv.errors import ConfigError, DataWarning
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from zsdeconv.model import Model, Restored
     from zsdeconv.prepare import Prepared
     from zsdeconv.report.page.report import Report
-    from zsdeconv.sim.patterns import Layout
 
 OutputFolder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder for the results, made if missing")]
 OutputModel = Annotated[Path, typer.Option("-o", "--output", metavar="MODEL", help="model file to write (.zsd)")]
@@ -194,14 +193,12 @@ def predict(
     asked["stripes"] = options.configuration(asked | stripe, None).prediction.damping
     targets = _targets(inputs, output)
     refuse_existing([path for each in targets.values() for path in each.values()], overwrite)
-    from zsdeconv.model import load
+    from zsdeconv.model_io import load
 
     loaded = load(model)
     told = []
     for path, each in targets.items():
-        image = read_input(
-            path, loaded.config, axes, pixel_um, None if loaded.reconstruct is None else loaded.reconstruct.parameters.layout
-        )
+        image = read_again(path, loaded, axes, pixel_um)
         _refuse_too_large(path, image, loaded.config.scale, loaded.config.prediction.passes if passes is None else passes)
         restored = _predicted(loaded, image, path.name, quiet, asked)
         written = write_images(each, restored, _provenance(loaded, path) | {"model": model.name}, overwrite=overwrite)
@@ -230,27 +227,16 @@ def _unfinished(results: dict[Path, Results], silent: bool) -> dict[Path, Result
     return {path: each for path, each in results.items() if not each.complete()}
 
 
-def read_input(path: Path, settings: Config, axes: str | None = None, pixel_um: float | None = None, layout: Layout | None = None) -> Image:
-    """The image of a file, with what the settings say of it, unless `axes` or `pixel_um` say otherwise; raw frames in their `layout`."""
-    from zsdeconv.io import read
-    from zsdeconv.modality import MODALITIES
+def read_input(path: Path, settings: Config, axes: str | None = None, pixel_um: float | None = None) -> Image:
+    """The image in a file, read as the configured modality reads it; `axes` or `pixel_um` win over the settings."""
+    from zsdeconv.modality import reading_row
 
-    known = settings.input
-    stated = {"axes": known.axes if axes is None else axes, "pixel_um": known.pixel_um if pixel_um is None else pixel_um}
-    row = MODALITIES.get(settings.modality)
-    if row is None or not row.raw_frame_axis or settings.sim.reconstructed:
-        return read(path, **stated, z_um=known.z_um)
-    from zsdeconv.sim.raw_frames import read_frames
-    from zsdeconv.sim.setup import layout_of
-
-    image = read_frames(path, layout or layout_of(settings.sim, row.beams), **stated, z_um=known.z_um)
-    return image if image.sizes["T"] > 1 else image.transposed(image.axes.removeprefix("T"))
+    return reading_row(settings).acquisition.read(path, settings, axes=axes, pixel_um=pixel_um)
 
 
 def read_again(path: Path, model: Model, axes: str | None, pixel_um: float | None) -> Image:
-    """The image of a file for a model that is trained already."""
-    layout = None if model.reconstruct is None else model.reconstruct.parameters.layout
-    return read_input(path, model.config, axes, pixel_um, layout)
+    """The image in a file for a trained model."""
+    return model.acquisition.read_next(path, model.config, axes=axes, pixel_um=pixel_um)
 
 
 def _refuse_too_large(path: Path, image: Image, scale: int, passes: int) -> None:
@@ -262,7 +248,7 @@ def _refuse_too_large(path: Path, image: Image, scale: int, passes: int) -> None
 
 def _prepared(images: list[Image], names: str, settings: Config, silent: bool) -> Prepared:
     """Everything that is settled before the first step, shown to the user."""
-    from zsdeconv.model import choose_device
+    from zsdeconv.prediction.device import choose_device
     from zsdeconv.prepare import prepare
 
     device = choose_device(settings.device)
@@ -330,25 +316,16 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
     camera, sources = facts["camera"], facts["sources"]
     sizes = " x ".join(map(str, facts["shape"]))
     pixels = " x ".join(f"{um:g}" for um in facts["spacing_um"].values())
-    assumed = ", index assumed" if prepared.optics is not None and prepared.optics.immersion_assumed else ""
+    optics = prepared.acquisition.optics
+    assumed = ", index assumed" if optics is not None and optics.immersion_assumed else ""
     budget = f"{settings.training.steps} steps" if settings.training.minutes is None else f"{settings.training.minutes:g} minutes"
     values = f"offset {camera['offset_adu']:.1f} ADU, gain {camera['gain_adu_per_e']:.3g} ADU per photo-electron"
     values += f", read noise {camera['read_noise_adu']:.2g} ADU"
-    stripes = [
-        (
-            f"direction {n}",
-            f"{found['angle_deg']:.2f} degrees, period {found['period_um']:.4f} um, depth {depths(found['depths'])}, "
-            f"score {found['score']:.1f}",
-        )
-        for n, found in enumerate(facts.get("sim", {}).get("directions", ()), 1)
-    ]
-    if stripes:
-        stripes.append(("reconstruction", f"w {facts['sim']['wiener']:.3g}, pattern {sources['sim']}"))
     return [
         ("image", f"{facts['frames']} x {sizes} pixels of {pixels} um ({sources['pixel_um']})"),
         ("psf", f"{facts['psf']['source']} ({sources['psf']}{assumed})"),
         ("camera", f"{values} ({sources['camera']})"),
-        *stripes,
+        *prepared.acquisition.describe(),
         ("pairs", sources["pairs"]),
         ("training", f"{facts['modality']}, preset {settings.preset}, {budget}, scale {settings.scale}, seed {settings.seed}, on {device}"),
     ]

@@ -57,13 +57,13 @@ def estimate(
     from zsdeconv.cli.results import refuse_existing
     from zsdeconv.io import atomic_path
     from zsdeconv.sim.plot import plot_estimation
-    from zsdeconv.sim.setup import lens_of, measured_pattern
+    from zsdeconv.sim.setup import detection_of, measured_pattern
 
     if plot is not None and plot.suffix.lower() not in PLOT_FORMATS:
         raise ConfigError(f"plot {plot}: {plot.suffix or 'no ending'}, it must be one of {', '.join(PLOT_FORMATS)}; rename it with --plot")
     refuse_existing([path for path in (output, plot) if path is not None], overwrite)
     image, spacing_um = _read(raw, settings)
-    lens = lens_of(settings, image.metadata.get("optics", {}), deep=len(spacing_um) == 3)
+    lens = detection_of(settings, image.metadata.get("optics", {}), deep=len(spacing_um) == 3)
     found = measured_pattern(list(image.data), spacing_um, settings, lens, _offset(image.data, settings), file=raw.name)
     with atomic_path(output, overwrite) as temporary:
         temporary.write_text(found.parameters.to_yaml(), encoding="utf-8")
@@ -107,11 +107,11 @@ def reconstruct(
     settings = options.configuration(options.settings_among(locals()), None)
     from zsdeconv.cli.results import refuse_existing
     from zsdeconv.io import write
-    from zsdeconv.sim.setup import lens_of, measured_pattern, reconstruction, stored_pattern
+    from zsdeconv.sim.setup import detection_of, measured_pattern, reconstruction, stored_pattern
 
     refuse_existing([output], overwrite)
     image, spacing_um = _read(raw, settings)
-    lens = lens_of(settings, image.metadata.get("optics", {}), deep=len(spacing_um) == 3)
+    lens = detection_of(settings, image.metadata.get("optics", {}), deep=len(spacing_um) == 3)
     if settings.sim.parameters is None:
         offset = _offset(image.data, settings)
         parameters = measured_pattern(list(image.data), spacing_um, settings, lens, offset, file=raw.name).parameters

@@ -51,9 +51,14 @@ class Config(Section):
     @property
     def given(self) -> dict[str, Any]:
         """What the user set, without presets and defaults; all that was set where the tree is no longer what `resolve` made."""
-        if self._given is not None and _over_preset(self._given, {}) == self:
+        if self._given is not None and over_preset(self._given, {}) == self:
             return self._given
         return self.model_dump(mode="json", exclude_unset=True)
+
+    @property
+    def explicit(self) -> dict[str, Any]:
+        """What the user set, whatever presets of a modality were put under it since."""
+        return self.given if self._given is None else self._given
 
     def __eq__(self, other: object) -> bool:
         """The same settings, whoever made them."""
@@ -130,7 +135,7 @@ def resolve(options: Mapping[str, Any], file: Mapping[str, Any] | None = None) -
     budget = options.get("training")
     if isinstance(budget, Mapping) and "steps" in budget and isinstance(file.get("training"), Mapping):
         file["training"].pop("minutes", None)
-    return _over_preset(_merged(file, options), {})
+    return over_preset(_merged(file, options), {})
 
 
 def specialised(config: Config, presets: Mapping[str, Mapping[str, Any]]) -> Config:
@@ -141,10 +146,10 @@ def specialised(config: Config, presets: Mapping[str, Mapping[str, Any]]) -> Con
     >>> training.batch, training.steps
     (2, 100)
     """
-    return _over_preset(config.given, presets)
+    return over_preset(config.given, presets)
 
 
-def _over_preset(given: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]) -> Config:
+def over_preset(given: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]]) -> Config:
     """Defaults, the preset's settings, those it has in `presets`, and what was given, in rising order of weight."""
     preset = given.get("preset", "fast")
     if not isinstance(preset, str) or preset not in PRESETS:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zsdeconv.config import TrainingSection
-from zsdeconv.data.pairs import Interleaving, Recorruption
+from zsdeconv.data.pairs import Interleaving, Recorruption, recorrupted
 from zsdeconv.data.patches import PatchSampler, Sample
 from zsdeconv.physics import grid
 from zsdeconv.physics.operators import Operator
@@ -65,16 +65,16 @@ class RecorruptedPairs:
         alpha, z = self.recorrupt.noise(signal, draws.device)
         if self.colour is not None:
             z = self.colour(z)
-        return y + alpha * z, y - z / alpha, None
+        return *recorrupted(y, z, alpha), None
 
 
 class InterleavedPairs:
     """Pairs of the odd and the even slices of stacks (Eq. 8), with the gap `G = S_odd(f'(z)) - S_even(f'(z))` between them."""
 
     def __init__(self, samples: Sequence[Sample], training: TrainingSection, symmetries: Sequence[int] = range(grid.SYMMETRIES)) -> None:
-        planes, *lateral_factors = training.patch(samples[0][0].ndim)
+        planes, *lateral = training.patch(samples[0][0].ndim)
         self.interleave = Interleaving()
-        self.sampler = PatchSampler(samples, (2 * planes, *lateral_factors), training.batch, symmetries)
+        self.sampler = PatchSampler(samples, (2 * planes, *lateral), training.batch, symmetries)
         self.patch_px = (self.sampler.patch_px[0] // 2, *self.sampler.patch_px[1:])
 
     def __call__(self, network: nn.Module, draws: RandomStreams) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,28 +1,26 @@
-"""Training pairs made on the fly: two images with independent noise from one.
-
-`Recorruption` adds noise and takes it away (Eq. 2), `Interleaving` takes every other slice of a stack (Eq. 8); `choose_pairs`
-decides between them.
-"""
+"""Training pairs: two images with independent noise from one, by re-corruption (Eq. 2) or from the interleaved slices of a stack (Eq. 8)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from zsdeconv.camera.detector import Camera, signal_estimate
+from zsdeconv.camera.detector import Camera
 from zsdeconv.notation import Batch
 
 Range = tuple[float, float]
 
-FEWEST_SLICES = 8
-"""Slices of a stack from which interleaving leaves each half enough to be called a stack."""
-LARGEST_DIFFERENCE = 0.1
-"""Share of the signal's variance by which neighbouring slices may differ: two slices that correlate to 95 % differ by so much."""
+
+def recorrupted(y: Tensor, z: Tensor, alpha: float | Tensor) -> tuple[Tensor, Tensor]:
+    """`y_hat = y + alpha z`, `y_tilde = y - z / alpha` (Eq. 2): two images with independent noise where `Var(z)` is that of the noise in `y`.
+
+    >>> y_hat, y_tilde = recorrupted(torch.tensor(10.0), torch.tensor(2.0), 2.0)
+    >>> y_hat.item(), y_tilde.item()
+    (14.0, 9.0)
+    """
+    return y + alpha * z, y - z / alpha
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Recorruption:
     def __call__(self, y: Batch, signal: Batch, generator: torch.Generator) -> tuple[Batch, Batch]:
         """The pair `y_hat`, `y_tilde` of each image in `y`; `signal` is `A(y - b)`, clipped at 0, in the same unit."""
         alpha, z = self.noise(signal, generator)
-        return y + alpha * z, y - z / alpha
+        return recorrupted(y, z, alpha)
 
     def noise(self, signal: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
         """`alpha` and `z` of each image, for what is linear in the images and may take `z` by itself."""
@@ -94,66 +92,3 @@ class Interleaving:
         odd, even = z[:, :, 0:slices:2], z[:, :, 1:slices:2]
         swap = even_first.reshape(-1, *[1] * (z.ndim - 1))
         return torch.where(swap, even, odd), torch.where(swap, odd, even)
-
-
-@dataclass(frozen=True)
-class PairChoice:
-    """How the pairs of a stack are made, and why, in a sentence for the user."""
-
-    kind: Literal["interleave", "recorrupt"]
-    reason: str
-
-
-def choose_pairs(slices: int, dz_um: float, depth_of_field_um: float | None, difference: float, *, law_holds: bool = False) -> PairChoice:
-    """Interleaved or re-corrupted pairs, for stacks of at least so many slices.
-
-    Where the `law_holds` that Eq. 2 takes for granted, independent noise of known variance in every pixel, re-corruption is chosen:
-    its pairs show one object, as often as wanted with fresh noise, at the step dz of the stack itself. Interleaving needs no law
-    but likeness, and where that is missing too, re-corruption is what is left.
-
-    Interleaving halves the stack, so it takes `FEWEST_SLICES`. Slices of a half lie 2 dz apart and still have to sample the
-    image: 2 dz must not exceed the depth of field `n lambda / NA^2` (None where the optics are unknown). And neighbours must
-    show the same object: `difference` of `neighbour_difference`, in units of the signal's variance, `LARGEST_DIFFERENCE` at most.
-
-    >>> choose_pairs(32, 0.15, 0.58, 0.02).kind, choose_pairs(32, 0.15, 0.58, 0.02, law_holds=True).kind
-    ('interleave', 'recorrupt')
-    >>> choose_pairs(32, 0.5, 0.58, 0.3).reason
-    're-corrupted pairs: slices 2 x 0.5 um apart cannot sample a depth of field of 0.58 um'
-    """
-    if law_holds:
-        return PairChoice("recorrupt", "re-corrupted pairs: the noise of neighbouring pixels is independent, as Eq. 2 needs it")
-    if slices < FEWEST_SLICES:
-        return PairChoice("recorrupt", f"re-corrupted pairs: {slices} slices are too few to be halved ({FEWEST_SLICES} are needed)")
-    if depth_of_field_um is not None and 2 * dz_um > depth_of_field_um:
-        why = f"slices 2 x {dz_um:g} um apart cannot sample a depth of field of {depth_of_field_um:.2g} um"
-        return PairChoice("recorrupt", f"re-corrupted pairs: {why}")
-    if not np.isfinite(difference):
-        return PairChoice("recorrupt", "re-corrupted pairs: the noise hides how much neighbouring slices differ")
-    if difference > LARGEST_DIFFERENCE:
-        found = f"{100 * difference:.0f} % of the signal's variance (limit {100 * LARGEST_DIFFERENCE:g} %)"
-        return PairChoice("recorrupt", f"re-corrupted pairs: neighbouring slices differ by {found}")
-    alike = f"neighbouring slices, {dz_um:g} um apart, differ by {100 * max(difference, 0.0):.0f} % of the signal's variance only"
-    return PairChoice("interleave", f"interleaved pairs: {alike}")
-
-
-def neighbour_difference(stacks: Sequence[np.ndarray], camera: Camera) -> float:
-    """How much the objects in neighbouring slices differ, in units of the signal's variance: 0 for the same, 2 for unrelated ones.
-
-    `(<(y[k+1] - y[k])^2> - 2 sigma^2) / (Var(y) - sigma^2)` over all stacks `z y x` (ADU), with the mean noise variance
-    `sigma^2` of Eq. 3: the noise in both is taken off. May be slightly negative. Infinite, for nothing is known then, where no
-    stack has two slices or the signal does not stand out of the noise: by a hundredth of its variance, which is about as well
-    as that can be known, and by five standard errors.
-
-    >>> z = np.arange(200.0).reshape(2, 10, 10) % 100
-    >>> neighbour_difference([z], Camera(offset=0.0, gain=0.0, read_variance=0.0))
-    0.0
-    """
-    stacks = [stack.astype(np.float64) for stack in stacks if len(stack) > 1]
-    if not stacks:
-        return np.inf
-    weights = [stack.size for stack in stacks]
-    noise = np.average([camera.variance(signal_estimate(stack, camera.offset)).mean() for stack in stacks], weights=weights)
-    signal = np.average([stack.var() for stack in stacks], weights=weights) - noise
-    step = np.average([np.square(np.diff(stack, axis=0)).mean() for stack in stacks], weights=weights)
-    known = signal > noise * max(0.01, 5 * np.sqrt(2 / sum(weights)))
-    return float((step - 2 * noise) / signal) if known else np.inf

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from torch import nn
 
+from zsdeconv.nn.contract import RestorationNetwork, as_network
 from zsdeconv.notation import Batch
 
 
@@ -25,9 +26,8 @@ class Ensemble(nn.Module):
     def __init__(self, members: Iterable[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
-        first = cast(Any, self.members[0])
-        self.halo_px, self.stride_px = first.halo_px, first.stride_px
-        self._own = getattr(first, "symmetries", 1)
+        first = as_network(self.members[0])
+        self.halo_px, self.stride_px, self._own = first.halo_px, first.stride_px, first.symmetries
         self.symmetries = len(self.members) * 2 * -(-self._own // 2)
 
     def turn(self, symmetry: int) -> tuple[int, int]:
@@ -36,10 +36,20 @@ class Ensemble(nn.Module):
         round_, member = divmod(pair, len(self.members))
         return member, (2 * round_ + sign) % self._own
 
-    def forward(self, x: Batch, symmetry: int = 0, member: int | None = None, **options: int) -> tuple[Batch, Batch]:
-        """What a member makes of `x`; with `member` that one, and the `symmetry` is its own."""
+    @property
+    def stage1(self) -> nn.Module:
+        """Stage 1 of all members."""
+        return nn.ModuleList([as_network(member).stage1 for member in self.members])
+
+    @property
+    def stage2(self) -> nn.Module:
+        """Stage 2 of all members."""
+        return nn.ModuleList([as_network(member).stage2 for member in self.members])
+
+    def forward(self, x: Batch, stage: int = 2, symmetry: int = 0, *, member: int | None = None) -> tuple[Batch, Batch]:
+        """The images of the member whose turn it is; with `member` of that one, and the `symmetry` is its own."""
         chosen, own = self.turn(symmetry) if member is None else (member, symmetry)
-        return self.members[chosen](x, **({"symmetry": own} if self._own > 1 else {}), **options)
+        return self.members[chosen](x, stage=stage, symmetry=own)
 
 
 class Member(nn.Module):
@@ -56,14 +66,29 @@ class Member(nn.Module):
     def __init__(self, ensemble: nn.Module, number: int) -> None:
         super().__init__()
         own = cast(Any, ensemble).members[number]
-        self.symmetries = getattr(own, "symmetries", 1)
+        network = as_network(own)
+        self.halo_px, self.stride_px, self.symmetries = network.halo_px, network.stride_px, network.symmetries
         for name, part in own.named_children():
             self.add_module(name, part)
         self._through = (ensemble, number)  # in a tuple: the ensemble is not a part of its member
 
-    def forward(self, x: Batch, **options: int) -> tuple[Batch, Batch]:
+    @property
+    def own(self) -> RestorationNetwork:
+        """The member itself, without the ensemble around it."""
         ensemble, number = self._through
-        return ensemble(x, member=number, **options)
+        return as_network(cast(Any, ensemble).members[number])
+
+    @property
+    def stage1(self) -> nn.Module:
+        return self.own.stage1
+
+    @property
+    def stage2(self) -> nn.Module:
+        return self.own.stage2
+
+    def forward(self, x: Batch, stage: int = 2, symmetry: int = 0) -> tuple[Batch, Batch]:
+        ensemble, number = self._through
+        return ensemble(x, stage=stage, symmetry=symmetry, member=number)
 
 
 def members_of(network: nn.Module) -> list[nn.Module]:

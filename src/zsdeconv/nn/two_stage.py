@@ -45,7 +45,9 @@ class TwoStageNet(nn.Module):
         layers.glorot_(self, generator)
         self.to(memory_format=layers.memory_format(rank))  # pyright: ignore[reportCallIssue]
 
-    def forward(self, x: Batch, margin_px: int | Sequence[int] = 0, *, stage: int = 2) -> tuple[Batch, Batch]:
+    symmetries = 1
+
+    def forward(self, x: Batch, stage: int = 2, symmetry: int = 0, *, margin_px: int | Sequence[int] = 0) -> tuple[Batch, Batch]:
         """Denoised image on the raw grid and deconvolved image on the fine grid, from `b 1 *zyx` of any size.
 
         `margin_px` raw pixels are cut from every border (a number, or one per axis). The result is the same as cutting the
@@ -58,6 +60,16 @@ class TwoStageNet(nn.Module):
         denoised = self.denoise_head(self.denoise(grid.pad_to_multiple(x, self.stride_px)))
         raw = grid.window(denoised, margin, stop).to(x.dtype)
         return raw, self._fine(self.deconvolve(self.between(denoised)), margin, stop).to(x.dtype) if stage == 2 else raw
+
+    @property
+    def stage1(self) -> nn.Module:
+        """The layers of stage 1."""
+        return nn.ModuleList([self.denoise, self.denoise_head])
+
+    @property
+    def stage2(self) -> nn.Module:
+        """The layers that only stage 2 has."""
+        return nn.ModuleList([self.between, self.deconvolve, self.tail])
 
     def _fine(self, features: Batch, start: Sequence[int], stop: Sequence[int]) -> Batch:
         """The tail's image of raw pixels `start` to `stop`, with as much around them as its convolutions see."""

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zsdeconv.acquisition.base import Measurement
-from zsdeconv.physics.operators import Crop, Operator
-from zsdeconv.prediction.tiled import FramePrediction, forward_with_symmetry
+from zsdeconv.acquisition.base import Acquisition, Measurement
+from zsdeconv.nn.contract import as_network, forward_with_symmetry
+from zsdeconv.physics.operators import Crop
+from zsdeconv.prediction.tiled import FramePrediction
 
 MAX_ROUNDS = 8
 PIXELS_PER_SAMPLE = 2**20
@@ -20,7 +21,7 @@ SLOPE_LIMITS = (0.5, 1.5)
 """A slope outside these says that there was hardly any signal to measure it on, and is not applied."""
 DARK_SHARE = 0.2
 """Share of the pixels, the darkest ones, on which the zero of the intensity scale is measured."""
-LEAST_ALPHA = 0.3
+MIN_ALPHA = 0.3
 """Adds a tenth to the variance of the noise, which no network minds."""
 LEAST_CONTRAST = 10
 """Variance of the clean image, in standard errors, from which a slope is measured; pairs of one image share half their noise."""
@@ -136,46 +137,45 @@ class DarkLevel:
 @torch.no_grad()
 def measure_intensity_correction(
     network: nn.Module,
+    acquisition: Acquisition,
     measurements: Sequence[Measurement],
-    forward_operator: Operator,
     alpha: float = 1.0,
     *,
     seed: int,
     offset_known: bool = False,
-    accounts_for_all_light: bool = True,
 ) -> IntensityCorrection:
-    """Lines and dark level of a trained network on the fields it was trained on, from re-corrupted pairs.
+    """Responses and dark level of a trained network on the measurements of its training, from re-corrupted pairs (Eq. 2).
 
-    The pairs are those of prediction with `alpha`: `z` with the camera's own variance, so nothing is drawn but `z`. Without any
-    noise there are no pairs, hence at least `LEAST_ALPHA`. With `offset_known` the offset is not doubted, and the dark level is 0.
-    The ends of a stack, which get much of their light from where nobody knows the object, are left out. Unless the operator is `closed`,
-    which means that it accounts for all the light, the deconvolved image is left as it is.
+    `z` has the variance of the camera itself. Without noise there are no pairs, hence `alpha` is at least `MIN_ALPHA`. The ends of a stack
+    get much of their light from unknown parts of the object and are left out.
+
+    Parameters
+    ----------
+    network : the trained network, which is only applied
+    acquisition : how the measurements were made; where its light is open, the deconvolved image is left as it is
+    measurements : what the network was trained on
+    alpha : noise added in prediction, of which the pairs are made
+    seed : of the noise
+    offset_known : the camera offset was given and is not corrected: the dark level is 0
     """
-    alpha = max(alpha, LEAST_ALPHA)
-    device = next(network.parameters()).device
-    generator, fits, dark_level, variance_bias = (
-        torch.Generator(device).manual_seed(seed),
-        (AffineResponseFit(), AffineResponseFit()),
-        DarkLevel(),
-        _Mean(),
-    )
+    alpha, operator = max(alpha, MIN_ALPHA), acquisition.forward_operator
+    generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
+    fits, dark_level, variance_bias = (AffineResponseFit(), AffineResponseFit()), DarkLevel(), _Mean()
     for measurement in measurements:
-        y = measurement.y[None, None]
-        inner = _inner(measurement.y.shape[:-2], measurement.y.ndim, forward_operator.support_px)
-        for n in range(max(1, min(MAX_ROUNDS, PIXELS_PER_SAMPLE // y.numel()))):
-            z = measurement.noise(generator)
-            y_hat, y_tilde = y + alpha * z, y - z / alpha
-            denoised, deconvolved = forward_with_symmetry(network, n, y_hat)
-            denoised, reblurred, y_hat, y_tilde = map(inner, (denoised, forward_operator(deconvolved), y_hat, y_tilde))
+        shape = measurement.y.shape
+        inner = _inner(shape[:-2], len(shape), operator.support_px)
+        for n in range(max(1, min(MAX_ROUNDS, PIXELS_PER_SAMPLE // measurement.y.numel()))):
+            y_hat, y_tilde = (image[None, None] for image in measurement.recorrupted(alpha, generator))
+            denoised, deconvolved = forward_with_symmetry(as_network(network), n, y_hat)
+            denoised, reblurred, y_hat, y_tilde = map(inner, (denoised, operator(deconvolved), y_hat, y_tilde))
             for fit, estimate in zip(fits, (denoised, reblurred), strict=True):
                 fit.add(estimate, y_hat, y_tilde)
             dark_level.add(denoised, reblurred, y_tilde)
         variance_bias.add(inner(measurement.variance_bias()[None, None]))
-    responses = [fit.response(variance_bias.mean) for fit in fits]
-    if not accounts_for_all_light:
-        return IntensityCorrection(responses[0])
-    doubtful = not offset_known and responses[1] != AffineResponse()
-    return IntensityCorrection(responses[0], responses[1], dark_level.level if doubtful else 0.0)
+    denoised, deconvolved = (fit.response(variance_bias.mean) for fit in fits)
+    doubtful = not offset_known and deconvolved != AffineResponse()
+    measured = IntensityCorrection(denoised, deconvolved, dark_level.level if doubtful else 0.0)
+    return acquisition.light.absolute(lambda: measured, IntensityCorrection(denoised))
 
 
 def _inner(planes: Sequence[int], rank: int, support_px: Sequence[int]) -> Crop:

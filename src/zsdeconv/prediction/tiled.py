@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from zsdeconv.nn.contract import RestorationNetwork, forward_with_symmetry
 from zsdeconv.physics import grid
 from zsdeconv.prediction.tiling import Tile, plan_tiles
 
@@ -46,45 +47,76 @@ class _Accumulator:
         return mean, self.squares.addcmul_(mean, mean, value=-count).div_(count - 1).clamp_(min=0).sqrt_()
 
 
+@dataclass(frozen=True)
+class Passes:
+    """`count` re-corrupted passes over an image, averaged: `noise` is drawn from a generator of `seed` and weighed with `alpha`.
+
+    With `count` 0 the image itself is restored once.
+    """
+
+    noise: Callable[[torch.Generator], Tensor]
+    count: int
+    alpha: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Side of the tiles and width of their overlap in raw pixels (None: as memory and network ask for), and tiles at a time."""
+
+    tile_px: int | None = None
+    overlap_px: int | None = None
+    batch: int = 1
+
+
+WHOLE = Tiling()
+
+
 @torch.no_grad()
 def predict_frame(
-    network: nn.Module,
+    network: RestorationNetwork,
     y: Tensor,
-    noise: Callable[[torch.Generator], Tensor],
+    passes: Passes,
     *,
     factors: Sequence[int],
-    passes: int,
-    alpha: float,
-    tile_px: int | None = None,
-    overlap_px: int | None = None,
-    batch: int = 1,
-    seed: int = 0,
+    tiling: Tiling = WHOLE,
     progress: Callable[[float], None] = lambda done: None,
 ) -> FramePrediction:
-    """Restore one frame `y` (`*zyx`, the network's unit).
+    """Restore one frame.
 
-    With `passes` > 0 the network sees `y + alpha z` and `y - alpha z` in turn, `z` fresh `noise` like that in `y`, and the mean of all
-    passes is returned: the noise level it was trained on, and most of its own noise averaged out, the more so as each pass goes
-    through another symmetry of a network that knows them. The frame
-    is continued by its mirror image, so that no border of it is a border of the network's world, and cut into tiles of at
-    most `tile_px` with `overlap_px` around them (default: the network's halo, for which tiles and whole agree to 1e-5), of which
-    `batch` go through the network at a time.
+    With passes, the network is given `y + alpha z` and `y - alpha z` in turn with fresh noise `z`, and the mean over all passes is
+    returned: the input has the noise level of the training, and most of the added noise averages out, the more so as each pass uses
+    another symmetry. The frame is continued by its mirror image, so that its borders are no borders to the network, and cut into tiles.
+    With the default overlap, the halo of the network, tiles agree with the whole to 1e-5 of the range.
+
+    Parameters
+    ----------
+    network : maps `b 1 *zyx` on the raw grid to a denoised and a deconvolved image
+    y : the frame `*zyx`, in the network's unit
+    passes : number of passes and their noise
+    factors : fine pixels per raw pixel along each axis
+    tiling : size and overlap of tiles
+    progress : called with the fraction done
+
+    Returns
+    -------
+    Means over the passes, and their standard deviation on the fine grid from two passes on.
     """
-    generator, count, ones = torch.Generator().manual_seed(seed), max(passes, 1), [1] * y.ndim
-    border, tiles = _plan(network, y.shape, tile_px, overlap_px)
+    generator, count, ones = torch.Generator().manual_seed(passes.seed), max(passes.count, 1), [1] * y.ndim
+    border, tiles = _plan(network, y.shape, tiling)
     raw = _Accumulator(y.shape, y, with_spread=False)
     fine = _Accumulator([n * f for n, f in zip(y.shape, factors, strict=True)], y, with_spread=count > 1)
     world = y.new_empty(0)
     for n in range(count):
-        if passes and n % 2 == 0:
-            seen = noise(generator).mul_(alpha).add_(y)
-        elif passes:
-            seen = 2 * y - grid.window(world, border, [b + size for b, size in zip(border, y.shape, strict=True)])[0, 0]
+        if passes.count and n % 2 == 0:
+            image = passes.noise(generator).mul_(passes.alpha).add_(y)
+        elif passes.count:
+            image = 2 * y - grid.window(world, border, [b + size for b, size in zip(border, y.shape, strict=True)])[0, 0]
         else:
-            seen = y
-        world, done = grid.mirror(seen[None, None], border), 0
-        del seen  # images can be a good part of the memory
-        for group in _alike(tiles, batch):
+            image = y
+        world, done = grid.mirror(image[None, None], border), 0
+        del image  # images can fill a good part of the memory
+        for group in _alike(tiles, tiling.batch):
             parts = forward_with_symmetry(network, n, torch.cat([world[(..., *tile.read_slices(border))] for tile in group]))
             for tile, raw_part, fine_part in zip(group, *(part[:, 0] for part in parts), strict=True):
                 raw.add(tile.write_slices(ones), raw_part[tile.trust_slices(ones)])
@@ -94,19 +126,14 @@ def predict_frame(
     return FramePrediction(raw.results(count)[0], *fine.results(count))
 
 
-def forward_with_symmetry(network: nn.Module, n: int, x: Tensor, **options: int) -> tuple[Tensor, Tensor]:
-    """Pass number `n` of several over one image: each through another symmetry, where the network knows any."""
-    symmetries = getattr(network, "symmetries", 1)
-    return network(x, **options) if symmetries == 1 else network(x, symmetry=n % symmetries, **options)
-
-
-def _plan(network: nn.Module, shape: Sequence[int], lateral_px: int | None, overlap_px: int | None) -> tuple[list[int], list[Tile]]:
-    """How far a frame of `shape` is continued beyond its ends, and the tiles of the whole, as told or else as is good for `network`."""
+def _plan(network: RestorationNetwork, shape: Sequence[int], tiling: Tiling) -> tuple[list[int], list[Tile]]:
+    """How far a frame of `shape` is continued beyond its ends, and its tiles."""
     rank = len(shape)
-    tile = DEFAULT_TILE_PX[rank] if lateral_px is None else (*DEFAULT_TILE_PX[rank][:-2], lateral_px, lateral_px)
-    stride, halo = (grid.per_axis(getattr(network, name), rank) for name in ("stride_px", "halo_px"))
-    if overlap_px is not None:
-        halo = grid.per_axis(overlap_px, rank)
+    side, overlap = tiling.tile_px, tiling.overlap_px
+    tile = DEFAULT_TILE_PX[rank] if side is None else (*DEFAULT_TILE_PX[rank][:-2], side, side)
+    stride, halo = (grid.per_axis(px, rank) for px in (network.stride_px, network.halo_px))
+    if overlap is not None:
+        halo = grid.per_axis(overlap, rank)
     border = [min(2 * s, size - 1) for s, size in zip(stride, shape, strict=True)]
     return border, list(plan_tiles(shape, tile, halo, stride, border))
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zsdeconv.acquisition.base import Measurement
+from zsdeconv.acquisition.structured import StructuredAcquisition
+from zsdeconv.camera.frames import calibrate_frames
 from zsdeconv.errors import UserError
 from zsdeconv.findings import Finding
-from zsdeconv.framing import calibration_of, frames_of
 from zsdeconv.physics.grid import center_window
-from zsdeconv.physics.psf_check import NEGATIVE, check_psf
 from zsdeconv.prediction.tiled import FramePrediction
 from zsdeconv.report.checks.agreement import error_map, error_section
 from zsdeconv.report.checks.brightness import examine_flux, flux_section
@@ -54,12 +54,12 @@ def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section
     The middle frame of a movie is looked at, and of a large one its middle. Whatever the checks have to draw is drawn from the
     seed of the training, so that the same files give the same report.
     """
-    frames = frames_of(image, model.modality)
+    frames = model.modality.frames_of(image)
     seen = _Analysis(model, frames[len(frames) // 2])
     checks: dict[str, Callable[[], list[Section]]] = {
         "Point spread function": lambda: _psf(seen),
-        "Camera": lambda: [camera_section(examine_camera(frames, calibration_of(frames, model.camera.offset)))],
-        "Pattern": lambda: [] if model.reconstruct is None else [pattern_section(model.reconstruct)],
+        "Camera": lambda: [camera_section(examine_camera(frames, calibrate_frames(frames, model.acquisition.detector.offset)))],
+        "Pattern": lambda: [pattern_section(cast(StructuredAcquisition, model.acquisition).reconstruct)],
         "Training": lambda: [training_section(model.history)],
         "Residuals": lambda: _residuals(seen),
         "Resolution": lambda: _resolution(seen),
@@ -71,7 +71,15 @@ def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section
         ],
         "Time series": lambda: _series(model, frames, restored),
     }
-    return [section for title, check in checks.items() for section in _run_check(title, check)]
+    keys = dict(
+        zip(
+            checks,
+            ("psf", "camera", "pattern", "training", "residuals", "resolution", "flux", "uncertainty", "error_map", "recovery", "series"),
+            strict=True,
+        )
+    )
+    asked = {title: check for title, check in checks.items() if keys[title] in model.acquisition.checks}
+    return [section for title, check in asked.items() for section in _run_check(title, check)]
 
 
 def _run_check(title: str, check: Callable[[], list[Section]]) -> list[Section]:
@@ -111,7 +119,7 @@ class _Analysis:
     @property
     def spacing_um(self) -> tuple[float, ...]:
         """Of the data that the network is given."""
-        fine, scale = self.model.psf.spacing_um, self.model.acquisition.scale
+        fine, scale = self.model.acquisition.psf.spacing_um, self.model.acquisition.scale
         return (*fine[:-2], fine[-2] * scale, fine[-1] * scale)
 
     @property
@@ -125,25 +133,26 @@ class _Analysis:
         return border_px(self.measurement.y.shape, self.model.acquisition.forward_operator.support_px, self.model.acquisition.scale)
 
     def adu(self, image: Tensor) -> np.ndarray:
-        return image.cpu().double().numpy() * self.model.unit.scale
+        return image.cpu().double().numpy() * self.model.acquisition.unit.scale
 
 
 def _psf(seen: _Analysis) -> list[Section]:
     """The PSF by itself, and against the data where these are explained by it alone."""
-    model = seen.model
-    checks = [finding for finding in check_psf(model.psf) if model.reconstruct is None or finding.name != NEGATIVE]
-    if not model.acquisition.accounts_for_all_light:
-        return [Section("psf", "Point spread function", "Is this the PSF of the image?", checks, {"source": model.psf.source})]
-    return [psf_section(examine_psf(seen.measurement, model.acquisition, model.psf, seed=seen.seed), model.psf, checks)]
+    acquisition = seen.model.acquisition
+    checks = acquisition.check_psf()
+    alone = [Section("psf", "Point spread function", "Is this the PSF of the image?", checks, {"source": acquisition.psf.source})]
+
+    def compared() -> list[Section]:
+        return [psf_section(examine_psf(seen.measurement, acquisition, acquisition.psf, seed=seen.seed), acquisition.psf, checks)]
+
+    return acquisition.light.absolute(compared, alone)
 
 
 def _residuals(seen: _Analysis) -> list[Section]:
     """What the deconvolved image leaves of the data; or, where it does not account for all their light, what the denoised one leaves."""
-    accounts_for_all_light, rounds = seen.model.acquisition.accounts_for_all_light, ROUNDS[seen.model.modality.rank]
-    explained = (seen.reblurred if accounts_for_all_light else seen.prediction.denoised) + seen.model.intensity_correction.dark_level
-    found = examine_residuals(
-        seen.measurement, explained, rim_px=seen.rim_px, accounts_for_all_light=accounts_for_all_light, seed=seen.seed, rounds=rounds
-    )
+    light, rounds = seen.model.acquisition.light, ROUNDS[seen.model.modality.rank]
+    explained = light.explained(seen.prediction.denoised, seen.reblurred) + seen.model.intensity_correction.dark_level
+    found = examine_residuals(seen.measurement, explained, rim_px=seen.rim_px, light=light, seed=seen.seed, rounds=rounds)
     return [residual_section(found, seen.spacing_um)]
 
 
@@ -156,26 +165,15 @@ def _resolution(seen: _Analysis) -> list[Section]:
         seen.spacing_um[-2:],
         restored_splits=(first, second),
         restored=seen.prediction.deconvolved.cpu().numpy(),
-        cutoff_per_um=_cutoff_per_um(seen.model),
+        cutoff_per_um=seen.model.acquisition.cutoff_per_um,
         seed=seen.seed,
         rounds=ROUNDS[seen.model.modality.rank],
     )
     return [resolution_section(found)]
 
 
-def _cutoff_per_um(model: ModelLike) -> float | None:
-    """The highest lateral frequency that reaches the data, where the optics are known."""
-    if model.reconstruct is not None:
-        finest = max(1 / direction.finest_um for direction in model.reconstruct.parameters.directions)
-        return model.reconstruct.weights.detection.cutoff_per_um + finest
-    optics = model.provenance.get("optics")
-    return None if optics is None else 2e3 * optics["na"] / optics["wavelength_nm"]
-
-
 def _flux(seen: _Analysis) -> list[Section]:
     """Brightness, where the imaging accounts for all light."""
-    if not seen.model.acquisition.accounts_for_all_light:
-        return []
     return [flux_section(examine_flux(seen.adu(seen.reblurred), seen.adu(seen.prediction.denoised)))]
 
 
@@ -186,21 +184,21 @@ def _uncertainty(model: ModelLike, restored: ResultLike) -> list[Section]:
 
 def _errors(seen: _Analysis) -> list[Section]:
     """Against the data, or where these lack light against the denoised image."""
-    accounts_for_all_light, scale = seen.model.acquisition.accounts_for_all_light, seen.model.unit.scale
-    reference, noise_sd = (seen.measurement.y, scale * seen.noise_sd) if accounts_for_all_light else (seen.prediction.denoised, 0.0)
-    found = error_map(seen.adu(seen.prediction.deconvolved), seen.adu(reference), seen.model.psf, noise_sd=noise_sd)
+    acquisition, scale = seen.model.acquisition, seen.model.acquisition.unit.scale
+    reference, noise_sd = acquisition.light.error_reference(seen.measurement.y, seen.prediction.denoised, scale * seen.noise_sd)
+    found = error_map(seen.adu(seen.prediction.deconvolved), seen.adu(reference), acquisition.psf, noise_sd=noise_sd)
     return [error_section(found, seen.spacing_um)]
 
 
 def _series(model: ModelLike, frames: Sequence[np.ndarray], restored: ResultLike) -> list[Section]:
     """Traces of a movie, where its frames are the camera's, against those of the deconvolved one as it would be seen again."""
-    if "T" not in restored.deconvolved.axes or len(frames) < FEWEST_FRAMES or model.reconstruct is not None:
+    if "T" not in restored.deconvolved.axes or len(frames) < FEWEST_FRAMES:
         return []
     y, x = center_window(frames[0].shape, MOST_OF_A_MOVIE / len(frames))
     raw = np.stack([frame[..., y, x] for frame in frames]).astype(np.float32)
-    raw -= model.camera.offset + model.intensity_correction.dark_level * model.unit.scale
+    raw -= model.acquisition.detector.offset + model.intensity_correction.dark_level * model.acquisition.unit.scale
     scale, shape = model.acquisition.scale, restored.deconvolved.data.shape
     fine = (..., slice(scale * y.start, scale * y.stop), slice(scale * x.start, scale * x.stop))
     images = restored.deconvolved.data.reshape(len(frames), *shape[-model.modality.rank :])[fine]
     shown = [model.acquisition.forward_operator(torch.from_numpy(image[None, None].copy()))[0, 0].numpy() for image in images]
-    return [series_section(examine_series(raw, np.stack(shown), model.camera))]
+    return [series_section(examine_series(raw, np.stack(shown), model.acquisition.detector))]

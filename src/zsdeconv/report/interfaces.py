@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 from torch import nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
-from zsdeconv.camera.detector import Camera
 from zsdeconv.config import Config
-from zsdeconv.data.normalize import Affine
 from zsdeconv.image import Image
 from zsdeconv.modality import Modality
-from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.photometry import IntensityCorrection
 from zsdeconv.prediction.tiled import FramePrediction
-from zsdeconv.sim.reconstruct import Reconstruct
 
 
 class ModelLike(Protocol):
@@ -29,19 +24,9 @@ class ModelLike(Protocol):
     @property
     def config(self) -> Config: ...
     @property
-    def unit(self) -> Affine: ...
-    @property
-    def camera(self) -> Camera: ...
-    @property
-    def psf(self) -> Psf: ...
-    @property
     def intensity_correction(self) -> IntensityCorrection: ...
     @property
-    def reconstruct(self) -> Reconstruct | None: ...
-    @property
     def history(self) -> list[dict[str, Any]]: ...
-    @property
-    def provenance(self) -> Mapping[str, Any]: ...
     @property
     def acquisition(self) -> Acquisition: ...
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from zsdeconv.acquisition.base import DirectAcquisition
 from zsdeconv.camera.calibrate import calibrate
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ImageError
-from zsdeconv.framing import frames_of, ordered
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.modality import choose
-from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf, fit_to_image
 from zsdeconv.report.checks.psf_fit import PsfFit, examine_psf
 
@@ -32,22 +29,18 @@ def examine_image(image: Image, psf: Psf, *, scale: int = 2, offset: float | Non
     >>> bool(abs(examine_image(scene.noisy, scene.psf).width - 1) < 0.1)
     True
     """
-    row = choose("auto", image)
-    if row.raw_frame_axis:
-        raise ImageError("raw frames of structured illumination: their PSF is that of the reconstruction; check it on the restored image")
-    image = ordered(image, row)
+    modality = choose("auto", image)
+    image = modality.ordered(image)
     check_restorable(image)
-    missing = [axis for axis in row.spatial_axes if axis not in image.spacing_um]
+    missing = [axis for axis in modality.spatial_axes if axis not in image.spacing_um]
     if missing:
-        option = "--z-um" if missing[0] == "Z" else "--pixel-um"
-        raise ImageError(f"pixel size along {missing[0]} is missing in the file, the PSF depends on it; give {option} (um in the sample)")
-    frame = frames_of(image, row)[0]
-    factors = row.factors(scale)
-    fine_um = tuple(image.spacing_um[axis] / f for axis, f in zip(row.spatial_axes, factors, strict=True))
-    psf = (psf.central_slice() if row.rank == 2 else psf).require_rank(row.rank).resampled(fine_um)
-    psf = fit_to_image(psf, tuple(n * f for n, f in zip(frame.shape, factors, strict=True)))
+        name = "z_um" if missing[0] == "Z" else "pixel_um"
+        raise ImageError(f"pixel size along {missing[0]} is missing in the file, the PSF depends on it; give {name} (um in the sample)")
+    frame = modality.frames_of(image)[0]
+    factors = modality.factors(scale)
+    fine_um = tuple(image.spacing_um[axis] / f for axis, f in zip(modality.spatial_axes, factors, strict=True))
+    psf = (psf.central_slice() if modality.rank == 2 else psf).require_rank(modality.rank).resampled(fine_um)
+    psf = fit_to_image(psf, tuple(n * f for n, f in zip(frame.shape[-modality.rank :], factors, strict=True)))
     camera = calibrate(frame.reshape(-1, *frame.shape[-2:]), offset=offset).camera
-    acquisition = DirectAcquisition(
-        Affine.fitted([np.asarray(frame)], camera.offset), camera, forward_model(psf.values, row.rank, scale), scale
-    )
+    acquisition = modality.acquisition.with_psf(psf, Affine.fitted([np.asarray(frame)], camera.offset), camera, scale)
     return examine_psf(acquisition.measure(frame, torch.device("cpu")), acquisition, psf, seed=seed)

@@ -28,7 +28,7 @@ GUESSED = ("angles_deg", "period_um")
 
 
 @dataclass(frozen=True)
-class Lens:
+class DetectionSource:
     """What the detection passes, the optics where it is their theory, and what it came from as plain values."""
 
     detection: DetectionOtf2d | DetectionOtf3d
@@ -54,7 +54,7 @@ def layout_of(settings: SimSection, beams: int = 2) -> Layout:
     return replace(Layout(phases=2 * beams - 1), **told)
 
 
-def lens_of(config: Config, stated: Mapping[str, Any], *, deep: bool, optics: Optics | None = None) -> Lens:
+def detection_of(config: Config, stated: Mapping[str, Any], *, deep: bool, optics: Optics | None = None) -> DetectionSource:
     """The detection: of `optics`, else by the options, else as the parameter file remembers it, else as the image file has `stated`.
 
     Raises `OpticsError` when nobody knows it, `ConfigError` when an OTF and numbers contradict each other.
@@ -78,13 +78,13 @@ def lens_of(config: Config, stated: Mapping[str, Any], *, deep: bool, optics: Op
         optics = Optics(na, wavelength_nm, index, pupil=told.pupil)
     made_from = {"na": optics.na, "wavelength_nm": optics.wavelength_nm, "immersion_ri": optics.ri}
     if not deep:
-        return Lens(detection_otf_2d(optics), optics, made_from)
+        return DetectionSource(detection_otf_2d(optics), optics, made_from)
     made_from |= {} if told.excitation_nm is None else {"excitation_nm": told.excitation_nm}
-    return Lens(detection_otf_3d(optics, told.excitation_nm), optics, made_from)
+    return DetectionSource(detection_otf_3d(optics, told.excitation_nm), optics, made_from)
 
 
 def measured_pattern(
-    samples: Sequence[np.ndarray], spacing_um: Sequence[float], config: Config, lens: Lens, offset: float, *, file: str = ""
+    samples: Sequence[np.ndarray], spacing_um: Sequence[float], config: Config, source: DetectionSource, offset: float, *, file: str = ""
 ) -> Estimation:
     """The pattern of `samples` (each `frame *zyx`, ADU), estimated once on the mean of those as large as the first.
 
@@ -96,11 +96,11 @@ def measured_pattern(
     guess = PatternPrior(config.sim.angles_deg, config.sim.period_um)
     told = {name: getattr(config.sim, name) for name in GUESSED if getattr(config.sim, name) is not None}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
-    known = {"optics": dict(lens.made_from), "offset_adu": float(offset), "guess": plain}
+    known = {"optics": dict(source.made_from), "offset_adu": float(offset), "guess": plain}
     found = estimate_parameters(
         mean,
         spacing_um[-1],
-        lens.detection,
+        source.detection,
         layout_of(config.sim, beams=2 + deep),
         offset=offset,
         guess=guess,
@@ -125,13 +125,26 @@ def stored_pattern(path: str, spacing_um: Sequence[float]) -> SimParameters:
 
 
 def reconstruction(
-    above: np.ndarray, spacing_um: Sequence[float], parameters: SimParameters, lens: Lens, wiener: float | None
+    above: np.ndarray, spacing_um: Sequence[float], parameters: SimParameters, source: DetectionSource, wiener: float | None
 ) -> Reconstruct:
     """The reconstruction with these parameters; unless given, w is what frames like `above` (`frame *zyx`, offset removed) need."""
     parameters.layout.require(len(above))
     z_um = spacing_um[0] if len(spacing_um) == 3 else None
-    w = choose_wiener(above, parameters, lens.detection, parameters.pixel_um, z_um=z_um) if wiener is None else wiener
-    return Reconstruct(parameters, lens.detection, parameters.pixel_um, w, z_um=z_um)
+    w = choose_wiener(above, parameters, source.detection, parameters.pixel_um, z_um=z_um) if wiener is None else wiener
+    return Reconstruct(parameters, source.detection, parameters.pixel_um, w, z_um=z_um)
+
+
+def prepared_reconstruction(
+    frames: Sequence[np.ndarray], spacing_um: Sequence[float], config: Config, source: DetectionSource, offset: float
+) -> Reconstruct:
+    """The reconstruction of raw `frames` (each `frame *zyx`, ADU): its pattern from a parameter file where one is given, else measured."""
+    settings = config.sim
+    if settings.parameters is None:
+        parameters = measured_pattern(frames, spacing_um, config, source, offset).parameters
+    else:
+        layout_of(settings)  # refuses a layout beside the file, which holds one
+        parameters = stored_pattern(settings.parameters, spacing_um)
+    return reconstruction(frames[0].astype(np.float32) - offset, spacing_um, parameters, source, settings.wiener)
 
 
 def remeasured(reconstruct: Reconstruct, frames: np.ndarray) -> Reconstruct:
@@ -170,11 +183,11 @@ def _remembered(parameters: SimParameters, told: OpticsSection) -> OpticsSection
     return told.model_copy(update={name: value for name, value in lens.items() if name in names and getattr(told, name) is None})
 
 
-def _measured(told: OpticsSection, deep: bool) -> Lens:
+def _measured(told: OpticsSection, deep: bool) -> DetectionSource:
     """The lens of an OTF file."""
     both = [f"--{name.replace('_', '-')}" for name in (*NUMBERS, "excitation_nm") if getattr(told, name) is not None]
     if both:
         raise ConfigError(f"--otf and {both[0]}: the detection has one OTF, measured or from theory; leave out one of them")
     path = str(told.otf)
     detection = detection_otf_3d(read_deep_otf(path)) if deep else detection_otf_2d(read_otf(path))
-    return Lens(detection, None, {"otf": path})
+    return DetectionSource(detection, None, {"otf": path})

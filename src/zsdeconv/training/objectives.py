@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,15 +19,13 @@ from zsdeconv.acquisition.base import Acquisition, Measurement, training_excerpt
 from zsdeconv.config import Config, LossSection, TrainingSection
 from zsdeconv.data.batches import InterleavedPairs, Pairs, RandomStreams
 from zsdeconv.data.pairs import Recorruption
+from zsdeconv.nn.contract import as_network, forward_with_symmetry
 from zsdeconv.nn.ensemble import members_of
-from zsdeconv.nn.fast import FastNet
 from zsdeconv.notation import FWHM_PER_SIGMA
 from zsdeconv.physics import grid
-from zsdeconv.physics.deconvolve import missing_background, richardson_lucy
+from zsdeconv.physics.deconvolve import richardson_lucy
 from zsdeconv.physics.operators import Blur, Crop, Operator, forward_model
-from zsdeconv.physics.psf import Psf
 from zsdeconv.physics.psf_check import fwhms_um
-from zsdeconv.prediction.tiled import forward_with_symmetry
 from zsdeconv.training import losses
 from zsdeconv.training.augment import ObjectAugmenter
 
@@ -43,6 +41,8 @@ MISSING_WIDTHS = (1, 10, 10)
 """Width (FWHM) along z, y and x over which light that a reconstruction lacks varies, in units of that of the PSF."""
 AROUND_PLANES = 4
 """Planes above and below a patch of a stack whose light is reckoned with."""
+ADDED_NOISE = (0.5, 1.5)
+"""Range of alpha^2 of the noise in simulated recordings, about that of prediction (alpha = 1). Chosen: factors of 3 in light are covered."""
 EDGE_PX = 6
 """Raw pixels at the border of a patch that are left out of the error: convolutions there see padding."""
 
@@ -117,7 +117,7 @@ class Denoise:
         self.pairs, self.loss, self.crop = pairs, loss, Crop(_edges(pairs.patch_px))
 
     def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
-        return cast(FastNet, network).stage1.parameters()
+        return as_network(network).stage1.parameters()
 
     def prepare(self, network: nn.Module, draws: RandomStreams) -> None:
         """Nothing to prepare: pairs are made anew at every step."""
@@ -153,14 +153,14 @@ class SimulatedPairs:
         training: TrainingSection,
         psf_fwhm_px: Sequence[float],
         *,
-        added_noise: tuple[float, float] = (0.5, 1.5),
+        added_noise: tuple[float, float] = ADDED_NOISE,
     ) -> None:
         self.acquisition, self.measurements, self.training = acquisition, training_excerpts(measurements, OBJECT_PIXELS), training
         self.psf_fwhm_px, self.added_noise = psf_fwhm_px, added_noise
         self.factors = grid.lateral_factors(len(psf_fwhm_px), acquisition.scale)
 
     def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
-        return cast(FastNet, network).stage2.parameters()
+        return as_network(network).stage2.parameters()
 
     @torch.no_grad()
     def prepare(self, network: nn.Module, draws: RandomStreams) -> None:
@@ -193,10 +193,12 @@ class SimulatedPairs:
 
     def _missing(self, denoised: Tensor, model: Operator) -> list[Tensor]:
         """The light that the image lacks where not all of it is accounted for, otherwise nothing."""
-        if self.acquisition.accounts_for_all_light:
-            return []
-        wide = [times * n for times, n in zip(MISSING_WIDTHS[-len(self.psf_fwhm_px) :], self.psf_fwhm_px, strict=True)]
-        return [missing_background(denoised, model, Blur(gaussian(wide)))]
+
+        def smooth() -> Blur:
+            widths = zip(MISSING_WIDTHS[-len(self.psf_fwhm_px) :], self.psf_fwhm_px, strict=True)
+            return Blur(gaussian([times * n for times, n in widths]))
+
+        return self.acquisition.light.background(denoised, model, smooth)
 
     def _denoised(self, network: nn.Module, measurement: Measurement, draws: RandomStreams) -> Tensor:
         alpha = math.sqrt(sum(self.added_noise) / 2)
@@ -204,7 +206,7 @@ class SimulatedPairs:
         for n in range(0, OBJECT_PASSES, 2):
             z = measurement.noise(draws.device).mul_(alpha)
             for k, sign in enumerate((1, -1)):
-                total += forward_with_symmetry(network, n + k, (measurement.y + sign * z)[None, None], stage=1)[0]
+                total += forward_with_symmetry(as_network(network), n + k, (measurement.y + sign * z)[None, None], stage=1)[0]
         return total / OBJECT_PASSES
 
     def __call__(self, network: nn.Module, draws: RandomStreams) -> Tensor:
@@ -213,9 +215,9 @@ class SimulatedPairs:
             target = self.fine_around(self.target(x))
             variance_bias = torch.empty(len(x), *[1] * (x.ndim - 1), device=x.device)
             variance_bias = 1 + variance_bias.uniform_(*self.added_noise, generator=draws.device)
-            y = self.acquisition.observed(x, self.around, variance_bias, draws.device) - sum(map(self.around, missing))
+            y = self.acquisition.simulate(x, self.around, variance_bias, draws.device) - sum(map(self.around, missing))
         turn = int(torch.randint(grid.SYMMETRIES, (), generator=draws.host))
-        _, deconvolved = forward_with_symmetry(network, turn, y)
+        _, deconvolved = forward_with_symmetry(as_network(network), turn, y)
         return losses.fidelity(self.crop(deconvolved), self.crop(target))
 
 
@@ -235,43 +237,35 @@ class MemberObjective:
         return self.objective(members_of(network)[self.number], draws)
 
 
-def training_phases(
-    config: Config, acquisition: Acquisition, measurements: Sequence[Measurement], psf: Psf
-) -> list[tuple[Objective, float]]:
-    """The phases of a training on `fields` that `acquisition` has made, and their shares of the budget; those of each member of an ensemble.
-
-    >>> from zsdeconv.config import resolve
-    >>> from zsdeconv.data.normalize import Affine
-    >>> from zsdeconv.acquisition.base import DirectAcquisition
-    >>> from zsdeconv.camera.detector import Camera
-    >>> psf = Psf(np.ones((1, 1)), (0.03, 0.03), "a point")
-    >>> acquisition = DirectAcquisition(Affine(0.0, 1.0), Camera(0.0, 1.0, 1.0), forward_model(psf.values, 2, 2), 2)
-    >>> measurement = acquisition.measure(np.zeros((32, 32)), torch.device("cpu"))
-    >>> [p.name for p, _ in training_phases(resolve({}), acquisition, [measurement], psf)]
-    ['denoise', 'reimage']
-    """
-    if config.training.ensemble == 1:
-        return _phases(config, acquisition, measurements, psf)
-    members = range(config.training.ensemble)
-    return [(MemberObjective(phase, n), share) for n in members for phase, share in _phases(config, acquisition, measurements, psf)]
+Phase = tuple[Objective, float]
+"""An objective and its fraction of the budget; the fractions of an ensemble add up to the number of its members."""
 
 
-def _phases(config: Config, acquisition: Acquisition, measurements: Sequence[Measurement], psf: Psf) -> list[tuple[Objective, float]]:
-    """Those of one network."""
-    training, rank, interleaved = config.training, psf.values.ndim, config.pairs.kind == "interleave"
-    published = config.network.kind != "fast"
-    turns = grid.symmetries_of(torch.tensor(psf.values)) if published else range(grid.SYMMETRIES)
-    if interleaved:
-        pairs = InterleavedPairs([(measurement.y,) for measurement in measurements], training, turns)
-    else:
-        pairs = acquisition.pairs(measurements, Recorruption(acquisition.camera, **config.pairs.ranges()), training, turns)
-    if published:
-        seen = forward_model(psf.thinned((2, 1, 1)).values, rank, acquisition.scale) if interleaved else acquisition.forward_operator
-        return [(TwoStageObjective(pairs, training, config.loss, seen), 1.0)]
+def two_stage_phase(config: Config, acquisition: Acquisition, measurements: Sequence[Measurement]) -> list[Phase]:
+    """The published training: both stages at once (Eq. 4-9), with the symmetries that the PSF has, for it stands in the loss."""
+    psf, training = acquisition.psf, config.training
+    pairs = _pairs(config, acquisition, measurements, grid.symmetries_of(torch.tensor(psf.values)))
+    operator = acquisition.forward_operator
+    if config.pairs.kind == "interleave":  # the slices of y_hat lie 2 dz apart, and so must those of the PSF
+        operator = forward_model(psf.thinned((2, 1, 1)).values, psf.rank, acquisition.scale)
+    return [(TwoStageObjective(pairs, training, config.loss, operator), 1.0)]
+
+
+def two_phases(config: Config, acquisition: Acquisition, measurements: Sequence[Measurement]) -> list[Phase]:
+    """Training in two phases: stage 1 from pairs, then stage 2 from simulated recordings of the object that stage 1 suggests."""
+    psf, training = acquisition.psf, config.training
+    pairs = _pairs(config, acquisition, measurements, range(grid.SYMMETRIES))
     fwhm_px = [um / spacing for um, spacing in zip(fwhms_um(psf), psf.spacing_um, strict=True)]
-    added_noise = (0.0, 0.0) if interleaved else (0.5, 1.5)
-    reimage = SimulatedPairs(acquisition, measurements, training, fwhm_px, added_noise=added_noise)
-    return [(Denoise(pairs, config.loss), 1 - training.stage2_fraction), (reimage, training.stage2_fraction)]
+    added_noise = (0.0, 0.0) if config.pairs.kind == "interleave" else ADDED_NOISE
+    simulated = SimulatedPairs(acquisition, measurements, training, fwhm_px, added_noise=added_noise)
+    return [(Denoise(pairs, config.loss), 1 - training.stage2_fraction), (simulated, training.stage2_fraction)]
+
+
+def _pairs(config: Config, acquisition: Acquisition, measurements: Sequence[Measurement], symmetries: Sequence[int]) -> Pairs:
+    if config.pairs.kind == "interleave":
+        return InterleavedPairs([(measurement.y,) for measurement in measurements], config.training, symmetries)
+    recorruption = Recorruption(acquisition.camera, **config.pairs.ranges())
+    return acquisition.pairs(measurements, recorruption, config.training, symmetries)
 
 
 def _edges(patch_px: Sequence[int]) -> list[int]:

@@ -18,7 +18,7 @@ from zsdeconv.data.batches import RandomStreams
 from zsdeconv.errors import ConfigError, UserError
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.nn.precision import precision_for
-from zsdeconv.training.objectives import Objective
+from zsdeconv.training.objectives import Objective, Phase
 
 Event = dict[str, Any]
 """What a callback receives: phase, step, done (0-1), loss, validation, best, elapsed_s, memory_gb."""
@@ -33,10 +33,6 @@ VALIDATION_SEED = 7_919
 DIVERGED = 1.1
 """A validation loss that many times above the best one means that a step was too long: back to the best, at half the rate."""
 MAX_GRADIENT_NORM = 1.0
-
-
-Phase = tuple[Objective, float]
-"""An objective and its share of the budget; the shares of an ensemble add up to the number of its members."""
 
 
 @dataclass

@@ -46,6 +46,10 @@ PAIRS = {2: 2, 3: 1}
 """By rank: fine pixels, Richardson-Lucy iterations and pairs that are compared, of stacks as few as a minute's patience allows."""
 
 
+Comparison = tuple[dict[str, float], dict[str, float], float | None]
+"""Gain of each variant of the PSF over itself, the same in standard errors, and the share of structure in its residual."""
+
+
 @dataclass(frozen=True, eq=False)
 class PsfFit:
     """How well a PSF fits an image. Widths are in widths of the PSF given, laterally; None what the image cannot tell.
@@ -86,13 +90,13 @@ def examine_psf(measurement: Measurement, acquisition: Acquisition, psf: Psf, *,
     narrower or wider, must not do better (module `heldout`). What then remains must be noise, or no more than remains of a known
     object that is imaged and treated alike. Of stacks the widths are lateral.
 
-    >>> from zsdeconv.acquisition.base import CameraMeasurement, DirectAcquisition
+    >>> from zsdeconv.acquisition.direct import CameraMeasurement, DirectAcquisition
     >>> from zsdeconv.data.normalize import Affine
     >>> from zsdeconv.camera.detector import Camera
     >>> from zsdeconv.physics.optics import Optics
     >>> from zsdeconv.physics.psf_theory import theoretical_psf
     >>> psf = theoretical_psf(Optics(1.4, 525), (0.0325, 0.0325))
-    >>> acquisition = DirectAcquisition(Affine(0.0, 1.0), Camera(0.0, 1.0, 4.0), forward_model(psf.values, 2, 2), 2)
+    >>> acquisition = DirectAcquisition(Affine(0.0, 1.0), Camera(0.0, 1.0, 4.0), psf, 2)
     >>> dark = CameraMeasurement(torch.randn(64, 64, generator=torch.Generator().manual_seed(0)), acquisition.camera)
     >>> fit = examine_psf(dark, acquisition, psf)
     >>> fit.width is None, fit.findings[0].name
@@ -107,7 +111,8 @@ def examine_psf(measurement: Measurement, acquisition: Acquisition, psf: Psf, *,
     end = None if spectra is None else spectra.end_per_um(1.0 if fit is None else fit.noise_factor)
     if spectra is None or end is None or (fit is None and not spectra.coloured):
         return PsfFit(None, None, WIDTHS, None, end, otf_end, {}, {}, None, [_too_little(spectra)], spectra, None)
-    gains, sigmas, structure = _compared(measurement, acquisition, psf, otf_end, generator)
+    nothing: Comparison = ({}, {}, None)
+    gains, sigmas, structure = acquisition.light.absolute(lambda: _compared(measurement, acquisition, psf, otf_end, generator), nothing)
     width = _compared_width(gains, sigmas) if fit is None else _width(fit, psf.rank, gains, sigmas)
     findings = [width, _end(end, otf_end, spectra), _shape(gains, sigmas), _structure(structure)]
     numbers = (None, None, WIDTHS, None) if fit is None else (fit.width, fit.sigma, WIDTHS, fit.curve)
@@ -128,13 +133,9 @@ def psf_section(fit: PsfFit, psf: Psf, checks: list[Finding]) -> Section:
     return Section("psf", "Point spread function", "Is this the PSF of the image?", findings, {"source": psf.source} | numbers, pictures)
 
 
-def _compared(
-    measurement: Measurement, acquisition: Acquisition, psf: Psf, end_per_um: float, generator: torch.Generator
-) -> tuple[dict[str, float], dict[str, float], float | None]:
+def _compared(measurement: Measurement, acquisition: Acquisition, psf: Psf, end_per_um: float, generator: torch.Generator) -> Comparison:
     """Gain of each variant of the PSF over itself, the same in standard errors, and the share of structure in its residual."""
     rank = psf.rank
-    if not acquisition.accounts_for_all_light:
-        return {}, {}, None
     window = heldout.busiest(measurement.y.cpu().numpy(), SIDE_PX[rank] // acquisition.scale, PLANES)
     if any(part.stop - part.start < 4 * border for part, border in zip(window, heldout.BORDER_PX[-rank:], strict=True)):
         return {}, {}, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,7 +86,7 @@ def examine_recovery(model: ModelLike, measurement: Measurement, before: FramePr
     bright one should be.
     """
     factors = grid.lateral_factors(model.modality.rank, model.acquisition.scale)
-    fwhm_px = [um / step for um, step in zip(fwhms_um(model.psf), model.psf.spacing_um, strict=True)]
+    fwhm_px = [um / step for um, step in zip(fwhms_um(model.acquisition.psf), model.acquisition.psf.spacing_um, strict=True)]
     pair = _Pair(max(2, round(APART * fwhm_px[-1])), [math.ceil(AROUND * n) for n in fwhm_px])
     places = _quiet_places(before.denoised, factors, pair.support_px, before.deconvolved.shape)
     x = torch.zeros_like(before.deconvolved)
@@ -98,7 +98,7 @@ def examine_recovery(model: ModelLike, measurement: Measurement, before: FramePr
         return None
     light = top / float(alone.max())
     generator = torch.Generator(measurement.y.device).manual_seed(seed)
-    spiked = replace(measurement, y=measurement.y + model.acquisition.added(light * x[None, None], generator)[0, 0])  # pyright: ignore[reportArgumentType]
+    spiked = measurement.with_light(model.acquisition.simulate_added(light * x[None, None], generator)[0, 0])
     after = model.predict_measurement(spiked, passes=passes)
     found = (after.deconvolved - before.deconvolved).cpu().double().numpy()
     measured = [pair.measured(found, place, light) for place in places]

@@ -31,7 +31,7 @@ def residual_section(found: Residuals, spacing_um: Sequence[float]) -> Section:
     Three things are asked: whether the residual is as large as noise, whether it is so at all spatial frequencies, and where it
     is not. The limits for too little are those of the best linear filter, not of noise, which nobody can leave untouched.
 
-    >>> from zsdeconv.acquisition.base import CameraMeasurement
+    >>> from zsdeconv.acquisition.direct import CameraMeasurement
     >>> from zsdeconv.camera.detector import Camera
     >>> import torch
     >>> from zsdeconv.report.checks.residuals import examine_residuals

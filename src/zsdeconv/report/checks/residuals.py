@@ -18,15 +18,13 @@ import torch
 from torch import Tensor
 
 from zsdeconv.acquisition.base import Measurement
-from zsdeconv.acquisition.noise_reference import noise_reference, smoothed
+from zsdeconv.acquisition.light import ClosedLight, LightBalance
 from zsdeconv.errors import ImageError
 from zsdeconv.physics import grid
 from zsdeconv.report.statistics.residual_clusters import Blob, Search
 from zsdeconv.report.statistics.rings import Rings
 
 ROUNDS = 24
-BROAD_PX = 12.0
-"""Where light from outside the image is not accounted for, what is broader than this is not judged."""
 BANDS = 6
 LEAST_POWER = 0.01
 """Bands whose noise has less than this share of the strongest band's power hold nothing: a reconstruction ends before its pixels do."""
@@ -83,7 +81,7 @@ def examine_residuals(
     reblurred: Tensor | np.ndarray,
     *,
     rim_px: Sequence[int] = (),
-    accounts_for_all_light: bool = True,
+    light: LightBalance = ClosedLight(),  # noqa: B008
     seed: int = 0,
     rounds: int = ROUNDS,
 ) -> Residuals:
@@ -97,7 +95,7 @@ def examine_residuals(
 
     Raises `ImageError` when the grids differ or the noise is 0.
 
-    >>> from zsdeconv.acquisition.base import CameraMeasurement
+    >>> from zsdeconv.acquisition.direct import CameraMeasurement
     >>> from zsdeconv.camera.detector import Camera
     >>> clean = torch.full((48, 40), 30.0)
     >>> y = torch.poisson(clean, generator=torch.Generator().manual_seed(1))
@@ -110,9 +108,8 @@ def examine_residuals(
         raise ImageError(
             f"re-blurred image of {tuple(x.shape)} pixels, image of {tuple(measurement.y.shape)}: they must be equal; apply the forward model"
         )
-    if not accounts_for_all_light:
-        x = x + smoothed(measurement.y - x, BROAD_PX)
-    null = noise_reference(measurement, x, seed)
+    x = light.adjusted(measurement.y, x)
+    null = measurement.noise_reference(x, seed)
     weight = null.sigma**-2
     level = float(((measurement.y - x) * weight).sum() / weight.sum())
     z = ((measurement.y - x - level) / null.sigma).cpu().numpy()
@@ -120,7 +117,7 @@ def examine_residuals(
     inner = tuple(slice(r, n - r) for r, n in zip(rim, z.shape, strict=True))
     judged = z[inner]
     rings, search = Rings(judged.shape[-2:]), Search()
-    noise = [_learn(search, rings, draw, null.sigma, accounts_for_all_light, inner) for draw in null.draws(rounds, seed + 1)]
+    noise = [_learn(search, rings, draw, null.sigma, light, inner) for draw in null.draws(rounds, seed + 1)]
     structure, blobs = search.structure(judged)
     sd, correlation = _moments(judged)
     (expected_sd, expected), (sd_spread, spread) = np.mean([n.moments for n in noise], 0), np.std([n.moments for n in noise], 0, ddof=1)
@@ -160,9 +157,9 @@ class _Noise:
     plain: np.ndarray
 
 
-def _learn(search: Search, rings: Rings, draw: Tensor, sigma: Tensor, accounts_for_all_light: bool, inner: tuple[slice, ...]) -> _Noise:
+def _learn(search: Search, rings: Rings, draw: Tensor, sigma: Tensor, light: LightBalance, inner: tuple[slice, ...]) -> _Noise:
     """Statistics of one draw, which `search` is shown, too; treated as the residual has been."""
-    pure = (draw if accounts_for_all_light else draw - smoothed(draw, BROAD_PX))[inner].cpu().numpy()
+    pure = light.detrended(draw)[inner].cpu().numpy()
     search.learn(pure)
     return _Noise(_moments(pure), rings.power(pure), rings.power((draw * sigma)[inner].cpu().numpy()))
 

@@ -96,7 +96,7 @@ def examine_resolution(
     static sample (`alternating_splits`), `restored` is the restoration itself. They cover the same field on any grid. With
     `cutoff_per_um` of the optics signal is looked for up to there. All planes of a stack are pooled.
 
-    >>> from zsdeconv.acquisition.base import CameraMeasurement
+    >>> from zsdeconv.acquisition.direct import CameraMeasurement
     >>> from zsdeconv.camera.detector import Camera
     >>> clean = torch.zeros(96, 96)
     >>> clean[20:76, 45:51] = 40.0

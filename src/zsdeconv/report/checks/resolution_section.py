@@ -23,7 +23,7 @@ def resolution_section(found: Resolution) -> Section:
     """How fine the detail is that the data vouch for.
 
     >>> import torch
-    >>> from zsdeconv.acquisition.base import CameraMeasurement
+    >>> from zsdeconv.acquisition.direct import CameraMeasurement
     >>> from zsdeconv.camera.detector import Camera
     >>> from zsdeconv.report.checks.resolution import examine_resolution
     >>> noise = CameraMeasurement(torch.randn(64, 64, generator=torch.Generator().manual_seed(0)), Camera(0.0, 0.0, 1.0))

@@ -50,7 +50,7 @@ class Prediction:
 def make_pair(measurement: Measurement, window: tuple[slice, ...], generator: torch.Generator, draws: Sequence[Tensor]) -> Pair:
     """A pair (Eq. 2) of the part of `field` in `window`; `draws` of its noise tell the variance.
 
-    >>> from zsdeconv.acquisition.base import CameraMeasurement
+    >>> from zsdeconv.acquisition.direct import CameraMeasurement
     >>> from zsdeconv.camera.detector import Camera
     >>> random = torch.Generator().manual_seed(1)
     >>> measurement = CameraMeasurement(torch.randn(90, 80, generator=random), Camera(0.0, 0.0, 1.0))
@@ -58,8 +58,7 @@ def make_pair(measurement: Measurement, window: tuple[slice, ...], generator: to
     >>> bool(abs((pair.y_hat * pair.y_tilde).mean()) < 0.1)
     True
     """
-    z = measurement.noise(generator)
-    y_hat, y_tilde = (measurement.y + ALPHA * z)[window], (measurement.y - z / ALPHA)[window]
+    y_hat, y_tilde = (image[window] for image in measurement.recorrupted(ALPHA, generator))
     return Pair(y_hat, y_tilde, (1 + ALPHA**-2) * _smooth_variance([draw[window] for draw in draws]))
 
 

@@ -85,7 +85,7 @@ def measure_spectra(measurement: Measurement, pixel_um: float, end_per_um: float
     Of stacks some planes are taken. The noise is that of fresh draws, less what they have too much of (`Measurement.excess`). None for
     fields too small for two tiles a side, or without noise.
 
-    >>> from zsdeconv.acquisition.base import CameraMeasurement
+    >>> from zsdeconv.acquisition.direct import CameraMeasurement
     >>> from zsdeconv.camera.detector import Camera
     >>> random = torch.Generator().manual_seed(1)
     >>> measurement = CameraMeasurement(torch.randn(96, 80, generator=random) * 2, Camera(0.0, 0.0, 4.0))

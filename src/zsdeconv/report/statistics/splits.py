@@ -17,8 +17,9 @@ from torch import Tensor
 
 from zsdeconv.acquisition.base import Measurement
 from zsdeconv.errors import ImageError
+from zsdeconv.nn.contract import as_network
 from zsdeconv.physics import grid
-from zsdeconv.prediction.tiled import FramePrediction, predict_frame
+from zsdeconv.prediction.tiled import FramePrediction, Passes, predict_frame
 
 if TYPE_CHECKING:
     from zsdeconv.report.interfaces import ModelLike
@@ -30,15 +31,14 @@ def noise_splits(measurement: Measurement, generator: torch.Generator) -> tuple[
     A field's noise law estimates the signal by a mean over neighbours, so at single pixels the covariance is not 0; over
     the image it is, up to `field.excess`, and a sum over a ring of frequencies is a sum over the image.
 
-    >>> from zsdeconv.acquisition.base import CameraMeasurement
+    >>> from zsdeconv.acquisition.direct import CameraMeasurement
     >>> from zsdeconv.camera.detector import Camera
     >>> measurement = CameraMeasurement(torch.full((4, 6), 9.0), Camera(0.0, 1.0, 0.0))
     >>> first, second = noise_splits(measurement, torch.Generator().manual_seed(0))
     >>> torch.allclose((first + second) / 2, measurement.y)
     True
     """
-    z = measurement.noise(generator)
-    return measurement.y + z, measurement.y - z
+    return measurement.recorrupted(1.0, generator)
 
 
 def alternating_splits(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +63,7 @@ def restored_splits(model: ModelLike, measurement: Measurement, generator: torch
     network = model.network.eval()
     factors = grid.lateral_factors(model.modality.rank, model.acquisition.scale)
     halves = noise_splits(measurement, generator)
-    first, second = (predict_frame(network, half, measurement.noise, factors=factors, passes=0, alpha=0.0) for half in halves)
+    first, second = (predict_frame(as_network(network), half, Passes(measurement.noise, 0), factors=factors) for half in halves)
     return first, second
 
 

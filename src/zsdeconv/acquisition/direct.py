@@ -1,0 +1,130 @@
+"""The camera image is the image: planes and stacks of a wide-field, confocal, two-photon or light-sheet microscope."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zsdeconv.acquisition.base import Acquisition, Measurement, Recording, Stored, reading_options
+from zsdeconv.acquisition.noise_reference import CameraReference, NoiseReference
+from zsdeconv.acquisition.point_spread import given_psf, optics_of
+from zsdeconv.camera.detector import Camera, signal_estimate
+from zsdeconv.config import Config, TrainingSection
+from zsdeconv.data.batches import RecorruptedPairs
+from zsdeconv.data.normalize import Affine
+from zsdeconv.data.pairs import Recorruption
+from zsdeconv.image import Image
+from zsdeconv.io import read
+from zsdeconv.notation import Batch
+from zsdeconv.physics.grid import center_window
+from zsdeconv.physics.operators import Crop, Operator, forward_model
+from zsdeconv.physics.optics import Optics
+from zsdeconv.physics.psf import Psf
+
+
+@dataclass(frozen=True, eq=False)
+class CameraMeasurement(Measurement):
+    """A camera image, whose pixels have independent noise.
+
+    >>> measurement = CameraMeasurement(torch.ones(4, 6), Camera(0.0, 0.5, 0.25))
+    >>> measurement.noise(torch.Generator().manual_seed(0)).shape, measurement.variance_bias().abs().max().item()
+    (torch.Size([4, 6]), 0.0)
+    >>> measurement.center_crop(6).y.shape
+    torch.Size([2, 3])
+    """
+
+    y: Tensor
+    camera: Camera
+
+    @property
+    def signal(self) -> Tensor:
+        """`A(y - b)` (Eq. 3), computed anew at each access: images can fill a good part of the memory."""
+        return torch.from_numpy(signal_estimate(self.y.cpu().numpy(), 0.0)).to(self.y.device)
+
+    def noise(self, generator: torch.Generator) -> Tensor:
+        z = torch.randn(self.y.shape, generator=generator, device=generator.device).to(self.y.device)
+        return z.mul_(self.camera.variance(self.signal).sqrt())
+
+    def variance_bias(self) -> Tensor:
+        return self.camera.variance(self.signal) - (self.camera.gain * self.y + self.camera.read_variance)
+
+    def center_crop(self, pixels: float) -> Self:
+        window = (..., *center_window(self.y.shape, pixels))
+        return replace(self, y=self.y[window])
+
+    def noise_reference(self, mean: Tensor, seed: int) -> NoiseReference:
+        return CameraReference(mean, self.camera).checked()
+
+    def with_light(self, added: Tensor) -> Self:
+        return replace(self, y=self.y + added)
+
+
+class DirectAcquisition(Acquisition):
+    """`D H x` and noise that is independent in each pixel.
+
+    `forward_operator` replaces the convolution with `psf` where an object is imaged in another way.
+
+    >>> psf = Psf(np.ones((1, 1)), (0.03, 0.03), "a point")
+    >>> acquisition = DirectAcquisition(Affine(100.0, 50.0), Camera(100.0, 1.0, 4.0), psf, 2)
+    >>> acquisition.measure(np.full((4, 6), 150), torch.device("cpu")).y.mean().item()
+    1.0
+    """
+
+    settings = frozenset(f"optics.{name}" for name in ("microscope", "sheet_um", "pinhole_au", "sample_ri", "depth_um"))
+
+    def __init__(
+        self,
+        unit: Affine,
+        camera: Camera,
+        psf: Psf,
+        scale: int,
+        *,
+        optics: Optics | None = None,
+        forward_operator: Operator | None = None,
+    ) -> None:
+        super().__init__(unit, camera, psf, forward_operator or forward_model(psf.values, psf.rank, scale), scale, optics=optics)
+
+    @classmethod
+    def read(cls, path: Path, config: Config, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
+        return read(path, **reading_options(config, axes, pixel_um))
+
+    @classmethod
+    def prepare(cls, recording: Recording) -> tuple[Self, dict[str, str]]:
+        optics, origin = optics_of(recording)
+        psf, source = given_psf(recording, optics, origin)
+        made = cls(recording.unit, recording.calibration.camera, recording.fitted(psf), recording.config.scale, optics=optics)
+        return made, {"psf": source}
+
+    @classmethod
+    def with_psf(cls, psf: Psf, unit: Affine, camera: Camera, scale: int) -> Self:
+        return cls(unit, camera, psf, scale)
+
+    @classmethod
+    def from_stored(cls, stored: Stored) -> Self:
+        return cls(stored.unit, stored.camera, stored.psf, stored.config.scale, optics=stored.optics)
+
+    def measure(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> CameraMeasurement:
+        y = self.unit.to_unit(frames.astype(np.float64)).astype(np.float32)
+        return CameraMeasurement(torch.from_numpy(y).to(device), self.camera)
+
+    def pairs(
+        self, measurements: Sequence[Measurement], recorruption: Recorruption, training: TrainingSection, symmetries: Sequence[int]
+    ) -> RecorruptedPairs:
+        samples = [(each.y, each.signal) for each in measurements if isinstance(each, CameraMeasurement)]
+        return RecorruptedPairs(samples, recorruption, training, symmetries)
+
+    def simulate(self, x: Batch, crop: Crop, variance_factor: Tensor, generator: torch.Generator) -> Batch:
+        clean = crop(self.forward_operator(x)).clamp(min=0)
+        z = torch.randn(clean.shape, generator=generator, device=clean.device)
+        return clean + z * (self.camera.variance(clean) * variance_factor).sqrt()
+
+    def simulate_added(self, x: Batch, generator: torch.Generator) -> Batch:
+        clean = self.forward_operator(x).clamp(min=0)
+        z = torch.randn(clean.shape, generator=generator, device=clean.device)
+        return clean + z * (self.camera.gain * clean).sqrt()

@@ -1,0 +1,141 @@
+"""Noise of a reconstruction under structured illumination: measurements, and re-corrupted pairs of their raw frames.
+
+The reconstruction `R` is linear, so `R(y + alpha z) = R y + alpha R z` (Eq. 2, 10): raw frames are reconstructed once, and only their
+noise is reconstructed at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zsdeconv.acquisition.base import Measurement
+from zsdeconv.acquisition.noise_reference import MeasurementReference, NoiseReference
+from zsdeconv.camera.detector import Camera, signal_estimate
+from zsdeconv.config import TrainingSection
+from zsdeconv.data.batches import RandomStreams
+from zsdeconv.data.pairs import Recorruption, recorrupted
+from zsdeconv.physics import grid
+from zsdeconv.physics.grid import center_window
+from zsdeconv.physics.operators import Crop
+from zsdeconv.sim.detection import DetectionOtf2d
+from zsdeconv.sim.reconstruct import SIM_UPSAMPLING, Reconstruct
+
+CONTEXT_PX = 8
+"""Raw pixels around a patch whose noise is reconstructed with it: nearer to a border it is not quite that of the middle."""
+
+
+@dataclass(frozen=True, eq=False)
+class StructuredMeasurement(Measurement):
+    """A reconstruction `y` of raw frames whose `signal` is `A(y - b)` (`frame *zyx`), with the noise of the camera made through it."""
+
+    y: Tensor
+    signal: Tensor
+    camera: Camera
+    reconstruct: Reconstruct
+    origin_px: tuple[int, int]
+    variance_bias_fraction: float
+
+    def noise_reference(self, mean: Tensor, seed: int) -> NoiseReference:
+        return MeasurementReference(self, seed).checked()
+
+    def with_light(self, added: Tensor) -> Self:
+        return replace(self, y=self.y + added)
+
+    def noise(self, generator: torch.Generator) -> Tensor:
+        z = torch.randn(self.signal.shape, generator=generator, device=generator.device).to(self.signal.device)
+        return self.reconstruct(z.mul_(self.camera.variance(self.signal).sqrt())[None], self.origin_px)[0, 0]
+
+    def variance_bias(self) -> Tensor:
+        drawn = self.noise(torch.Generator().manual_seed(0))
+        return (self.variance_bias_fraction * drawn.square().mean()).expand_as(self.y)
+
+    def center_crop(self, pixels: float) -> Self:
+        y, x = center_window(self.signal.shape[1:], pixels / SIM_UPSAMPLING**2)
+        fine = (..., slice(SIM_UPSAMPLING * y.start, SIM_UPSAMPLING * y.stop), slice(SIM_UPSAMPLING * x.start, SIM_UPSAMPLING * x.stop))
+        origin = (self.origin_px[0] + y.start, self.origin_px[1] + x.start)
+        return replace(self, y=self.y[fine], signal=self.signal[..., y, x], origin_px=origin)
+
+
+def signal_under_fringes(above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int] = (0, 0)) -> np.ndarray:
+    """Rough signal of Eq. 3 of raw frames (frame y x, offset removed): `A` of their mean, under the stripes that the lens still shows.
+
+    The 5-pixel mean of single frames would flatten the stripes, and re-corrupted pairs would share noise, for `z` then lacks what the
+    stripes make of the variance. `1 + depth H(p) cos(2 pi p.r + phase + phases[i])` is what they make of an object without detail.
+    """
+    parameters, um, detection = reconstruct.parameters, reconstruct.pixel_um, reconstruct.weights.detection
+    assert isinstance(detection, DetectionOtf2d)
+    y, x = (um * (first + np.arange(n)) for first, n in zip(origin_px, above.shape[1:], strict=True))
+    gains, light = np.empty(len(above)), np.empty(above.shape)
+    for numbers, direction in zip(parameters.layout.numbers, parameters.directions, strict=True):
+        seen = direction.depth * float(detection(np.array([1 / direction.period_um]))[0])
+        turn = 2 * np.pi * np.add.outer(direction.p_per_um[0] * y, direction.p_per_um[1] * x) + direction.phase_rad
+        light[numbers] = 1 + seen * np.cos(turn + np.array(direction.phases_rad)[:, None, None])
+        gains[numbers] = direction.gains
+    mean = signal_estimate(np.tensordot(gains / len(gains), above, 1), 0.0)
+    return mean * light / gains[:, None, None]
+
+
+class ReconstructedPairs:
+    """Pairs of patches of reconstructions, every raw frame re-corrupted and all reconstructed with the same parameters (Eq. 2, 10).
+
+    `patch_px` counts on the grid of the reconstruction; patches are turned only after it, in one of `symmetries` (`grid.apply_symmetry`).
+    """
+
+    def __init__(
+        self,
+        measurements: Sequence[StructuredMeasurement],
+        recorruption: Recorruption,
+        training: TrainingSection,
+        symmetries: Sequence[int] = range(grid.SYMMETRIES),
+    ) -> None:
+        self.measurements, self.recorruption, self.batch, self.symmetries = (
+            list(measurements),
+            recorruption,
+            training.batch,
+            list(symmetries),
+        )
+        self.side = min(training.patch_px // SIM_UPSAMPLING, *(n for measurement in measurements for n in measurement.signal.shape[1:]))
+        self.patch_px = (SIM_UPSAMPLING * self.side, SIM_UPSAMPLING * self.side)
+        self.shares = torch.tensor([float(measurement.y.numel()) for measurement in measurements])
+        self.context = min(CONTEXT_PX, self.side - 1)
+        self.signals = [_mirrored(measurement.signal, self.context) for measurement in measurements]
+
+    def __call__(self, network: nn.Module, draws: RandomStreams) -> tuple[Tensor, Tensor, None]:
+        chosen = torch.multinomial(self.shares, self.batch, replacement=True, generator=draws.host).tolist()
+        places = [(i, *self._start(i, draws.host)) for i in chosen]
+        signal = torch.stack([_window(self.signals[i], start, self.side + 2 * self.context) for i, *start in places])
+        alpha, z = self.recorruption.noise(signal, draws.device)
+        patches = [self._patch(place, frames, draws.host) for place, frames in zip(places, z, strict=True)]
+        y, z = torch.stack(patches).split(1, dim=1)
+        return *recorrupted(y, z, alpha), None
+
+    def _start(self, number: int, generator: torch.Generator) -> tuple[int, int]:
+        """First raw pixel (y, x) of a patch of that field."""
+        height, width = self.measurements[number].signal.shape[1:]
+        top, left = (int(torch.randint(n - self.side + 1, (), generator=generator)) for n in (height, width))
+        return top, left
+
+    def _patch(self, place: tuple[int, int, int], z: Tensor, generator: torch.Generator) -> Tensor:
+        """`y` and the reconstruction of noise `z` (frame y x) at a place (field y x), one above the other, turned."""
+        number, *start = place
+        measurement = self.measurements[number]
+        origin = [first + at - self.context for first, at in zip(measurement.origin_px, start, strict=True)]
+        noise = Crop([SIM_UPSAMPLING * self.context] * 2)(measurement.reconstruct(z[None], origin))[0, 0]
+        y = _window(measurement.y, [SIM_UPSAMPLING * at for at in start], SIM_UPSAMPLING * self.side)
+        symmetry = self.symmetries[int(torch.randint(len(self.symmetries), (), generator=generator))]
+        return grid.apply_symmetry(torch.stack((y, noise)), symmetry)
+
+
+def _mirrored(frames: Tensor, context: int) -> Tensor:
+    return F.pad(frames[None], (context,) * 4, mode="reflect")[0]
+
+
+def _window(image: Tensor, start: Sequence[int], side: int) -> Tensor:
+    return image[..., start[0] : start[0] + side, start[1] : start[1] + side]

@@ -1,0 +1,27 @@
+"""Calibration from the frames of images of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from zsdeconv.camera.calibrate import Calibration, calibrate
+
+MAX_CALIBRATION_PX = 2**23
+"""Pixels used for a calibration, in whole planes. Chosen: the statistical error is negligible beyond."""
+
+
+def calibrate_frames(frames: Sequence[np.ndarray], offset: float | None = None) -> Calibration:
+    """The camera of `frames` (`... y x`, ADU), from evenly spaced planes of the most common size; a given `offset` is kept.
+
+    >>> frame = np.random.default_rng(0).poisson(np.linspace(9, 200, 56), (48, 56))
+    >>> calibrate_frames([frame], offset=0.0).camera.offset
+    0.0
+    """
+    planes = [plane for frame in frames for plane in frame.reshape(-1, *frame.shape[-2:])]
+    shapes = [plane.shape for plane in planes]
+    common = max(set(shapes), key=shapes.count)
+    alike = [plane for plane in planes if plane.shape == common]
+    chosen = alike[:: -(-len(alike) // max(1, MAX_CALIBRATION_PX // alike[0].size))]
+    return calibrate(np.stack(chosen), offset=offset)

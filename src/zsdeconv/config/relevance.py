@@ -1,0 +1,144 @@
+"""Which settings can act in a run: a setting that was given and cannot act is refused, with the reason and the remedy.
+
+One table, `NEEDS`, says what each setting needs to act. A setting counts as given only where it differs from the value that the preset
+would choose, so that the configuration saved by a run, which names every setting, repeats the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zsdeconv.config.tree import SETTINGS, Config, over_preset
+from zsdeconv.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What decides which settings act: the resolved `config`, the number of spatial axes, and the `uses`: settings beyond those that every
+    run reads which its acquisition and its network read.
+    """
+
+    config: Config
+    rank: int
+    uses: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Need:
+    """A condition, and the words for when it does not hold: "has no effect `where`: `remedy`"."""
+
+    holds: Callable[[Facts], bool]
+    where: str
+    remedy: str
+
+
+def _used(name: str, where: str, remedy: str) -> Need:
+    return Need(lambda facts: name in facts.uses, where, remedy)
+
+
+_STACK = Need(lambda facts: facts.rank == 3, "on planes", "leave it out, or give a stack")
+_RECORRUPT = Need(lambda facts: facts.config.pairs.kind == "recorrupt", "on interleaved pairs", "leave it out, or give pairs recorrupt")
+_INTERLEAVE = Need(lambda facts: facts.config.pairs.kind == "interleave", "on re-corrupted pairs", "leave it out, or give pairs interleave")
+_PSF = Need(lambda facts: facts.config.optics.psf is not None, "without a PSF file", "give psf too, or leave it out")
+_DESTRIPE = Need(lambda facts: facts.config.prediction.destripe is not None, "without destripe", "give destripe X or Y, or leave it out")
+_HALVING = Need(
+    lambda facts: facts.config.training.schedule == "halving", "on the cosine schedule", "give training.schedule halving, or leave it out"
+)
+_STEPS = Need(lambda facts: facts.config.training.minutes is None, "beside a budget in minutes", "leave one of them out")
+_THEORY = Need(
+    lambda facts: facts.config.optics.psf is None and facts.config.optics.otf is None,
+    "beside a measured PSF or OTF",
+    "leave it out, or leave out the file",
+)
+
+
+def _of_network(name: str) -> Need:
+    return _used(name, "on this network", "leave it out, or give another network.kind or preset")
+
+
+def _of_acquisition(name: str) -> Need:
+    return _used(name, "on this modality", "leave it out, or give another modality")
+
+
+NEEDS: Mapping[str, tuple[Need, ...]] = {
+    "input.z_um": (_STACK,),
+    **{f"optics.{name}": (_of_acquisition(f"optics.{name}"), _THEORY) for name in ("microscope", "sheet_um", "pinhole_au")},
+    **{f"optics.{name}": (_of_acquisition(f"optics.{name}"), _THEORY) for name in ("sample_ri", "depth_um")},
+    "optics.excitation_nm": (_THEORY,),
+    "optics.pupil": (_THEORY,),
+    "optics.psf_pixel_um": (_PSF,),
+    "optics.psf_z_um": (_PSF, _STACK),
+    **{
+        f"sim.{name}": (_of_acquisition(f"sim.{name}"),)
+        for name in ("directions", "phases", "order", "angles_deg", "period_um", "parameters", "per_frame", "wiener")
+    },
+    "pairs.alpha": (_RECORRUPT,),
+    "pairs.beta1_factor": (_RECORRUPT,),
+    "pairs.beta2_factor": (_RECORRUPT,),
+    "network.channels": (_of_network("network.channels"),),
+    "network.lateral_first": (_of_network("network.lateral_first"), _STACK),
+    "network.coarse_start": (_of_network("network.coarse_start"),),
+    "loss.mu": (_of_network("loss.mu"),),
+    "loss.lambda_hessian": (_of_network("loss.lambda_hessian"),),
+    "loss.norm": (_of_network("loss.norm"),),
+    "loss.gamma": (_INTERLEAVE,),
+    "training.patch_planes": (_STACK,),
+    "training.margin_px": (_of_network("training.margin_px"),),
+    "training.margin_planes": (_of_network("training.margin_planes"), _STACK),
+    "training.steps": (_STEPS,),
+    "training.halve_from": (_HALVING,),
+    "training.halve_every": (_HALVING,),
+    "training.stage2_fraction": (_of_network("training.stage2_fraction"),),
+    "training.target_fwhm_fraction": (_of_network("training.target_fwhm_fraction"),),
+    "prediction.stripe_width_um": (_DESTRIPE,),
+    "prediction.stripe_length_um": (_DESTRIPE,),
+}
+"""Settings by their path, and what they need to act; all others act in every run."""
+
+
+def refuse_idle(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise `ConfigError` for the first given setting that cannot act; `presets` are those of the modality.
+
+    >>> from zsdeconv.config import resolve
+    >>> config = resolve({"loss": {"gamma": 2.0}, "pairs": {"kind": "recorrupt"}})
+    >>> refuse_idle(Facts(config, 2, frozenset()), {})
+    Traceback (most recent call last):
+    zsdeconv.errors.ConfigError: loss.gamma 2.0 has no effect on re-corrupted pairs: leave it out, or give pairs interleave
+    """
+    given = facts.config.explicit
+    for path, value in leaves(given):
+        failing = [need for need in NEEDS.get(path, ()) if not need.holds(facts)]
+        if failing and _value(over_preset(_without(given, path), presets), path) != _value(facts.config, path):
+            raise ConfigError(f"{_NAMES.get(path, path)} {value} has no effect {failing[0].where}: {failing[0].remedy}")
+
+
+_NAMES = {path: name for name, path in SETTINGS.items()}
+
+
+def leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by their path.
+
+    >>> list(leaves({"seed": 1, "loss": {"mu": 0.5}}))
+    [('seed', 1), ('loss.mu', 0.5)]
+    """
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _without(settings: Mapping[str, Any], path: str) -> dict[str, Any]:
+    section, _, name = path.partition(".")
+    if not name:
+        return {key: value for key, value in settings.items() if key != section}
+    return {**settings, section: {key: value for key, value in settings[section].items() if key != name}}
+
+
+def _value(config: Config, path: str) -> Any:
+    value: Any = config
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value

@@ -1,0 +1,201 @@
+"""A model in its file: the schema of the header, its versions, and the migration of older ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from zsdeconv._version import __version__
+from zsdeconv.acquisition.base import Stored
+from zsdeconv.camera.detector import Camera
+from zsdeconv.config import Config, with_new_names
+from zsdeconv.data.normalize import Affine
+from zsdeconv.errors import ModelError, UserError
+from zsdeconv.io.model_file import load_model, save_model
+from zsdeconv.modality import MODALITIES
+from zsdeconv.model import Model
+from zsdeconv.physics.optics import Optics
+from zsdeconv.physics.psf import Psf
+from zsdeconv.prediction.photometry import AffineResponse, IntensityCorrection
+from zsdeconv.training.networks import make_network
+
+SCHEMA_VERSION = 2
+"""Of the header below. Version 1, without a number, was written by version 0.1 of the program."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UnitPart(_Part):
+    """`zsdeconv.data.normalize.Affine`, ADU."""
+
+    offset: float
+    scale: float
+
+
+class CameraPart(_Part):
+    """`zsdeconv.camera.detector.Camera`, and the standard error of its offset, ADU."""
+
+    offset: float
+    gain: float
+    read_variance: float
+    offset_sigma: float
+
+
+class PsfPart(_Part):
+    """What belongs to the tensor `psf`."""
+
+    spacing_um: tuple[float, ...]
+    source: str
+    fingerprint: str
+
+
+class ResponsePart(_Part):
+    """`zsdeconv.prediction.photometry.AffineResponse`."""
+
+    slope: float
+    intercept: float
+
+
+class IntensityPart(_Part):
+    """`zsdeconv.prediction.photometry.IntensityCorrection`."""
+
+    denoised: ResponsePart
+    deconvolved: ResponsePart
+    dark_level: float
+
+
+class OpticsPart(_Part):
+    """The arguments of `zsdeconv.Optics`."""
+
+    na: float
+    wavelength_nm: float
+    immersion_ri: float | None = None
+    pupil: str = "scalar"
+    microscope: str = "widefield"
+    sheet_um: float | None = None
+    pinhole_au: float | None = None
+    excitation_nm: float | None = None
+    sample_ri: float | None = None
+    depth_um: float | None = None
+
+
+class Header(_Part):
+    """Everything in a model file but the tensors; `acquisition` holds what the acquisition's own kind needs beside the parts here."""
+
+    schema_version: int
+    modality: str
+    rank: int
+    version: str
+    config: dict[str, Any]
+    spacing_um: tuple[float, ...]
+    unit: UnitPart
+    camera: CameraPart
+    psf: PsfPart
+    optics: OpticsPart | None
+    acquisition: dict[str, Any]
+    intensity_correction: IntensityPart
+    history: list[dict[str, Any]]
+    provenance: dict[str, Any]
+
+
+def save(model: Model, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a model to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
+    acquisition = model.acquisition
+    own_tensors, own_header = acquisition.stored()
+    tensors = {f"network.{name}": tensor for name, tensor in model.network.state_dict().items()}
+    tensors["psf"] = torch.from_numpy(acquisition.psf.values.copy())
+    tensors |= {f"acquisition.{name}": tensor for name, tensor in own_tensors.items()}
+    detector, correction = acquisition.detector, model.intensity_correction
+    header = Header(
+        schema_version=SCHEMA_VERSION,
+        modality=model.modality.name,
+        rank=model.modality.rank,
+        version=__version__,
+        config=model.config.model_dump(mode="json"),
+        spacing_um=model.spacing_um,
+        unit=UnitPart(offset=model.unit.offset, scale=model.unit.scale),
+        camera=CameraPart(
+            offset=detector.offset, gain=detector.gain, read_variance=detector.read_variance, offset_sigma=model.offset_sigma
+        ),
+        psf=PsfPart(spacing_um=acquisition.psf.spacing_um, source=acquisition.psf.source, fingerprint=acquisition.psf.fingerprint),
+        optics=None if acquisition.optics is None else _optics_part(acquisition.optics),
+        acquisition=own_header,
+        intensity_correction=IntensityPart.model_validate(correction.to_dict()),
+        history=model.history,
+        provenance=json.loads(json.dumps(model.provenance, default=str)),
+    )
+    return save_model(path, tensors, header.model_dump(mode="json"), overwrite)
+
+
+def load(path: str | Path) -> Model:
+    """The model in a `.zsd` file, on the CPU; nothing in the file can run.
+
+    Raises `ModelError` for damaged files and for models of another modality or a newer version.
+    """
+    tensors, header = load_model(path)
+    row = MODALITIES.get(header["modality"])
+    if row is None or row.rank != header["rank"]:
+        made_for = f"modality {header['modality']!r} of rank {header['rank']}"
+        raise ModelError(f"model {path}: {made_for} is not known to version {__version__} ({', '.join(MODALITIES)}); update zsdeconv")
+    if header.get("schema_version", 1) > SCHEMA_VERSION:
+        newer = f"schema version {header['schema_version']}, this program reads up to {SCHEMA_VERSION}"
+        raise ModelError(f"model {path}: {newer}; update zsdeconv")
+    try:
+        return _from_parts(*migrated(tensors, header))
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, UserError) as fault:
+        reason = " ".join(str(fault).split())[:120]
+        raise ModelError(f"model {path}: its content does not fit version {__version__} ({reason}); train again") from fault
+
+
+def migrated(tensors: dict[str, Tensor], header: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header as the present schema has them."""
+    header = dict(header)
+    if "schema_version" in header:
+        return tensors, header
+    provenance, sim, photometry = header.get("provenance") or {}, header.pop("sim", None), header.pop("photometry")
+    numbers = provenance.get("optics") or None
+    return {name.replace("sim.", "acquisition.", 1) if name.startswith("sim.") else name: t for name, t in tensors.items()}, {
+        **header,
+        "schema_version": SCHEMA_VERSION,
+        "camera": {**header["camera"], "offset_sigma": (provenance.get("calibration") or {}).get("offset_sigma", 0.0)},
+        "optics": numbers and {"na": numbers["na"], "wavelength_nm": numbers["wavelength_nm"], "immersion_ri": numbers["ri"]},
+        "acquisition": sim or {},
+        "intensity_correction": {**{name: photometry[name] for name in ("denoised", "deconvolved")}, "dark_level": photometry["dark"]},
+        "provenance": provenance,
+    }
+
+
+def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> Model:
+    header = Header.model_validate(values)
+    modality, config = MODALITIES[header.modality], Config.model_validate(with_new_names(header.config))
+    psf = Psf(tensors.pop("psf").numpy(), header.psf.spacing_um, header.psf.source)
+    own = {name.removeprefix("acquisition."): tensors.pop(name) for name in list(tensors) if name.startswith("acquisition.")}
+    unit, camera = Affine(**header.unit.model_dump()), Camera(**header.camera.model_dump(exclude={"offset_sigma"}))
+    optics = None if header.optics is None else Optics(**header.optics.model_dump())
+    acquisition = modality.acquisition.from_stored(Stored(unit, camera, psf, optics, config, own, header.acquisition))
+    network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale)
+    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
+    responses = {name: AffineResponse(**part.model_dump()) for name, part in header.intensity_correction if isinstance(part, ResponsePart)}
+    return Model(
+        network,
+        modality,
+        config,
+        acquisition,
+        header.spacing_um,
+        IntensityCorrection(**responses, dark_level=header.intensity_correction.dark_level),
+        header.camera.offset_sigma,
+        history=header.history,
+        provenance=header.provenance,
+    )
+
+
+def _optics_part(optics: Optics) -> OpticsPart:
+    return OpticsPart(**{name: getattr(optics, name) for name in OpticsPart.model_fields})
