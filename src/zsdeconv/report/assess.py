@@ -16,7 +16,7 @@ from zsdeconv.errors import UserError
 from zsdeconv.findings import Finding
 from zsdeconv.framing import calibration_of, frames_of
 from zsdeconv.physics.grid import center_window
-from zsdeconv.physics.psf_check import NEGATIVE, check_psf
+from zsdeconv.physics.psf_check import NEGATIVE_FINDING, check_psf
 from zsdeconv.prediction.tiled import FramePrediction
 from zsdeconv.report.checks.agreement import error_map, error_section
 from zsdeconv.report.checks.brightness import examine_flux, flux_section
@@ -131,7 +131,7 @@ class _Analysis:
 def _psf(seen: _Analysis) -> list[Section]:
     """The PSF by itself, and against the data where these are explained by it alone."""
     model = seen.model
-    checks = [finding for finding in check_psf(model.psf) if model.reconstruct is None or finding.name != NEGATIVE]
+    checks = [finding for finding in check_psf(model.psf) if model.reconstruct is None or finding.name != NEGATIVE_FINDING]
     if not model.acquisition.accounts_for_all_light:
         return [Section("psf", "Point spread function", "Is this the PSF of the image?", checks, {"source": model.psf.source})]
     return [psf_section(examine_psf(seen.measurement, model.acquisition, model.psf, seed=seen.seed), model.psf, checks)]
