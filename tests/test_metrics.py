@@ -215,11 +215,11 @@ def test_values_that_cannot_be_scored_are_refused(rng):
     assert_refused(ImageError, x, hole, words=("truth", "1 of 400"))
     assert_refused(ImageError, x, np.full((20, 20), 7.0), words=("constant", "7"))
     assert_refused(ImageError, x[:5, :5], x[:5, :5], words=("7 x 7",))
-    assert_refused(ImageError, x, x, resolution_um=0.1, words=("--pixel-um",))
+    assert_refused(ImageError, x, x, resolution_um=0.1, words=("give pixel_um",))
 
 
 def test_a_volume_psf_is_refused(rng):
     x = rng.random((20, 20))
     kernel = np.zeros((3, 3, 3))
     kernel[1, 1, 1] = 1
-    assert_refused(OpticsError, x, x, psf=Psf(kernel, (0.1, 0.1, 0.1), "test"), words=("3-D", "--psf"))
+    assert_refused(OpticsError, x, x, psf=Psf(kernel, (0.1, 0.1, 0.1), "test"), words=("3-D", "2-D psf"))

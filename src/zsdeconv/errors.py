@@ -1,32 +1,33 @@
-"""Exceptions. Every message names the value met, the limit it breaks and the next action.
+"""Exceptions. Every message is one line that states the value, the limit it violates and the next action.
 
-The command line prints a `UserError` as one line and exits with 2; anything else is a fault of ours and exits with 1.
+"VALUE, LIMIT; NEXT ACTION". The library names arguments ("give pixel_um"); the command line replaces them by its options
+(`--pixel-um`), prints a `UserError` as one line and exits with 2. Every other exception is a fault of the program and exits with 1.
 """
 
 
 class UserError(Exception):
-    """Something the user can mend: a file, an option, a physical impossibility."""
+    """An error that the user can correct: in a file, in a setting, or a contradiction to physics."""
 
 
 class ImageError(UserError):
-    """An image that cannot be read, or that no method could restore."""
+    """An image that cannot be read or restored."""
 
 
 class OpticsError(UserError):
-    """Optics, PSF or OTF that contradict physics or the image."""
+    """Optics, a PSF or an OTF that contradict physics or the image."""
 
 
 class ConfigError(UserError):
-    """Options that are unknown, out of range or contradict each other."""
+    """Settings that are unknown, out of range, or contradict each other."""
 
 
 class ModelError(UserError):
-    """A model file that is damaged, hostile, or made for other data."""
+    """A model file that is damaged, unsafe, or made for other data."""
 
 
 class OutputError(UserError):
-    """A result that cannot be written where it was asked for."""
+    """A result that cannot be written to the requested place."""
 
 
 class DataWarning(UserWarning):
-    """Something about the data that lowers the quality of a result without preventing it."""
+    """A property of the data that lowers the quality of the result without preventing it."""

@@ -1,4 +1,4 @@
-"""`Image`: pixels together with everything needed to measure on them."""
+"""`Image`: pixels with the axes, pixel sizes and camera offset that a measurement needs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,35 @@ import numpy as np
 from zsdeconv.errors import ImageError
 
 KNOWN_AXES = "TCZYXP"
+"""Axis letters: time, channel, z, y, x, and P for the raw frames of structured illumination (direction x phase)."""
 SPATIAL_AXES = "ZYX"
+"""Axes with a pixel size."""
 
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """Pixels with axes and physical spacing.
+    """Pixels with axes and pixel sizes.
 
-    `data` has one dimension per letter of `axes` (T time, C channel, Z, Y, X, and P for SIM frames; any order, each at
-    most once). `spacing_um` maps the spatial axes that have a known pixel size to micrometres. `offset` is the camera
-    offset still contained in the data, in ADU: None when unknown, 0 for a restored image. `metadata` is free
-    (channel names, provenance, where each value was read from).
+    Parameters
+    ----------
+    data
+        Array with one dimension per letter of `axes`.
+    axes
+        Axis letters in any order, each at most once: T time, C channel, Z, Y, X, and P for raw SIM frames.
+    spacing_um
+        Pixel sizes in micrometres of those spatial axes for which they are known.
+    offset
+        Camera offset contained in the data, ADU: None when unknown, 0 for a restored image.
+    metadata
+        Free entries: channel names, provenance, origin of each value.
 
-    Raises `ImageError` when axes and data disagree or a spacing is not a positive length.
+    Raises
+    ------
+    ImageError
+        When axes and data disagree, or a spacing is not a positive length.
 
+    Examples
+    --------
     >>> image = Image(np.zeros((3, 64, 48), np.uint16), "TYX", {"Y": 0.065, "X": 0.065})
     >>> image.sizes
     {'T': 3, 'Y': 64, 'X': 48}
@@ -37,17 +52,17 @@ class Image:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        strange = sorted(set(self.axes) - set(KNOWN_AXES))
-        if strange or len(set(self.axes)) != len(self.axes):
-            raise ImageError(f"axes {self.axes!r}: each of {', '.join(KNOWN_AXES)} at most once; give --axes, for example --axes TYX")
+        unknown = sorted(set(self.axes) - set(KNOWN_AXES))
+        if unknown or len(set(self.axes)) != len(self.axes):
+            raise ImageError(f"axes {self.axes!r}: each of {', '.join(KNOWN_AXES)} at most once; give axes, for example TYX")
         if len(self.axes) != self.data.ndim:
             raise ImageError(
                 f"axes {self.axes!r} name {len(self.axes)} dimensions, the data have {self.data.ndim} {self.data.shape}; "
-                "give --axes with one letter for each"
+                "give axes with one letter for each"
             )
         for axis, um in self.spacing_um.items():
             if axis not in SPATIAL_AXES or not np.isfinite(um) or um <= 0:
-                raise ImageError(f"spacing {um} um along {axis}: it must be a positive length along Z, Y or X; give --pixel-um")
+                raise ImageError(f"spacing {um} um along {axis}: it must be a positive length along Z, Y or X; give pixel_um")
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -55,14 +70,14 @@ class Image:
         return dict(zip(self.axes, self.data.shape, strict=True))
 
     def transposed(self, axes: str) -> Image:
-        """The same image with its dimensions in the order `axes`; axes it lacks become length 1.
+        """The image with its dimensions in the order `axes`; missing axes have length 1.
 
         Raises `ImageError` when `axes` would drop a dimension longer than 1.
         """
         lost = [a for a in self.axes if a not in axes and self.sizes[a] > 1]
         if lost:
             raise ImageError(
-                f"axes {self.axes!r} cannot become {axes!r}: {lost[0]} has {self.sizes[lost[0]]} planes; split the file, or give --axes"
+                f"axes {self.axes!r} cannot become {axes!r}: {lost[0]} has {self.sizes[lost[0]]} planes; split the file, or give axes"
             )
         kept = [a for a in axes if a in self.axes]
         data = np.moveaxis(self.data, [self.axes.index(a) for a in kept], range(len(kept)))

@@ -1,7 +1,7 @@
-"""How far an image is from the truth: fidelity, resolution and photometry, in numbers that can be compared.
+"""Scores of an image against the truth: fidelity, resolution and photometry.
 
 Fidelity (`psnr`, `ssim`) is measured after the best affine fit `a x + b` to the reference, as is usual for images whose
-intensity unit is arbitrary; photometry (`flux_slope`, `flux_offset_frac`) is measured without any fit.
+intensity unit is arbitrary; photometry (`flux_slope`, `flux_offset_frac`) is measured without a fit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from zsdeconv.physics.psf import Psf
 
 FRC_THRESHOLD = 1 / 7
-SSIM_WINDOW = 7
+"""Fourier ring correlation at the resolution. Law: the 1/7 criterion (Nieuwenhuizen et al., Nat. Methods 10, 557, 2013)."""
+SSIM_WINDOW_PX = 7
+"""Side of the windows of the structural similarity. Chosen: the default of scikit-image."""
+FLUX_PERCENTILE = 99.8
+"""Percentile of the reference that is the unit of the flux offset. Chosen: the bright structures, without single hot pixels."""
 
 
 def affine_fit(x: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -44,21 +48,25 @@ def psnr(x: np.ndarray, reference: np.ndarray) -> float:
 
 
 def ssim(x: np.ndarray, reference: np.ndarray) -> float:
-    """Structural similarity (Wang et al. 2004, 7 x 7 windows) after the affine fit, mean over planes of `... y x`."""
+    """Structural similarity (7 x 7 windows) after the affine fit, mean over the planes of `... y x`.
+
+    Wang, Bovik, Sheikh and Simoncelli, IEEE Trans. Image Process. 13, 600 (2004).
+    """
     from skimage.metrics import structural_similarity
 
-    if min(reference.shape[-2:]) < SSIM_WINDOW:
-        raise ImageError(f"image of {reference.shape[-2:]} pixels: ssim needs {SSIM_WINDOW} x {SSIM_WINDOW}; give larger images")
+    if min(reference.shape[-2:]) < SSIM_WINDOW_PX:
+        raise ImageError(f"image of {reference.shape[-2:]} pixels: ssim needs {SSIM_WINDOW_PX} x {SSIM_WINDOW_PX}; give larger images")
     fit, span = affine_fit(x, reference), float(np.ptp(reference))
     planes = zip(_planes(reference), _planes(fit), strict=True)
-    return float(np.mean([structural_similarity(r, f, data_range=span, win_size=SSIM_WINDOW) for r, f in planes]))
+    return float(np.mean([structural_similarity(r, f, data_range=span, win_size=SSIM_WINDOW_PX) for r, f in planes]))
 
 
 def frc_curve(x: np.ndarray, reference: np.ndarray, yx_spacing_um: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Fourier ring correlation of images `... y x`: spatial frequency (1/um) and correlation of each ring.
 
-    FRC(k) = Re sum F G* / sqrt(sum |F|^2 sum |G|^2) over the ring, pooled over planes (Saxton & Baumeister 1982), after a Hann window.
-    Rings are as wide as the frequency step of the shorter side and end at the Nyquist frequency of the coarser pixel.
+    FRC(k) = Re sum F G* / sqrt(sum |F|^2 sum |G|^2) over the ring, pooled over planes, after a Hann window (Saxton and Baumeister,
+    J. Microsc. 127, 127, 1982). Rings are as wide as the frequency step of the shorter side and end at the Nyquist frequency of
+    the larger pixel.
     """
     shape = reference.shape[-2:]
     window = np.outer(*(np.hanning(n + 2)[1:-1] for n in shape))
@@ -77,13 +85,13 @@ def frc_curve(x: np.ndarray, reference: np.ndarray, yx_spacing_um: tuple[float, 
 
 
 def frc_crossing_um(x: np.ndarray, reference: np.ndarray, yx_spacing_um: tuple[float, float]) -> float:
-    """Spatial period (um) at which the Fourier ring correlation, averaged over three rings, first falls under 1/7.
+    """Spatial period (um) at which the Fourier ring correlation, averaged over three rings, first falls below 1/7.
 
-    The smallest period that the pixels hold when it never does; the crossing is interpolated between rings.
+    The crossing is interpolated between rings; without a crossing the result is the smallest period that the pixels sample.
     """
     frequency, curve = frc_curve(x, reference, yx_spacing_um)
     smooth = np.convolve(np.pad(curve, 1, mode="edge"), np.ones(3) / 3, "valid")
-    # The two innermost rings hold a handful of values each, and the mean that was taken away.
+    # the two innermost rings hold few values, and lack the mean, which was subtracted
     below = np.flatnonzero(smooth[2:] < FRC_THRESHOLD) + 2
     if not below.size:
         return float(1 / frequency[-1])
@@ -94,9 +102,9 @@ def frc_crossing_um(x: np.ndarray, reference: np.ndarray, yx_spacing_um: tuple[f
 
 
 def flux(x: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
-    """Slope of `x` regressed on `reference`, and intercept as a fraction of its 99.8th percentile: (1, 0) when photometric."""
+    """Slope of the regression of `x` on `reference`, and intercept relative to its 99.8th percentile: (1, 0) when photometric."""
     slope, intercept = _regress(reference, x)
-    top = float(np.percentile(reference, 99.8)) or float(np.ptp(reference))
+    top = float(np.percentile(reference, FLUX_PERCENTILE)) or float(np.ptp(reference))
     return slope, intercept / top
 
 
@@ -115,22 +123,38 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores of `prediction` against `truth`.
 
-    - `psnr` (dB), `ssim`: fidelity after the affine fit
-    - `soft_psnr`, `soft_ssim`: the same against the truth blurred to a FWHM of `resolution_um` (only when given)
-    - `frc_nm`: period where the Fourier ring correlation falls under 1/7; None without a pixel size
-    - `flux_slope`, `flux_offset_frac`: regression on the truth without any fit; see `psf`
-    - `negative_fraction`: fraction of pixels under zero
-    - `binned`: True when the prediction was binned 2 x 2, having twice the pixels of `truth` along Y and X
-    - `flux_of`: what was regressed on what, in words
+    Parameters
+    ----------
+    prediction
+        A restored image on the grid of `truth`, or with twice the pixels along Y and X.
+    truth
+        The object, or the noise-free image for photometry with `psf`.
+    psf
+        PSF for the photometry of a deconvolved image: the prediction is blurred by it, binned if its grid is twice finer, and compared with
+        `truth` as a camera image; on equal grids both are blurred. A PSF of rank 3 blurs stacks, one of rank 2 each plane.
+    resolution_um
+        FWHM to which the truth is blurred for `soft_psnr` and `soft_ssim`.
 
-    `psf` makes the photometry that of a deconvolved image: the prediction is blurred by it, then (if its grid is twice
-    finer) binned and compared with `truth` as a camera would have seen it; on equal grids both are blurred.
+    Returns
+    -------
+    dict
+        - `psnr` (dB), `ssim`: fidelity after the affine fit
+        - `soft_psnr`, `soft_ssim`: the same against the blurred truth, only with `resolution_um`
+        - `frc_nm`: period at which the Fourier ring correlation falls below 1/7; None without a pixel size
+        - `flux_slope`, `flux_offset_frac`: regression on the truth without a fit
+        - `negative_fraction`: fraction of negative pixels
+        - `binned`: whether the prediction was binned 2 x 2
+        - `flux_of`: the images of the regression, in words
 
-    A PSF of a stack blurs the stacks along Z, Y and X, one of a plane each plane.
+    Raises
+    ------
+    ImageError
+        For other shapes, values that are not finite, or a constant truth.
+    OpticsError
+        For a PSF of rank 3 and images without depth.
 
-    Raises `ImageError` for other shapes, values that are not finite or a constant truth, `OpticsError` for the PSF of a stack
-    where there is none.
-
+    Examples
+    --------
     >>> x = np.random.default_rng(0).random((32, 32))
     >>> round(evaluate(2 * x, x)["flux_slope"], 6)
     2.0
@@ -143,8 +167,8 @@ def evaluate(
         soft = _softened(reference, resolution_um, spacing_um)
         scores |= {"soft_psnr": psnr(x, soft), "soft_ssim": ssim(x, soft)}
     scores["frc_nm"] = None if spacing_um is None else 1e3 * frc_crossing_um(x, reference, spacing_um)
-    blurred, seen, words = _for_photometry(fine, reference, binned, psf, fine_um, depth)
-    scores["flux_slope"], scores["flux_offset_frac"] = flux(blurred, seen)
+    blurred, target, words = _for_photometry(fine, reference, binned, psf, fine_um, depth)
+    scores["flux_slope"], scores["flux_offset_frac"] = flux(blurred, target)
     return scores | {"negative_fraction": float(np.mean(x < 0)), "binned": binned, "flux_of": words}
 
 
@@ -162,6 +186,7 @@ def _planes(x: np.ndarray) -> np.ndarray:
 
 
 Spacing = tuple[float, float]
+"""Pixel size along y and x, um."""
 
 
 def _common(
@@ -172,8 +197,8 @@ def _common(
     x, reference = (np.asarray(image.data, np.float64) for image in (first, second))
     ratio = 2 if x.shape[-1] == 2 * reference.shape[-1] else 1
     if x.shape != (*reference.shape[:-2], *(ratio * n for n in reference.shape[-2:])):
-        met = f"prediction {_words(first)}, truth {_words(second)}"
-        raise ImageError(f"{met}: the grids must be equal, or the prediction's twice finer along Y and X; evaluate against another file")
+        sizes = f"prediction {_words(first)}, truth {_words(second)}"
+        raise ImageError(f"{sizes}: the grids must be equal, or the prediction's twice finer along Y and X; evaluate against another file")
     for name, values in (("prediction", x), ("truth", reference)):
         if bad := int(np.size(values) - np.count_nonzero(np.isfinite(values))):
             raise ImageError(f"{name}: {bad} of {values.size} pixels are NaN or infinite, none may be; restore or export it again")
@@ -188,7 +213,7 @@ def _common(
 
 
 def _as_image(image: Image | np.ndarray) -> Image:
-    """Arrays are taken as (t) (c) (z) y x."""
+    """`image` itself, or an array with the axes (t) (c) (z) y x as an image."""
     return image if isinstance(image, Image) else Image(np.asarray(image), "TCZYX"[-np.ndim(image) :])
 
 
@@ -206,14 +231,18 @@ def _softened(reference: np.ndarray, resolution_um: float, spacing_um: Spacing |
     from scipy.ndimage import gaussian_filter
 
     if spacing_um is None:
-        raise ImageError(f"resolution {resolution_um} um: the images have no pixel size to measure it with; give --pixel-um")
+        raise ImageError(f"resolution {resolution_um} um: the images have no pixel size to compare it with; give pixel_um")
     return gaussian_filter(reference, [0, *(resolution_um / FWHM_PER_SIGMA / um for um in spacing_um)])
 
 
 def _for_photometry(
     fine: np.ndarray, reference: np.ndarray, binned: bool, psf: Psf | None, fine_um: Spacing | None, depth: int
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """The two images to regress, and what they are."""
+    """The two images of the regression, and their description.
+
+    `fine` is the prediction, `reference` the truth (both n y x), `binned` whether the former is twice finer, `fine_um` its pixel
+    size, `depth` the number of planes of a stack.
+    """
     if psf is None:
         return (bin2(fine), reference, "prediction binned 2 x 2, on truth") if binned else (fine, reference, "prediction, on truth")
     if depth == 1:
@@ -221,17 +250,17 @@ def _for_photometry(
     kernel = _sampled(psf, fine_um)
     fine, reference = (x.reshape(-1, *(depth,) * (kernel.ndim - 2), *x.shape[-2:]) for x in (fine, reference))
     margin = [min(k // 2, n // 4) for k, n in zip(kernel.shape, fine.shape[1:], strict=True)]
-    # What lies outside the field is unknown, so a rim of half a PSF is not compared; an even rim keeps the binning in step.
-    rim = [m + m % 2 for m in margin]
+    # the object outside the field is unknown, so a border of half a PSF is left out; an even one keeps the 2 x 2 blocks in place
+    border = [m + m % 2 for m in margin]
     blurred = _convolve(fine, kernel)
     if binned:
-        half = [*rim[:-2], *(m // 2 for m in rim[-2:])]
+        half = [*border[:-2], *(m // 2 for m in border[-2:])]
         return _inner(bin2(blurred), half), _inner(reference, half), "prediction blurred by the PSF and binned 2 x 2, on truth"
-    return _inner(blurred, rim), _inner(_convolve(reference, kernel), rim), "prediction on truth, both blurred by the PSF"
+    return _inner(blurred, border), _inner(_convolve(reference, kernel), border), "prediction on truth, both blurred by the PSF"
 
 
 def _sampled(psf: Psf, yx_um: Spacing | None) -> np.ndarray:
-    """The PSF at the pixel size of an image, where that is known."""
+    """The PSF at the pixel size of an image, unchanged where that is unknown."""
     if yx_um is None or np.allclose(yx_um, psf.spacing_um[-2:], rtol=1e-3):
         return psf.values
     return psf.resampled((*psf.spacing_um[:-2], *yx_um)).values
@@ -243,6 +272,6 @@ def _convolve(images: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return fftconvolve(images, kernel[None], mode="same", axes=tuple(range(1, images.ndim)))
 
 
-def _inner(images: np.ndarray, rim: list[int]) -> np.ndarray:
-    """Without `rim` pixels at each border."""
-    return images[(slice(None), *(slice(m, n - m) for m, n in zip(rim, images.shape[1:], strict=True)))]
+def _inner(images: np.ndarray, border: list[int]) -> np.ndarray:
+    """`images` without `border` pixels on each side of each axis."""
+    return images[(slice(None), *(slice(m, n - m) for m, n in zip(border, images.shape[1:], strict=True)))]

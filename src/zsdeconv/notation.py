@@ -33,9 +33,11 @@ Volume: TypeAlias = Float[Tensor, "*zyx"]
 Pixels: TypeAlias = Float[np.ndarray, "*zyx"]
 
 FWHM_PER_SIGMA = 2.3548
-"""Full width at half maximum of a Gaussian over its standard deviation, 2 sqrt(2 ln 2)."""
+"""Full width at half maximum of a Gaussian over its standard deviation. Law: 2 sqrt(2 ln 2)."""
+SIGMA_PER_MAD = 1.4826
+"""Standard deviation of a Gaussian over its median absolute deviation. Law: 1 / Phi^-1(3/4)."""
 
 SPATIAL_AXES = "ZYX"
 """Axes that carry a length, slowest first."""
-AIRY_FWHM = 0.5145
-"""Full width at half maximum of the Airy pattern in units of wavelength / NA."""
+AIRY_FWHM_WAVELENGTHS = 0.5145
+"""Full width at half maximum of the Airy pattern in units of wavelength / NA. Law: the solution of (2 J_1(v) / v)^2 = 1/2."""

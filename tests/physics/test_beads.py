@@ -126,9 +126,9 @@ def test_images_without_usable_beads(image: np.ndarray, word: str) -> None:
 def test_missing_pixel_sizes(tmp_path: Path) -> None:
     path = tmp_path / "beads.tif"
     tifffile.imwrite(path, field().astype(np.float32))
-    with pytest.raises(OpticsError, match="--pixel-um"):
+    with pytest.raises(OpticsError, match="pixel_um"):
         read_beads(path)
-    with pytest.raises(OpticsError, match="--z-um"):
+    with pytest.raises(OpticsError, match="z_um"):
         read_beads(path, pixel_um=0.05)
     assert read_beads(path, pixel_um=0.05, z_um=0.15).used == 4
 

@@ -98,7 +98,7 @@ def test_composition_applies_the_right_one_first_and_reaches_as_far_as_both() ->
 def test_precision_of_the_image_is_kept_and_many_sizes_give_the_same_as_one() -> None:
     kernel = asymmetric_kernel(3, 5)
     blur = Blur(kernel)
-    for n in range(5, 5 + 2 * Blur.remembered_shapes + 3, 2):  # more sizes than transfer functions are kept
+    for n in range(5, 5 + 2 * Blur.max_cached_otfs + 3, 2):  # more sizes than transfer functions are kept
         x = torch.rand(1, 1, n, 7, generator=torch.Generator().manual_seed(n))
         assert blur(x).dtype == torch.float32
         torch.testing.assert_close(blur(x), Blur(kernel)(x.double()).float(), atol=1e-6, rtol=0)  # float32 rounding

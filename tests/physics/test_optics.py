@@ -33,24 +33,24 @@ def test_smallest_medium_that_admits_the_na_is_assumed(na: float, index: float) 
 def test_na_above_the_index_is_told_in_the_house_words() -> None:
     with pytest.raises(OpticsError) as caught:
         Optics(1.49, 525, 1.33)
-    assert str(caught.value) == "NA (1.49) cannot exceed the immersion index (1.33): give --immersion-ri, or check --na."
+    assert str(caught.value) == "NA (1.49) cannot exceed the immersion index (1.33): give immersion_ri, or check na."
 
 
 @pytest.mark.parametrize(
     ("values", "advice"),
     [
-        ((1.6, 525), "--immersion-ri"),
-        ((0.0, 525), "--na"),
-        ((-1.4, 525), "--na"),
-        ((float("nan"), 525), "--na"),
-        ((60.0, 525), "--na"),
-        ((1.4, 0.525), "--wavelength-nm 525"),
-        ((1.4, 0), "--wavelength-nm"),
-        ((1.4, 52.5), "--wavelength-nm"),
-        ((1.4, 525e3), "--wavelength-nm"),
-        ((1.4, float("inf")), "--wavelength-nm"),
-        ((0.5, 525, 0.9), "--immersion-ri"),
-        ((1.4, 525, 15.15), "--immersion-ri"),
+        ((1.6, 525), "immersion_ri"),
+        ((0.0, 525), "check na"),
+        ((-1.4, 525), "check na"),
+        ((float("nan"), 525), "check na"),
+        ((60.0, 525), "check na"),
+        ((1.4, 0.525), "wavelength_nm 525"),
+        ((1.4, 0), "wavelength_nm"),
+        ((1.4, 52.5), "wavelength_nm"),
+        ((1.4, 525e3), "wavelength_nm"),
+        ((1.4, float("inf")), "wavelength_nm"),
+        ((0.5, 525, 0.9), "immersion_ri"),
+        ((1.4, 525, 15.15), "immersion_ri"),
         ((1.4, 525, 1.515, "round"), "scalar, vectorial"),
     ],
 )
@@ -67,18 +67,18 @@ SHEET = {"microscope": "lightsheet", "sheet_um": 1.0}
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"microscope": "telescope"}, ["'telescope'", "confocal", "--microscope"]),
-        ({"microscope": "lightsheet"}, ["sheet_um is missing", "--sheet-um", "1/e^2"]),
-        ({"microscope": "twophoton"}, ["excitation_nm is missing", "--excitation-nm"]),
-        ({"sheet_um": 1.0}, ["--sheet-um 1", "widefield", "--microscope lightsheet or lattice"]),
-        (SHEET | {"pinhole_au": 1.0}, ["--pinhole-au 1", "--microscope confocal"]),
-        (SHEET | {"sheet_um": 0.0}, ["--sheet-um 0", "0.05"]),
-        (SHEET | {"sheet_um": float("nan")}, ["--sheet-um nan"]),
-        ({"microscope": "confocal", "pinhole_au": -1.0}, ["--pinhole-au -1", "Airy"]),
-        ({"microscope": "confocal", "excitation_nm": 0.488}, ["--excitation-nm 0.488", "nm"]),
-        ({"depth_um": 10.0}, ["depth 10 um", "--sample-ri"]),
-        ({"depth_um": -1.0, "sample_ri": 1.33}, ["depth -1", "--depth-um"]),
-        ({"depth_um": 1.0, "sample_ri": 0.5}, ["0.5", "--sample-ri"]),
+        ({"microscope": "telescope"}, ["'telescope'", "confocal", "microscope"]),
+        ({"microscope": "lightsheet"}, ["sheet_um is missing", "sheet_um", "1/e^2"]),
+        ({"microscope": "twophoton"}, ["excitation_nm is missing", "excitation_nm"]),
+        ({"sheet_um": 1.0}, ["sheet_um 1", "widefield", "microscope lightsheet or lattice"]),
+        (SHEET | {"pinhole_au": 1.0}, ["pinhole_au 1", "microscope confocal"]),
+        (SHEET | {"sheet_um": 0.0}, ["sheet_um 0", "0.05"]),
+        (SHEET | {"sheet_um": float("nan")}, ["sheet_um nan"]),
+        ({"microscope": "confocal", "pinhole_au": -1.0}, ["pinhole_au -1", "Airy"]),
+        ({"microscope": "confocal", "excitation_nm": 0.488}, ["excitation_nm 0.488", "nm"]),
+        ({"depth_um": 10.0}, ["depth 10 um", "sample_ri"]),
+        ({"depth_um": -1.0, "sample_ri": 1.33}, ["depth -1", "depth_um"]),
+        ({"depth_um": 1.0, "sample_ri": 0.5}, ["0.5", "sample_ri"]),
     ],
 )
 def test_impossible_microscopes(more: dict, words: list[str]) -> None:
@@ -130,15 +130,15 @@ def test_sampling_is_judged_on_the_fine_grid() -> None:
     coarse = sampling_finding(optics, 0.15, 1)
     assert coarse.level == "warn"
     assert coarse.value > coarse.limit
-    assert "--scale 2" in coarse.message
+    assert "give scale 2" in coarse.message
     assert sampling_finding(optics, 0.15, 2).level == "ok"
     hopeless = sampling_finding(optics, 0.4, 2)
     assert hopeless.level == "warn"
-    assert "--scale 2" not in hopeless.message
+    assert "give scale 2" not in hopeless.message
 
 
 def test_absurdly_fine_pixels_warn() -> None:
-    with pytest.warns(DataWarning, match="--pixel-um"):
+    with pytest.warns(DataWarning, match="pixel_um"):
         check_sampling(Optics(0.5, 525), 0.005, 2)
 
 

@@ -114,7 +114,7 @@ def test_theory_agrees_with_an_independent_scalar_psf(shared: Path, case: str) -
 def test_psf_is_validated() -> None:
     good = theoretical_psf(OPTICS, FINE).values
     for values, word in [
-        (good[:-1], "middle"),
+        (good[:-1], "central sample"),
         (good * 2, "sum"),
         (np.roll(good, 1, 0), "off centre"),
         (good * np.nan, "finite"),
@@ -178,7 +178,7 @@ def test_crop_by_energy_keeps_what_it_promises() -> None:
 
 def test_psf_coarser_than_the_image_is_refused() -> None:
     psf = Psf.from_array(comet((21, 21), (10, 10)), (0.2, 0.2), "coarse")
-    with pytest.raises(OpticsError, match="--psf-pixel-um"):
+    with pytest.raises(OpticsError, match="psf_pixel_um"):
         psf.resampled((0.05, 0.05))
 
 
@@ -235,10 +235,10 @@ def test_background_is_not_taken_from_the_tail() -> None:
 def test_pixel_size_option_wins(tmp_path: Path) -> None:
     values = comet((41, 41), (20, 20))
     assert read_psf(save(tmp_path, values, 0.05), pixel_um=0.1).spacing_um == (0.1, 0.1)
-    with pytest.raises(OpticsError, match="does not state its pixel size; give --psf-pixel-um"):
+    with pytest.raises(OpticsError, match="does not state its pixel size; give psf_pixel_um"):
         read_psf(save(tmp_path, values))
     for absurd in (0.0, -0.1, float("nan"), 65.0, 1e-6):
-        with pytest.raises(OpticsError, match="--psf-pixel-um"):
+        with pytest.raises(OpticsError, match="psf_pixel_um"):
             read_psf(save(tmp_path, values, 0.05), pixel_um=absurd)
 
 
@@ -256,7 +256,7 @@ def test_pixel_size_option_wins(tmp_path: Path) -> None:
 def test_what_is_no_psf_is_refused(tmp_path: Path, values: np.ndarray, word: str) -> None:
     with pytest.raises(OpticsError, match=word) as caught:
         read_psf(save(tmp_path, values, 0.05))
-    assert "--psf" in str(caught.value)
+    assert " psf" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -340,9 +340,9 @@ def test_few_slices_are_no_reason_to_refuse_a_long_psf() -> None:
 def test_stacks_that_are_refused(tmp_path: Path) -> None:
     good = 50 + 900 * comet_stack((21, 31, 33), (10, 15, 16))
     path = save(tmp_path, good)
-    with pytest.raises(OpticsError, match="--psf-z-um"):
+    with pytest.raises(OpticsError, match="psf_z_um"):
         read_psf(path, pixel_um=0.1, rank=3)
-    with pytest.raises(OpticsError, match=r"plane spacing 1 um.*--psf-z-um"):
+    with pytest.raises(OpticsError, match=r"plane spacing 1 um.*psf_z_um"):
         read_psf(path, (0.3, 0.1, 0.1), pixel_um=0.1, z_um=1.0, rank=3)
     for cut in (good[10:], good[:11], good[9:12]):
         with pytest.raises(OpticsError, match="focus is cut off") as caught:
@@ -395,7 +395,7 @@ def test_real_beads(shared: Path) -> None:
     assert measure_psf(folder / "bead_offcentre_offset.tif", central_slice=True, pixel_um=0.1).offset_px[0] > 7
 
 
-# ---------------------------------------------------------------- the doctor
+# ---------------------------------------------------------------- the PSF check
 
 
 def levels(psf: Psf, **known: object) -> dict[str, str]:
@@ -423,7 +423,7 @@ def test_each_ailment_is_found(tmp_path: Path) -> None:
     assert found["centring"] == found["background"] == "warn"
 
 
-def test_the_doctor_looks_in_depth(tmp_path: Path) -> None:
+def test_the_check_covers_depth(tmp_path: Path) -> None:
     optics = Optics(1.1, 525, 1.33, microscope="lightsheet", sheet_um=1.0)
     good = theoretical_psf(optics, (0.15, 0.05, 0.05))
     found = levels(good, optics=optics)
@@ -444,7 +444,7 @@ def test_the_doctor_looks_in_depth(tmp_path: Path) -> None:
     assert recorded["centring"] == recorded["background"] == "warn"
 
 
-def test_the_doctor_finds_the_focus_beside_the_middle_plane() -> None:
+def test_the_check_finds_a_focus_beside_the_central_plane() -> None:
     """A bright plane above a core that a long even tail holds in the middle."""
     z, y, x = np.indices((41, 25, 25)) - np.array([20, 12, 12])[:, None, None, None]
     light = np.exp(-(y**2 + x**2) / 8) * (0.2 * np.exp(-((z + 8) ** 2) / 4) + 1 / (1 + np.exp(np.abs(z) - 10)))

@@ -8,7 +8,7 @@ import pytest
 
 import oracles
 from zsdeconv.errors import OpticsError
-from zsdeconv.physics.microscope import AIRY_UNIT, through_disc
+from zsdeconv.physics.microscope import AIRY_DIAMETER_WAVELENGTHS, through_disc
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf_3d import radial_intensity
 from zsdeconv.physics.psf_check import expected_fwhm_um, fwhm_um, fwhms_um
@@ -136,7 +136,7 @@ def test_pinhole() -> None:
 
 def test_disc_mean_is_the_mean_over_a_disc() -> None:
     optics, disc = Optics(1.2, 525, 1.333), 0.31
-    radius = AIRY_UNIT / 2 * 0.525 / 1.2
+    radius = AIRY_DIAMETER_WAVELENGTHS / 2 * 0.525 / 1.2
     assert radius == pytest.approx(0.267, abs=1e-3)
     mean = through_disc(lambda r: defocused_intensity(optics, r, Z), R, disc, 0.01)
     y, x = (np.mgrid[-200:201, -200:201] + 0.5) * disc / 200

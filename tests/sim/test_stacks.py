@@ -203,7 +203,7 @@ def test_what_is_no_deep_otf_is_refused(shared: Path, tmp_path: Path) -> None:
     with pytest.raises(OpticsError, match=r"none.mrc: cannot be opened"):
         read_deep_otf(tmp_path / "none.mrc")
     folder = shared / "realdata/sim"
-    with pytest.raises(OpticsError, match=r"\(1, 257\), for a stack .* give one with --otf"):
+    with pytest.raises(OpticsError, match=r"\(1, 257\), for a stack .* give an otf of that kind"):
         read_deep_otf(folder / "otf2d/TIRF488_cam1_0_z30_OTF2d.mrc")
     with pytest.raises(OpticsError, match=r"\(3, 129, 65\), a 2-D radial OTF is complex"):
         read_otf(folder / "threebeam_otf.dv")

@@ -293,10 +293,10 @@ def test_impossible_optics_are_refused():
     [
         ({"planes": 1}, "--planes"),
         ({"z_um": 0.0}, "--z-um"),
-        ({"pinhole_au": 1.0}, "--microscope confocal"),
-        ({"microscope": "twophoton"}, "--excitation-nm"),
-        ({"microscope": "confocal", "sheet_um": 1.0}, "--microscope lightsheet"),
-        ({"depth_um": 5.0}, "--sample-ri"),
+        ({"pinhole_au": 1.0}, "microscope confocal"),
+        ({"microscope": "twophoton"}, "excitation_nm"),
+        ({"microscope": "confocal", "sheet_um": 1.0}, "microscope lightsheet"),
+        ({"depth_um": 5.0}, "sample_ri"),
     ],
 )
 def test_impossible_stacks_are_refused(change, word):

@@ -34,7 +34,7 @@ from zsdeconv.physics import grid
 from zsdeconv.physics.operators import Blur, Crop, forward_model
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
-from zsdeconv.physics.psf_check import NEGATIVE
+from zsdeconv.physics.psf_check import NEGATIVE_FINDING
 from zsdeconv.sim.raw_frames import read_frames
 from zsdeconv.sim.reconstruct import SIM_UPSAMPLING, Reconstruct
 from zsdeconv.sim.setup import detection_of, facts, layout_of, prepared_reconstruction, remeasured
@@ -146,7 +146,7 @@ class StructuredAcquisition(Acquisition):
 
     def check_psf(self) -> list[Finding]:
         """Negative rings are real in `H_SIM`, so that finding is left out."""
-        return [finding for finding in super().check_psf() if finding.name != NEGATIVE]
+        return [finding for finding in super().check_psf() if finding.name != NEGATIVE_FINDING]
 
     @property
     def cutoff_per_um(self) -> float:

@@ -1,4 +1,4 @@
-"""Noise: the camera's variance law, its calibration from data, and the pairs made with it."""
+"""The camera: its variance law and its calibration from images."""
 
 from zsdeconv.camera.calibrate import Calibration, calibrate, plot_calibration
 from zsdeconv.camera.detector import Camera, signal_estimate

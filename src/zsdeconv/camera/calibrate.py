@@ -1,4 +1,4 @@
-"""Camera offset, gain and read noise from the image itself, or from dark and flat frames, with uncertainties."""
+"""Camera offset, gain and read noise from the image itself, or from dark and flat frames, with standard errors."""
 
 from __future__ import annotations
 
@@ -9,28 +9,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsdeconv.camera.detector import Camera
-from zsdeconv.camera.highpass import CUTOFF_RANGE
-from zsdeconv.camera.levels import Levels, Line, fit_line
+from zsdeconv.camera.highpass import CUTOFF_RANGE_PER_PX
+from zsdeconv.camera.levels import Levels, TransferLine, fit_line
 from zsdeconv.camera.offset import combine, darkest_level, skewness_offset
 from zsdeconv.camera.photon_transfer import as_frames, dark_constants, flat_levels
-from zsdeconv.camera.survey import CORRELATION_LIMIT, Survey, is_correlated, survey_frames
+from zsdeconv.camera.survey import MAX_NOISE_CORRELATION, Survey, is_correlated, survey_frames
 from zsdeconv.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SATURATION_LIMIT = 1e-3
+MAX_CLIPPED_FRACTION = 1e-3
+"""Fraction of clipped pixels above which a message warns of it. Chosen: fewer are hot pixels or single bright spots."""
+MAX_GAIN_ERROR_RATIO = 0.3
+"""Relative standard error of the gain above which a message warns of it. Chosen: below the range of gains in re-corruption, 0.5."""
+MIN_GAIN_SIGMAS = 3
+"""Gain, in standard errors, below which the prior of a positive gain is used. Chosen: the usual 3 sigma."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A camera measured: constants, standard errors, and the points of the photon-transfer line (ADU, ADU^2).
+    """A measured camera: its constants with standard errors, and the points of the photon-transfer line (ADU, ADU^2).
 
-    `signal`, `variance`, `variance_sigma` (one entry per brightness level, signal as recorded, offset included);
-    `saturated_fraction` and `floor_fraction` of pixels clipped at the top and at the bottom of the range;
-    `noise_correlation` between neighbouring pixels (0 for an untouched camera image, the method needs |.| < 0.08);
-    `cutoff_per_px`: frequency (cycles per pixel) above which the image was taken to be pure noise;
-    `messages`: what the user should know, one line each.
+    `signal`, `variance` and `variance_sigma` have one entry per brightness level, the signal as recorded with the offset.
+    `saturated_fraction` and `floor_fraction` are the fractions of pixels clipped at the top and at the bottom of the range,
+    `noise_correlation` is that between neighbouring pixels (near 0 for raw camera data; the method requires |.| < 0.08),
+    `cutoff_per_px` the frequency (cycles per pixel) above which the image is pure noise. `messages` are warnings, one line each.
     """
 
     camera: Camera
@@ -49,11 +53,11 @@ class Calibration:
 
     @property
     def correlated(self) -> bool:
-        """Whether the noise is spatially correlated, so that re-corruption (Eq. 2) would fail."""
+        """Whether the noise is spatially correlated, in which case re-corruption (Eq. 2) fails."""
         return is_correlated(self.noise_correlation, self.noise_correlation_sigma)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists, ready for JSON."""
+        """Numbers and lists, ready for JSON."""
         camera = {"offset_adu": self.camera.offset, "gain_adu_per_e": self.camera.gain, "read_noise_adu": self.camera.read_noise}
         arrays = {name: getattr(self, name).tolist() for name in ("signal", "variance", "variance_sigma")}
         names = ("offset_sigma", "gain_sigma", "read_noise_sigma", "saturated_fraction", "floor_fraction", "noise_correlation")
@@ -69,27 +73,48 @@ def calibrate(
     offset: float | None = None,
     cutoff_per_px: float | None = None,
 ) -> Calibration:
-    """Offset `b`, gain `beta1` and read variance `beta2` of the camera that took `frames` (t y x or y x, ADU).
+    """Offset `b`, gain `beta1` and read variance `beta2` of a camera (Eq. 3).
 
-    From the image alone: noise variance against mean beyond the optics' cutoff gives `beta1` and one combination of `b` and
-    `beta2`; the darkest places and the noise's skewness give `b` (modules `highpass`, `levels`, `offset`). `dark` and
-    `flat` (t y x) replace what they measure better; a given `offset` is kept exactly. `cutoff_per_px` (cycles per pixel,
-    2 NA pixel / wavelength) is a help, not a need. Everything scales with the data: `calibrate(a y + c)` is `a gain`,
-    `a offset + c`. All frames share one camera, nothing is assumed about what moved between them.
+    Without dark and flat frames, noise variance against mean beyond the cutoff of the optics gives `beta1` and one
+    combination of `b` and `beta2`; the darkest level and the skewness of the noise give `b` (modules `highpass`, `levels`,
+    `offset`). The result is equivariant: `calibrate(a y + c)` has the gain `a gain` and the offset `a offset + c`. The scene may
+    change between frames.
 
-    Raises `ImageError` for frames that cannot be used, `ConfigError` for an impossible offset or cutoff.
+    Parameters
+    ----------
+    frames
+        Images of one camera, t y x or y x, ADU.
+    dark, flat
+        Dark frames, and flat frames of uniform light (t y x); they replace what they determine better.
+    offset
+        Known offset (ADU), which is then kept exactly.
+    cutoff_per_px
+        Cutoff of the optics in cycles per pixel, 2 NA pixel / wavelength; detected in the spectrum by default.
 
+    Raises
+    ------
+    ImageError
+        For frames that cannot be used.
+    ConfigError
+        For an impossible offset or cutoff.
+
+    References
+    ----------
+    Photon transfer: Janesick, Photon Transfer, SPIE Press (2007).
+
+    Examples
+    --------
     >>> rng = np.random.default_rng(0)
     >>> light = np.linspace(0, 200, 128)[:, None] * np.ones(128)
-    >>> found = calibrate(rng.poisson(light) * 2.0 + rng.normal(100, 3, light.shape))
-    >>> bool(abs(found.camera.gain - 2) < 0.2)
+    >>> calibration = calibrate(rng.poisson(light) * 2.0 + rng.normal(100, 3, light.shape))
+    >>> bool(abs(calibration.camera.gain - 2) < 0.2)
     True
     """
     stack = as_frames(frames, "the image")
     if offset is not None and not np.isfinite(offset):
-        raise ConfigError(f"offset {offset} is not a number of ADU; give --background as a number, or auto")
+        raise ConfigError(f"offset {offset} ADU, it must be a finite number; give background as a number, or auto")
     if cutoff_per_px is not None and not (np.isfinite(cutoff_per_px) and cutoff_per_px > 0):
-        raise ConfigError(f"cutoff {cutoff_per_px} cycles per pixel must be positive; check --na, --wavelength-nm and --pixel-um")
+        raise ConfigError(f"cutoff {cutoff_per_px} cycles per pixel, it must be positive; check na, wavelength_nm and pixel_um")
     survey = survey_frames(stack, cutoff_per_px)
     messages = _clip_messages(survey) + _correlation_messages(survey)
     known = None if dark is None else dark_constants(dark)
@@ -110,22 +135,22 @@ def calibrate(
     )  # fmt: skip
 
 
-def _transfer_line(survey: Survey, flat: np.ndarray | None, known: tuple[float, float, float, float] | None) -> tuple[Line, Levels]:
-    """Line of variance against recorded signal: of the flat frames if there are any, through the dark's point if known."""
+def _transfer_line(survey: Survey, flat: np.ndarray | None, known: tuple[float, float, float, float] | None) -> tuple[TransferLine, Levels]:
+    """Photon-transfer line (signal as recorded) and its levels, from the flat frames if given, through the `known` point of dark frames."""
     through = (known[0], known[2]) if known else None
     levels = survey.levels.moved(survey.shift)
     if flat is None:
         return fit_line(levels, survey.kernel.spread, through), levels
     bright = flat_levels(flat)
     line = fit_line(bright, 1.0, through)
-    return (line, bright) if known else (line.through_middle_of(levels), levels)
+    return (line, bright) if known else (line.through_mean_of(levels), levels)
 
 
-def _find_offset(survey: Survey, line: Line) -> tuple[float, float]:
-    """Offset (ADU) and standard error from the darkest level and the skewness; the variance there exceeds that of rounding."""
+def _find_offset(survey: Survey, line: TransferLine) -> tuple[float, float]:
+    """Offset (ADU) and its standard error from darkest level and skewness, at least where the variance is that of rounding."""
     local = line.moved(-survey.shift)
     darkest = darkest_level(survey.frames, local)
-    pure = survey.cutoff < CUTOFF_RANGE[1] and not _correlation_messages(survey)
+    pure = survey.cutoff < CUTOFF_RANGE_PER_PX[1] and not _correlation_messages(survey)
     skewness = skewness_offset(survey.levels, local, survey.kernel) if pure else (0.0, np.inf)
     lowest = -np.inf
     if local.slope > 0:
@@ -135,75 +160,80 @@ def _find_offset(survey: Survey, line: Line) -> tuple[float, float]:
 
 
 def _read_variance(
-    survey: Survey, levels: Levels, line: Line, offset: tuple[float, float], messages: list[str]
-) -> tuple[Line, float, float]:
-    """Line, `beta2` = variance at the offset, and its standard error; a line that falls below rounding noise is refitted."""
+    survey: Survey, levels: Levels, line: TransferLine, offset: tuple[float, float], messages: list[str]
+) -> tuple[TransferLine, float, float]:
+    """Photon-transfer line, read variance `beta2` and its standard error.
+
+    `beta2` is the variance of `line` at `offset`, a pair of value and standard error. Where that lies below the variance of rounding, the
+    line is refitted to `levels` through the latter, and a warning is added to `messages`.
+    """
     read, least = line.at(offset[0]), _least_variance(survey)
     sigma = float(np.hypot(line.sigma_at(offset[0]), line.slope * offset[1]))
     if read >= least:
         return line, read, sigma
     messages.append(
-        f"the variance at the offset comes out as {read:.3g} ADU^2, under the {least:.3g} that rounding alone makes: taken as {least:.3g}; "
-        "for the true read noise give dark frames with --dark"
+        f"the variance at the offset comes out as {read:.3g} ADU^2, below the variance {least:.3g} of rounding, which is used "
+        "instead; for the true read noise give dark frames as dark"
     )
     return fit_line(levels, survey.kernel.spread, (offset[0], least)), least, sigma
 
 
 def _least_variance(survey: Survey) -> float:
-    """Variance (ADU^2) that no image undercuts: rounding to grey values makes `step^2 / 12`."""
+    """Smallest possible variance (ADU^2), that of rounding to grey values, `step^2 / 12`."""
     return max(survey.step**2 / 12, 1e-4 * float(np.median(survey.levels.variance)))
 
 
 def _positive_gain(
-    survey: Survey, levels: Levels, line: Line, point: tuple[float, float], messages: list[str]
+    survey: Survey, levels: Levels, line: TransferLine, point: tuple[float, float], messages: list[str]
 ) -> tuple[float, float, float]:
-    """Gain above 0, its standard error, and the read variance that keeps the line's height at the mean signal.
+    """Positive gain, its standard error, and the read variance that keeps the height of `line` at the mean signal of `levels`.
 
-    Where brightness hardly varies the slope is undetermined; a half-normal prior as wide as the noise itself then decides
-    (a gain larger than the noise would mean that less than one electron made it).
+    Where the brightness hardly varies the slope is undetermined. Then a half-normal prior as wide as the noise is used, because
+    a gain above the standard deviation of the noise would mean less than one electron per pixel. `point` is the pair of offset
+    and read variance; a warning is added to `messages`.
     """
     from scipy.special import log_ndtr
 
     gain, sigma = line.slope, float(np.sqrt(line.covariance[0, 0]))
-    if sigma > 0.3 * abs(gain) or gain <= 0:
+    if sigma > MAX_GAIN_ERROR_RATIO * abs(gain) or gain <= 0:
         messages.append(
-            f"gain {gain:.3g} +- {sigma:.2g} ADU per electron: brightness varies too little to measure it; give --dark and --flat frames"
+            f"gain {gain:.3g} +- {sigma:.2g} ADU per electron: brightness varies too little to measure it; give dark and flat frames"
         )
-    if gain > 3 * sigma:
+    if gain > MIN_GAIN_SIGMAS * sigma:
         return gain, sigma, point[1]
-    middle = float(np.average(levels.signal, weights=levels.count))
-    height = max(line.at(middle), _least_variance(survey))
+    mean_signal = float(np.average(levels.signal, weights=levels.count))
+    height = max(line.at(mean_signal), _least_variance(survey))
     shrink = height / (height + sigma**2)
     mean, width = gain * shrink, sigma * float(np.sqrt(shrink))
     ratio = mean / max(width, 1e-300)
-    # mean of a normal distribution cut off at zero
+    # mean of a normal distribution truncated at zero
     hazard = float(np.exp(-0.5 * ratio**2 - log_ndtr(ratio))) / np.sqrt(2 * np.pi)
     gain = mean + width * hazard
     return (
         gain,
         float(width * np.sqrt(max(1 - hazard * (hazard + ratio), 1e-3))),
-        max(height - gain * max(middle - point[0], 0.0), _least_variance(survey)),
+        max(height - gain * max(mean_signal - point[0], 0.0), _least_variance(survey)),
     )
 
 
 def _clip_messages(survey: Survey) -> list[str]:
     bottom, top = survey.fractions
-    found = []
-    if top > SATURATION_LIMIT:
-        found.append(
-            f"saturated: {100 * top:.2g} % of the pixels sit at the top value {_limit(survey, 1):.6g} (limit 0.1 %) "
+    messages = []
+    if top > MAX_CLIPPED_FRACTION:
+        messages.append(
+            f"saturated: {100 * top:.2g} % of the pixels have the top value {_limit(survey, 1):.6g} (limit 0.1 %) "
             "and cannot be restored; lower the exposure"
         )
-    if bottom > SATURATION_LIMIT:
-        found.append(
-            f"clipped: {100 * bottom:.2g} % of the pixels sit at the lowest value {_limit(survey, 0):.6g} (limit 0.1 %), "
-            "so offset and read noise are guesses; use raw data, or give --background and --dark"
+    if bottom > MAX_CLIPPED_FRACTION:
+        messages.append(
+            f"clipped: {100 * bottom:.2g} % of the pixels have the lowest value {_limit(survey, 0):.6g} (limit 0.1 %), "
+            "so offset and read noise are uncertain; use raw data, or give background and dark"
         )
-    return found
+    return messages
 
 
 def _limit(survey: Survey, end: int) -> float:
-    """Value (ADU) at which the frames are clipped, without the rounding of float32 that the shift leaves in a zero."""
+    """Value (ADU) at which the frames are clipped; zero without the rounding error that the shift in float32 leaves."""
     limit = survey.clip[end] + survey.shift
     return limit if abs(limit) > 1e-6 * abs(survey.shift) else 0.0
 
@@ -213,15 +243,15 @@ def _correlation_messages(survey: Survey) -> list[str]:
     if not is_correlated(rho, sigma):
         return []
     return [
-        f"noise of neighbouring pixels is correlated by {rho:.2f} (limit {CORRELATION_LIMIT}): resampled, smoothed or compressed "
-        "data, on which re-corruption fails; use the camera's raw data, or every 2nd pixel in each direction"
+        f"noise of neighbouring pixels is correlated by {rho:.2f} (limit {MAX_NOISE_CORRELATION}): resampled, smoothed or compressed "
+        "data, for which re-corruption fails; use the camera's raw data, or every 2nd pixel in each direction"
     ]
 
 
 def plot_calibration(calibration: Calibration, path: str | os.PathLike[str]) -> None:
-    """Picture of the photon-transfer line: variance (ADU^2) of each brightness level against its mean (ADU), with the fit.
+    """Save a plot of the photon-transfer line: variance (ADU^2) of each brightness level against its mean (ADU), with the fit.
 
-    The format follows the extension of `path` (png, pdf, svg). Raises what the file system raises.
+    The format follows the extension of `path` (png, pdf, svg). Raises `OSError` when the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -233,7 +263,7 @@ def plot_calibration(calibration: Calibration, path: str | os.PathLike[str]) -> 
 
 
 def draw_calibration(calibration: Calibration, figure: Figure) -> None:
-    """The picture of `plot_calibration`, drawn into a figure."""
+    """Draw the plot of `plot_calibration` into a figure."""
     camera = calibration.camera
     axes = figure.add_subplot()
     axes.errorbar(

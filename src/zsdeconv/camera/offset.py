@@ -1,9 +1,9 @@
-"""The camera offset from the image itself: where the signal is zero.
+"""The camera offset from the image itself: the value at which the signal is zero.
 
-The variance line alone cannot tell offset from read noise (`v = beta1 m + (beta2 - beta1 b)`), so two independent witnesses
-speak. *Darkest level*: fluorescence is not negative, hence the lower edge of the smoothed image, freed of its noise, bounds
-the offset from above and equals it where the field holds empty background. *Skewness*: the third central moment of Poisson
-noise is `beta1^2 (m - b)` and that of read noise 0, so its line crosses zero at the offset.
+The photon-transfer line alone does not separate offset and read noise (`v = beta1 m + (beta2 - beta1 b)`), so two
+independent estimates are combined. *Darkest level*: fluorescence is not negative, hence the lower edge of the smoothed image,
+corrected for its noise, is an upper bound of the offset, and equals it where the field contains empty background. *Skewness*:
+the third central moment of Poisson noise is `beta1^2 (m - b)` and that of read noise is 0, so it crosses zero at the offset.
 """
 
 from __future__ import annotations
@@ -13,56 +13,66 @@ from collections.abc import Sequence
 import numpy as np
 
 from zsdeconv.camera.highpass import Filters
-from zsdeconv.camera.levels import Levels, Line
+from zsdeconv.camera.levels import Levels, TransferLine
 
-SCALES_PX = (2.0, 3.0, 4.5, 7.0)
-TAIL = 0.002
-HAZE = 0.3
-LARGE_PX = 1_500_000
+SMOOTHING_SIGMAS_PX = (2.0, 3.0, 4.5, 7.0)
+"""Widths of the Gaussians of the darkest level. Chosen: small gaps between structures survive the first, the last averages 600 pixels."""
+TAIL_FRACTION = 0.002
+"""Quantile of the smoothed image taken as its darkest value. Chosen: low enough for a nearly full field, in 512 x 512 pixels still 524."""
+HAZE_RATIO = 0.3
+"""Width of the prior of the light at the darkest place, in units of the rise of the dimmest twentieth of the image. Chosen, and checked
+by benchmarks/calibrate_cases.py."""
+MAX_UNBINNED_PX = 1_500_000
+"""Pixels above which the frames are binned 2 x 2 before smoothing. Chosen: time; the smoothing scales leave the result the same."""
 
 
-def darkest_level(frames: Sequence[np.ndarray], line: Line) -> tuple[float, float, float]:
-    """Lower edge of the noise-free image (ADU), its standard error, and how much light the dimmest twentieth holds above it.
+def darkest_level(frames: Sequence[np.ndarray], line: TransferLine) -> tuple[float, float, float]:
+    """Lower edge of the noise-free image (ADU), its standard error, and the light of the dimmest twentieth above it.
 
-    The lowest `TAIL` quantile of the image smoothed by a Gaussian lies `z tau` under the edge, where tau is the noise that is
-    left and z follows from the share of pixels that are as dark as the edge; the lowest estimate over some scales counts.
-    `frames`: each y x, ADU.
+    The `TAIL_FRACTION` quantile of the image smoothed by a Gaussian lies `z tau` below the edge, where tau is the remaining
+    noise and z follows from the fraction of pixels that are as dark as the edge. The result is the lowest estimate over the
+    smoothing scales. Each of `frames` is y x, ADU.
     """
     from scipy.ndimage import gaussian_filter
 
-    binning = 2 if sum(f.size for f in frames) > LARGE_PX else 1
-    found = []
-    for scale in SCALES_PX:
+    binning = 2 if sum(f.size for f in frames) > MAX_UNBINNED_PX else 1
+    estimates = []
+    for scale in SMOOTHING_SIGMAS_PX:
         margin = int(scale)
-        if min(frames[0].shape) < 8 * scale and found:
+        if min(frames[0].shape) < 8 * scale and estimates:
             break
         smooth = [gaussian_filter(_binned(f, binning), scale / binning)[margin:-margin, margin:-margin].ravel() for f in frames]
-        found.append(_edge(np.sort(np.concatenate(smooth)), scale, scale / binning, line))
-    return min(found, key=lambda e: e[0] + 0.5 * e[1])
+        estimates.append(_edge(np.sort(np.concatenate(smooth)), scale, scale / binning, line))
+    return min(estimates, key=lambda e: e[0] + 0.5 * e[1])
 
 
 def _binned(frame: np.ndarray, n: int) -> np.ndarray:
-    """Mean over n x n pixels: 2 leaves smoothing scales of 2 pixels and more as they are, in a quarter of the time."""
+    """Mean over n x n pixels; n = 2 hardly changes smoothing by 2 pixels or more, and takes a quarter of the time."""
     ny, nx = (size // n * n for size in frame.shape)
     return frame[:ny, :nx].reshape(ny // n, n, nx // n, n).mean((1, 3)) if n > 1 else frame
 
 
-def _edge(smooth: np.ndarray, scale: float, samples_per_scale: float, line: Line) -> tuple[float, float, float]:
+def _edge(smooth: np.ndarray, scale: float, samples_per_scale: float, line: TransferLine) -> tuple[float, float, float]:
+    """As `darkest_level`, of the sorted values of an image smoothed by a Gaussian of width `scale` (camera pixels).
+
+    `samples_per_scale` is the same width in pixels of that image. The edge and the fraction of pixels below it depend on each
+    other and are iterated.
+    """
     from scipy.special import ndtri
 
-    share_of_one = 4 * np.pi * samples_per_scale**2 / smooth.size
-    tail = max(TAIL, 0.6 * share_of_one)
+    fraction_of_one = 4 * np.pi * samples_per_scale**2 / smooth.size  # of one independent value among all pixels
+    tail = max(TAIL_FRACTION, 0.6 * fraction_of_one)
     quantile = float(smooth[int(tail * (smooth.size - 1))])
-    edge, dark, tau = quantile, 1.0, 0.0
+    edge, below, tau = quantile, 1.0, 0.0
     for _ in range(20):
         tau = np.sqrt(max(line.at(edge), 0.0) / (4 * np.pi)) / scale
-        edge = quantile - tau * min(0.0, float(ndtri(min(0.5, tail / max(dark, tail)))))
-        dark = 0.5 * dark + min(0.5, np.searchsorted(smooth, edge) / smooth.size)
-    dim = float(smooth[int(0.05 * (smooth.size - 1))]) - float(edge) + 1.645 * tau * (dark > 0.3)
-    return float(edge), float(0.6 * tau), max(dim, 0.0)
+        edge = quantile - tau * min(0.0, float(ndtri(min(0.5, tail / max(below, tail)))))
+        below = 0.5 * below + min(0.5, np.searchsorted(smooth, edge) / smooth.size)
+    rise = float(smooth[int(0.05 * (smooth.size - 1))]) - float(edge) + 1.645 * tau * (below > 0.3)
+    return float(edge), float(0.6 * tau), max(rise, 0.0)
 
 
-def skewness_offset(levels: Levels, line: Line, kernel: Filters) -> tuple[float, float]:
+def skewness_offset(levels: Levels, line: TransferLine, kernel: Filters) -> tuple[float, float]:
     """Zero crossing (ADU) of the third central moment `beta1^2 (T - b)` and its standard error (infinite without a gain)."""
     gain, gain_sigma = line.slope, float(np.sqrt(line.covariance[0, 0]))
     if gain <= 2 * gain_sigma:
@@ -70,21 +80,21 @@ def skewness_offset(levels: Levels, line: Line, kernel: Filters) -> tuple[float,
     variance = np.maximum(line.slope * levels.signal + line.intercept, 1e-3 * levels.variance.max())
     weight = levels.count * kernel.skew**2 / (6 * variance**3 * kernel.spread)
     offset = np.average(levels.third_signal - levels.third / gain**2, weights=weight)
-    # twice the relative error of the gain, of which 2 % is structure that leaks through the filter
-    reach = 2 * np.hypot(gain_sigma / gain, 0.02) * (np.average(levels.third_signal, weights=weight) - offset)
-    return float(offset), float(np.hypot(1 / (gain**2 * np.sqrt(weight.sum())), reach))
+    # the offset contains the gain squared, hence twice its relative error; 2 % of it are structure that leaks through the filter
+    gain_error = 2 * np.hypot(gain_sigma / gain, 0.02) * (np.average(levels.third_signal, weights=weight) - offset)
+    return float(offset), float(np.hypot(1 / (gain**2 * np.sqrt(weight.sum())), gain_error))
 
 
 def combine(darkest: tuple[float, float, float], skewness: tuple[float, float], lowest: float) -> tuple[float, float]:
-    """Posterior mean and standard deviation of the offset (ADU) from both witnesses; it is not below `lowest`.
+    """Posterior mean and standard deviation of the offset (ADU) from both estimates; the offset is at least `lowest`.
 
-    Prior: the darkest place holds some unknown light, half-normal with `HAZE` times the rise of the dimmest twentieth.
+    Prior: the light at the darkest place is half-normal with a width of `HAZE_RATIO` times the rise of the dimmest twentieth.
     """
-    edge, sigma, dim = darkest
-    below = np.hypot(sigma, HAZE * dim)
-    reach = 5 * below
-    grid = np.linspace(edge - reach, edge + 5 * sigma, 2001)
-    score = np.where(grid > edge, (grid - edge) / max(sigma, 1e-300), (grid - edge) / max(below, 1e-300)) ** 2
+    edge, sigma, rise = darkest
+    sigma_below = np.hypot(sigma, HAZE_RATIO * rise)
+    span = 5 * sigma_below
+    grid = np.linspace(edge - span, edge + 5 * sigma, 2001)
+    score = np.where(grid > edge, (grid - edge) / max(sigma, 1e-300), (grid - edge) / max(sigma_below, 1e-300)) ** 2
     if np.isfinite(skewness[1]):
         score = score + ((grid - skewness[0]) / np.hypot(skewness[1], 1e-300)) ** 2
     weight = np.exp(-0.5 * (score - score.min())) * (grid >= min(lowest, edge))

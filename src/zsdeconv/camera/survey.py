@@ -1,4 +1,4 @@
-"""What frames tell before any fit: sampled pixels, clipping, quantisation, the spectrum of the noise and its levels."""
+"""Survey of the frames before any fit: sampled pixels, clipping, quantisation, spectrum of the noise, brightness levels."""
 
 from __future__ import annotations
 
@@ -6,24 +6,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zsdeconv.camera.highpass import CUTOFF_RANGE, Filters, detect_cutoff, filters, neighbour_correlation, tile_spectra
+from zsdeconv.camera.highpass import CUTOFF_RANGE_PER_PX, Filters, detect_cutoff, filters, neighbour_correlation, tile_spectra
 from zsdeconv.camera.levels import Levels, collect
 from zsdeconv.errors import ImageError
 
-CORRELATION_LIMIT = 0.08
-SAMPLE_PX = 1_600_000
+MAX_NOISE_CORRELATION = 0.08
+"""Correlation of the noise of neighbouring pixels up to which it counts as white. Chosen: cameras stay below, any resampling lies above;
+checked by benchmarks/calibrate_cases.py."""
+MAX_SAMPLED_PX = 1_600_000
+"""Pixels that are filtered. Chosen: memory and time; more pixels hardly lower the standard error of the gain."""
 TILE_PX = 512
-MOST_FRAMES = 64
-MOST_PX = 6_000_000
+"""Side of the tiles drawn from larger images. Chosen: small against the image, large against the kernels."""
+MAX_FRAMES = 64
+"""Frames of a series that are read. Chosen: more frames of one camera hardly change its constants."""
+MAX_FRAME_PX = 6_000_000
+"""Pixels of all frames together that are read. Chosen: memory."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What the frames themselves tell, in ADU.
+    """Properties of the frames, in ADU.
 
-    `frames`: some whole frames less `shift`; `step` between grey values (0: continuous); `clip`: limits (low, high) less
-    `shift`, `fractions` of pixels at or beyond them; `kernel` of the `cutoff` used; `correlation` as `neighbour_correlation`
-    returns it; `levels` less `shift`, their variance corrected for correlated noise.
+    `frames` are a selection of whole frames minus `shift`; `step` is the distance of grey values (0: continuous); `clip` are the
+    clipping limits (low, high) minus `shift`, `fractions` those of pixels at or beyond them; `kernel` are the filters of the
+    `cutoff` used; `correlation` is the result of `neighbour_correlation`; `levels` are the brightness levels minus `shift`, with
+    variances corrected for correlated noise.
     """
 
     frames: list[np.ndarray]
@@ -38,29 +45,35 @@ class Survey:
 
 
 def is_correlated(rho: float, sigma: float) -> bool:
-    """Whether a correlation of neighbouring pixels' noise matters and is no accident (3 standard errors)."""
-    return abs(rho) > max(CORRELATION_LIMIT, 3 * sigma)
+    """Whether a correlation between neighbouring pixels exceeds its limit and three standard errors."""
+    return abs(rho) > max(MAX_NOISE_CORRELATION, 3 * sigma)
 
 
 def survey_frames(stack: np.ndarray, cutoff_per_px: float | None) -> Survey:
-    chosen = np.unique(np.linspace(0, len(stack) - 1, min(len(stack), MOST_FRAMES, max(1, MOST_PX // stack[0].size))).round().astype(int))
-    raw = stack[chosen]
+    """Survey of the frames (t y x) of a camera; the cutoff (cycles per pixel) is detected unless given.
+
+    Raises `ImageError` for constant images, which hold no noise.
+    """
+    index = np.unique(
+        np.linspace(0, len(stack) - 1, min(len(stack), MAX_FRAMES, max(1, MAX_FRAME_PX // stack[0].size))).round().astype(int)
+    )
+    raw = stack[index]
     shift = float(np.median(raw[:, ::3, ::3]))
     low, high = _clip_values(raw)
     step = _step(raw)
     clip = (low - shift, high - shift)
     images = [(frame - np.asarray(shift, np.float64)).astype(np.float32) for frame in raw]
     if not any(np.ptp(image) > 0 for image in images):
-        raise ImageError(f"the image is constant at {shift:g}, noise is needed to learn from; give raw camera data")
+        raise ImageError(f"the image is constant at {shift:g}, it must contain noise; give raw camera data")
     # float32 rounding must not move a clipped value across its limit
     clip = (float(np.nextafter(np.float32(clip[0]), np.float32(np.inf))), float(np.nextafter(np.float32(clip[1]), np.float32(-np.inf))))
     tiles = _tiles(images)
     spectra = np.concatenate([tile_spectra(tile[None], max(64, 1024 // len(tiles))) for tile in tiles])
-    found = detect_cutoff(spectra)
-    cutoff = found if cutoff_per_px is None else float(np.clip(max(cutoff_per_px, found), *CUTOFF_RANGE))
-    # the quietest tiles tell noise from structure somewhat below a cutoff that had to be guessed
+    detected = detect_cutoff(spectra)
+    cutoff = detected if cutoff_per_px is None else float(np.clip(max(cutoff_per_px, detected), *CUTOFF_RANGE_PER_PX))
+    # the tiles with least structure are pure noise already somewhat below a detected cutoff
     correlation = neighbour_correlation(
-        spectra, min(cutoff, 0.4) if cutoff_per_px is None else float(np.clip(cutoff_per_px, *CUTOFF_RANGE))
+        spectra, min(cutoff, 0.4) if cutoff_per_px is None else float(np.clip(cutoff_per_px, *CUTOFF_RANGE_PER_PX))
     )
     kernel = filters(round(cutoff, 3))
     fractions = (float(np.mean(raw <= low)), float(np.mean(raw >= high)))
@@ -71,18 +84,18 @@ def survey_frames(stack: np.ndarray, cutoff_per_px: float | None) -> Survey:
 
 
 def _tiles(images: list[np.ndarray]) -> list[np.ndarray]:
-    """All of the images, or evenly drawn tiles of `SAMPLE_PX` pixels together."""
-    if sum(image.size for image in images) <= SAMPLE_PX:
+    """All images, or random tiles of `MAX_SAMPLED_PX` pixels in total."""
+    if sum(image.size for image in images) <= MAX_SAMPLED_PX:
         return images
     side = min(TILE_PX, *images[0].shape)
     ny, nx = images[0].shape
     corners = [(t, y, x) for t in range(len(images)) for y in range(0, ny - side + 1, side) for x in range(0, nx - side + 1, side)]
-    order = np.random.default_rng(0).permutation(len(corners))[: max(1, SAMPLE_PX // side**2)]
+    order = np.random.default_rng(0).permutation(len(corners))[: max(1, MAX_SAMPLED_PX // side**2)]
     return [images[t][y : y + side, x : x + side] for t, y, x in (corners[i] for i in sorted(order))]
 
 
 def _clip_values(raw: np.ndarray) -> tuple[float, float]:
-    """Values at and beyond which pixels pile up at the bottom and at the top of the range (infinite when none do)."""
+    """Values at the bottom and top of the range at which pixels accumulate, as clipping makes them; infinite without clipping."""
     ordered = np.sort(raw[:, ::2, ::2] if raw.size > 4_000_000 else raw, axis=None)
     limits = np.iinfo(raw.dtype) if raw.dtype.kind in "ui" else None
     top, bottom = ordered[-1], ordered[0]
@@ -97,7 +110,7 @@ def _clip_values(raw: np.ndarray) -> tuple[float, float]:
 
 
 def _step(raw: np.ndarray) -> float:
-    """Quantisation step (ADU): the usual distance of neighbouring grey values, 0 for continuous data."""
+    """Quantisation step (ADU): the median distance between occurring grey values, 0 for continuous data."""
     sample = raw.ravel()[:: max(1, raw.size // 100_000)]
     values = np.unique(sample).astype(np.float64)
     return float(np.median(np.diff(values))) if 1 < len(values) < 0.5 * len(sample) else 0.0

@@ -1,4 +1,4 @@
-"""The one affine map between camera counts and what a network sees."""
+"""The affine map between camera counts and the unit of the network."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from torch import Tensor
 from zsdeconv.camera.detector import Camera
 
 Pixels = TypeVar("Pixels", np.ndarray, Tensor)
+PEAK_PERCENTILE = 99.9
+"""Percentile of the brightest frame that is mapped to 1. Chosen: near the maximum, without single hot pixels."""
 
 
 @dataclass(frozen=True)
 class Affine:
-    """`u = (y - offset) / scale`: camera counts `y` in ADU to the network's unit `u`, the same for training and prediction.
+    """`u = (y - offset) / scale`: camera counts `y` (ADU) to the unit `u` of the network, the same in training and prediction.
 
     >>> unit = Affine(offset=100.0, scale=50.0)
     >>> unit.to_unit(np.array([100.0, 150.0])), unit.to_adu(np.array([0.0, 1.0]))
@@ -28,18 +30,18 @@ class Affine:
 
     @classmethod
     def fitted(cls, frames: Sequence[np.ndarray], offset: float) -> Affine:
-        """The map that takes the offset to 0 and the 99.9th percentile of all frames to 1."""
-        peak = max(float(np.percentile(frame, 99.9)) for frame in frames) - offset
+        """The map of the offset to 0 and of the largest 99.9th percentile of any frame to 1."""
+        peak = max(float(np.percentile(frame, PEAK_PERCENTILE)) for frame in frames) - offset
         return cls(offset, max(peak, 1e-6 * max(abs(offset), 1.0)))
 
     def to_unit(self, adu: Pixels) -> Pixels:
-        """Camera counts to the network's unit."""
+        """Camera counts (ADU) to the unit of the network."""
         return (adu - self.offset) / self.scale
 
     def to_adu(self, unit: Pixels) -> Pixels:
-        """The network's unit to ADU above the offset."""
+        """The unit of the network to ADU above the offset."""
         return unit * self.scale
 
     def camera_in_unit(self, camera: Camera) -> Camera:
-        """The variance law of the camera for images in the network's unit."""
+        """The variance law of the camera (Eq. 3) for images in the unit of the network."""
         return Camera(offset=0.0, gain=camera.gain / self.scale, read_variance=camera.read_variance / self.scale**2)

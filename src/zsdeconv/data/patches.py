@@ -1,4 +1,4 @@
-"""Random patches of what a network learns from, cut on the training device."""
+"""Random patches of the training data, cut on the training device."""
 
 from __future__ import annotations
 
@@ -11,18 +11,30 @@ from zsdeconv.notation import Batch
 from zsdeconv.physics import grid
 
 Sample = tuple[Tensor, ...]
-"""Images of one field, each `*zyx`, the first on the coarsest grid and the others on it or on whole multiples of it."""
+"""Images of one field, each `*zyx`; the first is on the coarsest grid, the others on the same grid or on integer multiples of it."""
 
 
 class PatchSampler:
-    """Batches of random crops with random flips and quarter turns of `samples`, the same for all images of a sample.
+    """Batches of random crops with random flips and quarter turns, the same for all images of a sample.
 
-    `patch_px` is the lateral size, and volumes keep all their slices; or one size per axis. No patch is larger than the
-    smallest sample. Only symmetries of the pixel grid are used: they move whole pixels, so noise that was white stays white,
-    which an interpolating rotation would not leave so. Quarter turns need square patches: both lateral sizes are those of
-    the narrowest sample at most. Nothing is mirrored along z, where a lens need not be symmetric. A sample is drawn with the
-    probability of its share of all pixels. Of all `symmetries` (`grid.apply_symmetry`) only some may be allowed.
+    Flips and quarter turns move whole pixels, so white noise stays white, which interpolation would change. Quarter turns
+    need square patches, hence both lateral sizes are at most the smallest lateral size of any sample. Patches are not
+    flipped along z, because PSFs need not be symmetric there. A sample is drawn with a probability proportional to its
+    number of pixels.
 
+    Parameters
+    ----------
+    samples
+        The training data.
+    patch_px
+        Lateral size, where volumes keep all slices, or one size per axis; reduced to that of the smallest sample.
+    batch
+        Patches per batch.
+    symmetries
+        Numbers of the permitted symmetries (`grid.apply_symmetry`), all eight by default.
+
+    Examples
+    --------
     >>> sampler = PatchSampler([(torch.rand(40, 30), torch.rand(80, 60))], patch_px=16, batch=3)
     >>> [x.shape for x in sampler(torch.Generator().manual_seed(0))]
     [torch.Size([3, 1, 16, 16]), torch.Size([3, 1, 32, 32])]
@@ -36,16 +48,16 @@ class PatchSampler:
         symmetries: Sequence[int] = range(grid.SYMMETRIES),
     ) -> None:
         smallest = [min(sizes) for sizes in zip(*(sample[0].shape for sample in samples), strict=True)]
-        wanted = [*smallest[:-2], patch_px, patch_px] if isinstance(patch_px, int) else patch_px
-        *axial, height, width = (min(n, size) for n, size in zip(wanted, smallest, strict=True))
+        requested = [*smallest[:-2], patch_px, patch_px] if isinstance(patch_px, int) else patch_px
+        *axial, height, width = (min(n, size) for n, size in zip(requested, smallest, strict=True))
         self.samples, self.batch, self.symmetries = list(samples), batch, list(symmetries)
         self.patch_px = (*axial, min(height, width), min(height, width))
-        self.shares = torch.tensor([float(sample[0].numel()) for sample in samples])
+        self.weights = torch.tensor([float(sample[0].numel()) for sample in samples])
 
     def __call__(self, generator: torch.Generator) -> tuple[Batch, ...]:
-        """One batch `b 1 *zyx` of each image; where and how is drawn from `generator`, a generator of the CPU."""
-        chosen = torch.multinomial(self.shares, self.batch, replacement=True, generator=generator)
-        patches = [self._patch(self.samples[i], generator) for i in chosen.tolist()]
+        """One batch `b 1 *zyx` of each image; sample, position and symmetry are drawn from `generator`, which is one of the CPU."""
+        drawn = torch.multinomial(self.weights, self.batch, replacement=True, generator=generator)
+        patches = [self._patch(self.samples[i], generator) for i in drawn.tolist()]
         return tuple(torch.stack(images)[:, None] for images in zip(*patches, strict=True))
 
     def _patch(self, sample: Sample, generator: torch.Generator) -> list[Tensor]:
@@ -56,7 +68,7 @@ class PatchSampler:
 
 
 def _window(image: Tensor, coarse: Sequence[int], start: Sequence[int], size: Sequence[int]) -> Tensor:
-    """The part of `image` over the coarse pixels from `start` on, `size` of them."""
+    """The part of `image` that covers `size` pixels from `start` on the coarsest grid, where its own shape would be `coarse`."""
     factors = [n // c for n, c in zip(image.shape, coarse, strict=True)]
     return image[tuple(slice(a * f, (a + n) * f) for a, n, f in zip(start, size, factors, strict=True))]
 

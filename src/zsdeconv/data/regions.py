@@ -1,4 +1,4 @@
-"""Which part of the data a network learns from: all of it, or a fair sample of bounded size."""
+"""The training data: all frames, or random regions of bounded total size."""
 
 from __future__ import annotations
 
@@ -9,26 +9,40 @@ from typing import NamedTuple
 import numpy as np
 
 MAX_PIXELS = 8 * 2**20
-"""Pixels learned from at most: a training sees each of so many about ten times, more would only cost memory."""
+"""Largest number of training pixels. Chosen: the default training draws each of them about ten times; more would only cost memory."""
 REGION_PX = 1024
+"""Largest width of a region. Chosen: large against a patch, small against a movie, so that a few regions sample many frames."""
 REGION_SLICES = 64
-"""Slices of a volume that a region holds at most; it is narrower in proportion, so that all regions have about equal size."""
+"""Largest number of slices in a region of a volume; its width is reduced so that all regions have about equal size. Chosen: several times
+the planes of a patch."""
 
 
 class Region(NamedTuple):
-    """Pixels of a frame, and where along each axis they begin in it."""
+    """Part of a frame, and its first pixel along each axis."""
 
     pixels: np.ndarray
     start: tuple[int, ...]
 
 
 def training_regions(frames: Sequence[np.ndarray], seed: int, max_pixels: int = MAX_PIXELS, rank: int | None = None) -> list[Region]:
-    """The frames themselves (`*zyx`), or random regions of random frames when all together exceed `max_pixels`.
+    """The frames as they are, or random regions of random frames when they exceed `max_pixels` in total.
 
-    Regions are at most 1024 pixels wide, those of volumes at most 64 slices thick and 1024^2 pixels in all. Memory for
-    training so depends on `max_pixels`, not on the length of a movie. With a `rank`, only the last so many axes are cut and counted:
-    raw frames that make one image stay together.
+    Regions are at most 1024 pixels wide; those of volumes have at most 64 slices and 1024^2 pixels. The memory for
+    training therefore depends on `max_pixels` and not on the length of a movie.
 
+    Parameters
+    ----------
+    frames
+        Frames, each `*zyx`, or raw frames with one more axis in front.
+    seed
+        Seed of the random choice.
+    max_pixels
+        Largest total number of pixels.
+    rank
+        Number of trailing axes that are cropped and counted, all by default; raw frames that form one image stay together.
+
+    Examples
+    --------
     >>> [region.pixels.shape for region in training_regions([np.zeros((2000, 3000))], seed=0, max_pixels=2**21)]
     [(1024, 1024), (1024, 1024)]
     >>> [region.pixels.shape for region in training_regions([np.zeros((70, 300, 200))], seed=0, max_pixels=2**21)]
@@ -56,7 +70,7 @@ def training_regions(frames: Sequence[np.ndarray], seed: int, max_pixels: int = 
 
 
 def _region_shape(shape: Sequence[int]) -> list[int]:
-    """Of one region of a frame `y x` or a volume `z y x`."""
+    """Shape of a region of a frame `y x` or a volume `z y x`."""
     slices = [min(REGION_SLICES, n) for n in shape[:-2]]
     width = int(REGION_PX / math.sqrt(math.prod(slices)))
     return [*slices, *(min(width, n) for n in shape[-2:])]

@@ -1,1 +1,1 @@
-"""Networks: the published two-stage U-Net, its building blocks, its weights from Keras, and the arithmetic a device prefers."""
+"""Networks: the published and the fast ones, their layers, weights from Keras, and the precision of a device."""

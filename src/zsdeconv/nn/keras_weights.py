@@ -1,4 +1,4 @@
-"""Weights that the published implementation trained and stored with Keras (HDF5), read into our networks."""
+"""Weights of the published implementation, stored by Keras (HDF5), for our networks."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from torch import nn
 from zsdeconv.errors import ModelError
 from zsdeconv.nn import layers
 
-_OURS = {4: (3, 2, 0, 1), 5: (4, 3, 2, 0, 1)}
-"""Axes of a stored kernel, by their number, in our order."""
+_AXIS_ORDER = {4: (3, 2, 0, 1), 5: (4, 3, 2, 0, 1)}
+"""Axes of a stored kernel in our order, by their number. Law: Keras stores `y x in out` or `y x z in out`, torch `out in *zyx`."""
 
 
 @torch.no_grad()
 def load_keras_weights(module: nn.Module, path: str | Path) -> None:
     """Copy the convolutions of a Keras weight file into `module`, layer by layer in the order of the data flow.
 
-    The published networks work on `y x` and on `y x z` (z last), and Keras stores a kernel as `y x in out` or `y x z in out`,
-    ours is `out in *zyx`; both cross-correlate, so no axis is flipped. Needs `h5py`.
-    Raises `ModelError` when the file is not such a file, or holds another network; `module` is then unchanged.
+    Keras stores a kernel as `y x in out` or `y x z in out`, torch as `out in *zyx`; both cross-correlate, so no axis is flipped.
+    Needs `h5py`. Raises `ModelError` when the file is not such a file or holds another network; `module` is then unchanged.
 
     >>> load_keras_weights(layers.conv(2, 1, 1), "absent.h5")
     Traceback (most recent call last):
@@ -34,7 +33,7 @@ def load_keras_weights(module: nn.Module, path: str | Path) -> None:
         raise ModelError(
             f"{path}: {len(stored)} convolutions stored, the network has {len(convolutions)}; choose the network they were trained with"
         )
-    kernels = [torch.from_numpy(kernel.transpose(_OURS[kernel.ndim]).copy()) for kernel, _ in stored]
+    kernels = [torch.from_numpy(kernel.transpose(_AXIS_ORDER[kernel.ndim]).copy()) for kernel, _ in stored]
     for number, (layer, kernel) in enumerate(zip(convolutions, kernels, strict=True), start=1):
         if kernel.shape != layer.weight.shape:
             raise ModelError(
@@ -48,9 +47,9 @@ def load_keras_weights(module: nn.Module, path: str | Path) -> None:
 
 
 def _read(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(kernel, bias) of each convolution, in the order of the file's list of layers."""
+    """(kernel, bias) of each convolution, in the order in which the file lists its layers."""
     try:
-        import h5py  # heavy, and only this one job needs it
+        import h5py  # heavy, and needed here only
     except ImportError as error:
         raise ModelError(f"{path}: reading Keras weights needs h5py, which is not installed; pip install h5py") from error
     if not path.exists():
@@ -63,13 +62,13 @@ def _read(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _kernel_and_bias(layer: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    """What a layer stores, None for layers without weights; KeyError for anything but a convolution with a bias."""
+    """Kernel and bias of a layer, None for layers without weights; `KeyError` for anything but a convolution with a bias."""
     names = [name.decode() if isinstance(name, bytes) else name for name in layer.attrs["weight_names"]]
     if not names:
         return None
     if len(names) != 2:
         raise KeyError(f"layer {layer.name} stores {len(names)} arrays, not a kernel and a bias")
     kernel, bias = (np.asarray(layer[name]) for name in names)
-    if kernel.ndim not in _OURS or bias.shape != kernel.shape[-1:]:
+    if kernel.ndim not in _AXIS_ORDER or bias.shape != kernel.shape[-1:]:
         raise KeyError(f"layer {layer.name} stores {kernel.shape} and {bias.shape}, not a kernel and a bias")
     return kernel, bias

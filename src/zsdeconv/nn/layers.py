@@ -1,4 +1,4 @@
-"""Layers of any rank: the only place that tells two-dimensional from three-dimensional convolutions."""
+"""Layers of any rank: the only module that distinguishes two-dimensional from three-dimensional convolutions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from zsdeconv.physics.grid import per_axis
 Convolution: TypeAlias = nn.Conv2d | nn.Conv3d
 
 _CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
+"""Convolution by rank: the names of torch."""
 _MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
+"""Max-pooling by rank: the names of torch."""
 _MEMORY_FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
+"""Memory layout by rank: the names of torch."""
 
 
 def memory_format(rank: int) -> torch.memory_format:
-    """Layout with the channels innermost, in which convolutions run fastest on a CPU.
+    """Memory layout with the channels innermost, in which convolutions run fastest on a CPU.
 
     >>> memory_format(2)
     torch.channels_last
@@ -30,8 +33,21 @@ def memory_format(rank: int) -> torch.memory_format:
 
 
 def conv(rank: int, channels_in: int, channels_out: int, kernel: int | Sequence[int] = 3, *, padding_mode: str = "zeros") -> Convolution:
-    """Convolution of odd width `kernel` (a number, or one per axis) that keeps the size of its input.
+    """Convolution that keeps the size of its input.
 
+    Parameters
+    ----------
+    rank
+        Number of spatial axes.
+    channels_in, channels_out
+        Channels of the input and of the output.
+    kernel
+        Odd width, one number or one per axis.
+    padding_mode
+        As in torch.
+
+    Examples
+    --------
     >>> conv(3, 1, 8)(torch.zeros(1, 1, 5, 7, 6)).shape
     torch.Size([1, 8, 5, 7, 6])
     """
@@ -40,7 +56,7 @@ def conv(rank: int, channels_in: int, channels_out: int, kernel: int | Sequence[
 
 
 def conv_relu(rank: int, channels: Sequence[int]) -> nn.Sequential:
-    """Chain of 3-wide convolutions, each followed by a ReLU, through the numbers of channels given.
+    """Chain of 3-wide convolutions, each followed by a ReLU; `channels` are those of the input and of each output.
 
     >>> sum(p.numel() for p in conv_relu(2, (1, 8, 4)).parameters()) == (9 * 1 + 1) * 8 + (9 * 8 + 1) * 4
     True
@@ -49,8 +65,21 @@ def conv_relu(rank: int, channels: Sequence[int]) -> nn.Sequential:
 
 
 def conv_leaky(rank: int, channels: Sequence[int], slope: float = 0.1, kernels: Sequence[int | Sequence[int]] = ()) -> nn.Sequential:
-    """As `conv_relu`, with a `slope` below zero, through which a gradient always passes; `kernels` of other widths than 3.
+    """Chain of convolutions, each followed by a leaky ReLU, whose gradient never vanishes.
 
+    Parameters
+    ----------
+    rank
+        Number of spatial axes.
+    channels
+        Channels of the input and of each output.
+    slope
+        Slope of the activation below zero.
+    kernels
+        Width of each convolution, 3 by default.
+
+    Examples
+    --------
     >>> conv_leaky(2, (1, 4))(torch.zeros(1, 1, 3, 3)).shape
     torch.Size([1, 4, 3, 3])
     """
@@ -60,10 +89,10 @@ def conv_leaky(rank: int, channels: Sequence[int], slope: float = 0.1, kernels: 
 def _chain(
     rank: int, channels: Sequence[int], activation: Callable[[], nn.Module], kernels: Sequence[int | Sequence[int]] = ()
 ) -> nn.Sequential:
-    """Convolutions and activations in turn.
+    """Alternating convolutions and activations.
 
-    An activation overwrites its input: a convolution does not need its own output to find its gradient, and memory traffic
-    is what limits the wide layers.
+    The activations work in place: the gradient of a convolution does not need its output, and wide layers are limited by memory
+    traffic.
     """
     layers: list[nn.Module] = []
     for (channels_in, channels_out), kernel in zip(itertools.pairwise(channels), kernels or [3] * (len(channels) - 1), strict=True):
@@ -72,7 +101,7 @@ def _chain(
 
 
 def max_pool(x: Batch, factors: Sequence[int]) -> Batch:
-    """Largest value in each block of `factors` pixels.
+    """Maximum of each block of `factors` pixels.
 
     >>> max_pool(torch.tensor([[[[1.0, 5.0], [2.0, 3.0]]]]), (2, 2)).item()
     5.0
@@ -82,7 +111,9 @@ def max_pool(x: Batch, factors: Sequence[int]) -> Batch:
 
 @torch.no_grad()
 def glorot_(module: nn.Module, generator: torch.Generator | None = None) -> None:
-    """Fill all convolutions of `module`: weights uniform in +-sqrt(6 / (fan_in + fan_out)), biases zero (the default of Keras).
+    """Initialise all convolutions of `module`: weights uniform in +-sqrt(6 / (fan_in + fan_out)), biases zero (the default of Keras).
+
+    Glorot and Bengio, AISTATS (2010).
 
     >>> layer = conv(2, 1, 1)
     >>> glorot_(layer, torch.Generator().manual_seed(0))
@@ -96,7 +127,7 @@ def glorot_(module: nn.Module, generator: torch.Generator | None = None) -> None
 
 
 def convolutions(module: nn.Module) -> list[Convolution]:
-    """All convolutions of `module` in the order in which they were made, which here is the order of the data flow.
+    """All convolutions of `module` in the order of their construction, which is that of the data flow.
 
     >>> [layer.out_channels for layer in convolutions(conv_relu(2, (1, 8, 4)))]
     [8, 4]

@@ -1,4 +1,4 @@
-"""The published network for volumes: residual channel attention in two stages (RCAN-3D)."""
+"""The published network for volumes: two stages of residual channel attention (RCAN-3D)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from zsdeconv.nn import layers
 from zsdeconv.nn.two_stage import TwoStageNet
 from zsdeconv.notation import Batch
 
-SLOPE = 0.2
-"""Slope below zero of the published LeakyReLU."""
-REDUCTION = 16
-"""Ratio of the channels to those in the middle of an attention gate."""
+NEGATIVE_SLOPE = 0.2
+"""Slope of the LeakyReLU below zero. From the published code (METHOD.md, 5)."""
+SQUEEZE_RATIO = 16
+"""Channels over those of the hidden layer of an attention gate. From the published code (METHOD.md, 5)."""
 
 
 class AttentionBlock(nn.Module):
-    """`x + g(m) * B(x)`: two 3-wide convolutions `B`, each channel weighed by a gate `g` of 0 to 1 from the channels' means `m`.
+    """`x + g(m) * B(x)`: two 3-wide convolutions `B`; a gate `g` in 0 to 1 weights each channel by the spatial means `m` of `B(x)`.
 
     >>> AttentionBlock(rank=3, channels=32)(torch.zeros(1, 32, 2, 4, 5)).shape
     torch.Size([1, 32, 2, 4, 5])
@@ -24,8 +24,8 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, rank: int, channels: int) -> None:
         super().__init__()
-        squeezed = max(channels // REDUCTION, 1)
-        self.body = layers.conv_leaky(rank, (channels, channels, channels), SLOPE)
+        squeezed = max(channels // SQUEEZE_RATIO, 1)
+        self.body = layers.conv_leaky(rank, (channels, channels, channels), NEGATIVE_SLOPE)
         self.gate = nn.Sequential(
             layers.conv(rank, channels, squeezed, kernel=1), nn.ReLU(), layers.conv(rank, squeezed, channels, kernel=1), nn.Sigmoid()
         )
@@ -36,9 +36,9 @@ class AttentionBlock(nn.Module):
 
 
 class RCANStage(nn.Module):
-    """`b 1 *zyx` image in, `b channels *zyx` features out: a convolution, and what a chain of attention blocks adds to it.
+    """Image `b 1 *zyx` to features `b channels *zyx`: a convolution plus the output of a chain of attention blocks.
 
-    A published group of blocks has no convolution and no skip of its own, so groups only count the blocks.
+    The published groups of blocks have no convolution and no skip connection of their own, so only the number of blocks matters.
 
     >>> RCANStage(rank=3, channels=16, attention_blocks=1)(torch.zeros(1, 1, 3, 4, 5)).shape
     torch.Size([1, 16, 3, 4, 5])
@@ -57,11 +57,31 @@ class RCANStage(nn.Module):
 class TwoStageRCAN(TwoStageNet):
     """Both stages `f'` and `f` of the published two-stage RCAN: raw volume to denoised and deconvolved volume.
 
-    The defaults are the published sizes for volumes, 2 003 490 parameters. The published network for structured
-    illumination is the same with other numbers, 4 452 930 parameters: `TwoStageRCAN(blocks_per_group=4, tail=256,
-    relu_between=True)`, where stage 2 reads the denoised image cut at zero. Nothing is pooled, so
-    any size will do, a single slice too.
+    The defaults are the published sizes for volumes, 2 003 490 parameters. The published network for structured illumination is
+    `TwoStageRCAN(blocks_per_group=4, tail=256, relu_between=True)`, 4 452 930 parameters. There is no pooling, so any size is
+    accepted, including a single slice.
 
+    Zhang et al., ECCV (2018), for the residual channel attention network.
+
+    Parameters
+    ----------
+    rank
+        Number of spatial axes.
+    scale
+        2 to super-resolve (nearest upsampling before the tail), or 1.
+    groups, blocks_per_group
+        Their product is the number of attention blocks of a stage.
+    channels
+        Channels on the raw grid.
+    tail
+        Channels of the first convolution after the blocks, in both stages.
+    relu_between
+        Whether stage 2 reads the denoised image clipped at zero.
+    generator
+        Source of the initial weights.
+
+    Examples
+    --------
     >>> sum(p.numel() for p in TwoStageRCAN().parameters())
     2003490
     """
@@ -83,21 +103,21 @@ class TwoStageRCAN(TwoStageNet):
             rank,
             scale,
             RCANStage(rank, channels, self.attention_blocks),
-            layers.conv_leaky(rank, (channels, tail, 1), SLOPE),
+            layers.conv_leaky(rank, (channels, tail, 1), NEGATIVE_SLOPE),
             RCANStage(rank, channels, self.attention_blocks),
-            layers.conv_leaky(rank, (channels, tail, 1), SLOPE),
+            layers.conv_leaky(rank, (channels, tail, 1), NEGATIVE_SLOPE),
             between=nn.ReLU() if relu_between else None,
             generator=generator,
         )
 
     @property
     def halo_px(self) -> tuple[int, ...]:
-        """Farthest distance along each axis, raw pixels, at which an input pixel can touch an output pixel by convolution (exact).
+        """Largest distance along each axis, raw pixels, between an output pixel and an input pixel it depends on by convolution (exact).
 
-        The gates see the mean of all there is: an image and a tile of it differ by what their means differ.
+        The gates depend on the mean over the whole input; the outputs of an image and of a tile differ as these means differ.
 
         >>> TwoStageRCAN(groups=1, blocks_per_group=1, channels=16, tail=16).halo_px
         (10, 9, 9)
         """
         stage = 1 + 2 * self.attention_blocks
-        return tuple(2 * stage + len(layers.convolutions(self.denoise_head)) + reach for reach in self._tail_reach())
+        return tuple(2 * stage + len(layers.convolutions(self.denoise_head)) + context for context in self._tail_context_px())

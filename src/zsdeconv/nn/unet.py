@@ -1,4 +1,4 @@
-"""The published network: a U-Net that denoises, followed by a U-Net that deconvolves."""
+"""The published network for images: a denoising U-Net followed by a deconvolution U-Net."""
 
 from __future__ import annotations
 
@@ -12,22 +12,39 @@ from zsdeconv.nn.two_stage import TwoStageNet
 from zsdeconv.notation import Batch
 from zsdeconv.physics import grid
 
-PUBLISHED_TAIL = {2: (128, 128), 3: (64, 64)}
-"""Channels of the convolutions on the fine grid, by rank."""
+PUBLISHED_TAIL_CHANNELS = {2: (128, 128), 3: (64, 64)}
+"""Channels of the convolutions on the fine grid by rank. From the published code (METHOD.md, 5)."""
+PUBLISHED_WIDTH = 32
+"""Channels of the first level. From the published code (METHOD.md, 5)."""
 
 
 class UNetStage(nn.Module):
-    """Encoder and decoder of one stage: `b 1 *zyx` image in, `b width/2 *zyx` features out, both on the raw grid.
+    """U-Net of one stage: image `b 1 *zyx` to features `b width/2 *zyx`, both on the raw grid.
 
-    Level k has `width * 2**k` = n channels: `convolutions` 3-wide convolutions with ReLU, then a lateral 2 x 2 max-pool. The
-    middle has twice the channels of the last level, then as many. The decoder upsamples (nearest), joins the level's
-    features behind its own, and goes through one convolution to n and the others to n/2 channels.
+    Level k has `width * 2**k` = n channels: `convolutions` 3-wide convolutions with ReLU, then lateral 2 x 2 max-pooling. The
+    bottom has twice the channels of the last level, then the same number. The decoder upsamples (nearest), concatenates the
+    features of the level behind its own, and applies one convolution to n channels and the others to n/2.
 
+    Ronneberger, Fischer and Brox, MICCAI (2015).
+
+    Parameters
+    ----------
+    rank
+        Number of spatial axes.
+    levels
+        Pooled levels.
+    convolutions
+        Convolutions per level.
+    width
+        Channels of the first level.
+
+    Examples
+    --------
     >>> UNetStage(rank=2, levels=2, convolutions=2)(torch.zeros(1, 1, 8, 12)).shape
     torch.Size([1, 16, 8, 12])
     """
 
-    def __init__(self, rank: int, levels: int, convolutions: int, width: int = 32) -> None:
+    def __init__(self, rank: int, levels: int, convolutions: int, width: int = PUBLISHED_WIDTH) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(levels)]
         self.pool = grid.lateral_factors(rank, 2)
@@ -52,14 +69,30 @@ class UNetStage(nn.Module):
 class TwoStageUNet(TwoStageNet):
     """Both stages `f'` and `f` of the published two-stage U-Net: raw image to denoised and deconvolved image.
 
-    `scale` is 2 to super-resolve (nearest upsampling before the tail) or 1. The defaults are the published sizes, 13 109 010
-    parameters in 2-D (tail 128, 128) and 38 952 562 in 3-D (tail 64, 64; pooling is lateral, so a few slices are enough).
-    Each of the two outputs passes a ReLU.
+    The defaults are the published sizes, 13 109 010 parameters in 2-D and 38 952 562 in 3-D, where pooling is lateral, so a few
+    slices suffice. Both outputs pass a ReLU.
 
-    Weights start as in Keras, drawn from `generator`, with one exception: the kernels that make the two images take their
-    absolute values. What they weigh is non-negative, so both images start positive everywhere and no output ReLU can be dead
-    from the first step on, which would stop all learning before it.
+    Weights are initialised as in Keras with one exception: the kernels of the two output convolutions are replaced by their
+    absolute values. Their inputs are non-negative, so both images are positive at first, and no output ReLU has zero gradient
+    everywhere before the first step.
 
+    Parameters
+    ----------
+    rank
+        Number of spatial axes.
+    scale
+        2 to super-resolve (nearest upsampling before the tail), or 1.
+    levels
+        Pooled levels of each stage.
+    convolutions
+        Convolutions per level.
+    tail
+        Channels of the convolutions on the fine grid, by default `PUBLISHED_TAIL_CHANNELS`.
+    generator
+        Source of the initial weights.
+
+    Examples
+    --------
     >>> denoised, deconvolved = TwoStageUNet(levels=1, convolutions=1)(torch.rand(1, 1, 5, 7))
     >>> denoised.shape, deconvolved.shape
     (torch.Size([1, 1, 5, 7]), torch.Size([1, 1, 10, 14]))
@@ -75,7 +108,7 @@ class TwoStageUNet(TwoStageNet):
         tail: Sequence[int] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        width = 32
+        width = PUBLISHED_WIDTH
         features = width if convolutions == 1 else width // 2
         self.levels, self.convolutions = levels, convolutions
         super().__init__(
@@ -84,7 +117,7 @@ class TwoStageUNet(TwoStageNet):
             UNetStage(rank, levels, convolutions, width),
             layers.conv_relu(rank, (features, 1)),
             UNetStage(rank, levels, convolutions, width),
-            layers.conv_relu(rank, (features, *(PUBLISHED_TAIL[rank] if tail is None else tail), 1)),
+            layers.conv_relu(rank, (features, *(PUBLISHED_TAIL_CHANNELS[rank] if tail is None else tail), 1)),
             generator=generator,
         )
         with torch.no_grad():
@@ -102,29 +135,29 @@ class TwoStageUNet(TwoStageNet):
 
     @property
     def halo_px(self) -> tuple[int, ...]:
-        """Farthest distance along each axis, raw pixels, at which an input pixel can touch an output pixel (exact, over all positions).
+        """Largest distance along each axis, raw pixels, between an output pixel and an input pixel it depends on (exact).
 
-        Holds for tiles that begin at multiples of `stride_px`.
+        The maximum is over all positions of an output pixel, for tiles that begin at multiples of `stride_px`.
 
         >>> TwoStageUNet(levels=1, convolutions=1).halo_px
         (17, 17)
         >>> TwoStageUNet(rank=3, levels=1, convolutions=1).halo_px
         (12, 17, 17)
         """
-        return tuple(self._reach(pool, factor) for pool, factor in zip(grid.lateral_factors(self.rank, 2), self.factors, strict=True))
+        return tuple(self._halo_along(pool, factor) for pool, factor in zip(grid.lateral_factors(self.rank, 2), self.factors, strict=True))
 
-    def _reach(self, pool: int, factor: int) -> int:
-        """Along an axis that is pooled by `pool` at each level, and whose fine pixels are `factor` times smaller."""
+    def _halo_along(self, pool: int, factor: int) -> int:
+        """Halo along an axis that is pooled by `pool` at each level, and whose fine pixels are `factor` times smaller."""
         tail, head = (len(layers.convolutions(part)) for part in (self.tail, self.denoise_head))
-        reach = 0
+        halo = 0
         for fine in range(factor * pool**self.levels):
             first, last = self._stage_input((fine - tail) // factor, (fine + tail) // factor, pool, self.levels)
             first, last = self._stage_input(first - head, last + head, pool, self.levels)
-            reach = max(reach, fine // factor - first, last - fine // factor)
-        return reach
+            halo = max(halo, fine // factor - first, last - fine // factor)
+        return halo
 
     def _stage_input(self, first: int, last: int, pool: int, levels: int) -> tuple[int, int]:
-        """Input pixels that a stage of so many levels needs for its output pixels `first` to `last`."""
+        """First and last input pixel that a stage of `levels` levels needs for its output pixels `first` to `last`."""
         if levels == 0:
             return first - 2, last + 2
         first, last = self._stage_input((first - self.convolutions) // pool, (last + self.convolutions) // pool, pool, levels - 1)

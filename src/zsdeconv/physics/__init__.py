@@ -1,1 +1,1 @@
-"""The microscope: optics, point spread functions and the operators made from them."""
+"""The microscope: optics, point spread functions, and the operators built from them."""

@@ -1,4 +1,4 @@
-"""Classical deconvolution on the project's operators: the warm start of our network, and the baselines it has to beat."""
+"""Classical deconvolution with the operators of `zsdeconv.physics.operators`: the start of the fast network, and its baselines."""
 
 from __future__ import annotations
 
@@ -12,34 +12,59 @@ from zsdeconv.physics.operators import Operator
 
 Momentum = Literal["adaptive", "fixed"]
 
-_FLOOR = 1e-6
-"""Smallest intensity of an estimate, in units of the data's maximum: a pixel at exactly zero could never rise again."""
-_MISSING_ROUNDS, _MISSING_ITERATIONS = 8, 5
-"""Few steps in many rounds: what is missing is not explained away as dark rings. 22 steps in each of 5 rounds give 0.3 dB less."""
+_FLOOR_FRACTION = 1e-6
+"""Smallest intensity of an estimate, as a fraction of the maximum of the data. Chosen: multiplicative updates never leave zero, and this
+lies far below the noise."""
+_MISSING_ROUNDS = 8
+"""Updates of the missing background. Fitted by trials on reconstructed stacks, together with the next constant."""
+_MISSING_ITERATIONS = 5
+"""Richardson-Lucy steps per update. Fitted by trials: more steps explain the missing background as dark rings of the object; 22 steps in
+each of 5 rounds give 0.3 dB less."""
 
 
 @torch.no_grad()
 def richardson_lucy(
     y: Batch, operator: Operator, iterations: Sequence[int], *, momentum: Momentum | None = "adaptive", start: Batch | None = None
 ) -> list[Batch]:
-    """Maximum-likelihood estimate of a non-negative object under Poisson noise (Richardson 1972, Lucy 1974).
+    """Maximum-likelihood estimate of a non-negative object under Poisson noise: `x <- x A*(y / A x) / A*(1)`.
 
-    `x <- x A*(y / A x) / A*(1)`, from `A*(y) / A*(1)` or from `start`. `y` holds ADU above the offset on the operator's output grid;
-    values below zero count as zero. The estimates after each number of `iterations` are returned, in rising order.
+    For a PSF with negative rings, `A = P - N` with both parts non-negative, the negative part `N x` of the current estimate is added to
+    the data like a known background: `x <- x P*((y + N x) / P x) / P*(1)`, where `y + N x` is clipped at zero. Without negative weights
+    the two are the same.
 
-    A PSF with negative rings, `A = P - N` with both parts positive, darkens places that it sends no light to. What it takes there is
-    known of every estimate and is given back to the data, as a background would be: `x <- x P*((y + N x) / P x) / P*(1)`, with `y`
-    as it is and the sum not below zero. Without such rings this is the same.
+    With momentum each step starts from a point extrapolated along the last change, which is worth several plain steps.
 
-    With momentum each step starts from a point extrapolated along the last move, worth several plain steps: "adaptive"
-    by how far the last two steps of the whole image agree (Biggs and Andrews 1997), "fixed" by the step's number alone,
-    which keeps the method local, so that tiles of an image give what the whole image gives.
+    Parameters
+    ----------
+    y
+        Data on the operator's output grid, ADU above the offset; negative values count as zero.
+    operator
+        The forward model `A`.
+    iterations
+        Step numbers whose estimates are returned, in rising order.
+    momentum
+        "adaptive": by the agreement of the last two changes of the whole image; "fixed": by the step number alone, which keeps the method
+        local, so that tiles give the same result as the whole image; None: plain steps.
+    start
+        First estimate, `A*(y) / A*(1)` by default.
 
+    Returns
+    -------
+    list of Batch
+        The estimates after each number of `iterations`.
+
+    References
+    ----------
+    Richardson, J. Opt. Soc. Am. 62, 55 (1972); Lucy, Astron. J. 79, 745 (1974); momentum: Biggs and Andrews, Appl. Opt. 36, 1766 (1997),
+    and Nesterov, Soviet Math. Dokl. 27, 372 (1983).
+
+    Examples
+    --------
     >>> from zsdeconv.physics.operators import Downsample
     >>> [x.shape for x in richardson_lucy(torch.full((1, 1, 4, 4), 3.0), Downsample(2, 2), [5])]
     [torch.Size([1, 1, 8, 8])]
     """
-    floor = _FLOOR * y.abs().amax().clamp(min=1e-30)
+    floor = _FLOOR_FRACTION * y.abs().amax().clamp(min=1e-30)
     positive = operator.positive
     sensitivity = positive.adjoint(torch.ones_like(y)).clamp(min=1e-12)
     estimate = positive.adjoint(y.clamp(min=0)) / sensitivity if start is None else start
@@ -47,9 +72,9 @@ def richardson_lucy(
     extrapolation = _Extrapolation(momentum)
     kept = []
     for n in range(1, max(iterations) + 1):
-        lit = positive(point).clamp(min=floor)
-        taken = 0.0 if positive is operator else lit - operator(point)
-        ratio = (y + taken).clamp(min=0) / lit
+        blurred = positive(point).clamp(min=floor)
+        negative_part = 0.0 if positive is operator else blurred - operator(point)
+        ratio = (y + negative_part).clamp(min=0) / blurred
         previous, estimate = estimate, (point * positive.adjoint(ratio) / sensitivity).clamp(min=floor)
         if n in iterations:
             kept.append(estimate)
@@ -60,14 +85,15 @@ def richardson_lucy(
 
 @torch.no_grad()
 def missing_background(y: Batch, operator: Operator, smooth: Operator) -> Batch:
-    """Light `p >= 0`, as slowly varying as `smooth` makes it, that `y` lacks to be an image of an object that is not negative.
+    """Smooth background `p >= 0` that must be added to `y` for it to be the image of a non-negative object; shape of `y`.
 
-    `p <- max(0, p - S(y + p - A x))`, with `x` a few Richardson-Lucy steps towards `y + p`: about the least light with which `A x` reaches
-    the data everywhere. A reconstruction in depth lacks some where the sample goes on beyond its ends. Shape of `y`.
+    `p <- max(0, p - S(y + p - A x))`, where `S` is `smooth` and `x` a few Richardson-Lucy steps towards `y + p`. The result is close to the
+    smallest `p` for which `A x` fits `y + p` everywhere. A reconstructed stack lacks such a background where the sample extends
+    beyond its first or last plane.
 
     >>> from zsdeconv.physics.operators import Crop
-    >>> one = Crop([0, 0])  # leaves everything as it is
-    >>> round(float(missing_background(torch.full((1, 1, 4, 4), -3.0), one, one).mean()), 2)
+    >>> identity = Crop([0, 0])
+    >>> round(float(missing_background(torch.full((1, 1, 4, 4), -3.0), identity, identity).mean()), 2)
     3.0
     """
     missing, x = torch.zeros_like(y), None
@@ -78,16 +104,17 @@ def missing_background(y: Batch, operator: Operator, smooth: Operator) -> Batch:
 
 
 class _Extrapolation:
-    """How far to continue along the last move, 0 to 1, for each image of a batch."""
+    """Weight of the extrapolation along the last change, 0 to 1, for each image of a batch."""
 
-    limit = 0.95
+    max_weight = 0.95
+    """Largest adaptive weight. Chosen: below 1, so that the sum of the extrapolations stays finite (Biggs and Andrews 1997)."""
 
     def __init__(self, momentum: Momentum | None) -> None:
         self.momentum = momentum
         self.change: Batch | None = None
 
     def weight(self, n: int, change: Batch) -> Batch | float:
-        """The weight after step `n`, which changed the point it started from by `change`."""
+        """The weight after step `n`, which changed its starting point by `change`."""
         previous, self.change = self.change, change
         if self.momentum is None or previous is None:
             return 0.0
@@ -95,16 +122,34 @@ class _Extrapolation:
             return (n - 1) / (n + 2)
         axes = tuple(range(1, change.ndim))
         agreement = (change * previous).sum(axes, keepdim=True)
-        return (agreement / previous.square().sum(axes, keepdim=True).clamp(min=1e-30)).clamp(0, self.limit)
+        return (agreement / previous.square().sum(axes, keepdim=True).clamp(min=1e-30)).clamp(0, self.max_weight)
 
 
 @torch.no_grad()
 def wiener(y: Batch, operator: Operator, noise_to_signal: float, *, iterations: int = 50) -> Batch:
-    """Linear least-squares estimate `(A* A + e)^-1 A* y` with `e = noise_to_signal`, negative values kept.
+    """Regularised linear least-squares estimate `(A* A + e)^-1 A* y` by conjugate gradients; negative values are kept.
 
-    For a periodic blur this is the Wiener filter with a flat noise-to-signal power ratio `e`; here the operator's own
-    borders and downsampling are part of the problem, which conjugate gradients solve.
+    For a periodic blur this is the Wiener filter with a flat noise-to-signal power ratio `e`. Here the borders and the
+    downsampling of the operator are part of the problem.
 
+    Parameters
+    ----------
+    y
+        Data on the operator's output grid, ADU above the offset.
+    operator
+        The forward model `A`.
+    noise_to_signal
+        The ratio `e` of noise power to signal power.
+    iterations
+        Steps of conjugate gradients.
+
+    Returns
+    -------
+    Batch
+        The estimate on the operator's input grid.
+
+    Examples
+    --------
     >>> from zsdeconv.physics.operators import Downsample
     >>> round(float(wiener(torch.ones(1, 1, 4, 4), Downsample(2, 2), 1e-6).mean()), 3)
     1.0

@@ -1,7 +1,7 @@
 """Geometry of image tensors of any rank: pooling, upsampling, mirrored borders, windows, symmetries of the lateral square.
 
-All functions work on `b c *zyx` tensors (or on their trailing axes); the rank counts the spatial axes (2: `y x`, 3: `z y x`).
-"Lateral" means y and x: the microscope's pixel is square there, so pooling and upsampling act on those two axes and leave z as it is.
+All functions work on `b c *zyx` tensors (or on their trailing axes); the rank is the number of spatial axes (2: `y x`, 3: `z y x`).
+"Lateral" means along y and x, where the pixel is square; pooling and upsampling act on these two axes only.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from torch.nn import functional as F
 from zsdeconv.notation import Batch
 
 SYMMETRIES = 8
-"""Symmetries of the lateral square: four quarter turns, each with and without a flip (the dihedral group D4)."""
+"""Number of symmetries of the lateral square. Law: four quarter turns, each with and without a flip (the dihedral group D4)."""
 
 _MEAN_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
+"""Mean pooling by rank: the names of the operations in torch."""
 
 
 def lateral_factors(rank: int, factor: int) -> tuple[int, ...]:
@@ -31,7 +32,7 @@ def lateral_factors(rank: int, factor: int) -> tuple[int, ...]:
 
 
 def per_axis(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
-    """One whole number for each spatial axis: itself when it is a sequence, repeated when it is a single number.
+    """One integer for each spatial axis: a sequence as it is, a single number repeated.
 
     >>> per_axis(3, 2), per_axis((1, 8, 8), 3)
     ((3, 3), (1, 8, 8))
@@ -60,7 +61,7 @@ def upsample(x: Batch, factors: Sequence[int]) -> Batch:
 
 
 def smooth(x: Batch, width_px: int = 5) -> Batch:
-    """Lateral mean over `width_px` x `width_px` pixels, size kept; beyond the border the nearest pixel is repeated.
+    """Lateral mean over `width_px` x `width_px` pixels at the size of `x`; beyond the border the nearest pixel is repeated.
 
     >>> smooth(torch.tensor([[[[0.0, 3.0, 0.0]]]]), 3).tolist()
     [[[[1.0, 1.0, 1.0]]]]
@@ -96,9 +97,9 @@ def channels_to_fine(x: Batch, factor: int) -> Batch:
 
 
 def pad_to_multiple(x: Batch, multiples: Sequence[int]) -> Batch:
-    """Mirror `x` beyond the end of each axis until its size is a multiple; any size down to one pixel.
+    """Mirror `x` beyond the end of each axis until its size is a multiple of `multiples`; any size down to one pixel.
 
-    Padding at the end only leaves the grid of pooling blocks where it was. The border pixel is not repeated.
+    The padding is at the end only, so the grid of pooling blocks does not move. The border pixel is not repeated.
 
     >>> pad_to_multiple(torch.tensor([[[[1.0, 2.0, 3.0]]]]), (1, 8)).flatten().tolist()
     [1.0, 2.0, 3.0, 2.0, 1.0, 2.0, 3.0, 2.0]
@@ -111,9 +112,9 @@ def pad_to_multiple(x: Batch, multiples: Sequence[int]) -> Batch:
 
 
 def mirror(x: Batch, margin_px: Sequence[int]) -> Batch:
-    """Continue every image by its mirror image about each border pixel, `margin_px` pixels on both sides of each axis.
+    """Extend every image by its reflection about each border pixel, `margin_px` pixels on both sides of each axis.
 
-    A margin larger than its axis goes on to and fro. Differentiable; the transpose is `unmirror`.
+    A margin larger than the axis is reflected repeatedly. Differentiable; the transpose is `unmirror`.
 
     >>> mirror(torch.tensor([[[[1.0, 2.0, 3.0]]]]), (0, 2)).flatten().tolist()
     [3.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0]
@@ -129,7 +130,7 @@ def mirror(x: Batch, margin_px: Sequence[int]) -> Batch:
 
 
 def unmirror(y: Batch, margin_px: Sequence[int]) -> Batch:
-    """Transpose of `mirror`: add each mirrored part to where it came from.
+    """Transpose of `mirror`: add each mirrored pixel to the pixel that it was copied from.
 
     >>> unmirror(torch.tensor([[[[1.0, 10.0, 100.0, 1000.0, 10000.0]]]]), (0, 1)).flatten().tolist()
     [10.0, 10101.0, 1000.0]
@@ -147,7 +148,7 @@ def unmirror(y: Batch, margin_px: Sequence[int]) -> Batch:
 
 
 def _mirror_steps(n: int, margin: int) -> list[tuple[int, int]]:
-    """Size before, and pixels added by, each reflection that continues `n` > 1 pixels by `margin`: at most n - 1 at a time."""
+    """(size before, pixels added) of each reflection that extends `n` > 1 pixels by `margin`; one reflection adds at most n - 1."""
     steps = []
     while margin:
         step = min(margin, n - 1)
@@ -164,7 +165,7 @@ def _mirrored(size: int, padded: int, device: torch.device) -> Tensor:
 
 
 def window(x: Batch, start: Sequence[int], stop: Sequence[int]) -> Batch:
-    """Part of every image from pixel `start` up to, not including, pixel `stop` (a view).
+    """The part of every image from pixel `start` to pixel `stop`, the latter excluded (a view).
 
     >>> window(torch.arange(12.0).reshape(1, 1, 3, 4), (1, 0), (3, 2)).tolist()
     [[[[4.0, 5.0], [8.0, 9.0]]]]
@@ -193,7 +194,7 @@ def undo_symmetry(x: Tensor, symmetry: int) -> Tensor:
 
 
 def symmetries_of(kernel: Tensor, tolerance: float = 0.02) -> list[int]:
-    """The symmetries that leave a kernel `*zyx` as it is, up to a share `tolerance` of its absolute sum.
+    """The symmetries that leave a kernel `*zyx` unchanged, up to the fraction `tolerance` of its absolute sum.
 
     >>> symmetries_of(torch.ones(3, 3)), symmetries_of(torch.tensor([[0.0, 1.0, 2.0]]))
     ([0, 1, 2, 3, 4, 5, 6, 7], [0, 6])
@@ -204,12 +205,12 @@ def symmetries_of(kernel: Tensor, tolerance: float = 0.02) -> list[int]:
 
 
 def center_window(shape: Sequence[int], pixels: float) -> tuple[slice, slice]:
-    """Where the middle of an image of `shape` lies along y and x, of the same proportions, with so many pixels in all at most.
+    """Slices along y and x of the central part of an image of `shape`: same proportions, at most `pixels` pixels in all.
 
     >>> center_window((4, 30, 40), 1200)
     (slice(7, 22, None), slice(10, 30, None))
     """
-    share = min(1.0, math.sqrt(pixels / math.prod(shape)))
-    sizes = [max(1, int(share * n)) for n in shape[-2:]]
+    fraction = min(1.0, math.sqrt(pixels / math.prod(shape)))
+    sizes = [max(1, int(fraction * n)) for n in shape[-2:]]
     starts = [(n - size) // 2 for n, size in zip(shape[-2:], sizes, strict=True)]
     return slice(starts[0], starts[0] + sizes[0]), slice(starts[1], starts[1] + sizes[1])

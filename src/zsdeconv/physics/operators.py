@@ -1,7 +1,7 @@
 """The physics of image formation as linear operators with exact adjoints.
 
-Every operator maps `b c *zyx` tensors, obeys `<A x, y> == <x, A.adjoint(y)>` for every `x` and `y` (tests/laws.py), and is
-differentiable. Composed, they are the forward model of Eq. 1 and 6: `D(H x)`.
+Every operator maps `b c *zyx` tensors, satisfies `<A x, y> == <x, A.adjoint(y)>` for all `x` and `y` (tests/laws.py), and is
+differentiable. Their composition is the forward model of Eq. 1 and 6: `D(H x)`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from torch.nn import functional as F
 from zsdeconv.notation import Batch
 from zsdeconv.physics import grid
 
-RINGS = 0.05
-"""Share of negative weights from which they are rings of a PSF, and not the noise in a measured one."""
+MIN_NEGATIVE_FRACTION = 0.05
+"""Negative weights of a kernel, as a fraction of the positive ones, above which they count as rings of the PSF. Chosen: the noise of
+measured PSFs stays below 3 %."""
 
 
 class Operator(ABC):
@@ -36,11 +37,11 @@ class Operator(ABC):
     @property
     @abstractmethod
     def support_px(self) -> tuple[int, ...]:
-        """Farthest distance along each spatial axis, in pixels of its input, at which an input pixel touches an output pixel."""
+        """Largest distance along each spatial axis, in input pixels, between an input pixel and an output pixel that depends on it."""
 
     @property
     def positive(self) -> Operator:
-        """The operator without its negative weights; itself where it has none, or none beyond noise."""
+        """The operator without its negative weights; the operator itself when they are absent or no more than noise."""
         return self
 
     def __matmul__(self, first: Operator) -> Operator:
@@ -70,7 +71,7 @@ class Composed(Operator):
 
 
 class Downsample(Operator):
-    """`D`: lateral mean over `scale` x `scale` fine pixels (Eq. 1); the identity at scale 1. Flux per area is kept.
+    """`D`: lateral mean over `scale` x `scale` fine pixels (Eq. 1), the identity at scale 1. Flux per area is conserved.
 
     >>> Downsample(2, 2)(torch.tensor([[[[1.0, 3.0], [5.0, 7.0]]]])).item()
     4.0
@@ -112,36 +113,37 @@ class Crop(Operator):
 
 
 class Blur(Operator):
-    """`H`: convolution (not correlation) with a kernel of odd sizes centred on its middle pixel, by FFT.
+    """`H`: convolution (not correlation) by FFT with a kernel of odd sizes, centred on its central pixel.
 
-    Beyond its border the image is taken to continue as its mirror image, so nothing wraps around and no border darkens; a
-    constant stays that constant when the kernel sums to 1. `kernel` is `*zyx`, and may be larger than the image. Transfer
-    functions are kept for the last few image sizes.
+    The image is extended by its reflection, so nothing wraps around and the borders do not darken; a constant image stays
+    constant when the kernel sums to 1. `kernel` is `*zyx` and may be larger than the image. The OTFs of the last few image
+    sizes are cached.
 
     >>> kernel = np.zeros((3, 3))
-    >>> kernel[1, 2] = 1  # moves the image by one pixel along x
+    >>> kernel[1, 2] = 1  # shifts the image by one pixel along x
     >>> Blur(kernel)(torch.tensor([[[[0.0, 0, 1, 0, 0]] * 2]]))[0, 0, 0].round().abs().tolist()
     [0.0, 0.0, 0.0, 1.0, 0.0]
     """
 
-    remembered_shapes = 8
+    max_cached_otfs = 8
+    """Image sizes whose OTF is kept. Chosen: training patches, validation crops and tiles of a prediction have fewer sizes."""
 
     def __init__(self, kernel: np.ndarray) -> None:
         assert all(n % 2 for n in kernel.shape), f"kernel {kernel.shape}: sizes must be odd"
         self.kernel = np.ascontiguousarray(kernel, dtype=np.float64)
         self.radius_px = tuple(n // 2 for n in kernel.shape)
-        self._transfer: dict[tuple[object, ...], Tensor] = {}
-        lit = self.kernel.clip(0)
-        self._positive = Blur(lit) if lit.sum() - self.kernel.sum() > RINGS * lit.sum() else None
+        self._otfs: dict[tuple[object, ...], Tensor] = {}
+        positive = self.kernel.clip(0)
+        self._positive = Blur(positive) if positive.sum() - self.kernel.sum() > MIN_NEGATIVE_FRACTION * positive.sum() else None
 
     def __call__(self, x: Batch) -> Batch:
         x = grid.mirror(x, self.radius_px)
-        blurred = self._convolve(x, self.transfer(x.shape[2:], x))
+        blurred = self._convolve(x, self.otf(x.shape[2:], x))
         return Crop(self.radius_px)(blurred)
 
     def adjoint(self, y: Batch) -> Batch:
         y = Crop(self.radius_px).adjoint(y)
-        y = self._convolve(y, self.transfer(y.shape[2:], y).conj())
+        y = self._convolve(y, self.otf(y.shape[2:], y).conj())
         return grid.unmirror(y, self.radius_px)
 
     @property
@@ -152,32 +154,32 @@ class Blur(Operator):
     def positive(self) -> Operator:
         return self if self._positive is None else self._positive
 
-    def transfer(self, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Transfer function on the half-spectrum of an FFT at least as large as `shape`, on the device and in the type of `like`."""
+    def otf(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """OTF on the half-spectrum of an FFT at least as large as `shape`, on the device and with the dtype of `like`."""
         sizes = tuple(fast_length(n) for n in shape)
         key = (sizes, like.device, like.dtype)
-        if key not in self._transfer:
-            while len(self._transfer) >= self.remembered_shapes:
-                self._transfer.pop(next(iter(self._transfer)))
-            self._transfer[key] = self._make_transfer(sizes).to(like.dtype.to_complex()).to(like.device)
-        return self._transfer[key]
+        if key not in self._otfs:
+            while len(self._otfs) >= self.max_cached_otfs:
+                self._otfs.pop(next(iter(self._otfs)))
+            self._otfs[key] = self._make_otf(sizes).to(like.dtype.to_complex()).to(like.device)
+        return self._otfs[key]
 
-    def _make_transfer(self, sizes: Sequence[int]) -> Tensor:
+    def _make_otf(self, sizes: Sequence[int]) -> Tensor:
         centred = np.zeros(sizes)
         centred[tuple(slice(n) for n in self.kernel.shape)] = self.kernel
         axes = tuple(range(len(sizes)))
         return torch.from_numpy(np.fft.rfftn(np.roll(centred, [-r for r in self.radius_px], axes)))
 
     @staticmethod
-    def _convolve(x: Batch, transfer: Tensor) -> Batch:
+    def _convolve(x: Batch, otf: Tensor) -> Batch:
         sizes = [fast_length(n) for n in x.shape[2:]]
         axes = tuple(range(2, x.ndim))
-        spectrum = torch.fft.rfftn(x, s=sizes, dim=axes) * transfer
+        spectrum = torch.fft.rfftn(x, s=sizes, dim=axes) * otf
         return grid.window(torch.fft.irfftn(spectrum, s=sizes, dim=axes), [0] * len(sizes), x.shape[2:])
 
 
 def fast_length(n: int) -> int:
-    """Smallest even number from `n` on without prime factors above 5, for which FFTs are fastest.
+    """Smallest even number that is at least `n` and has no prime factor above 5: the sizes at which FFTs are fastest.
 
     >>> [fast_length(n) for n in (7, 97, 257)]
     [8, 100, 270]
@@ -196,7 +198,7 @@ def _is_smooth(n: int) -> bool:
 
 
 def forward_model(psf: np.ndarray, rank: int, scale: int) -> Operator:
-    """`D H`: what the camera sees of an object on the fine grid (Eq. 1), for a PSF of sum 1 on that grid.
+    """`D H`: the noise-free camera image of an object on the fine grid (Eq. 1), for a PSF of sum 1 on that grid.
 
     >>> forward_model(np.ones((1, 1)), rank=2, scale=2)(torch.ones(1, 1, 4, 6)).shape
     torch.Size([1, 1, 2, 3])

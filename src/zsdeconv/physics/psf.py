@@ -1,4 +1,4 @@
-"""`Psf`: one point spread function, however it came."""
+"""`Psf`: a point spread function from any source, centred and normalised."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ import numpy as np
 from zsdeconv.errors import OpticsError
 from zsdeconv.physics.resample import core_offset, cropped, half_widths_for_energy, recentred
 
-CENTRING_LIMIT_PX = 0.1
-COARSEST_STEP = 2.05
-"""A PSF may be sampled at the raw pixel while the image lies on the twice finer grid, not coarser (5 % for rounded sizes)."""
+MAX_CENTRING_ERROR_PX = 0.1
+"""Largest distance of the core from the central sample. Chosen: a shift of the restored image by this is invisible."""
+MAX_STEP_RATIO = 2.05
+"""Largest pixel of a PSF, in pixels of the grid it is resampled to. Law: a PSF at the raw pixel suits a fine grid of half that pixel; the
+5 % are for rounded pixel sizes in files."""
 
 
 @dataclass(frozen=True, eq=False)
 class Psf:
     """A point spread function: `values` (y x or z y x, float64, sum 1), `spacing_um` per axis, `source` in words.
 
-    Every axis is odd and the bright core (`core_offset`) lies on the middle sample to 0.1 pixel. Use it by convolution,
-    `H x = x * values`: values[middle + d] is the light that a point sends by +d. Values may be slightly negative where a
-    measured background was subtracted; clipping them would add light.
+    All sizes are odd, and the bright core (`core_offset`) lies on the central sample to 0.1 pixel. `H x = x * values` is a
+    convolution: values[center + d] is the light of a point found at the displacement +d. Values may be slightly negative where
+    the background of a measurement was subtracted; clipping them would add light.
 
-    Raises `OpticsError` for anything else; `Psf.from_array` centres and normalises.
+    Raises `OpticsError` when one of these conditions fails; `Psf.from_array` centres and normalises any array.
 
     >>> Psf(np.full((1, 3), 1 / 3), (0.05, 0.05), "a row").rank
     2
@@ -42,18 +44,21 @@ class Psf:
         check_values(values, self.source)
         check_spacing(self.spacing_um, values.ndim, self.source)
         if not all(n % 2 for n in values.shape):
-            raise OpticsError(f"PSF {self.source}: shape {values.shape} has no middle sample; use Psf.from_array, which centres it")
-        if abs(values.sum() - 1) > 1e-6:
-            raise OpticsError(f"PSF {self.source}: sum {values.sum():.6g} instead of 1; use Psf.from_array, which normalises it")
-        offset = np.abs(core_offset(values)).max()
-        if offset > CENTRING_LIMIT_PX:
             raise OpticsError(
-                f"PSF {self.source}: core {offset:.2g} pixels off centre (limit {CENTRING_LIMIT_PX}); use Psf.from_array, which centres it"
+                f"PSF {self.source}: shape {values.shape} has no central sample, sizes must be odd; use Psf.from_array, which centres it"
+            )
+        if abs(values.sum() - 1) > 1e-6:
+            raise OpticsError(f"PSF {self.source}: sum {values.sum():.6g}, it must be 1; use Psf.from_array, which normalises it")
+        offset = np.abs(core_offset(values)).max()
+        if offset > MAX_CENTRING_ERROR_PX:
+            raise OpticsError(
+                f"PSF {self.source}: core {offset:.2g} pixels off centre (limit {MAX_CENTRING_ERROR_PX}); "
+                "use Psf.from_array, which centres it"
             )
 
     @classmethod
     def from_array(cls, values: np.ndarray, spacing_um: tuple[float, ...], source: str) -> Psf:
-        """Centre (sub-pixel), make odd and normalise any samples; no background is subtracted.
+        """The PSF of arbitrary samples: centred to sub-pixel precision, resized to odd sizes, normalised; no background is subtracted.
 
         >>> Psf.from_array(np.outer(np.hanning(12), np.hanning(9)), (0.1, 0.1), "window").values.shape
         (11, 9)
@@ -70,12 +75,12 @@ class Psf:
 
     @property
     def radius_um(self) -> tuple[float, ...]:
-        """Half the extent along each axis, from the middle sample to the last."""
+        """Half the extent along each axis, from the central sample to the last."""
         return tuple(s * (n // 2) for s, n in zip(self.spacing_um, self.values.shape, strict=True))
 
     @cached_property
     def fingerprint(self) -> str:
-        """Short SHA-256 of values and spacing, rounded to float32 so that it survives another machine's last bit."""
+        """Short SHA-256 of values and spacing, both rounded so that the last bit of the arithmetic of a machine does not change it."""
         digest = hashlib.sha256(repr((self.values.shape, [f"{s:.6g}" for s in self.spacing_um])).encode())
         digest.update(np.round(self.values / self.values.max(), 6).astype("<f4").tobytes())
         return digest.hexdigest()[:16]
@@ -83,12 +88,12 @@ class Psf:
     def require_rank(self, rank: int) -> Psf:
         """The PSF itself if it has `rank` dimensions; `OpticsError` otherwise."""
         if self.rank != rank:
-            advice = "use its central_slice()" if self.rank > rank else "one plane does not say how light spreads in depth"
-            raise OpticsError(f"PSF {self.source}: {self.rank}-D, the image is {rank}-D; give a {rank}-D PSF with --psf ({advice})")
+            advice = "use its central_slice()" if self.rank > rank else "one plane does not contain the spread of light in depth"
+            raise OpticsError(f"PSF {self.source}: {self.rank}-D, the image is {rank}-D; give a {rank}-D psf ({advice})")
         return self
 
     def central_slice(self) -> Psf:
-        """The PSF of one plane in focus: the middle plane of a stack, sum 1 (itself in 2-D).
+        """The PSF in focus: the central plane of a stack, sum 1; in 2-D the PSF itself.
 
         >>> Psf.from_array(np.einsum("i,j,k", *[np.hanning(7)] * 3), (0.2, 0.1, 0.1), "stack").central_slice().spacing_um
         (0.1, 0.1)
@@ -98,37 +103,37 @@ class Psf:
         return Psf.from_array(self.values[len(self.values) // 2], self.spacing_um[1:], f"{self.source}, central slice")
 
     def thinned(self, steps: tuple[int, ...]) -> Psf:
-        """Every `steps`-th sample along each axis, counted from the middle, sum 1: what a stack of every second slice sees.
+        """Every `steps`-th sample along each axis, counted from the centre, sum 1: the PSF of a stack of every `steps`-th slice.
 
-        Samples are taken, not averaged: a slice does not know how far away its neighbour is. Only a core that no longer
-        lies on the middle sample (to 0.1 of the new, larger pixel) is moved.
+        Samples are picked, not averaged, since each slice is recorded independently of the distance to the next. A core that
+        no longer lies on the central sample (to 0.1 of the new, larger pixel) is centred again.
 
         >>> Psf.from_array(np.einsum("i,j,k", *[np.hanning(9)] * 3), (0.2, 0.1, 0.1), "stack").thinned((2, 1, 1)).values.shape
         (5, 9, 9)
         """
         values = self.values[tuple(slice(n // 2 % s, None, s) for n, s in zip(self.values.shape, steps, strict=True))]
         spacing_um = tuple(um * s for um, s in zip(self.spacing_um, steps, strict=True))
-        if np.abs(core_offset(values)).max() > CENTRING_LIMIT_PX:
+        if np.abs(core_offset(values)).max() > MAX_CENTRING_ERROR_PX:
             return Psf.from_array(values, spacing_um, self.source)
         return Psf(_normalised(values, self.source), spacing_um, self.source)
 
     def resampled(self, spacing_um: tuple[float, ...], energy: float = 0.999) -> Psf:
-        """The same PSF on a grid of `spacing_um`: interpolated by a quintic spline, centred again, cropped, sum 1.
+        """The same PSF on a grid of `spacing_um`: interpolated by a quintic spline, centred, cropped, sum 1.
 
-        The box kept is the smallest that holds the fraction `energy` of the light; 1 keeps everything.
-        Raises `OpticsError` when this PSF is sampled more than twice as coarsely as the grid: it could not fill it.
+        The result is cropped to the smallest box that holds the fraction `energy` of the light; 1 keeps everything.
+        Raises `OpticsError` when this PSF is sampled more than twice as coarsely as the grid.
 
         >>> Psf.from_array(np.outer(np.hanning(21), np.hanning(21)), (0.1, 0.1), "window").resampled((0.05, 0.05)).spacing_um
         (0.05, 0.05)
         """
         check_spacing(spacing_um, self.rank, self.source)
-        step = [to / mine for to, mine in zip(spacing_um, self.spacing_um, strict=True)]
+        step = [new / own for new, own in zip(spacing_um, self.spacing_um, strict=True)]
         axis = int(np.argmin(step))
-        if step[axis] * COARSEST_STEP < 1:
-            what, option = ("pixel", "--psf-pixel-um") if axis >= self.rank - 2 else ("plane spacing", "--psf-z-um")
+        if step[axis] * MAX_STEP_RATIO < 1:
+            what, argument = ("pixel", "psf_pixel_um") if axis >= self.rank - 2 else ("plane spacing", "psf_z_um")
             raise OpticsError(
-                f"PSF {self.source}: {what} {self.spacing_um[axis]:g} um, at most twice the image's {spacing_um[axis]:g} um is usable; "
-                f"give a finer PSF, correct {option}, or use --na and --wavelength-nm instead"
+                f"PSF {self.source}: {what} {self.spacing_um[axis]:g} um, the limit is twice the image's {spacing_um[axis]:g} um; "
+                f"give a finer PSF, correct {argument}, or give na and wavelength_nm instead"
             )
         values, _ = recentred(self.values, step)
         if energy < 1:
@@ -139,9 +144,9 @@ class Psf:
 def fit_to_image(psf: Psf, zyx_shape: tuple[int, ...], limit: float = 0.02) -> Psf:
     """`psf`, cropped where it is larger than an image of `zyx_shape` (or y x) on the same grid.
 
-    Along z only planes that no two slices of the stack are apart are cut: they never meet, so that five slices can be
-    restored with a PSF of fifty planes. Along y and x the PSF has to fit into the image.
-    Raises `OpticsError` when more than the fraction `limit` of its light would be lost (an Airy pattern always loses some).
+    Along z only those planes are removed that lie farther from the focus than any two slices of the stack lie apart: they
+    contribute nothing, so five slices can be restored with a PSF of fifty planes. Along y and x the PSF must fit into the image.
+    Raises `OpticsError` when cropping in the plane would lose more than the fraction `limit` of the light.
 
     >>> fit_to_image(Psf.from_array(np.outer(np.hanning(9), np.hanning(9)), (0.1, 0.1), "window"), (100, 8)).values.shape
     (9, 7)
@@ -155,27 +160,25 @@ def fit_to_image(psf: Psf, zyx_shape: tuple[int, ...], limit: float = 0.02) -> P
     if lost > limit:
         raise OpticsError(
             f"PSF {psf.source}: {_size(psf.values.shape)} pixels are more than the image's {_size(zyx_shape)} and cropping would lose "
-            f"{100 * lost:.1f} % of its light (limit {100 * limit:g} %); give a larger image or a smaller PSF with --psf"
+            f"{100 * lost:.1f} % of its light (limit {100 * limit:g} %); give a larger image or a smaller psf"
         )
     return Psf(_normalised(kept, psf.source), psf.spacing_um, psf.source)
 
 
 def check_values(values: np.ndarray, source: str) -> None:
-    """Raise `OpticsError` for samples that can be no PSF at all."""
+    """Raise `OpticsError` for samples that cannot be a PSF: not finite, all zero, or mostly negative."""
     finite = np.isfinite(values)
     if values.size == 0 or not finite.any():
-        raise OpticsError(
-            f"PSF {source}: not one finite value among {values.size}; give another file with --psf, or --na and --wavelength-nm"
-        )
+        raise OpticsError(f"PSF {source}: not one finite value among {values.size}; give another psf, or give na and wavelength_nm")
     if not finite.all():
-        raise OpticsError(f"PSF {source}: {(~finite).sum()} of {values.size} values are NaN or infinite; give a repaired file with --psf")
+        raise OpticsError(f"PSF {source}: {(~finite).sum()} of {values.size} values are NaN or infinite, none may be; give a repaired psf")
     if not values.any():
-        raise OpticsError(f"PSF {source}: all {values.size} values are zero; give another file with --psf, or --na and --wavelength-nm")
+        raise OpticsError(f"PSF {source}: all {values.size} values are zero; give another psf, or give na and wavelength_nm")
     negative, positive = -values[values < 0].sum(), values[values > 0].sum()
     if negative > 0.5 * positive:
         raise OpticsError(
             f"PSF {source}: negative values sum to {-negative:.4g} against {positive:.4g} positive (limit: half); "
-            "give a PSF that is brighter than its surroundings with --psf"
+            "give a psf that is brighter than its surroundings"
         )
 
 
@@ -185,7 +188,9 @@ def check_spacing(spacing_um: tuple[float, ...], rank: int, source: str) -> None
         raise OpticsError(f"PSF {source}: {len(spacing_um)} pixel sizes for {rank} dimensions; give an image and a PSF of the same rank")
     for um in spacing_um:
         if not np.isfinite(um) or not 1e-3 <= um <= 10:
-            raise OpticsError(f"PSF {source}: pixel size {um:g} um is outside 0.001 to 10 um; give --psf-pixel-um (in micrometres)")
+            raise OpticsError(
+                f"PSF {source}: pixel size {um:g} um, it must lie between 0.001 and 10 um; give psf_pixel_um (in micrometres)"
+            )
 
 
 def _normalised(values: np.ndarray, source: str) -> np.ndarray:

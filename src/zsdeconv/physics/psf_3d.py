@@ -1,4 +1,4 @@
-"""Theoretical point spread functions in depth, of any microscope of the table, at any place of a grid."""
+"""Theoretical point spread functions in depth, for every microscope of the table, at the points of a grid."""
 
 from __future__ import annotations
 
@@ -11,17 +11,36 @@ from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.pupil import axial_focus_um, defocused_intensity, ray_foci_um
 from zsdeconv.physics.resample import core_offset
 
-AXIAL_REACH = 4.0
-"""Farthest plane of a stack in periods of the axial cutoff, wavelength / (n - sqrt(n^2 - NA^2)); twice that under aberration."""
-MOST_PLANES = 128
-"""Planes on either side of the focus at most, whatever the step."""
-DIM = 1e-3
-"""A plane with less light than this share of the brightest one, and all beyond it, are left out."""
+AXIAL_RADIUS_PERIODS = 4.0
+"""Farthest plane of a stack in periods of the axial cutoff, wavelength / (n - sqrt(n^2 - NA^2)), up to twice that under aberration.
+Chosen: beyond it the cone of light of a wide-field PSF is wider than the default grid."""
+MAX_HALF_PLANES = 128
+"""Largest number of planes on either side of the focus. Chosen: it bounds memory and time for steps far below the Nyquist limit."""
+MIN_PLANE_FRACTION = 1e-3
+"""Light of the outermost planes, as a fraction of that of the brightest plane. Chosen: below the noise of any recorded stack."""
 
 
 def radial_intensity(optics: Optics, z_um: np.ndarray, r_um: np.ndarray, focus_um: float = 0.0) -> np.ndarray:
-    """Intensity (z r) of the microscope of `optics` at the depths `z_um` from `focus_um` and distances `r_um` from the axis.
+    """Intensity (z r) of the PSF of a microscope.
 
+    Parameters
+    ----------
+    optics
+        The microscope.
+    z_um
+        Depths, relative to `focus_um`.
+    r_um
+        Distances from the optical axis.
+    focus_um
+        Position of the focus, as `focus_of` returns it.
+
+    Returns
+    -------
+    ndarray
+        Intensity (z r), in arbitrary units.
+
+    Examples
+    --------
     >>> confocal = Optics(1.2, 525, 1.33, microscope="confocal", pinhole_au=0.5)
     >>> wide = Optics(1.2, 525, 1.33)
     >>> z, r = np.array([0.0, 0.6]), np.zeros(1)
@@ -36,14 +55,28 @@ def radial_intensity(optics: Optics, z_um: np.ndarray, r_um: np.ndarray, focus_u
 
 
 def focus_of(optics: Optics) -> float:
-    """Where the stage has to be driven for a point at `depth_um` to be brightest, minus that depth, micrometres; 0 without aberration."""
+    """Stage position at which a point at `depth_um` is brightest, minus that depth, micrometres; 0 without aberration."""
     return axial_focus_um(optics)
 
 
 def on_grid(optics: Optics, z_um: np.ndarray, yx_spacing_um: Sequence[float], yx_halves: Sequence[int], focus_um: float) -> np.ndarray:
-    """Intensity (z y x) at the depths `z_um` and on 2 h + 1 points along y and x."""
+    """Intensity (z y x) of the PSF of a microscope on a grid.
+
+    Parameters
+    ----------
+    optics
+        The microscope.
+    z_um
+        Depths, relative to `focus_um`.
+    yx_spacing_um
+        Steps along y and x.
+    yx_halves
+        Half widths h along y and x in steps; the grid has 2 h + 1 points.
+    focus_um
+        Position of the focus, as `focus_of` returns it.
+    """
     y, x = (s * np.arange(h + 1) for s, h in zip(yx_spacing_um, yx_halves, strict=True))
-    # Rotational symmetry: each distance is computed once, and one quadrant.
+    # Rotational symmetry: one quadrant, and in it each distance once.
     r, place = np.unique(np.hypot(y[:, None], x).round(12), return_inverse=True)
     quadrant = radial_intensity(optics, z_um, r, focus_um)[:, place.ravel()].reshape(len(z_um), len(y), len(x))
     return np.pad(quadrant, [(0, 0), *((h, 0) for h in yx_halves)], mode="reflect")
@@ -52,10 +85,24 @@ def on_grid(optics: Optics, z_um: np.ndarray, yx_spacing_um: Sequence[float], yx
 def stack_on_grid(
     optics: Optics, spacing_um: Sequence[float], yx_halves: Sequence[int], z_half: int | None = None
 ) -> tuple[np.ndarray, float]:
-    """Intensity (z y x) with its bright core on the middle plane, and the focus that took (`focus_of`, then refined).
+    """Intensity (z y x) of the PSF with its bright core on the central plane.
 
-    Without `z_half` as many planes as have light: until each holds less than 0.1 % of the brightest, and at most
-    `AXIAL_REACH` periods of the axial cutoff (beyond, the cone of a wide-field PSF has left the grid sideways).
+    Parameters
+    ----------
+    optics
+        The microscope.
+    spacing_um
+        Steps along z, y and x.
+    yx_halves
+        Half widths along y and x in steps.
+    z_half
+        Planes on either side of the focus. By default those with at least 0.1 % of the light of the brightest plane, up to
+        `AXIAL_RADIUS_PERIODS` periods of the axial cutoff.
+
+    Returns
+    -------
+    tuple of ndarray and float
+        The intensity, and the position of the focus (`focus_of`, refined).
     """
     dz = spacing_um[0]
     most = z_half if z_half is not None else _most_planes(optics, dz)
@@ -63,13 +110,13 @@ def stack_on_grid(
     values = on_grid(optics, dz * np.arange(-most, most + 1), spacing_um[1:], yx_halves, focus_um)
     if optics.aberrated:
         values, focus_um = _recentred(optics, values, spacing_um, yx_halves, focus_um)
-    return (values if z_half is not None else _lit_planes(values)), focus_um
+    return (values if z_half is not None else _bright_planes(values)), focus_um
 
 
 def _recentred(
     optics: Optics, values: np.ndarray, spacing_um: Sequence[float], yx_halves: Sequence[int], focus_um: float
 ) -> tuple[np.ndarray, float]:
-    """An aberrated core is lopsided: the grid is moved until its centroid, not its maximum, lies on the middle plane."""
+    """Move the grid along z until the centroid of an aberrated, asymmetric core lies on the central plane; returns values and focus."""
     z_um = spacing_um[0] * np.arange(-(len(values) // 2), len(values) // 2 + 1)
     for _ in range(8):
         offset = core_offset(values)[0]
@@ -82,14 +129,14 @@ def _recentred(
 
 def _most_planes(optics: Optics, dz_um: float) -> int:
     low, high = ray_foci_um(optics)
-    cone = AXIAL_REACH / optics.axial_cutoff_per_um
-    reach = cone + min(high - low, cone)
-    return min(max(1, round(reach / dz_um)), MOST_PLANES)
+    cone_um = AXIAL_RADIUS_PERIODS / optics.axial_cutoff_per_um
+    radius_um = cone_um + min(high - low, cone_um)
+    return min(max(1, round(radius_um / dz_um)), MAX_HALF_PLANES)
 
 
-def _lit_planes(values: np.ndarray) -> np.ndarray:
+def _bright_planes(values: np.ndarray) -> np.ndarray:
     light = values.sum((1, 2))
-    lit = np.flatnonzero(light >= DIM * light.max())
-    middle = len(light) // 2
-    half = max(1, int(np.abs(lit - middle).max()))
-    return values[middle - half : middle + half + 1]
+    bright = np.flatnonzero(light >= MIN_PLANE_FRACTION * light.max())
+    center = len(light) // 2
+    half = max(1, int(np.abs(bright - center).max()))
+    return values[center - half : center + half + 1]

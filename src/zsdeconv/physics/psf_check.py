@@ -1,4 +1,4 @@
-"""The PSF doctor: findings about a PSF, and about a pixel size, each with a value, a limit and advice."""
+"""The PSF check: findings about a PSF and about a pixel size, each with a value, a limit and advice."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from zsdeconv.physics.psf import Psf
     from zsdeconv.physics.psf_file import MeasuredPsf
 
-NEGATIVE = "negative"
-"""Name of the finding on negative values, which are real in the PSF of a reconstruction."""
+NEGATIVE_FINDING = "negative"
+"""Name of the finding on negative values, which are genuine in the PSF of a SIM reconstruction."""
+OVERSAMPLING_LIMIT = 10
+"""Factor by which a pixel may be finer than the Nyquist limit. Chosen: finer pixels are usually a pixel size in the wrong unit."""
 
 
 def check_psf(psf: Psf | MeasuredPsf, *, optics: Optics | None = None, spacing_um: tuple[float, ...] | None = None) -> list[Finding]:
-    """What is right and wrong with a PSF, given the `optics` and the fine grid's `spacing_um` where known.
+    """Findings about a PSF, given the `optics` and the `spacing_um` of the fine grid where they are known.
 
-    A `MeasuredPsf` is judged as recorded (offset, background) and then as mended; what `mended` cures is at worst a
-    warning. Raises `OpticsError` when a `MeasuredPsf` cannot be mended at all.
+    Offset and background of a `MeasuredPsf` are judged as recorded, everything else on its corrected form (`mended`); defects that
+    `mended` corrects are at most warnings. Raises `OpticsError` when a `MeasuredPsf` cannot be corrected.
 
     >>> from zsdeconv.physics.optics import Optics
     >>> from zsdeconv.physics.psf_theory import theoretical_psf
@@ -51,14 +53,14 @@ def check_psf(psf: Psf | MeasuredPsf, *, optics: Optics | None = None, spacing_u
 def fwhm_um(psf: Psf) -> float:
     """Full width at half maximum in the focal plane (geometric mean over y and x), micrometres.
 
-    Raises nothing; a PSF that never falls to half counts as wide as its array.
+    A PSF that nowhere falls below half its maximum counts as wide as its array.
     """
     *_, y, x = fwhms_um(psf)
     return float(np.sqrt(y * x))
 
 
 def fwhms_um(psf: Psf) -> tuple[float, ...]:
-    """Full width at half maximum along each axis through the middle sample, micrometres. As `fwhm_um`.
+    """Full width at half maximum along each axis through the central sample, micrometres; see `fwhm_um`.
 
     >>> from zsdeconv.physics.optics import Optics
     >>> from zsdeconv.physics.psf_theory import theoretical_psf
@@ -74,16 +76,16 @@ def fwhms_um(psf: Psf) -> tuple[float, ...]:
 
 
 def expected_fwhm_um(optics: Optics) -> tuple[float, float]:
-    """Full widths at half maximum along z and in the focal plane that theory gives for the microscope, micrometres.
+    """Theoretical full widths at half maximum along z and in the focal plane of the microscope, micrometres.
 
     >>> from zsdeconv.physics.optics import Optics
     >>> [round(w, 3) for w in expected_fwhm_um(Optics(1.2, 525, 1.333))]  # 0.5145 wavelength / NA in the plane
     [0.637, 0.225]
     """
-    from zsdeconv.physics.psf_3d import AXIAL_REACH, focus_of, radial_intensity
+    from zsdeconv.physics.psf_3d import AXIAL_RADIUS_PERIODS, focus_of, radial_intensity
 
-    focus_um, reach = focus_of(optics), AXIAL_REACH / optics.axial_cutoff_per_um
-    z, r = np.linspace(-reach, reach, 801), np.linspace(0, optics.wavelength_um / optics.na, 401)
+    focus_um, z_max = focus_of(optics), AXIAL_RADIUS_PERIODS / optics.axial_cutoff_per_um
+    z, r = np.linspace(-z_max, z_max, 801), np.linspace(0, optics.wavelength_um / optics.na, 401)
     along = radial_intensity(optics, z, np.zeros(1), focus_um)[:, 0]
     across = radial_intensity(optics, np.zeros(1), r, focus_um)[0]
     return float(_profile_fwhm(along) * (z[1] - z[0])), float(2 * _half_distance(across / across[0]) * r[1])
@@ -92,8 +94,8 @@ def expected_fwhm_um(optics: Optics) -> tuple[float, float]:
 def sampling_finding(optics: Optics, pixel_um: float, scale: int) -> Finding:
     """Whether raw pixels of `pixel_um`, divided by `scale`, suit the optics.
 
-    The fine grid must carry every frequency that the lens transmits: pixel / scale <= wavelength / (4 NA). More than ten
-    times finer than that, light is spread over so many pixels that the pixel size is more likely wrong.
+    The fine grid must sample every frequency that the objective transmits: pixel / scale <= wavelength / (4 NA). Pixels more
+    than ten times finer than that suggest a pixel size in the wrong unit.
 
     >>> from zsdeconv.physics.optics import Optics
     >>> sampling_finding(Optics(1.4, 525), 0.15, 1).level, sampling_finding(Optics(1.4, 525), 0.15, 2).level
@@ -102,14 +104,14 @@ def sampling_finding(optics: Optics, pixel_um: float, scale: int) -> Finding:
     fine, limit = pixel_um / scale, optics.nyquist_um
     name = "sampling"
     if fine > limit * (1 + 1e-6):
-        finer = "give --scale 2" if scale == 1 and pixel_um <= 2 * limit else "record smaller pixels"
+        finer = "give scale 2" if scale == 1 and pixel_um <= 2 * limit else "record smaller pixels"
         limit_text = f"wavelength/(4 NA) = {limit:.3g} um"
-        message = f"pixel {pixel_um:g} um / scale {scale} is coarser than {limit_text}; {finer}, or check --pixel-um and --na"
+        message = f"pixel {pixel_um:g} um / scale {scale} is coarser than {limit_text}; {finer}, or check pixel_um and na"
         return Finding("warn", name, fine, limit, message)
-    if fine < limit / 10:
-        advice = "bin the image, or check --pixel-um (in micrometres)" + ("; --scale 1 saves time" if scale > 1 else "")
-        message = f"pixel {pixel_um:g} um / scale {scale} is more than 10 times finer than wavelength/(4 NA) = {limit:.3g} um; {advice}"
-        return Finding("warn", name, fine, limit / 10, message)
+    if fine < limit / OVERSAMPLING_LIMIT:
+        advice = "bin the image, or check pixel_um (in micrometres)" + ("; give scale 1 to save time" if scale > 1 else "")
+        excess = f"more than {OVERSAMPLING_LIMIT} times finer than wavelength/(4 NA) = {limit:.3g} um"
+        return Finding("warn", name, fine, limit / OVERSAMPLING_LIMIT, f"pixel {pixel_um:g} um / scale {scale} is {excess}; {advice}")
     return Finding("ok", name, fine, limit, f"pixel {pixel_um:g} um / scale {scale}, wavelength/(4 NA) = {limit:.3g} um")
 
 
@@ -121,21 +123,21 @@ def check_sampling(optics: Optics, pixel_um: float, scale: int) -> None:
 
 
 def _judged(name: str, value: float, limits: tuple[float, float], ok: str, advice: str) -> Finding:
-    """A finding by size: above the first limit a warning, above the second a failure."""
+    """A finding about `value`: a warning above the first of `limits`, a failure above the second; `ok` is the text, `advice` is added."""
     level: Level = "fail" if value > limits[1] else "warn" if value > limits[0] else "ok"
     return Finding(level, name, float(value), limits[0], ok if level == "ok" else f"{ok} (limit {limits[0]:g}); {advice}")
 
 
 def _as_recorded(measured: MeasuredPsf, mended: Psf) -> list[Finding]:
     light = (measured.values.max() - measured.background) / mended.values.max()
-    share = measured.background * mended.values.size / light
-    text = f"background {measured.background:.4g}, {100 * share:.1f} % of the PSF's light"
-    background = _judged("background", abs(share), (0.01, np.inf), text, "it is subtracted")
+    fraction = measured.background * mended.values.size / light
+    text = f"background {measured.background:.4g}, {100 * fraction:.1f} % of the PSF's light"
+    background = _judged("background", abs(fraction), (0.01, np.inf), text, "it is subtracted")
     return [_centring(np.array(measured.offset_px), 0.5), background]
 
 
 def _centring(offset_px: np.ndarray, limit: float) -> Finding:
-    text = f"core {', '.join(f'{o:+.2f}' for o in offset_px)} pixels from the middle"
+    text = f"core {', '.join(f'{o:+.2f}' for o in offset_px)} pixels from the centre"
     return _judged("centring", float(np.abs(offset_px).max()), (limit, np.inf), text, "it is shifted back")
 
 
@@ -144,13 +146,13 @@ def _sum(values: np.ndarray) -> Finding:
 
 
 def _negative(values: np.ndarray) -> Finding:
-    share = np.abs(values[values < 0]).sum() / values[values > 0].sum()
-    text = f"negative values hold {100 * share:.2f} % of the light"
-    return _judged(NEGATIVE, share, (0.02, 0.2), text, "average more beads, or give --na and --wavelength-nm")
+    fraction = np.abs(values[values < 0]).sum() / values[values > 0].sum()
+    text = f"negative values hold {100 * fraction:.2f} % of the light"
+    return _judged(NEGATIVE_FINDING, fraction, (0.02, 0.2), text, "average more beads, or give na and wavelength_nm")
 
 
 def _border(values: np.ndarray) -> Finding:
-    """Light per sample on the border relative to the peak: what is cut off there."""
+    """Mean value on the border relative to the peak, which shows how much the border cuts off."""
     inner = values[tuple(slice(1, -1) for _ in values.shape)]
     border = (values.sum() - inner.sum()) / max(values.size - inner.size, 1) / values.max()
     return _judged(
@@ -159,14 +161,14 @@ def _border(values: np.ndarray) -> Finding:
 
 
 def _symmetry(values: np.ndarray) -> Finding:
-    apply_symmetry = values[tuple(slice(None, None, -1) for _ in values.shape)]
-    odd = np.abs(values - apply_symmetry).sum() / (2 * np.abs(values).sum())
-    text = f"{100 * odd:.1f} % differs from the PSF turned by 180 degrees"
-    return _judged("symmetry", odd, (0.15, np.inf), text, "coma, a neighbour, or noise: look at it")
+    reflected = values[tuple(slice(None, None, -1) for _ in values.shape)]
+    odd = np.abs(values - reflected).sum() / (2 * np.abs(values).sum())
+    text = f"{100 * odd:.1f} % of the light is not symmetric about the centre"
+    return _judged("symmetry", odd, (0.15, np.inf), text, "coma, a neighbouring bead or noise: inspect the PSF")
 
 
 def _sampling(psf: Psf, optics: Optics | None, spacing_um: tuple[float, ...] | None) -> Finding:
-    """Lateral pixel against what it has to carry: the optics where known, else the fine grid, else the PSF's own width."""
+    """Lateral pixel against the limit set by the optics where known, else by the fine grid, else by the width of the PSF."""
     pixel = max(psf.spacing_um[-2:])
     if optics is not None:
         limit, what = optics.nyquist_um, "wavelength/(4 NA)"
@@ -176,12 +178,12 @@ def _sampling(psf: Psf, optics: Optics | None, spacing_um: tuple[float, ...] | N
         limit, what = fwhm_um(psf) / 2, "half its own width"
     relative = pixel / limit
     level: Level = "ok" if relative <= 1.001 else "warn" if relative <= 1.5 else "fail"
-    advice = "" if level == "ok" else "; give a finer PSF, or correct --psf-pixel-um"
+    advice = "" if level == "ok" else "; give a finer PSF, or correct psf_pixel_um"
     return Finding(level, "sampling", pixel, limit, f"pixel {pixel:.4g} um, limit {what} = {limit:.3g} um{advice}")
 
 
 def _axial_sampling(psf: Psf, optics: Optics | None, spacing_um: tuple[float, ...] | None) -> Finding:
-    """Step in z against what it has to carry, in the order of `_sampling`."""
+    """Step in z against its limit, which is chosen as in `_sampling`."""
     if optics is not None:
         limit, what = optics.axial_nyquist_um, "wavelength/(2 n - 2 sqrt(n^2 - NA^2))"
     elif spacing_um is not None and len(spacing_um) == 3:
@@ -190,48 +192,46 @@ def _axial_sampling(psf: Psf, optics: Optics | None, spacing_um: tuple[float, ..
         limit, what = fwhms_um(psf)[0] / 2, "half its own length"
     relative = psf.spacing_um[0] / limit
     level: Level = "ok" if relative <= 1.001 else "warn" if relative <= 3 else "fail"
-    advice = "" if level == "ok" else "; give a PSF of closer planes, or correct --psf-z-um"
+    advice = "" if level == "ok" else "; give a PSF with a smaller step in z, or correct psf_z_um"
     return Finding(
         level, "sampling in z", psf.spacing_um[0], float(limit), f"step {psf.spacing_um[0]:.4g} um, limit {what} = {limit:.3g} um{advice}"
     )
 
 
 def _axial_focus(psf: Psf) -> Finding:
-    """Distance of the brightest plane from the middle one, which a restored stack takes for the focus."""
+    """Distance of the brightest plane from the central one, which restoration treats as the focus."""
     peaks = psf.values.max((1, 2))
-    away = abs(int(peaks.argmax()) - len(peaks) // 2) * psf.spacing_um[0]
+    distance = abs(int(peaks.argmax()) - len(peaks) // 2) * psf.spacing_um[0]
     limit = max(fwhms_um(psf)[0] / 4, 1.01 * psf.spacing_um[0])
-    text = f"the brightest plane lies {away:.3g} um from the middle one"
-    return _judged("focus", away, (limit, np.inf), text, "what is restored lies as much too high or too low: centre the stack on its focus")
+    text = f"the brightest plane lies {distance:.3g} um from the central one"
+    return _judged("focus", distance, (limit, np.inf), text, "restored stacks are shifted in z by this much: centre the PSF on its focus")
 
 
 def _axial_extent(psf: Psf) -> Finding:
-    """Light of the outermost planes relative to the brightest one: what is cut off in depth."""
+    """Light of the outermost planes relative to the brightest one, which shows how much is cut off in depth."""
     light = psf.values.sum((1, 2))
     ends = max(abs(light[0]), abs(light[-1])) / light.max()
     text = f"the outermost of {len(light)} planes hold {100 * ends:.1f} % of the brightest one's light"
-    return _judged("depth", ends, (0.3, np.inf), text, "give more planes (of a wide-field microscope they never grow dark)")
+    return _judged("depth", ends, (0.3, np.inf), text, "give more planes (those of a wide-field PSF never become dark)")
 
 
 def _width(name: str, width: float, expected: float) -> Finding:
     ratio = width / expected
     level: Level = "ok" if 0.85 <= ratio <= 1.5 else "warn" if 0.6 <= ratio <= 3 else "fail"
     advice = (
-        ""
-        if level == "ok"
-        else "; check --na, --wavelength-nm and --psf-pixel-um" + ("" if ratio < 1 else ", the bead's size and the focus")
+        "" if level == "ok" else "; check na, wavelength_nm and psf_pixel_um" + ("" if ratio < 1 else ", the bead's size and the focus")
     )
     return Finding(level, name, width, 1.5 * expected, f"width {width:.3g} um, theory {expected:.3g} um{advice}")
 
 
 def _profile_fwhm(profile: np.ndarray) -> float:
-    """Width at half of the middle value, in samples, by linear interpolation on either side."""
-    middle = len(profile) // 2
-    return sum(_half_distance(side / profile[middle]) for side in (profile[middle:], profile[middle::-1]))
+    """Full width at half of the central value, in samples, by linear interpolation on either side."""
+    center = len(profile) // 2
+    return sum(_half_distance(side / profile[center]) for side in (profile[center:], profile[center::-1]))
 
 
 def _half_distance(side: np.ndarray) -> float:
-    """Where a falling profile, 1 at index 0, first crosses 0.5."""
+    """Position at which a falling profile, 1 at index 0, first crosses 0.5."""
     below = np.flatnonzero(side < 0.5)
     if not len(below):
         return len(side) - 0.5

@@ -1,4 +1,4 @@
-"""Point spread functions from theory, and the names that the rest of the package uses for all PSFs."""
+"""Point spread functions from theory, and the public names for PSFs of any origin."""
 
 from __future__ import annotations
 
@@ -35,28 +35,44 @@ __all__ = [
     "theoretical_psf",
 ]
 
-RADIUS_IN_WAVELENGTHS = {2: 2.7, 3: 3.5}
-"""Default half width of a theoretical PSF of each rank in units of wavelength / NA: eight dark rings, and in depth more for the cone."""
+RADIUS_WAVELENGTHS = {2: 2.7, 3: 3.5}
+"""Default half width of a theoretical PSF by rank, in wavelength / NA. Chosen: in a plane five dark rings, in depth more for the cone."""
 
 
 def theoretical_psf(optics: Optics, spacing_um: Sequence[float], radius_um: float | Sequence[float] | None = None) -> Psf:
-    """PSF of a lens, sampled at the points of a (y x) grid of `spacing_um` in focus, or of a (z y x) grid in depth.
+    """Theoretical PSF of a microscope on a (y x) grid in focus, or on a (z y x) grid in depth.
 
-    Points, not pixel means: on the twice finer grid the model averages 2 x 2 samples itself (the operator D), and that
-    is the camera pixel.
+    The samples are point values, not pixel means: on the fine grid the operator D averages 2 x 2 samples, which is the camera
+    pixel. z is the position of the stage, in the index of the immersion, positive into the sample. Under an aberration
+    (`sample_ri`, `depth_um`) the central plane is the one in which the point is sharpest; `source` states its distance from the
+    nominal depth.
 
-    `radius_um` is the half width along y and x, or one for each axis; by default 2.7 wavelength / NA (1 um at NA 1.41,
-    525 nm), in depth 3.5. It is tied to the width of the core and not to a fraction of the light because the ringed tail of a hard
-    pupil falls as r^-3 only: the light beyond r is (wavelength / NA) / (pi^2 r), 3.8 % here, and keeping 99 % would take
-    fourteen times the pixels. Along z the default takes all planes with at least 0.1 % of the brightest one's light, up to
-    four periods of the axial cutoff: there the cone of light of a wide-field microscope is wider than the grid.
+    The default half width is a multiple of the width of the core, not a fraction of the light, because the tail of a
+    hard-edged pupil falls as r^-3 only: the light beyond r is (wavelength / NA) / (pi^2 r), 3.8 % at the default, and keeping 99 %
+    would need fourteen times the pixels.
 
-    z counts as the stage does, in the immersion's index, towards the depth of the sample. Under an aberration (`sample_ri`,
-    `depth_um`) the middle plane is the one in which the point looks sharp; `source` says by how much it lies beyond the depth.
+    Parameters
+    ----------
+    optics
+        The microscope.
+    spacing_um
+        Steps of the grid along (z,) y and x.
+    radius_um
+        Half width along y and x, or one for each axis. By default 2.7 wavelength / NA (1 um at NA 1.41, 525 nm), in depth 3.5; along z
+        all planes with at least 0.1 % of the light of the brightest, up to four periods of the axial cutoff.
 
-    Raises `OpticsError` for impossible spacings. Debye integral of Born and Wolf 8.8, Richards and Wolf (1959), Hell et
-    al. (1993), Gibson and Lanni (1991); microscopes of physics/microscope.py.
+    Raises
+    ------
+    OpticsError
+        For impossible spacings.
 
+    References
+    ----------
+    Born and Wolf, Principles of Optics, 8.8; Richards and Wolf, Proc. R. Soc. A 253, 358 (1959); Gibson and Lanni, J. Opt. Soc. Am. A 8,
+    1601 (1991); Hell et al., J. Microsc. 169, 391 (1993).
+
+    Examples
+    --------
     >>> theoretical_psf(Optics(1.41, 525, 1.515), (0.0313, 0.0313)).values.shape
     (65, 65)
     >>> sheet = Optics(1.1, 525, 1.33, microscope="lightsheet", sheet_um=1.0)
@@ -86,19 +102,19 @@ def _in_focus(optics: Optics, spacing_um: Sequence[float], halves: Sequence[int]
 
 
 def _radii(optics: Optics, radius_um: float | Sequence[float] | None, rank: int) -> list[float | None]:
-    """Half width along each axis; None along z: as much as has light."""
+    """Half width along each axis; None along z stands for all planes that hold light."""
     if isinstance(radius_um, Sequence):
         if len(radius_um) != rank:
             raise OpticsError(
                 f"radius_um {tuple(radius_um)}: {len(radius_um)} half widths for {rank} axes; give one for each, or one for y and x"
             )
         return list(radius_um)
-    lateral_factors = RADIUS_IN_WAVELENGTHS[rank] * optics.wavelength_um / optics.na if radius_um is None else radius_um
-    return [*[None] * (rank - 2), lateral_factors, lateral_factors]
+    lateral_um = RADIUS_WAVELENGTHS[rank] * optics.wavelength_um / optics.na if radius_um is None else radius_um
+    return [*[None] * (rank - 2), lateral_um, lateral_um]
 
 
 def _source(optics: Optics, focus_um: float) -> str:
-    """What the PSF was made from, in words."""
+    """The parameters of the PSF in words."""
     facts = [optics.pupil, f"NA {optics.na:g}", f"{optics.wavelength_nm:g} nm", f"index {optics.ri:g}"]
     if optics.excitation_nm is not None:
         facts.append(f"excitation {optics.excitation_nm:g} nm")

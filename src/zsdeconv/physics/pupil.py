@@ -4,9 +4,9 @@ With k = 2 pi n / wavelength and theta up to alpha = arcsin(NA / n), every model
 
     I(r, z) = sum_m c_m | integral_0^alpha a_m(theta) J_m(k r sin theta) exp(i phase(theta, z)) d theta |^2.
 
-A pupil is a row of (m, c_m, a_m). Gauss-Legendre quadrature over theta makes the result exact at any point, so no grid
-(and no wrap-around of one) enters the PSF. Defocus is the phase -k z cos theta. One plane interface, the cover glass,
-between an immersion n and a sample n' adds the aberration of a point at depth d (`aberration`).
+A pupil is a list of (m, c_m, a_m). Gauss-Legendre quadrature over theta gives the result at any point to rounding error, so no
+grid, and no wrap-around of one, enters the PSF. Defocus is the phase -k z cos theta. One plane interface, the cover glass,
+between an immersion n and a sample n' adds the aberration of a point at depth d (`_behind_glass`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zsdeconv.physics.optics import Optics
 
 
 class Ray(NamedTuple):
-    """Behind the interface: cosine of the angle there, transmission for s and p light, sine there over sine before."""
+    """Rays behind the interface: cosine of the refracted angle, transmission of s and p light, ratio of the sines (n / n')."""
 
     cos: Any
     s: Any
@@ -31,11 +31,8 @@ class Ray(NamedTuple):
 
 
 Term = tuple[int, float, Callable[[np.ndarray, Ray], np.ndarray]]
+"""Order m of the Bessel function, weight c_m and amplitude a_m(theta, ray)."""
 
-# The scalar pupil is uniform in pupil area, sin(theta) cos(theta) d theta: the Airy pattern, exactly.
-# The vectorial one (Richards and Wolf, Proc. R. Soc. A 253, 1959) is the unpolarised focus of an aplanatic lens, hence its
-# sqrt(cos theta). By reciprocity it is also the image of a freely rotating dipole. Behind an interface the fields are those
-# of Hell, Reiner, Cremer and Stelzer (J. Microsc. 169, 1993) and Torok and Varga (Appl. Opt. 36, 1997).
 TERMS: dict[str, tuple[Term, ...]] = {
     "scalar": ((0, 1.0, lambda t, ray: np.sin(t) * np.cos(t)),),
     "vectorial": (
@@ -44,14 +41,18 @@ TERMS: dict[str, tuple[Term, ...]] = {
         (2, 1.0, lambda t, ray: np.sqrt(np.cos(t)) * np.sin(t) * (ray.s - ray.p * ray.cos)),
     ),
 }
-CHUNK = 256
-"""Radii at a time: it bounds the memory of the Bessel functions to megabytes."""
+"""The pupils by name. Law: the scalar pupil is uniform in pupil area, sin(theta) cos(theta) d theta, which gives exactly the Airy pattern.
+The vectorial one (Richards and Wolf, Proc. R. Soc. A 253, 358, 1959) is the unpolarised focus of an aplanatic objective, hence the factor
+sqrt(cos theta); by reciprocity it is also the image of a freely rotating dipole. The fields behind an interface are those of Hell et al.
+(J. Microsc. 169, 391, 1993) and Torok and Varga (Appl. Opt. 36, 2305, 1997)."""
+RADII_PER_CHUNK = 256
+"""Radii evaluated together. Chosen: it bounds the memory of the Bessel functions to megabytes."""
 
 
 def focal_intensity(optics: Optics, r_um: np.ndarray) -> np.ndarray:
-    """Intensity at distance `r_um` (any shape, micrometres) from the focus, in the focal plane; 1 at the focus.
+    """Intensity in the focal plane at distance `r_um` (any shape, micrometres) from the focus; 1 at the focus.
 
-    That of the lens without aberration, at the emission wavelength.
+    It is that of the objective without aberration, at the emission wavelength.
 
     >>> focal_intensity(Optics(0.5, 500), np.array([0.0, 0.61])).round(3)  # the first dark ring lies at 0.61 wavelength / NA
     array([1., 0.])
@@ -67,12 +68,27 @@ def focal_intensity(optics: Optics, r_um: np.ndarray) -> np.ndarray:
 
 
 def defocused_intensity(optics: Optics, r_um: np.ndarray, z_um: np.ndarray, wavelength_um: float | None = None) -> np.ndarray:
-    """Intensity (z r) at distances `r_um` (r) from the axis in the planes `z_um` (z); 1 at an unaberrated focus.
+    """Intensity (z r) of the objective around the focus; 1 at an unaberrated focus.
 
-    `z_um` is how far the objective has been focused beyond a point (deeper into the sample, in the immersion's index, as a
-    stage drives it). Under aberration the brightest plane is not z = 0; `axial_focus_um` finds it. `wavelength_um` (vacuum)
-    is that of the emission unless given.
+    Parameters
+    ----------
+    optics
+        The objective, with its aberration.
+    r_um
+        Distances from the optical axis.
+    z_um
+        Stage positions relative to the point, positive when the focus lies deeper in the sample, in the index of the immersion. Under
+        aberration the brightest plane is not z = 0; `axial_focus_um` finds it.
+    wavelength_um
+        Vacuum wavelength, that of the emission by default.
 
+    Returns
+    -------
+    ndarray
+        Intensity (z r).
+
+    Examples
+    --------
     >>> optics = Optics(0.5, 500)
     >>> defocused_intensity(optics, np.array([0.0, 0.61]), np.array([0.0, 4.0])).round(2)  # dark at z = 2 n wavelength / NA^2
     array([[1.  , 0.  ],
@@ -80,12 +96,13 @@ def defocused_intensity(optics: Optics, r_um: np.ndarray, z_um: np.ndarray, wave
     """
     wavelength = optics.wavelength_um if wavelength_um is None else wavelength_um
     k = 2 * np.pi / wavelength
-    reach = optics.na * float(np.max(r_um)) + float(np.abs(z_um).max()) * (optics.ri - np.sqrt(optics.ri**2 - optics.na**2))
-    theta, weight = _angles(optics, k * (reach + _path_range_um(optics)))
-    ray, detour_um = _behind_glass(optics, theta)
-    phase = np.exp(1j * k * (detour_um[:, None] - optics.ri * np.multiply.outer(np.cos(theta), z_um)))
+    path_um = optics.na * float(np.max(r_um)) + float(np.abs(z_um).max()) * (optics.ri - np.sqrt(optics.ri**2 - optics.na**2))
+    theta, weight = _angles(optics, k * (path_um + _path_range_um(optics)))
+    ray, aberration_um = _behind_glass(optics, theta)
+    phase = np.exp(1j * k * (aberration_um[:, None] - optics.ri * np.multiply.outer(np.cos(theta), z_um)))
     terms = [(order, factor, (weight * amplitude(theta, ray))[:, None] * phase) for order, factor, amplitude in TERMS[optics.pupil]]
-    planes = [_planes(optics, wavelength, part, theta, terms) for part in np.split(r_um, range(CHUNK, len(r_um), CHUNK))]
+    parts = np.split(r_um, range(RADII_PER_CHUNK, len(r_um), RADII_PER_CHUNK))
+    planes = [_planes(optics, wavelength, part, theta, terms) for part in parts]
     straight = sum(weight * amplitude(theta, _straight(theta)) for order, _, amplitude in TERMS[optics.pupil] if order == 0)
     return np.concatenate(planes, axis=1) / np.sum(straight) ** 2
 
@@ -93,7 +110,7 @@ def defocused_intensity(optics: Optics, r_um: np.ndarray, z_um: np.ndarray, wave
 def axial_focus_um(optics: Optics, intensity: Callable[[np.ndarray], np.ndarray] | None = None) -> float:
     """The `z_um` at which a point on the axis is brightest: 0 without aberration, n / n' - 1 times the depth for a small NA.
 
-    `intensity(z_um)` is that of the lens at the emission wavelength unless given.
+    `intensity(z_um)` is the intensity on the axis, by default that of the objective at the emission wavelength.
 
     >>> round(axial_focus_um(Optics(0.3, 500, 1.0, sample_ri=1.33, depth_um=20)), 1)  # 20 (1 / 1.33 - 1) = -5.0
     -5.1
@@ -107,12 +124,12 @@ def axial_focus_um(optics: Optics, intensity: Callable[[np.ndarray], np.ndarray]
     unit = 1 / optics.axial_cutoff_per_um
     z = np.linspace(low - unit, high + unit, 1 + int(np.ceil((high - low + 2 * unit) / (unit / 12))))
     best = z[int(along(z).argmax())]
-    found: Any = minimize_scalar(lambda v: -along(np.array([v]))[0], bounds=(best - unit / 6, best + unit / 6), method="bounded")
-    return float(found.x)
+    result: Any = minimize_scalar(lambda v: -along(np.array([v]))[0], bounds=(best - unit / 6, best + unit / 6), method="bounded")
+    return float(result.x)
 
 
 def ray_foci_um(optics: Optics) -> tuple[float, float]:
-    """Smallest and largest `z_um` at which rays of one angle cross the axis, over the inner 95 % of the usable aperture."""
+    """Smallest and largest `z_um` at which the rays of one angle cross the axis, over the inner 95 % of the usable aperture."""
     if not optics.aberrated:
         return 0.0, 0.0
     assert optics.depth_um is not None and optics.sample_ri is not None
@@ -125,6 +142,7 @@ def ray_foci_um(optics: Optics) -> tuple[float, float]:
 def _planes(
     optics: Optics, wavelength_um: float, r_um: np.ndarray, theta: np.ndarray, terms: list[tuple[int, float, np.ndarray]]
 ) -> np.ndarray:
+    """Intensity (z r) at `r_um`: the sum over `terms`, each (m, c_m, amplitude (theta z) with its quadrature weight)."""
     bessel = _bessel(optics, wavelength_um, r_um, theta)
     total = np.zeros((len(r_um), terms[0][2].shape[1]))
     for order, factor, amplitude in terms:
@@ -133,26 +151,27 @@ def _planes(
 
 
 def _bessel(optics: Optics, wavelength_um: float, r_um: np.ndarray, theta: np.ndarray) -> list[np.ndarray]:
-    """J_m(k r sin theta) for each order m that the pupil has (shape of r, theta)."""
+    """J_m(k r sin theta) (r theta) for each order m of the pupil."""
     from scipy.special import j0, j1
 
     argument = 2 * np.pi * optics.ri / wavelength_um * np.multiply.outer(r_um, np.sin(theta))
     bessel = [j0(argument)]
-    if len(TERMS[optics.pupil]) > 1:  # J_2 from the other two: scipy's general order is ten times slower
+    if len(TERMS[optics.pupil]) > 1:  # J_2 by the recurrence: ten times faster than scipy's function of any order
         bessel.append(j1(argument))
         bessel.append(2 * bessel[1] / np.where(argument == 0, 1, argument) - np.where(argument == 0, 0, bessel[0]))
     return bessel
 
 
 def _straight(theta: np.ndarray) -> Ray:
-    """No interface."""
+    """Rays without an interface."""
     return Ray(np.cos(theta), 1.0, 1.0, 1.0)
 
 
 def _behind_glass(optics: Optics, theta: np.ndarray) -> tuple[Ray, np.ndarray]:
-    """The refracted rays, and the optical path d (n' cos theta' - n cos theta) by which they are late, per angle.
+    """The refracted rays and the aberration d (n' cos theta' - n cos theta) of the optical path, for each angle.
 
-    Beyond the critical angle the path is imaginary: that light reaches the lens from points within a wavelength of the glass only.
+    Beyond the critical angle the path is imaginary: this light reaches the objective only from points within a wavelength of the
+    cover glass.
     """
     if not optics.aberrated:
         return _straight(theta), np.zeros(len(theta))
@@ -164,14 +183,14 @@ def _behind_glass(optics: Optics, theta: np.ndarray) -> tuple[Ray, np.ndarray]:
 
 
 def _path_range_um(optics: Optics) -> float:
-    """By how much the aberration's optical path differs between axis and edge, at most."""
-    _, path = _behind_glass(optics, np.linspace(0, np.arcsin(optics.na / optics.ri), 200))
-    return float(np.ptp(np.real(path)))
+    """Range of the aberration of the optical path over the aperture."""
+    _, aberration_um = _behind_glass(optics, np.linspace(0, np.arcsin(optics.na / optics.ri), 200))
+    return float(np.ptp(np.real(aberration_um)))
 
 
 def _angles(optics: Optics, phase: float) -> tuple[np.ndarray, np.ndarray]:
-    """Quadrature nodes and weights over theta, enough for an integrand that turns by `phase` from axis to edge."""
-    # Half a node per radian resolves the oscillations; the other 48 bring the error below 1e-12 (up to NA = n).
+    """Quadrature nodes and weights over theta for an integrand whose phase changes by `phase` from the axis to the edge."""
+    # half a node per radian resolves the oscillations; the other 48 bring the error below 1e-12 (up to NA = n)
     nodes, weights = _legendre(48 + int(np.ceil(phase / 2)))
     edges = [0.0, np.arcsin(optics.na / optics.ri)]
     if optics.aberrated and optics.sample_ri is not None and optics.sample_ri < optics.na:
@@ -184,5 +203,5 @@ def _angles(optics: Optics, phase: float) -> tuple[np.ndarray, np.ndarray]:
 def _legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
     from scipy.special import roots_legendre
 
-    # numpy solves a dense eigenproblem for them, which is slow for the many that a deep aberration needs
+    # numpy solves a dense eigenproblem, which is slow for the many nodes that a deep aberration needs
     return np.polynomial.legendre.leggauss(count) if count < 500 else roots_legendre(count)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from zsdeconv.errors import OpticsError
-from zsdeconv.physics.microscope import STOKES
+from zsdeconv.physics.microscope import EXCITATION_RATIO
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import DeepOtf, Otf
-from zsdeconv.physics.psf_3d import AXIAL_REACH, focus_of, radial_intensity
+from zsdeconv.physics.psf_3d import AXIAL_RADIUS_PERIODS, focus_of, radial_intensity
 
 THREE_BEAMS = (1.0, 4 / 3, 2 / 3)
 """Strength of orders 0, 1 and 2 where three beams of equal strength interfere: |1 + 2 cos u|^2 / 3."""
@@ -172,7 +172,7 @@ def detection_otf_3d(optics_or_otf: Optics | DeepOtf, excitation_nm: float | Non
             raise OpticsError(f"--excitation-nm {excitation_nm:g} beside --otf, which holds what it decides; leave out one of the two")
         return _measured(optics_or_otf)
     optics = optics_or_otf
-    um = 1e-3 * (STOKES * optics.wavelength_nm if excitation_nm is None else excitation_nm)
+    um = 1e-3 * (EXCITATION_RATIO * optics.wavelength_nm if excitation_nm is None else excitation_nm)
     if not 0.2 <= um <= 2:
         raise OpticsError(f"excitation {1e3 * um:g} nm: light lies between 200 and 2000 nm; give --excitation-nm in nanometres")
     return DetectionOtf3d(_theoretical_deep_otf(optics), optics.cutoff_per_um, optics.axial_cutoff_per_um, (optics.ri, um))
@@ -218,7 +218,7 @@ def _hankel(radial: np.ndarray, step_um: float, cutoff_per_um: float) -> np.ndar
 def _theoretical_deep_otf(optics: Optics) -> DeepOtf:
     cutoff, axial = optics.cutoff_per_um, optics.axial_cutoff_per_um
     step, dz = 1 / (16 * cutoff), 1 / (3 * axial)
-    far = 2 * AXIAL_REACH / axial
+    far = 2 * AXIAL_RADIUS_PERIODS / axial
     z = dz * np.arange(-math.floor(far / dz), math.floor(far / dz) + 1)
     r = step * np.arange(math.ceil(_RADIUS_IN_RESOLUTIONS / cutoff / step) + 1)
     planes = _hankel(radial_intensity(optics, z, r, focus_of(optics)), step, cutoff)

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from zsdeconv.errors import ConfigError, OpticsError
-from zsdeconv.physics.microscope import STOKES
+from zsdeconv.physics.microscope import EXCITATION_RATIO
 from zsdeconv.physics.psf import Psf
 from zsdeconv.physics.psf_theory import theoretical_psf
 from zsdeconv.sim.detection import THREE_BEAMS
@@ -88,7 +88,7 @@ class SimScene(Scene):
     @property
     def excitation_um(self) -> float:
         """Wavelength of the light that makes the stripes, um."""
-        return 1e-3 * (STOKES * self.wavelength_nm if self.excitation_nm is None else self.excitation_nm)
+        return 1e-3 * (EXCITATION_RATIO * self.wavelength_nm if self.excitation_nm is None else self.excitation_nm)
 
     @property
     def finest_um(self) -> float:

@@ -24,8 +24,8 @@ from zsdeconv.errors import ConfigError, OutputError
 from zsdeconv.image import Image
 from zsdeconv.io import atomic_path, write
 from zsdeconv.physics.psf import Psf
-from zsdeconv.physics.psf_3d import AXIAL_REACH, MOST_PLANES
-from zsdeconv.physics.psf_theory import RADIUS_IN_WAVELENGTHS, theoretical_psf
+from zsdeconv.physics.psf_3d import AXIAL_RADIUS_PERIODS, MAX_HALF_PLANES
+from zsdeconv.physics.psf_theory import RADIUS_WAVELENGTHS, theoretical_psf
 from zsdeconv.simulation.scenes import SCALE, DeepScene, Scene, StackScene, inner
 from zsdeconv.simulation.structures import STRUCTURES, Emitters
 
@@ -142,9 +142,9 @@ def settings(scene: Scene) -> dict[str, Any]:
 
 def _check_psf_fits(scene: DeepScene) -> None:
     """A lens of low NA sees far: its PSF may be larger than memory before it is made."""
-    reach_um = AXIAL_REACH / scene.optics.axial_cutoff_per_um * (2 if scene.optics.aberrated else 1)
-    planes = 2 * min(MOST_PLANES, round(reach_um / scene.z_um)) + 1
-    side = 2 * round(RADIUS_IN_WAVELENGTHS[scene.rank] * scene.optics.wavelength_um / scene.na / scene.fine_um) + 1
+    reach_um = AXIAL_RADIUS_PERIODS / scene.optics.axial_cutoff_per_um * (2 if scene.optics.aberrated else 1)
+    planes = 2 * min(MAX_HALF_PLANES, round(reach_um / scene.z_um)) + 1
+    side = 2 * round(RADIUS_WAVELENGTHS[scene.rank] * scene.optics.wavelength_um / scene.na / scene.fine_um) + 1
     if planes * side**2 > MOST_VOXELS:
         raise ConfigError(
             f"PSF of NA {scene.na:g}: {planes} x {side} x {side} voxels, {MOST_VOXELS / 1e6:.0f} million at most; "

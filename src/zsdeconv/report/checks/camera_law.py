@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from zsdeconv.camera.calibrate import SATURATION_LIMIT, Calibration, draw_calibration
-from zsdeconv.camera.survey import CORRELATION_LIMIT
+from zsdeconv.camera.calibrate import MAX_CLIPPED_FRACTION, Calibration, draw_calibration
+from zsdeconv.camera.survey import MAX_NOISE_CORRELATION
 from zsdeconv.findings import Finding, Level
 from zsdeconv.report.section import Picture, Section
 from zsdeconv.report.statistics.fixed_pattern import Pattern, line_pattern, pixel_pattern
@@ -130,9 +130,9 @@ def _correlation(calibration: Calibration) -> Finding:
     rho = calibration.noise_correlation
     text = f"noise of neighbouring pixels is correlated by {rho:+.3f}"
     if not calibration.correlated:
-        return Finding("ok", "correlated noise", rho, CORRELATION_LIMIT, text)
+        return Finding("ok", "correlated noise", rho, MAX_NOISE_CORRELATION, text)
     advice = "resampled, smoothed or compressed data, on which re-corruption fails; use the camera's raw data, or every 2nd pixel"
-    return Finding("fail", "correlated noise", rho, CORRELATION_LIMIT, f"{text} (limit {CORRELATION_LIMIT:g}); {advice}")
+    return Finding("fail", "correlated noise", rho, MAX_NOISE_CORRELATION, f"{text} (limit {MAX_NOISE_CORRELATION:g}); {advice}")
 
 
 def _pattern(name: str, size: float | None, pattern: Pattern | None) -> Finding:
@@ -151,11 +151,11 @@ def _clipped(calibration: Calibration, end: str) -> Finding:
     share = calibration.saturated_fraction if top else calibration.floor_fraction
     name = "saturation" if top else "floor"
     text = f"{100 * share:.2g} % of the pixels are clipped at the {end} of the range"
-    level: Level = "ok" if share <= SATURATION_LIMIT else "warn" if share <= 50 * SATURATION_LIMIT or not top else "fail"
+    level: Level = "ok" if share <= MAX_CLIPPED_FRACTION else "warn" if share <= 50 * MAX_CLIPPED_FRACTION or not top else "fail"
     if level == "ok":
-        return Finding(level, name, share, SATURATION_LIMIT, text)
+        return Finding(level, name, share, MAX_CLIPPED_FRACTION, text)
     advice = "they cannot be restored; lower the exposure" if top else "noise without its lower half; use raw data with an offset"
-    return Finding(level, name, share, SATURATION_LIMIT, f"{text} (limit {100 * SATURATION_LIMIT:g} %); {advice}")
+    return Finding(level, name, share, MAX_CLIPPED_FRACTION, f"{text} (limit {100 * MAX_CLIPPED_FRACTION:g} %); {advice}")
 
 
 def _offset(below: float, calibration: Calibration) -> Finding:

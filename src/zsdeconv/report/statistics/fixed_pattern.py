@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zsdeconv.camera.highpass import RADIUS, correlate_valid, filters
+from zsdeconv.camera.highpass import RADIUS_PX, correlate_valid, filters
 
 LINE_FILTER = np.array([1.0, -6.0, 15.0, -20.0, 15.0, -6.0, 1.0])
 """Sixth difference, which passes the highest frequencies: what is seen through a lens is attenuated a hundredfold from 0.2 per pixel on."""
@@ -69,7 +69,7 @@ def pixel_pattern(planes: Sequence[np.ndarray], cutoff_per_px: float) -> Pattern
     parts = (chosen[: len(chosen) // 2], chosen[len(chosen) // 2 :])
     means = [np.mean([plane.astype(np.float64) for plane in part], axis=0) for part in parts]
     first, second = (correlate_valid(mean, [kernel.h])[0] for mean in means)
-    level = gaussian_filter(sum(means), DARK_PX)[RADIUS:-RADIUS, RADIUS:-RADIUS]
+    level = gaussian_filter(sum(means), DARK_PX)[RADIUS_PX:-RADIUS_PX, RADIUS_PX:-RADIUS_PX]
     dark = level <= np.quantile(level, DARK_SHARE)
     return _shared(first[dark], second[dark], independent=int(dark.sum()) / kernel.spread)
 
