@@ -1,5 +1,6 @@
 """Where things stand: folders, names of files, their length, and what importing them costs."""
 
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -55,6 +56,12 @@ def test_each_folder_has_its_tests() -> None:
     tested = {path.parent.relative_to(TESTS).parts[0] for path in TESTS.rglob("test_*.py") if path.parent != TESTS}
     assert tested - packages == TESTS_WITHOUT_SOURCE
     assert {package for package in packages - tested if not (TESTS / f"test_{package}.py").exists()} == set()
+
+
+def test_the_documentation_lists_every_module() -> None:
+    listed = set(re.findall(r"[\w]+", " ".join(re.findall(r"```\{modules\} (.+)", text_of(TESTS.parent / "docs" / "api.md")))))
+    parts = {name.split("/")[0].removesuffix(".py") for name in map(name_of, MODULES) if not name.startswith("_")}
+    assert parts - listed == {"cli"}, "the command line has a page of its own"
 
 
 @pytest.mark.parametrize("name", ["zsdeconv", "zsdeconv.cli", "zsdeconv.cli.app", "zsdeconv.config", "zsdeconv.physics.optics"])
