@@ -1,15 +1,18 @@
 # Everything from a bare clone, with Python 3.11 or newer, pip and make:  make demo, make test.
 # `make help` lists the targets. Another interpreter: make test PYTHON=python3.12
+#
+# One environment, built in two steps: what the program needs to run, and, on top of it, the tools of development. `make demo` takes the first alone.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BENCH  ?= ../shared/bench
 
-BIN   := $(VENV)/bin
-READY := $(VENV)/.ready
-PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+BIN     := $(VENV)/bin
+RUNTIME := $(VENV)/.ready-run
+READY   := $(VENV)/.ready
+PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: env help demo test lint docs bench slow clean
+.PHONY: env help demo test lint docs bench slow golden clean
 .DELETE_ON_ERROR:
 
 env: $(READY)  ## build .venv from constraints.txt (the other targets do this by themselves)
@@ -17,18 +20,23 @@ env: $(READY)  ## build .venv from constraints.txt (the other targets do this by
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# torch goes first: it is the one package whose build must not be chosen by another package's wishes.
-$(READY): constraints.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python %d.%d found, 3.11 or newer needed: make PYTHON=python3.12" % v[:2])'
+# torch is installed first: its version and build are chosen by constraints.txt, not by a dependency of another package.
+$(RUNTIME): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python %d.%d, 3.11 or newer needed; make PYTHON=python3.12" % v[:2])'
 	@echo "building $(VENV) (minutes, once)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) torch
 	@$(PIP) hatchling editables
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(READY): $(RUNTIME)
+	@echo "adding the tools of development to $(VENV)"
 	@$(PIP) --no-build-isolation --editable '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## simulate a noisy image, restore it, score it, draw demo/restoration.png (STACK=1: a stack)
-	@$(BIN)/python benchmarks/demo.py demo$(if $(STACK),-stack --stack)
+demo: $(RUNTIME)  ## simulate a noisy image, restore it, score it, draw demo/restoration.png (STACK=1: a stack)
+	@$(BIN)/zsdeconv demo -o demo$(if $(STACK),-stack --stack)
 
 test: $(READY) lint  ## lint, then the test suite with doctests and coverage
 	@$(BIN)/python -m pytest -m "not slow and not gui" --cov --cov-report=term
@@ -50,6 +58,9 @@ bench: $(READY)  ## score the benchmark cases of BENCH=FOLDER (hours; resumes wh
 
 slow: $(READY)  ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow
+
+golden: $(READY)  ## store the golden runs anew, only where a change of the numbers is intended
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/golden/runs.py
 
 clean:  ## remove everything that make has built, the environment too
 	@rm -rf $(VENV) demo demo-stack docs/_build docs/_reports .pytest_cache .ruff_cache .hypothesis .coverage build dist

@@ -217,7 +217,7 @@ def test_settings_that_cannot_act_are_refused_before_anything_is_trained(name: s
         except UserError as fault:
             if " has no effect " in str(fault):
                 refused.add(path)
-                assert path.rpartition(".")[2] in str(fault) and ": leave " in str(fault) or ": give " in str(fault)
+                assert (path.rpartition(".")[2] in str(fault) and ": leave " in str(fault)) or ": give " in str(fault)
     assert refused == REFUSED[name]
 
 
