@@ -21,8 +21,7 @@ from zsdeconv.physics.optics import Optics
 if TYPE_CHECKING:
     from zsdeconv.camera.calibrate import calibrate
     from zsdeconv.io import read, write
-    from zsdeconv.model import Model, Restored
-    from zsdeconv.model_io import load
+    from zsdeconv.model import Model, Restored, load
     from zsdeconv.physics.psf import Psf
     from zsdeconv.physics.psf_file import read_psf
     from zsdeconv.physics.psf_theory import theoretical_psf
@@ -33,7 +32,7 @@ _LAZY = {
     "write": "zsdeconv.io",
     "restore": "zsdeconv.pipeline",
     "train": "zsdeconv.pipeline",
-    "load": "zsdeconv.model_io",
+    "load": "zsdeconv.model",
     "Model": "zsdeconv.model",
     "Restored": "zsdeconv.model",
     "Psf": "zsdeconv.physics.psf_theory",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from zsdeconv.errors import ImageError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.modality import Modality
+from zsdeconv.model_io import ModelParts, read_model, write_model
 from zsdeconv.nn.contract import as_network
 from zsdeconv.physics.grid import lateral_factors
 from zsdeconv.physics.psf import Psf
@@ -175,7 +176,7 @@ class Model:
             del prediction, measurement, parts  # before the next ones are made
         for kind, residual in residuals.items():
             residual.add_to(gathered[kind].data, self.unit.scale)
-        restored, destripe = self._restored(image, gathered), destripe or settings.damping
+        restored, destripe = self._restored(image, gathered), destripe or Destriping.of(settings)
         return restored if destripe is None else restored.destriped(destripe)
 
     def predict_measurement(
@@ -259,9 +260,8 @@ class Model:
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the model to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
-        from zsdeconv.model_io import save
-
-        return save(self, path, overwrite=overwrite)
+        parts = {each.name: getattr(self, each.name) for each in fields(ModelParts)}
+        return write_model(ModelParts(**parts), path, overwrite=overwrite)
 
 
 class _Gathered:
@@ -278,3 +278,12 @@ class _Gathered:
         if n == 0:
             self.data = np.empty((self.frames, *frame.shape), np.float32)
         self.data[n] = frame
+
+
+def load(path: str | Path) -> Model:
+    """The model in a `.zsd` file, on the CPU; nothing in the file can run.
+
+    Raises `ModelError` for damaged files and for models of another modality or a newer version.
+    """
+    parts = read_model(path)
+    return Model(**{each.name: getattr(parts, each.name) for each in fields(parts)})

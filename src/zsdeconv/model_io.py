@@ -1,25 +1,28 @@
-"""A model in its file: the schema of the header, its versions, and the migration of older ones."""
+"""A model in its file: the schema of the header, its versions, and the migration of older ones.
+
+`zsdeconv.model` saves and loads with it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
+from torch import Tensor, nn
 
 from zsdeconv._version import __version__
-from zsdeconv.acquisition.base import Stored
+from zsdeconv.acquisition.base import Acquisition, Stored
 from zsdeconv.camera.detector import Camera
 from zsdeconv.config import Config, with_new_names
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ModelError, UserError
 from zsdeconv.io.model_file import load_model, save_model
-from zsdeconv.modality import MODALITIES
-from zsdeconv.model import Model
+from zsdeconv.modality import MODALITIES, Modality
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.photometry import AffineResponse, IntensityCorrection
@@ -106,7 +109,22 @@ class Header(_Part):
     provenance: dict[str, Any]
 
 
-def save(model: Model, path: str | Path, *, overwrite: bool = False) -> Path:
+@dataclass(frozen=True, eq=False)
+class ModelParts:
+    """The fields of `zsdeconv.model.Model`, which says what they mean."""
+
+    network: nn.Module
+    modality: Modality
+    config: Config
+    acquisition: Acquisition
+    spacing_um: tuple[float, ...]
+    intensity_correction: IntensityCorrection
+    offset_sigma: float
+    history: list[dict[str, Any]]
+    provenance: Mapping[str, Any]
+
+
+def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a model to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
     acquisition = model.acquisition
     own_tensors, own_header = acquisition.stored()
@@ -121,7 +139,7 @@ def save(model: Model, path: str | Path, *, overwrite: bool = False) -> Path:
         version=__version__,
         config=model.config.model_dump(mode="json"),
         spacing_um=model.spacing_um,
-        unit=UnitPart(offset=model.unit.offset, scale=model.unit.scale),
+        unit=UnitPart(offset=acquisition.unit.offset, scale=acquisition.unit.scale),
         camera=CameraPart(
             offset=detector.offset, gain=detector.gain, read_variance=detector.read_variance, offset_sigma=model.offset_sigma
         ),
@@ -135,7 +153,7 @@ def save(model: Model, path: str | Path, *, overwrite: bool = False) -> Path:
     return save_model(path, tensors, header.model_dump(mode="json"), overwrite)
 
 
-def load(path: str | Path) -> Model:
+def read_model(path: str | Path) -> ModelParts:
     """The model in a `.zsd` file, on the CPU; nothing in the file can run.
 
     Raises `ModelError` for damaged files and for models of another modality or a newer version.
@@ -167,13 +185,13 @@ def migrated(tensors: dict[str, Tensor], header: Mapping[str, Any]) -> tuple[dic
         "schema_version": SCHEMA_VERSION,
         "camera": {**header["camera"], "offset_sigma": (provenance.get("calibration") or {}).get("offset_sigma", 0.0)},
         "optics": numbers and {"na": numbers["na"], "wavelength_nm": numbers["wavelength_nm"], "immersion_ri": numbers["ri"]},
-        "acquisition": sim or {},
+        "acquisition": {} if sim is None else sim,
         "intensity_correction": {**{name: photometry[name] for name in ("denoised", "deconvolved")}, "dark_level": photometry["dark"]},
         "provenance": provenance,
     }
 
 
-def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> Model:
+def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> ModelParts:
     header = Header.model_validate(values)
     modality, config = MODALITIES[header.modality], Config.model_validate(with_new_names(header.config))
     psf = Psf(tensors.pop("psf").numpy(), header.psf.spacing_um, header.psf.source)
@@ -184,7 +202,7 @@ def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> Model:
     network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
     responses = {name: AffineResponse(**part.model_dump()) for name, part in header.intensity_correction if isinstance(part, ResponsePart)}
-    return Model(
+    return ModelParts(
         network,
         modality,
         config,

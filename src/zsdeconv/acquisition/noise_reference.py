@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -13,15 +13,19 @@ from zsdeconv.acquisition.light import smoothed
 from zsdeconv.camera.detector import Camera
 from zsdeconv.errors import ImageError
 
-if TYPE_CHECKING:
-    from zsdeconv.acquisition.base import Measurement
-
 SIGMA_ROUNDS = 8
 """Draws whose mean square is the variance. Chosen: 8 draws, smoothed over `SMOOTH_PX`, know a variance to 3 %."""
 SMOOTH_PX = 4.0
 """Over so many pixels (sigma) the variance of drawn noise is averaged: it varies as slowly as the lens and eight draws allow."""
 LEAST_ELECTRONS = 0.1
 """A pixel is never taken to be more certain than with so many photo-electrons: it can hold a whole one by chance."""
+
+
+class Noisy(Protocol):
+    """What a reference needs of a measurement: noise to draw, and by how much its variance is biased."""
+
+    def noise(self, generator: torch.Generator) -> Tensor: ...
+    def variance_bias(self) -> Tensor: ...
 
 
 class NoiseReference(ABC):
@@ -68,7 +72,7 @@ class CameraReference(NoiseReference):
 class MeasurementReference(NoiseReference):
     """Noise of any field, as it draws it: `sigma` is that of several draws, smoothed, less what they exceed the noise in `y` by."""
 
-    def __init__(self, measurement: Measurement, seed: int) -> None:
+    def __init__(self, measurement: Noisy, seed: int) -> None:
         self.measurement = measurement
         generator = torch.Generator().manual_seed(seed)
         power = torch.stack([measurement.noise(generator).square() for _ in range(SIGMA_ROUNDS)]).mean(0)

@@ -88,7 +88,7 @@ def _evaluate_alone(
         raise ConfigError(f"{prediction.name} without a truth: give TRUTH after it, or --model and --raw, which it was made with and of")
     refuse_existing([] if page is None else [page], overwrite)
     from zsdeconv.io import read
-    from zsdeconv.model_io import load
+    from zsdeconv.model import load
 
     loaded = load(model)
     restored = loaded.predict(read_again(raw, loaded, axes, pixel_um))

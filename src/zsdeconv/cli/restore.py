@@ -190,10 +190,12 @@ def predict(
     """Restore images with a model that `run` or `train` has written."""
     asked: dict[str, Any] = {"tile": tile, "overlap": overlap, "batch": batch, "passes": passes, "device": device}
     stripe = {"stripes": stripes, "stripe_width_um": stripe_width_um, "stripe_length_um": stripe_length_um}
-    asked["stripes"] = options.configuration(asked | stripe, None).prediction.damping
+    from zsdeconv.prediction.destripe import Destriping
+
+    asked["destripe"] = Destriping.of(options.configuration(asked | stripe, None).prediction)
     targets = _targets(inputs, output)
     refuse_existing([path for each in targets.values() for path in each.values()], overwrite)
-    from zsdeconv.model_io import load
+    from zsdeconv.model import load
 
     loaded = load(model)
     told = []

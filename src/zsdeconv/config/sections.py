@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-if TYPE_CHECKING:
-    from zsdeconv.prediction.destripe import Destriping
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -172,10 +169,3 @@ class PredictionSection(Section):
     destripe: Literal["Y", "X"] | None = None
     stripe_width_um: Positive = 1.0
     stripe_length_um: Positive = 10.0
-
-    @property
-    def damping(self) -> Destriping | None:
-        """The stripes to be damped, None when none are."""
-        from zsdeconv.prediction.destripe import Destriping
-
-        return None if self.destripe is None else Destriping(self.destripe, self.stripe_width_um, self.stripe_length_um)

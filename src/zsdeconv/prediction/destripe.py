@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zsdeconv.config import PredictionSection
 from zsdeconv.notation import FWHM_PER_SIGMA
 
 
@@ -28,6 +29,11 @@ class Destriping:
     along: str
     width_um: float
     length_um: float
+
+    @classmethod
+    def of(cls, settings: PredictionSection) -> Destriping | None:
+        """What the settings ask for; None where they ask for nothing."""
+        return None if settings.destripe is None else cls(settings.destripe, settings.stripe_width_um, settings.stripe_length_um)
 
     def damp(self, x: np.ndarray, yx_um: Sequence[float]) -> tuple[np.ndarray, float]:
         """`x` (`... y x`, each plane alike) without its stripes, and the standard deviation of what was taken as a share of that of `x`.
