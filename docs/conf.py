@@ -9,7 +9,7 @@ author = "The zsdeconv developers"
 copyright = author
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build", "_reports"]
 html_extra_path = ["_reports"]
 REPORTS = Path(__file__).parent / "_reports"

@@ -77,7 +77,7 @@ def calibrate(
 
     Without dark and flat frames, noise variance against mean beyond the cutoff of the optics gives `beta1` and one
     combination of `b` and `beta2`; the darkest level and the skewness of the noise give `b` (modules `highpass`, `levels`,
-    `offset`). The result is equivariant: `calibrate(a y + c)` has the gain `a gain` and the offset `a offset + c`. The scene may
+    `offset`). The result is equivariant: `calibrate(a y + c)` has the gain `a gain` and the offset `a offset + c`. The sample may
     change between frames.
 
     Parameters
