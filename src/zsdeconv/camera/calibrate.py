@@ -173,7 +173,7 @@ def _read_variance(
         return line, read, sigma
     messages.append(
         f"the variance at the offset comes out as {read:.3g} ADU^2, below the variance {least:.3g} of rounding, which is used "
-        "instead; for the true read noise give dark frames as dark"
+        "instead; for the true read noise give dark frames"
     )
     return fit_line(levels, survey.kernel.spread, (offset[0], least)), least, sigma
 
