@@ -374,7 +374,7 @@ def test_real_stacks(shared: Path) -> None:
         assert findings["negative"].value < 0.03, name
         assert "fail" not in {f.level for f in findings.values()}, name
         assert {"sampling in z", "depth"} <= set(findings)
-        assert all(n % 2 for n in measured.mended().values.shape)
+        assert all(n % 2 for n in measured.to_psf().values.shape)
     with pytest.raises(OpticsError, match="not one finite"):
         read_psf(folder / "all_nan.tif", pixel_um=0.1, z_um=0.3, rank=3)
 

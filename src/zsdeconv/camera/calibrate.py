@@ -77,7 +77,7 @@ def calibrate(
 
     Without dark and flat frames, noise variance against mean beyond the cutoff of the optics gives `beta1` and one
     combination of `b` and `beta2`; the darkest level and the skewness of the noise give `b` (modules `highpass`, `levels`,
-    `offset`). The result is equivariant: `calibrate(a y + c)` has the gain `a gain` and the offset `a offset + c`. The scene may
+    `offset`). The result is equivariant: `calibrate(a y + c)` has the gain `a gain` and the offset `a offset + c`. The sample may
     change between frames.
 
     Parameters
@@ -173,7 +173,7 @@ def _read_variance(
         return line, read, sigma
     messages.append(
         f"the variance at the offset comes out as {read:.3g} ADU^2, below the variance {least:.3g} of rounding, which is used "
-        "instead; for the true read noise give dark frames as dark"
+        "instead; for the true read noise give dark frames"
     )
     return fit_line(levels, survey.kernel.spread, (offset[0], least)), least, sigma
 

@@ -16,11 +16,11 @@ from zsdeconv.physics.grid import per_axis
 Convolution: TypeAlias = nn.Conv2d | nn.Conv3d
 
 _CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
-"""Convolution by rank: the names of torch."""
+"""Convolution by rank. Law: the names of the classes in torch."""
 _MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
-"""Max-pooling by rank: the names of torch."""
+"""Max-pooling by rank. Law: the names of the operations in torch."""
 _MEMORY_FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
-"""Memory layout by rank: the names of torch."""
+"""Memory layout by rank. Law: the names of the layouts in torch."""
 
 
 def memory_format(rank: int) -> torch.memory_format:

@@ -28,7 +28,8 @@ FIT_HALF_WIDTH_FWHM = 1.5
 """Half width of the window of the Gaussian fit, and least distance from the border of the image, in full widths of a bead. Chosen: the
 Gaussian has fallen below 0.2 % of its height there."""
 MIN_SEPARATION_FWHM = BOX_HALF_WIDTH_FWHM + 0.5
-"""Least separation of two beads along at least one axis, in full widths of a bead: the averaged box and half a width of the neighbour."""
+"""Least separation of two beads along at least one axis, in full widths of a bead. Chosen: the averaged box and half a width of
+the neighbour."""
 MAX_WIDTH_RATIO = 1.4
 """Largest ratio between the width of a bead and the median width, along any axis. Chosen: two beads one width apart
 look about twice as wide along one axis."""
@@ -113,7 +114,7 @@ def measure_beads(values: np.ndarray, spacing_um: tuple[float, ...], source: str
     average = _averaged(values - _background(values, places, width), fits)
     center = np.array(average.shape) // 2
     words = f"beads {source} ({len(fits)} of {len(places)})"
-    psf = MeasuredPsf(average, spacing_um, words, background_of(average), (0.0,) * values.ndim).mended()
+    psf = MeasuredPsf(average, spacing_um, words, background_of(average), (0.0,) * values.ndim).to_psf()
     typical = np.median([fit.sigma for fit in fits], axis=0)
     mean = _fitted(average, _Fit(center.astype(float), typical, float(average.max()), 0.0))
     fwhm = tuple(float(FWHM_PER_SIGMA * s * um) for s, um in zip(mean.sigma, spacing_um, strict=True))

@@ -19,7 +19,7 @@ SYMMETRIES = 8
 """Number of symmetries of the lateral square. Law: four quarter turns, each with and without a flip (the dihedral group D4)."""
 
 _MEAN_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
-"""Mean pooling by rank: the names of the operations in torch."""
+"""Mean pooling by rank. Law: the names of the operations in torch."""
 
 
 def lateral_factors(rank: int, factor: int) -> tuple[int, ...]:

@@ -71,7 +71,7 @@ class Microscope:
             if given is not None and name not in self.parameters:
                 owners = " or ".join(other.name for other in MICROSCOPES.values() if name in other.parameters)
                 raise OpticsError(
-                    f"{name} {given:g}: a {self.name} microscope has no such part; give microscope {owners}, or leave out {name}"
+                    f"{name} {given:g}: a {self.name} microscope does not use it; give microscope {owners}, or leave out {name}"
                 )
         return {name: self._value(optics, name, default) for name, default in self.parameters.items()}
 
@@ -143,7 +143,7 @@ MICROSCOPES = {
         Microscope("lattice", {"sheet_um": None}, _lattice),
     )
 }
-"""The microscopes by name. The default pinhole of 1 Airy unit is the usual compromise of sectioning and signal."""
+"""The microscopes by name. Chosen: the default pinhole of 1 Airy unit, the usual compromise of sectioning and signal."""
 
 
 def through_disc(radial: Callable[[np.ndarray], np.ndarray], r_um: np.ndarray, disc_um: float, step_um: float) -> np.ndarray:

@@ -9,10 +9,10 @@ from zsdeconv.errors import OpticsError
 from zsdeconv.physics.microscope import microscope_named
 
 MEDIA = {"air": 1.0, "water": 1.333, "silicone": 1.406, "oil": 1.515}
-"""Common immersion media and their refractive indices at room temperature."""
+"""Common immersion media and their refractive indices. Law: values at room temperature and visible light."""
 
 MAX_APERTURE_SINE = 0.97
-"""Largest NA / n of the objectives on the market: air 0.95, water 1.29, silicone 1.35. So an NA of 1.4 means oil, not silicone."""
+"""Largest NA / n. Chosen: that of objectives on the market (air 0.95, water 1.29, silicone 1.35), so an NA of 1.4 means oil."""
 
 PUPILS = ("scalar", "vectorial")
 """The models of the pupil; see `zsdeconv.physics.pupil`."""

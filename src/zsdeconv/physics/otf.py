@@ -16,7 +16,7 @@ MIN_OTF_VALUE = 0.01
 MAX_IMAGINARY_FRACTION = 0.05
 """Largest imaginary part of a radial OTF, relative to its value at 0. Chosen: a centred bead leaves only noise, far below this."""
 PSF_RADIUS_PERIODS = 5.4
-"""Default half width of a PSF in periods of the OTF's edge: 2.7 wavelength / NA, as for theoretical PSFs in a plane."""
+"""Default half width of a PSF in periods of the OTF's edge. Chosen: 2.7 wavelength / NA, as for theoretical PSFs in a plane."""
 
 
 @dataclass(frozen=True, eq=False)

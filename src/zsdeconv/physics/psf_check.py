@@ -25,8 +25,8 @@ OVERSAMPLING_LIMIT = 10
 def check_psf(psf: Psf | MeasuredPsf, *, optics: Optics | None = None, spacing_um: tuple[float, ...] | None = None) -> list[Finding]:
     """Findings about a PSF, given the `optics` and the `spacing_um` of the fine grid where they are known.
 
-    Offset and background of a `MeasuredPsf` are judged as recorded, everything else on its corrected form (`mended`); defects that
-    `mended` corrects are at most warnings. Raises `OpticsError` when a `MeasuredPsf` cannot be corrected.
+    Offset and background of a `MeasuredPsf` are judged as recorded, everything else on `to_psf()`; defects that `to_psf`
+    corrects are at most warnings. Raises `OpticsError` when a `MeasuredPsf` cannot be corrected.
 
     >>> from zsdeconv.physics.optics import Optics
     >>> from zsdeconv.physics.psf_theory import theoretical_psf
@@ -36,17 +36,17 @@ def check_psf(psf: Psf | MeasuredPsf, *, optics: Optics | None = None, spacing_u
     """
     from zsdeconv.physics.psf import Psf
 
-    mended = psf if isinstance(psf, Psf) else psf.mended()
-    recorded = [_centring(core_offset(psf.values), 0.1)] if isinstance(psf, Psf) else _as_recorded(psf, mended)
-    findings = [*recorded, _sum(mended.values), _negative(mended.values), _border(mended.values), _symmetry(mended.values)]
-    findings.append(_sampling(mended, optics, spacing_um))
-    if mended.rank == 3:
-        findings += [_axial_sampling(mended, optics, spacing_um), _axial_focus(mended), _axial_extent(mended)]
+    corrected = psf if isinstance(psf, Psf) else psf.to_psf()
+    recorded = [_centring(core_offset(psf.values), 0.1)] if isinstance(psf, Psf) else _as_recorded(psf, corrected)
+    findings = [*recorded, _sum(corrected.values), _negative(corrected.values), _border(corrected.values), _symmetry(corrected.values)]
+    findings.append(_sampling(corrected, optics, spacing_um))
+    if corrected.rank == 3:
+        findings += [_axial_sampling(corrected, optics, spacing_um), _axial_focus(corrected), _axial_extent(corrected)]
     if optics is not None:
         expected = expected_fwhm_um(optics)
-        findings.append(_width("fwhm", fwhm_um(mended), expected[1]))
-        if mended.rank == 3:
-            findings.append(_width("fwhm in z", fwhms_um(mended)[0], expected[0]))
+        findings.append(_width("fwhm", fwhm_um(corrected), expected[1]))
+        if corrected.rank == 3:
+            findings.append(_width("fwhm in z", fwhms_um(corrected)[0], expected[0]))
     return findings
 
 
@@ -128,9 +128,9 @@ def _judged(name: str, value: float, limits: tuple[float, float], ok: str, advic
     return Finding(level, name, float(value), limits[0], ok if level == "ok" else f"{ok} (limit {limits[0]:g}); {advice}")
 
 
-def _as_recorded(measured: MeasuredPsf, mended: Psf) -> list[Finding]:
-    light = (measured.values.max() - measured.background) / mended.values.max()
-    fraction = measured.background * mended.values.size / light
+def _as_recorded(measured: MeasuredPsf, corrected: Psf) -> list[Finding]:
+    light = (measured.values.max() - measured.background) / corrected.values.max()
+    fraction = measured.background * corrected.values.size / light
     text = f"background {measured.background:.4g}, {100 * fraction:.1f} % of the PSF's light"
     background = _judged("background", abs(fraction), (0.01, np.inf), text, "it is subtracted")
     return [_centring(np.array(measured.offset_px), 0.5), background]

@@ -34,7 +34,7 @@ class MeasuredPsf:
     background: float
     offset_px: tuple[float, ...]
 
-    def mended(self) -> Psf:
+    def to_psf(self) -> Psf:
         """The PSF at the pixel size of the file: background subtracted, centred, cropped where it falls below the noise, sum 1.
 
         Negative values that the noise leaves are kept: clipping them would add a halo of light.
@@ -55,7 +55,7 @@ def read_psf(
     background: float | None = None,
     energy: float = 0.999,
 ) -> Psf:
-    """The PSF in an image file (TIFF, MRC), corrected (`MeasuredPsf.mended`) and resampled.
+    """The PSF in an image file (TIFF, MRC), corrected (`MeasuredPsf.to_psf`) and resampled.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def read_psf(
     (0.05, 0.05)
     """
     measured = measure_psf(path, pixel_um=pixel_um, z_um=z_um, rank=rank, central_slice=central_slice, background=background)
-    psf = measured.mended()
+    psf = measured.to_psf()
     return psf if spacing_um is None else psf.resampled(spacing_um, energy)
 
 
