@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from zsdeconv.acquisition.direct import DirectAcquisition
 from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.image import Image
 from zsdeconv.modality import MODALITIES, Modality, choose
@@ -23,7 +24,7 @@ def test_rows_are_named_by_themselves_and_make_sense() -> None:
 
 
 def test_refinement_is_per_axis() -> None:
-    assert Modality("volume", "ZYX", "T", "YX", ErrorLaw(1.0, 0.0)).factors(2) == (1, 2, 2)
+    assert Modality("volume", DirectAcquisition, "ZYX", ErrorLaw(1.0, 0.0)).factors(2) == (1, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_stacks_that_do_not_fit_are_refused_with_advice(requested: str, axes: st
 )
 def test_raw_frames_are_known_by_their_axis(axes: str, shape: tuple[int, ...], spatial: str) -> None:
     row = choose("auto", image(axes, *shape))
-    assert row.spatial_axes == spatial and row.raw_frame_axis == "P"
+    assert row.spatial_axes == spatial and row.acquisition.raw_frame_axis == "P"
     assert row.factors(2) == row.denoised_factors(2) and row.network_scale(2) == 1
     with pytest.raises(ImageError, match="9 planes along P; raw frames of structured illumination are restored with --modality sim2d"):
         choose("2d", image("PYX", 9, 8, 9))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
-from zsdeconv.framing import as_image
 
 from oracles import asymmetric_kernel
+from zsdeconv.acquisition.direct import DirectAcquisition
 from zsdeconv.camera.detector import Camera
 from zsdeconv.config import resolve
 from zsdeconv.data.normalize import Affine
@@ -20,7 +20,6 @@ from zsdeconv.image import Image
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES
 from zsdeconv.model import Model, load
-from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.device import choose_device
 from zsdeconv.prediction.photometry import AffineResponse, IntensityCorrection
@@ -34,7 +33,8 @@ def make(scale: int = 2, passes: int = 2) -> Model:
     """A model with random weights; training is tested elsewhere."""
     settings = {"network": {"channels": (4, 8)}, "scale": scale, "device": "cpu", "seed": 3, "prediction": {"passes": passes}}
     config, modality = resolve(settings), MODALITIES["2d"]
-    network = make_network(config, 2, forward_model(PSF.values, 2, scale))
+    acquisition = DirectAcquisition(Affine(100.0, 80.0), Camera(100.0, 2.0, 9.0), PSF, scale)
+    network = make_network(config, 2, acquisition.forward_operator, scale)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
@@ -42,9 +42,7 @@ def make(scale: int = 2, passes: int = 2) -> Model:
         network=network,
         modality=modality,
         config=config,
-        unit=Affine(100.0, 80.0),
-        camera=Camera(100.0, 2.0, 9.0),
-        psf=PSF,
+        acquisition=acquisition,
         spacing_um=(0.065, 0.065),
         intensity_correction=IntensityCorrection(AffineResponse(0.9, 0.01), AffineResponse(0.95, -0.02)),
         history=[{"phase": "denoise", "step": 1, "loss": 0.5, "best": True}],
@@ -161,11 +159,11 @@ def test_arrays_are_accepted(model: Model) -> None:
     data = frames(2, 16, 18)
     assert model.predict(data).denoised.axes == "TYX"
     assert model.predict(data[0].tolist()).denoised.axes == "YX"
-    assert as_image(data[None, None, 0], MODALITIES["2d"]).data.shape == (16, 18)
+    assert MODALITIES["2d"].as_image(data[None, None, 0]).data.shape == (16, 18)
     with pytest.raises(ImageError):
-        as_image(np.zeros((2, 3, 4, 8, 8)), MODALITIES["2d"])
+        MODALITIES["2d"].as_image(np.zeros((2, 3, 4, 8, 8)))
     with pytest.raises(ImageError):
-        as_image(3.0, MODALITIES["2d"])
+        MODALITIES["2d"].as_image(3.0)
 
 
 def test_tiles_and_progress(model: Model) -> None:
@@ -243,7 +241,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "unit of text": ({"unit": "a"}, {}),
     "foreign unit": ({"unit.power": 2.0}, {}),
     "impossible camera": ({"camera.gain": -1.0}, {}),
-    "foreign photometry": ({"photometry.other": {"slope": 1.0, "intercept": 0.0}}, {}),
+    "foreign photometry": ({"intensity_correction.other": {"slope": 1.0, "intercept": 0.0}}, {}),
     "no pixel size": ({"psf.spacing_um": []}, {}),
     "no spacing": ({"spacing_um": None}, {}),
     "history missing": ({"history": None}, {}),

@@ -9,12 +9,13 @@ import tifffile
 import torch
 
 import zsdeconv as zs
-from sim.simulator import small_settings
-from zsdeconv.acquisition.structured import StructuredAcquisition
+from sim.simulator import reconstruct_of, small_settings
+from zsdeconv.acquisition.structured import StructuredStacks
 from zsdeconv.acquisition.structured_noise import StructuredMeasurement
 from zsdeconv.config import Config, resolve
 from zsdeconv.data.batches import InterleavedPairs, RandomStreams, RecorruptedPairs
 from zsdeconv.data.normalize import Affine
+from zsdeconv.data.pairs import Recorruption
 from zsdeconv.errors import ConfigError, ImageError, OpticsError
 from zsdeconv.physics.otf import read_deep_otf
 from zsdeconv.prepare import prepare
@@ -68,11 +69,10 @@ def test_a_stack_of_raw_frames_becomes_a_stack(simulation: Simulation, trained: 
         assert np.array_equal(one.data, other.data)
 
 
-def acquisition_of(simulation: Simulation) -> StructuredAcquisition:
+def acquisition_of(simulation: Simulation) -> StructuredStacks:
     prepared = prepare([simulation.noisy], settings(), SCENE.optics)
-    assert prepared.acquisition.reconstruct is not None
-    unit = zs.model.Affine(SCENE.offset, 50.0)
-    return StructuredAcquisition(unit, prepared.calibration.camera, prepared.acquisition.psf, prepared.acquisition.reconstruct)
+    unit = Affine(SCENE.offset, 50.0)
+    return StructuredStacks(unit, prepared.calibration.camera, prepared.acquisition.psf, reconstruct_of(prepared))
 
 
 def test_coloured_noise_is_that_of_reconstructed_frames(simulation: Simulation) -> None:
@@ -82,9 +82,7 @@ def test_coloured_noise_is_that_of_reconstructed_frames(simulation: Simulation) 
     assert isinstance(measurement, StructuredMeasurement)
     generator = torch.Generator().manual_seed(0)
     exact = torch.stack([measurement.noise(generator) for _ in range(6)])
-    pairs = acquisition.pairs(
-        [measurement], zs.noise.pairs.Recorruption(acquisition.camera, (1, 1), (1, 1), (1, 1)), settings().training, range(8)
-    )
+    pairs = acquisition.pairs([measurement], Recorruption(acquisition.camera, (1, 1), (1, 1), (1, 1)), settings().training, range(8))
     assert isinstance(pairs, RecorruptedPairs) and pairs.colour is not None
     _, signal = pairs.sampler.samples[0]
     white = acquisition.camera.variance(signal).sqrt() * torch.randn(6, *signal.shape, generator=generator)
@@ -103,7 +101,7 @@ def test_pairs_are_made_of_noise_or_of_planes(simulation: Simulation) -> None:
         prepared = prepare([simulation.noisy], settings(pairs={"kind": kind}), SCENE.optics)
         acquisition = acquisition_of(simulation)
         measurement = acquisition.measure(prepared.frames[0], torch.device("cpu"))
-        (denoise, _), _ = training_phases(prepared.config, acquisition, [measurement], prepared.acquisition.psf)
+        (denoise, _), _ = training_phases(prepared.config, acquisition, [measurement])
         assert isinstance(denoise.pairs, expected)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -120,13 +118,12 @@ def test_the_published_network_learns_from_planes(simulation: Simulation) -> Non
     published = resolve({"preset": "paper", "modality": "sim3d", "training": tiny, "device": "cpu"})
     prepared = prepare([simulation.noisy], published, SCENE.optics)
     assert prepared.config.network.kind == "rcan-sim" and prepared.config.loss.lambda_hessian == 0
-    assert prepared.acquisition.reconstruct is not None
     unit = Affine.fitted(prepared.frames, SCENE.offset)
-    acquisition = StructuredAcquisition(unit, prepared.calibration.camera, prepared.acquisition.psf, prepared.acquisition.reconstruct)
+    acquisition = StructuredStacks(unit, prepared.calibration.camera, prepared.acquisition.psf, reconstruct_of(prepared))
     network = make_network(prepared.config, 3, acquisition.forward_operator, acquisition.scale)
     assert sum(p.numel() for p in network.parameters()) == 4_452_930
     measurements = [acquisition.measure(frame, torch.device("cpu")) for frame in prepared.frames]
-    ((phase, share),) = training_phases(prepared.config, acquisition, measurements, prepared.acquisition.psf)
+    ((phase, share),) = training_phases(prepared.config, acquisition, measurements)
     loss = phase(network, RandomStreams(0, torch.device("cpu")))
     loss.backward()
     assert phase.name == "two-stage" and share == 1 and torch.isfinite(loss)
@@ -134,8 +131,7 @@ def test_the_published_network_learns_from_planes(simulation: Simulation) -> Non
 
 
 def test_stored_reconstructions_of_stacks_are_the_same(simulation: Simulation, shared: Path) -> None:
-    parameters = prepare([simulation.noisy], settings(), SCENE.optics).reconstruct
-    assert parameters is not None
+    parameters = reconstruct_of(prepare([simulation.noisy], settings(), SCENE.optics))
     measured = detection_otf_3d(read_deep_otf(shared / "realdata/sim/threebeam_otf.dv"))
     x = torch.rand(1, 15, 5, 24, 22)
     for detection in (parameters.weights.detection, measured):
@@ -181,7 +177,7 @@ def test_a_reconstruction_made_elsewhere_is_restored_with_its_psf(simulation: Si
     truth = simulation.truth.data.astype(float)
     assert error(result.deconvolved.data, truth) < error(plain.data, truth)
     unknown = prepare([stack], reconstructed_as, SCENE.optics)
-    assert unknown.psf.source.startswith("Gaussian half as wide") and "Gaussian" in unknown.sources["psf"]
+    assert unknown.acquisition.psf.source.startswith("Gaussian half as wide") and "Gaussian" in unknown.sources["psf"]
     for name in ("sim2d", "auto"):
         with pytest.raises(ConfigError, match="give the raw frames"):
             plane = zs.Image(plain.data[3], "YX", {"Y": 0.04, "X": 0.04})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import zsdeconv as zs
-from sim.simulator import small_settings
+from sim.simulator import reconstruct_of, small_settings
 from zsdeconv.config import Config, resolve
 from zsdeconv.errors import ConfigError, ImageError, OpticsError
 from zsdeconv.sim.patterns import read_parameters
@@ -104,13 +104,11 @@ def test_recordings_of_several_sizes_make_one_model(simulation: Simulation) -> N
 
 def test_parameters_of_a_brighter_recording_serve_a_dim_one(tmp_path: Path, simulation: Simulation) -> None:
     bright = zs.train([simulate_sim2d(replace(SCENE, photons=2000)).noisy], SCENE.optics, config=settings(2))
-    assert bright.acquisition.reconstruct is not None
-    (tmp_path / "sim.yaml").write_text(bright.acquisition.reconstruct.parameters.to_yaml())
+    (tmp_path / "sim.yaml").write_text(reconstruct_of(bright).parameters.to_yaml())
     dim = simulate_sim2d(replace(SCENE, photons=4)).noisy
     model = zs.train([dim], SCENE.optics, config=settings(2, sim={"parameters": str(tmp_path / "sim.yaml")}))
-    assert model.acquisition.reconstruct is not None
-    assert model.acquisition.reconstruct.parameters.directions == bright.acquisition.reconstruct.parameters.directions
-    assert model.acquisition.reconstruct.wiener > bright.acquisition.reconstruct.wiener
+    assert reconstruct_of(model).parameters.directions == reconstruct_of(bright).parameters.directions
+    assert reconstruct_of(model).wiener > reconstruct_of(bright).wiener
     with pytest.raises(ConfigError, match=r"--order beside --sim-parameters.*leave out --order"):
         zs.train([dim], SCENE.optics, config=settings(2, sim={"parameters": str(tmp_path / "sim.yaml"), "order": "phase-direction"}))
     other = replace(read_parameters(tmp_path / "sim.yaml"), pixel_um=0.07)
@@ -122,8 +120,8 @@ def test_parameters_of_a_brighter_recording_serve_a_dim_one(tmp_path: Path, simu
 def test_the_psf_of_the_reconstruction_may_be_given(simulation: Simulation) -> None:
     """Measured on beads that were reconstructed, for instance."""
     model = zs.train([simulation.noisy], SCENE.optics, config=settings(2))
-    assert isinstance(model.acquisition.reconstruct, Reconstruct)
-    given = replace(model.acquisition.reconstruct.psf(), source="beads")
+    assert isinstance(reconstruct_of(model), Reconstruct)
+    given = replace(reconstruct_of(model).psf(), source="beads")
     other = zs.train([simulation.noisy], SCENE.optics, psf=given, config=settings(2))
     assert other.psf.source.startswith("beads") and other.provenance["sources"]["psf"] == "argument"
 
@@ -148,6 +146,6 @@ def test_what_cannot_be_is_refused(simulation: Simulation, change: dict[str, Any
 
 
 def test_raw_frames_are_recognised_by_their_axis(simulation: Simulation) -> None:
-    assert zs.train([simulation.noisy], SCENE.optics, config=settings(2, modality="auto")).modality.raw_frame_axis == "P"
+    assert zs.train([simulation.noisy], SCENE.optics, config=settings(2, modality="auto")).modality.acquisition.raw_frame_axis == "P"
     with pytest.raises(OpticsError, match="give --na"):
         zs.train([simulation.noisy], config=settings(2))

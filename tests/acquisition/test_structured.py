@@ -6,7 +6,7 @@ import torch
 
 from sim.simulator import KC, OPTICS, PIXEL_UM, curves, record, stripes
 from zsdeconv.acquisition.base import training_excerpts
-from zsdeconv.acquisition.structured import StructuredAcquisition
+from zsdeconv.acquisition.structured import StructuredPlanes
 from zsdeconv.acquisition.structured_noise import ReconstructedPairs, StructuredMeasurement
 from zsdeconv.camera.detector import Camera
 from zsdeconv.config import TrainingSection
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 CAMERA = Camera(offset=100.0, gain=1.3, read_variance=4.0)
 UNIT = Affine(100.0, 50.0)
 RECONSTRUCT = Reconstruct(stripes(), detection_otf_2d(OPTICS), PIXEL_UM, 0.2)
-IMAGING = StructuredAcquisition(UNIT, CAMERA, RECONSTRUCT.psf(), RECONSTRUCT)
+IMAGING = StructuredPlanes(UNIT, CAMERA, RECONSTRUCT.psf(), RECONSTRUCT)
 
 
 def frames(photons: float = 40, yx_shape: tuple[int, int] = (64, 72), seed: int = 0) -> np.ndarray:
@@ -110,7 +110,7 @@ def test_the_errors_of_a_pair_are_uncorrelated(beyond: float) -> None:
     """
     parameters = stripes(beyond * KC)
     reconstruct = Reconstruct(parameters, detection_otf_2d(OPTICS), PIXEL_UM, 0.2)
-    acquisition = StructuredAcquisition(UNIT, CAMERA, reconstruct.psf(), reconstruct)
+    acquisition = StructuredPlanes(UNIT, CAMERA, reconstruct.psf(), reconstruct)
     recording = record(parameters, 40, np.random.default_rng(0), (80, 88))
     rng, generator = np.random.default_rng(3), torch.Generator().manual_seed(1)
     clean = reconstruct(torch.from_numpy(CAMERA.gain * recording.clean / 50).float()[None])[0, 0]
@@ -137,13 +137,13 @@ def test_patches_are_turned_after_the_reconstruction() -> None:
 
 def test_an_observed_object_is_its_image_with_the_noise_of_the_camera() -> None:
     x = torch.from_numpy(curves((80, 80), np.random.default_rng(1)) * 0.5).float()[None, None].expand(60, 1, 80, 80)
-    y = IMAGING.observed(x, Crop((12, 12)), torch.full((60, 1, 1, 1), 2.0), torch.Generator().manual_seed(0))
+    y = IMAGING.simulate(x, Crop((12, 12)), torch.full((60, 1, 1, 1), 2.0), torch.Generator().manual_seed(0))
     assert y.shape == (60, 1, 56, 56)
     expected = Blur(RECONSTRUCT.psf().values)(x[:1])[..., 12:-12, 12:-12]
     error = y.mean(0) - expected[0]
     # 60 draws of noise, and mirror images at the border that are lit otherwise
     assert float(error.std()) < 0.1 * float(expected.std())
-    once = IMAGING.observed(x, Crop((12, 12)), torch.full((60, 1, 1, 1), 1.0), torch.Generator().manual_seed(0))
+    once = IMAGING.simulate(x, Crop((12, 12)), torch.full((60, 1, 1, 1), 1.0), torch.Generator().manual_seed(0))
     assert float(y.var(0).mean() / once.var(0).mean()) == pytest.approx(2.0, rel=0.01)  # the same draws, scaled
 
 

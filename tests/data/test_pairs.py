@@ -9,7 +9,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from zsdeconv.camera.detector import Camera, signal_estimate
-from zsdeconv.data.pairs import FEWEST_SLICES, LARGEST_DIFFERENCE, Interleaving, Recorruption, choose_pairs, neighbour_difference
+from zsdeconv.data.pair_choice import MAX_DIFFERENCE, MIN_SLICES, choose_pairs, neighbour_difference
+from zsdeconv.data.pairs import Interleaving, Recorruption
 
 CAMERA = Camera(offset=100.0, gain=2.2, read_variance=9.0)
 EXACT = {"alpha": (1.5, 1.5), "beta1_factor": (1.0, 1.0), "beta2_factor": (1.0, 1.0)}
@@ -158,7 +159,7 @@ def test_a_stack_without_neighbours_or_signal_is_not_known_to_be_alike() -> None
         (5.0, 24, 0.1, "interleave", "0.1 um apart, differ by [1-9] %"),
         (5.0, 24, 0.4, "recorrupt", "slices 2 x 0.4 um apart cannot sample a depth of field of 0.58 um"),
         (0.7, 24, 0.1, "recorrupt", r"neighbouring slices differ by \d+ % of the signal's variance \(limit 10 %\)"),
-        (5.0, FEWEST_SLICES - 1, 0.1, "recorrupt", "7 slices are too few to be halved"),
+        (5.0, MIN_SLICES - 1, 0.1, "recorrupt", "7 slices are too few to be halved"),
     ],
     ids=["thin", "coarse", "unlike", "few"],
 )
@@ -170,9 +171,9 @@ def test_simulated_stacks_get_the_pairs_they_are_fit_for(correlation_slices: flo
 
 
 def test_limits_of_the_choice() -> None:
-    assert choose_pairs(FEWEST_SLICES, 0.3, 0.6, LARGEST_DIFFERENCE).kind == "interleave"
-    assert choose_pairs(FEWEST_SLICES, 0.3, None, 0.0).kind == "interleave"  # unknown optics: the slices themselves decide
-    for changed in ({"slices": FEWEST_SLICES - 1}, {"dz_um": 0.301}, {"difference": LARGEST_DIFFERENCE + 0.001}, {"difference": np.inf}):
+    assert choose_pairs(MIN_SLICES, 0.3, 0.6, MAX_DIFFERENCE).kind == "interleave"
+    assert choose_pairs(MIN_SLICES, 0.3, None, 0.0).kind == "interleave"  # unknown optics: the slices themselves decide
+    for changed in ({"slices": MIN_SLICES - 1}, {"dz_um": 0.301}, {"difference": MAX_DIFFERENCE + 0.001}, {"difference": np.inf}):
         choice = choose_pairs(**{"slices": 30, "dz_um": 0.3, "depth_of_field_um": 0.6, "difference": 0.0, **changed})
         assert choice.kind == "recorrupt" and choice.reason.startswith("re-corrupted pairs: ")
 

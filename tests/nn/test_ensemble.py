@@ -9,10 +9,11 @@ from torch import nn
 
 import zsdeconv as zs
 from zsdeconv.config import Config, resolve
+from zsdeconv.nn.contract import as_network, forward_with_symmetry
 from zsdeconv.nn.ensemble import Ensemble, members_of
 from zsdeconv.nn.fast import FastNet
 from zsdeconv.physics.operators import Downsample
-from zsdeconv.prediction.tiled import forward_with_symmetry, predict_frame
+from zsdeconv.prediction.tiled import Passes, predict_frame
 from zsdeconv.training.networks import make_network
 
 LENS = zs.Optics(na=1.3, wavelength_nm=525)
@@ -54,7 +55,9 @@ def test_a_pass_is_that_of_its_member() -> None:
     for n in (0, 1, 2, 7):
         member, own = ensemble.turn(n)
         for ours, theirs in zip(
-            forward_with_symmetry(ensemble, n, x), forward_with_symmetry(ensemble.members[member], own, x), strict=True
+            forward_with_symmetry(as_network(ensemble), n, x),
+            forward_with_symmetry(as_network(ensemble.members[member]), own, x),
+            strict=True,
         ):
             torch.testing.assert_close(ours, theirs)
 
@@ -62,9 +65,10 @@ def test_a_pass_is_that_of_its_member() -> None:
 def test_the_mean_over_passes_is_that_over_members_and_their_differences_are_in_the_spread() -> None:
     ensemble = networks(2)
     y = torch.rand(16, 24, generator=torch.Generator().manual_seed(2))
-    both = predict_frame(ensemble, y, noise=lambda _: torch.zeros_like(y), factors=(2, 2), passes=4, alpha=0.0)
+    both = predict_frame(as_network(ensemble), y, Passes(lambda _: torch.zeros_like(y), 4, alpha=0.0), factors=(2, 2))
     each = [
-        predict_frame(member, y, noise=lambda _: torch.zeros_like(y), factors=(2, 2), passes=2, alpha=0.0) for member in ensemble.members
+        predict_frame(as_network(member), y, Passes(lambda _: torch.zeros_like(y), 2, alpha=0.0), factors=(2, 2))
+        for member in ensemble.members
     ]
     first, second = (prediction.deconvolved for prediction in each)
     torch.testing.assert_close(both.deconvolved, (first + second) / 2)
@@ -79,7 +83,7 @@ def test_any_other_network_is_its_own_only_member() -> None:
 
 
 def test_members_start_from_other_weights_and_the_first_from_those_of_a_single_network() -> None:
-    single, several = (make_network(settings(count), 2, Downsample(2, 2)) for count in (1, 2))
+    single, several = (make_network(settings(count), 2, Downsample(2, 2), 2) for count in (1, 2))
     assert isinstance(several, Ensemble)
     first, second = (member.state_dict() for member in several.members)
     assert all(torch.equal(first[name], value) for name, value in single.state_dict().items())
@@ -92,7 +96,8 @@ def test_an_ensemble_is_trained_restores_and_comes_back_from_its_file(tmp_path) 
     assert [event["phase"] for event in told][:: len(told) // 4] == ["denoise 1", "reimage 1", "denoise 2", "reimage 2"]
     assert told[-1]["done"] == 1.0 and all(a["done"] <= b["done"] for a, b in itertools.pairwise(told))
     trained = [dict(member.named_parameters()) for member in model.network.members]  # pyright: ignore[reportGeneralTypeIssues]
-    fresh = [dict(member.named_parameters()) for member in make_network(model.config, 2, model.acquisition.forward_operator).members]  # pyright: ignore[reportGeneralTypeIssues]
+    again = make_network(model.config, 2, model.acquisition.forward_operator, 2)
+    fresh = [dict(member.named_parameters()) for member in again.members]  # pyright: ignore[reportGeneralTypeIssues]
     for now, before in zip(trained, fresh, strict=True):
         for stage in ("stage1", "stage2"):
             assert any(not torch.equal(now[name], before[name]) for name in now if name.startswith(stage))

@@ -201,14 +201,14 @@ def test_the_table_makes_what_the_configuration_names() -> None:
     torch.manual_seed(99)
     before = torch.rand(1)
     torch.manual_seed(99)
-    first, again, other = (make_network(resolve({"network": {"channels": (4, 8)}, "seed": seed}), 2, operator) for seed in (1, 1, 2))
+    first, again, other = (make_network(resolve({"network": {"channels": (4, 8)}, "seed": seed}), 2, operator, 2) for seed in (1, 1, 2))
     assert torch.equal(torch.rand(1), before)  # the global generator is left alone
     pairs = list(zip(first.parameters(), again.parameters(), other.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b, _ in pairs)
     assert not all(torch.equal(a, c) for a, _, c in pairs)
-    assert isinstance(make_network(resolve({"preset": "paper", "scale": 1}), 2, operator), TwoStageUNet)
+    assert isinstance(make_network(resolve({"preset": "paper", "scale": 1}), 2, operator, 1), TwoStageUNet)
     volumes = {"network": {"channels": (4, 8), "lateral_first": True, "coarse_start": True}}
-    made = make_network(resolve(volumes), 3, forward_model(asymmetric_kernel(3, 3, 3), 3, 2))
+    made = make_network(resolve(volumes), 3, forward_model(asymmetric_kernel(3, 3, 3), 3, 2), 2)
     assert isinstance(made, FastNet) and made.start_scale == 1 and made.stage1.axial_convolutions == 1
 
 

@@ -116,8 +116,8 @@ def test_stage_1_alone_gives_the_same_denoised_volume() -> None:
 
 def test_the_table_makes_the_published_networks() -> None:
     operator = Downsample(3, 2)
-    first, again, other = (make_network(resolve({"network": {"kind": "rcan"}, "seed": seed}), 3, operator) for seed in (1, 1, 2))
+    first, again, other = (make_network(resolve({"network": {"kind": "rcan"}, "seed": seed}), 3, operator, 2) for seed in (1, 1, 2))
     assert isinstance(first, TwoStageRCAN)
     pairs = [next(iter(network.parameters())) for network in (first, again, other)]
     assert torch.equal(pairs[0], pairs[1]) and not torch.equal(pairs[0], pairs[2])
-    assert isinstance(make_network(resolve({"network": {"kind": "unet"}, "scale": 1}), 2, operator), TwoStageUNet)
+    assert isinstance(make_network(resolve({"network": {"kind": "unet"}, "scale": 1}), 2, operator, 1), TwoStageUNet)

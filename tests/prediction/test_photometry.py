@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zsdeconv.acquisition.direct import CameraMeasurement
+from zsdeconv.acquisition.direct import CameraMeasurement, DirectAcquisition
 from zsdeconv.camera.detector import Camera, signal_estimate
+from zsdeconv.data.normalize import Affine
 from zsdeconv.physics import grid
 from zsdeconv.physics.operators import Blur, Downsample, Operator
+from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.photometry import AffineResponse, AffineResponseFit, IntensityCorrection, measure_intensity_correction
 from zsdeconv.prediction.tiled import FramePrediction
 
@@ -28,13 +30,14 @@ def sample(clean: np.ndarray, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 class Estimator(nn.Module):
+    symmetries = 1
     """A mean filter that loses some contrast; the fine image is the raw one enlarged."""
 
     def __init__(self, slope: float, intercept: float, width_px: int = 9) -> None:
         super().__init__()
         self.response, self.width_px = nn.Parameter(torch.tensor([slope, intercept])), width_px
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, stage: int = 2, symmetry: int = 0) -> tuple[Tensor, Tensor]:
         denoised = self.response[0] * grid.smooth(x, self.width_px) + self.response[1]
         return denoised, grid.upsample(denoised**2 / 0.6, (2, 2))
 
@@ -43,8 +46,13 @@ def fields(samples: list[tuple[Tensor, Tensor]]) -> list[CameraMeasurement]:
     return [CameraMeasurement(y, CAMERA) for y, _ in samples]
 
 
+def imaged_by(operator: Operator) -> DirectAcquisition:
+    point = Psf(np.ones((1, 1)), (0.03, 0.03), "a point")
+    return DirectAcquisition(Affine(0.0, 1.0), CAMERA, point, 2, forward_operator=operator)
+
+
 def measured(network: nn.Module, samples: list[tuple[Tensor, Tensor]], seed: int = 0) -> IntensityCorrection:
-    return measure_intensity_correction(network, fields(samples), Downsample(2, 2), seed=seed)
+    return measure_intensity_correction(network, imaged_by(Downsample(2, 2)), fields(samples), seed=seed)
 
 
 def test_line_of_a_known_estimator_is_found_from_noise_alone() -> None:
@@ -95,6 +103,7 @@ def test_a_slope_that_cannot_be_is_not_applied() -> None:
 
 
 class Lens(nn.Module):
+    symmetries = 1
     """An estimator that knows the object and its clean image."""
 
     def __init__(self, x: Tensor, clean: Tensor) -> None:
@@ -121,7 +130,7 @@ def test_an_offset_that_is_wrong_is_seen_under_the_light_that_the_lens_spreads(e
     assert clean.min() > 0.02, "no pixel without light"
     samples = [(y + error, signal) for y, signal in (sample(clean.numpy().astype(float), seed) for seed in range(3))]
     found, known = (
-        measure_intensity_correction(Lens(x, clean[None, None]), fields(samples), lens, seed=0, offset_known=known)
+        measure_intensity_correction(Lens(x, clean[None, None]), imaged_by(lens), fields(samples), seed=0, offset_known=known)
         for known in (False, True)
     )
     # noise sd 0.05, in y_tilde 0.07, over 3 x 1280 pixels of which the eight rounds share half: standard error 0.001

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zsdeconv.nn.contract import as_network
 from zsdeconv.nn.fast import FastNet
 from zsdeconv.nn.unet import TwoStageUNet
 from zsdeconv.physics.operators import Operator, forward_model
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf_theory import theoretical_psf
 from zsdeconv.prediction import tiled as predict
-from zsdeconv.prediction.tiled import FramePrediction, predict_frame
+from zsdeconv.prediction.tiled import FramePrediction, Passes, Tiling, predict_frame
 
 PSF = theoretical_psf(Optics(1.4, 525), (0.0325, 0.0325), radius_um=32 * 0.0325).values
 
@@ -42,13 +43,13 @@ def frame(*shape: int) -> Tensor:
 class Identity(nn.Module):
     """Both stages leave the image alone; remembers what it has seen."""
 
-    stride_px, halo_px = 4, 3
+    stride_px, halo_px, symmetries = 4, 3, 1
 
     def __init__(self, scale: int = 2) -> None:
         super().__init__()
         self.scale, self.seen = scale, []
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, stage: int = 2, symmetry: int = 0) -> tuple[Tensor, Tensor]:
         self.seen.append(x.clone())
         return x, x.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
 
@@ -58,8 +59,9 @@ def white(y: Tensor, sd: float = 1.0) -> Callable[[torch.Generator], Tensor]:
 
 
 def predicted(network: nn.Module, y: Tensor, *, scale: int = 2, noise: float = 0.0, **options: Any) -> FramePrediction:
-    options = {"passes": 0, "alpha": 1.0, **options}
-    return predict_frame(network, y, white(y, noise), factors=(scale, scale), **options)
+    passes = Passes(white(y, noise), options.pop("passes", 0), options.pop("alpha", 1.0), options.pop("seed", 0))
+    progress = {"progress": options.pop("progress")} if "progress" in options else {}
+    return predict_frame(as_network(network), y, passes, factors=(scale, scale), tiling=Tiling(**options), **progress)
 
 
 def test_tiles_equal_the_whole_for_our_network_and_a_real_psf() -> None:
@@ -162,7 +164,7 @@ def test_the_seed_decides_and_no_passes_need_none() -> None:
 def test_progress_goes_to_one_and_the_input_is_not_changed() -> None:
     y, done = frame(9, 12), []
     before = y.clone()
-    predict_frame(Identity(), y, white(y), factors=(2, 2), passes=3, alpha=1.0, progress=done.append)
+    predicted(Identity(), y, noise=1.0, passes=3, progress=done.append)
     assert done == pytest.approx([1 / 3, 2 / 3, 1.0])
     assert torch.equal(y, before)
 
@@ -172,7 +174,7 @@ class Turned(Identity):
 
     symmetries = 8
 
-    def forward(self, x: Tensor, symmetry: int = 0) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, stage: int = 2, symmetry: int = 0) -> tuple[Tensor, Tensor]:
         raw, fine = super().forward(x)
         return raw + symmetry, fine + symmetry
 
@@ -203,7 +205,7 @@ def test_tiles_of_a_stack_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> No
 
     def restored(*tile_px: int) -> FramePrediction:
         monkeypatch.setitem(predict.DEFAULT_TILE_PX, 3, tile_px)
-        return predict_frame(network, seen, white(seen, 0.0), factors=(1, 2, 2), passes=0, alpha=1.0)
+        return predict_frame(as_network(network), seen, Passes(white(seen, 0.0), 0), factors=(1, 2, 2))
 
     whole = restored(128, 128, 128)
     for tiled in (restored(16, 128, 128), restored(128, 128, 16)):

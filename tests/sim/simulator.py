@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from zsdeconv.acquisition.structured import StructuredAcquisition
 from zsdeconv.physics.optics import Optics
 from zsdeconv.sim.patterns import Direction, Layout, SimParameters, nominal_phases_rad
+from zsdeconv.sim.reconstruct import Reconstruct
 
 OPTICS = Optics(1.3, 525, 1.515)
 PIXEL_UM = 0.0626
@@ -167,3 +169,9 @@ def small_settings(modality: str, offset: float, training: dict[str, Any]) -> di
         "input": {"background": offset},
         "device": "cpu",
     }
+
+
+def reconstruct_of(owner: Any) -> Reconstruct:
+    """The reconstruction of a model or of prepared data under structured illumination."""
+    assert isinstance(owner.acquisition, StructuredAcquisition)
+    return owner.acquisition.reconstruct

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from oracles import asymmetric_kernel, lateral_mean, mirrored_convolution
 from zsdeconv.acquisition.direct import CameraMeasurement, DirectAcquisition
+from zsdeconv.acquisition.light import OpenLight
 from zsdeconv.camera.detector import Camera
 from zsdeconv.config import LossSection, TrainingSection, resolve
 from zsdeconv.data.batches import InterleavedPairs, RandomStreams, RecorruptedPairs
@@ -21,31 +22,34 @@ from zsdeconv.physics import grid
 from zsdeconv.physics.operators import Operator, forward_model
 from zsdeconv.physics.psf import Psf
 from zsdeconv.training import losses
+from zsdeconv.training.networks import training_phases
 from zsdeconv.training.objectives import (
     EDGE_PX,
     Denoise,
     SimulatedPairs,
     TwoStageObjective,
     gaussian,
-    training_phases,
 )
 
 CPU = torch.device("cpu")
 CAMERA = Camera(offset=0.0, gain=0.02, read_variance=0.001)
 RECORRUPT = Recorruption(CAMERA)
 KERNEL = asymmetric_kernel(5, 7)
+POINT = Psf(np.ones((1, 1)), (0.03, 0.03), "a point")
 OPERATOR = forward_model(KERNEL, 2, 2)
 
 
 class Stub(nn.Module):
     """Stage 1 scales its input, stage 2 enlarges the input and bends it."""
 
+    symmetries = 1
+
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[Tensor] = []
         self.w = nn.Parameter(torch.tensor(0.9))
 
-    def forward(self, x: Tensor, stage: int = 2) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, stage: int = 2, symmetry: int = 0) -> tuple[Tensor, Tensor]:
         self.seen.append(x)
         return self.w * x, grid.upsample(x, (2, 2)).square()
 
@@ -61,7 +65,7 @@ def fields(n: int = 1) -> list[CameraMeasurement]:
 
 
 def acquisition(operator: Operator = OPERATOR, camera: Camera = CAMERA) -> DirectAcquisition:
-    return DirectAcquisition(Affine(0.0, 1.0), camera, operator, 2)
+    return DirectAcquisition(Affine(0.0, 1.0), camera, POINT, 2, forward_operator=operator)
 
 
 def training(**changes: Any) -> TrainingSection:
@@ -98,11 +102,13 @@ def test_both_stages_at_once_are_equations_4_to_6(error) -> None:
 class StackStub(nn.Module):
     """As `Stub`, for stacks; its stage 1 depends on neighbouring slices, as that of a network does."""
 
+    symmetries = 1
+
     def __init__(self) -> None:
         super().__init__()
         self.w = nn.Parameter(torch.tensor(0.9))
 
-    def forward(self, x: Tensor, stage: int = 2) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, stage: int = 2, symmetry: int = 0) -> tuple[Tensor, Tensor]:
         denoised = self.w * x + 0.3 * x.roll(1, 2)
         return denoised, grid.upsample(x, (1, 2, 2)).square() if stage == 2 else denoised
 
@@ -168,7 +174,7 @@ def test_the_published_training_turns_patches_as_far_as_the_lens_allows(kernel: 
     psf = Psf.from_array(kernel, (0.03, 0.03), "a test")
     for kind, expected in (("unet", allowed), ("fast", 8)):
         config = resolve({"network": {"kind": kind}})
-        objective = training_phases(config, acquisition(forward_model(psf.values, 2, 2)), fields(), psf)[0][0]
+        objective = training_phases(config, DirectAcquisition(Affine(0.0, 1.0), CAMERA, psf, 2), fields())[0][0]
         assert isinstance(objective, TwoStageObjective | Denoise) and isinstance(objective.pairs, RecorruptedPairs)
         assert len(objective.pairs.sampler.symmetries) == expected
 
@@ -218,7 +224,7 @@ def test_denoising_compares_through_the_pair_and_leaves_out_the_border() -> None
 
 def test_each_phase_trains_its_own_stage() -> None:
     network = FastNet(2, 2, OPERATOR, (4, 8))
-    phases = [p for p, _ in training_phases(resolve({}), acquisition(), fields(), a_psf())]
+    phases = [p for p, _ in training_phases(resolve({}), DirectAcquisition(Affine(0.0, 1.0), CAMERA, a_psf(), 2), fields())]
     chosen = [[id(p) for p in phase.parameters(network)] for phase in phases]
     assert chosen == [[id(p) for p in network.stage1.parameters()], [id(p) for p in network.stage2.parameters()]]
 
@@ -272,8 +278,8 @@ def test_light_that_an_image_lacks_is_lacking_in_the_views_too() -> None:
     """Of an imaging that does not account for all light, an image that lies below zero is that of an object, and so are its views."""
     quiet, wide = Camera(offset=0.0, gain=1e-12, read_variance=1e-12), forward_model(KERNEL, 2, 1)
     y = fields()[0].y - 0.7
-    blurring = DirectAcquisition(Affine(0.0, 1.0), quiet, wide, 1)
-    blurring.accounts_for_all_light = False
+    blurring = DirectAcquisition(Affine(0.0, 1.0), quiet, POINT, 1, forward_operator=wide)
+    blurring.light = OpenLight()  # pyright: ignore[reportAttributeAccessIssue]
     objective = SimulatedPairs(blurring, [CameraMeasurement(y, quiet)], training(batch=3), (6.0, 6.0))
     torch.manual_seed(0)
     network = FastNet(2, 1, wide, (4, 8))
@@ -314,7 +320,7 @@ def test_learning_stage_2_leaves_stage_1_alone() -> None:
 @pytest.mark.parametrize(("kind", "names"), [("fast", ["denoise", "reimage"]), ("unet", ["two-stage"]), ("rcan", ["two-stage"])])
 def test_shares_of_the_phases_fill_the_budget(kind: str, names: list[str]) -> None:
     config = resolve({"network": {"kind": kind}, "training": {"stage2_fraction": 0.3}})
-    phases = training_phases(config, acquisition(), fields(), a_psf())
+    phases = training_phases(config, DirectAcquisition(Affine(0.0, 1.0), CAMERA, a_psf(), 2), fields())
     assert [phase.name for phase, _ in phases] == names
     assert sum(share for _, share in phases) == pytest.approx(1.0)
 

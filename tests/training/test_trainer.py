@@ -19,7 +19,6 @@ from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, UserError
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES
-from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
 from zsdeconv.training.networks import make_network, training_phases
 from zsdeconv.training.trainer import AVERAGED, VALIDATION_BATCHES, Checkpoint, Event, Trainer
@@ -40,10 +39,10 @@ def trainer(config: Config, checkpoint: Path | None = None, callback=lambda even
     y, x = np.mgrid[:40, :48]
     clean = 0.5 + 0.4 * np.sin(y / 1.7) * np.cos(x / 1.5)  # too fine for a mean filter
     image = torch.from_numpy(clean + 0.1 * rng.normal(size=clean.shape)).float()
-    operator, camera = forward_model(PSF.values, 2, 2), Camera(0.0, 0.01, 0.002)
-    acquisition = DirectAcquisition(Affine(0.0, 1.0), camera, operator, 2)
-    phases = training_phases(config, acquisition, [CameraMeasurement(image, camera)], PSF)
-    network = make_network(config, 2, operator)
+    camera = Camera(0.0, 0.01, 0.002)
+    acquisition = DirectAcquisition(Affine(0.0, 1.0), camera, PSF, 2)
+    phases = training_phases(config, acquisition, [CameraMeasurement(image, camera)])
+    network = make_network(config, 2, acquisition.forward_operator, 2)
     saved = Checkpoint(checkpoint, key)
     return Trainer(network, phases, config.training, seed=config.seed, device=CPU, checkpoint=saved, callback=callback)
 

@@ -88,7 +88,7 @@ class NetworkSection(Section):
     deconvolution to start from is one on the raw grid instead of the fine one.
     """
 
-    kind: Literal["fast", "unet", "rcan", "rcan-sim"] = "fast"
+    kind: str = "fast"
     channels: Annotated[tuple[Annotated[int, Field(ge=1, le=512)], ...], Field(min_length=2, max_length=6)] = (16, 32, 64, 64)
     lateral_first: bool = False
     coarse_start: bool = False
