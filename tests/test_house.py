@@ -14,7 +14,7 @@ from zsdeconv.modality import MODALITIES
 SOURCE = Path(zsdeconv.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 NAMES = {*MODALITIES, "2d", "3d", "sim2d", "sim3d"}
-VERBS = {("cli/simulate.py", name) for name in ("2d", "3d", "sim2d", "sim3d")}
+VERBS = {("cli/simulate_verbs.py", name) for name in ("2d", "3d", "sim2d", "sim3d")}
 """`zsdeconv simulate 2d` and its like are verbs of the command line, named like the modality that they make images for."""
 LONGEST = 400
 
