@@ -91,8 +91,10 @@ def test_every_setting_with_a_flat_name_stands_once_in_the_tree() -> None:
     flat = {
         "": ["modality", "preset", "scale", "device", "seed", "report"],
         "input": ["axes", "pixel_um", "z_um", "background"],
-        "optics": ["na", "wavelength_nm", "immersion_ri", "pupil", "psf", "otf", "psf_pixel_um", "psf_z_um", "microscope", "sheet_um"]
-        + ["pinhole_au", "excitation_nm", "sample_ri", "depth_um"],
+        "optics": [
+            *("na", "wavelength_nm", "immersion_ri", "pupil", "psf", "otf", "psf_pixel_um", "psf_z_um"),
+            *("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um"),
+        ],
         "sim": ["directions", "phases", "order", "angles_deg", "period_um", "sim_parameters", "per_frame", "wiener", "reconstructed"],
         "pairs": ["pairs"],
         "training": ["steps", "minutes", "ensemble"],

@@ -88,7 +88,7 @@ def test_simulate_refuses_and_leaves_nothing(zs, tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (("--microscope", "telescope"), ["'telescope'", "--microscope"]),
+        (("--microscope", "telescope"), ["--microscope telescope", "one of widefield, confocal"]),
         (("--microscope", "twophoton"), ["--excitation-nm"]),
         (("--microscope", "widefield", "--sheet-um", 1), ["--sheet-um 1", "lightsheet"]),
         (("--depth-um", 5), ["--sample-ri"]),

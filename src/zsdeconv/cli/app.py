@@ -10,7 +10,7 @@ from cyclopts import App
 from zsdeconv.cli.console import show
 from zsdeconv.cli.help_page import help_page, is_asked_for
 from zsdeconv.cli.outcome import exit_code_of
-from zsdeconv.cli.usage import UsageError, expanded
+from zsdeconv.cli.usage import UsageError, expanded, verbs_of
 
 VERBS = {
     "run": ("restore:run", "Train on the input itself, then restore it: the main job."),
@@ -54,5 +54,6 @@ def invoke(words: Sequence[str]) -> object:
     words = expanded(words, sys.platform)
     verb, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
     if verb.__name__ == "help_print":
-        raise UsageError(f"zsdeconv {' '.join(words)}: a verb is missing after it", ["zsdeconv", *words])
+        _, apps, _ = app.parse_commands(words)
+        raise UsageError("", " ".join(["zsdeconv", *words]), verbs_of(apps[-1]))
     return verb(*bound.args, **bound.kwargs)

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from zsdeconv.cli.usage import UsageError
+from zsdeconv.cli.usage import UsageError, verbs_of
 from zsdeconv.cli.wording import with_options
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def help_page(app: App, words: Sequence[str], verbs: Mapping[str, str]) -> str:
     page, command = apps[-1], " ".join([app.name[0], *chain])
     verb = page.default_command
     if verb is None and rest:
-        raise UsageError(f"'{rest[0]}': `{command}` has no such verb", [app.name[0], *chain])
+        raise UsageError(rest[0], command, verbs_of(page))
     if verb is None:
         listed = verbs if page is app else {name: _summary(page[name]) for name in page if name not in HELP_FLAGS}
         parts = [f"Usage: {command} VERB [OPTIONS]", *_description(page.help)]

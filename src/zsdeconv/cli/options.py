@@ -137,7 +137,9 @@ def typed(name: str, hint: Any, parameter: Parameter, required: bool = False) ->
         parameter = Parameter.combine(parameter, Parameter(converter=_whole_number))
     if get_origin(hint) is tuple:
         parameter = Parameter.combine(parameter, Parameter(converter=_numbers, n_tokens=1, allow_leading_hyphen=True))
-    return (name, Annotated[hint, parameter]) if required else (name, Annotated[hint | None, parameter], None)
+    if required:
+        return name, Annotated[hint, parameter]
+    return name, Annotated[hint if hint is bool else hint | None, parameter], None
 
 
 def metavar_of(hint: Any) -> str:
