@@ -9,6 +9,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from cyclopts import App, Parameter
+from pydantic import SkipValidation
 
 from zsdeconv.cli.wording import flag_of
 from zsdeconv.config import OPTIONS, SETTINGS, Option, as_settings, read_config, resolve
@@ -139,7 +140,9 @@ def typed(name: str, hint: Any, parameter: Parameter, required: bool = False) ->
         parameter = Parameter.combine(parameter, Parameter(converter=_numbers, n_tokens=1, allow_leading_hyphen=True))
     if required:
         return name, Annotated[hint, parameter]
-    return name, Annotated[hint if hint is bool else hint | None, parameter], None
+    if hint is bool:  # a flag: completion takes `bool | None` for an option with a value
+        return name, Annotated[bool, SkipValidation(), parameter], None
+    return name, Annotated[hint | None, parameter], None
 
 
 def metavar_of(hint: Any) -> str:
