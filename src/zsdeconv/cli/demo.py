@@ -93,7 +93,7 @@ def demo(*, task: DemoTask) -> None:
     files["richardson_lucy"] = _written_like(task.output / "richardson_lucy.ome.tif", images["richardson_lucy"], files["truth"])
     scores = _scores(files, scene.finest_um / RESOLUTION_GAIN)
     table.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
-    (draw_stack if task.stack else draw)(images, scores, list(scene.spacing_um), picture)
+    (draw_stack if task.stack else draw)(images, scores, scene.spacing_um, picture)
     if task.json:
         show_json({"folder": str(task.output), "picture": str(picture), "scores": scores})
     elif not task.quiet:

@@ -59,21 +59,27 @@ def help_page(app: App, words: Sequence[str], verbs: Mapping[str, str]) -> str:
         options = [(name, text) for name, text in listed.items() if name.startswith("-")] + [("--version", "Print the version.")]
         more = [("--help, -h", "Show this page, or that of a verb."), *(options if page is app else [])]
         return "\n\n".join([*parts, _section("Options", more)])
-    options = [known for known in page.assemble_argument_collection() if known.show]
-    usage = " ".join([command, *_usage(options), "[OPTIONS]"])
-    return "\n\n".join([f"Usage: {usage}", *_description(verb.__doc__ or ""), *_groups(options)])
+    options = [item for item in page.assemble_argument_collection() if item.show]
+    usage = " ".join(["Usage:", command, *_usage(options), "[OPTIONS]"])
+    return "\n\n".join(
+        [
+            textwrap.fill(usage, WIDTH, subsequent_indent="       ", break_on_hyphens=False),
+            *_description(verb.__doc__ or ""),
+            *_groups(options),
+        ]
+    )
 
 
 def _usage(options: Iterable[Argument]) -> list[str]:
     """Arguments and required options of a usage line."""
-    arguments = [known for known in options if known.index is not None]
-    required = [known for known in options if known.index is None and known.required]
-    shown = [str(known.parameter.metavar) if known.required else f"[{known.parameter.metavar}]" for known in arguments]
-    return [*shown, *(f"{_short(known)} {known.parameter.metavar}" for known in required)]
+    arguments = [item for item in options if item.index is not None]
+    required = [item for item in options if item.index is None and item.required]
+    shown = [str(item.parameter.metavar) if item.required else f"[{item.parameter.metavar}]" for item in arguments]
+    return [*shown, *(f"{_short(item)} {item.parameter.metavar}" for item in required)]
 
 
-def _short(known: Argument) -> str:
-    return min(known.names, key=len)
+def _short(item: Argument) -> str:
+    return min(item.names, key=len)
 
 
 def _description(text: str) -> list[str]:
@@ -95,27 +101,26 @@ def _summary(verb: App) -> str:
 def _groups(options: Sequence[Argument]) -> list[str]:
     """The options under their headings, required ones first."""
     groups: dict[str, list[Argument]] = {name: [] for name in GROUPS}
-    for known in options:
-        groups.setdefault(_group(known), []).append(known)
-    ordered = {name: sorted(members, key=lambda known: not known.required) for name, members in groups.items() if members}
+    for item in options:
+        groups.setdefault(_group(item), []).append(item)
+    ordered = {name: sorted(members, key=lambda item: not item.required) for name, members in groups.items() if members}
     return [
-        _section(name, ((_names(known), with_options(known.parameter.help or "")) for known in members))
-        for name, members in ordered.items()
+        _section(name, ((_names(item), with_options(item.parameter.help or "")) for item in members)) for name, members in ordered.items()
     ]
 
 
-def _group(known: Argument) -> str:
+def _group(item: Argument) -> str:
     """The heading of an option."""
-    first = next(iter(known.parameter.group))  # pyright: ignore[reportArgumentType, reportCallIssue]: always a tuple
+    first = next(iter(item.parameter.group))  # pyright: ignore[reportArgumentType, reportCallIssue]: always a tuple
     return first if isinstance(first, str) else first.name
 
 
-def _names(known: Argument) -> str:
+def _names(item: Argument) -> str:
     """The names of an option with what stands for its value."""
-    metavar = known.parameter.metavar or ""
-    if known.index is not None:
+    metavar = item.parameter.metavar or ""
+    if item.index is not None:
         return metavar
-    names = ", ".join(name for name in known.names if name not in known.negatives) + "".join(f", {name}" for name in known.negatives)
+    names = ", ".join(name for name in item.names if name not in item.negatives) + "".join(f", {name}" for name in item.negatives)
     return f"{names} {metavar}".rstrip()
 
 

@@ -1,4 +1,4 @@
-"""`info`: what a file says about itself, and what a restoration would still have to be told."""
+"""`info`: what a file says about itself, and which numbers a restoration still needs."""
 
 from __future__ import annotations
 

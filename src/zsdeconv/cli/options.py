@@ -98,13 +98,13 @@ def chosen(
     >>> [field.name for field in fields(chosen("prediction", "device", without=("destripe", "stripe_width_um", "stripe_length_um")))]
     ['device', 'tile', 'overlap', 'batch', 'passes']
     """
-    sections = {found.key.partition(".")[0] for found in OPTIONS.values()}
+    sections = {entry.key.partition(".")[0] for entry in OPTIONS.values()}
     assert {*names, *without, *required, *(help or {})} <= sections | OPTIONS.keys()
     taken = []
-    for name, found in OPTIONS.items():
-        places = {name, found.key.partition(".")[0]}
+    for name, entry in OPTIONS.items():
+        places = {name, entry.key.partition(".")[0]}
         if places & set(names) and not places & set(without):
-            taken.append(_field(name, found, name in required, (help or {}).get(name)))
+            taken.append(_field(name, entry, name in required, (help or {}).get(name)))
     made = make_dataclass("Chosen", taken, bases=(Settings,), frozen=True, kw_only=True)
     made.__module__ = __name__
     return made
@@ -134,14 +134,14 @@ def takes(**parts: type) -> Callable[[Verb], Verb]:
 
 def typed(name: str, hint: Any, parameter: Parameter, required: bool = False) -> tuple[str, Any] | tuple[str, Any, Any]:
     """A field of a dataclass of options: of the type `hint`, and None unless it is given or `required`."""
-    if int in (hint, *get_args(hint)):
-        parameter = Parameter.combine(parameter, Parameter(converter=_whole_number))
+    if hint is int or (get_origin(hint) is Literal and isinstance(get_args(hint)[0], int)):
+        parameter = Parameter.combine(parameter, Parameter(converter=whole_number))
     if get_origin(hint) is tuple:
         parameter = Parameter.combine(parameter, Parameter(converter=_numbers, n_tokens=1, allow_leading_hyphen=True))
     if required:
         return name, Annotated[hint, parameter]
     if hint is bool:  # a flag: completion takes `bool | None` for an option with a value
-        return name, Annotated[bool, SkipValidation(), parameter], None
+        return name, Annotated[SkipValidation[bool], parameter], None
     return name, Annotated[hint | None, parameter], None
 
 
@@ -157,15 +157,15 @@ def metavar_of(hint: Any) -> str:
     return {int: "N", float: "NUMBER", Path: "FILE", bool: ""}.get(hint, "NAME")
 
 
-def _field(name: str, found: Option, required: bool, help: str | None) -> tuple[Any, ...]:
+def _field(name: str, entry: Option, required: bool, help: str | None) -> tuple[Any, ...]:
     """A setting as a field of a dataclass."""
-    setting, hint = found.setting, plain(found.annotation)
+    setting, hint = entry.setting, plain(entry.annotation)
     if setting.metavar == "FILE":
         hint = Path
-    default = "" if required else setting.phrase(found.default)
+    default = "" if required else setting.phrase(entry.default)
     words = help or default or setting.phrase(None).partition(" [default")[0]
-    negative = None if found.default is True else ()  # what is on by default can be turned off
-    parameter = option(words, name=flag_of(name), metavar=setting.metavar or metavar_of(hint), group=found.group, negative=negative)
+    negative = None if entry.default is True else ()  # what is on by default can be turned off
+    parameter = option(words, name=flag_of(name), metavar=setting.metavar or metavar_of(hint), group=entry.group, negative=negative)
     return typed(name, hint, parameter, required)
 
 
@@ -179,7 +179,7 @@ def plain(annotation: Any) -> Any:
     return tuple[plain(inner[0]), ...] if origin is tuple else annotation
 
 
-def _whole_number(hint: Any, tokens: Any) -> Any:
+def whole_number(hint: Any, tokens: Any) -> Any:
     """A number without a fraction, where the type asks for one: 2.5 steps are refused, not rounded."""
     text = tokens[0].value
     if get_origin(hint) is Literal and text not in map(str, get_args(hint)):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from zsdeconv.cli.console import show, show_json, show_rows
-from zsdeconv.cli.options import Printed, Settings, Written, argument, chosen, option, takes, verbs
+from zsdeconv.cli.options import Printed, Settings, Written, argument, chosen, option, takes, verbs, whole_number
 from zsdeconv.cli.wording import flag_of, with_options
 from zsdeconv.errors import ConfigError, OpticsError
 
@@ -36,7 +36,12 @@ class TheoryTask(PsfTask):
 
     scale: Annotated[
         Literal[1, 2],
-        option("2 samples it twice as finely in y and x, as a restoration does [default: 1]", metavar="1|2", group="Input"),
+        option(
+            "2 samples it twice as finely in y and x, as a restoration does [default: 1]",
+            metavar="1|2",
+            group="Input",
+            converter=whole_number,
+        ),
     ] = 1
 
 
@@ -44,7 +49,9 @@ class TheoryTask(PsfTask):
 class CheckTask(Printed):
     """What a PSF is checked against."""
 
-    scale: Annotated[Literal[1, 2], option("scale of the restoration it is meant for [default: 2]", metavar="1|2", group="Input")] = 2
+    scale: Annotated[
+        Literal[1, 2], option("scale of the restoration it is meant for [default: 2]", metavar="1|2", group="Input", converter=whole_number)
+    ] = 2
     image: Annotated[Path | None, option("noisy image: does the PSF fit what it shows?", metavar="FILE", group="Input")] = None
 
 

@@ -69,7 +69,7 @@ def run(*inputs: Inputs, options: Settings, task: RunTask) -> None:
     if task.resume and not task.overwrite:
         results = _unfinished(results, task.silent)
     refuse_existing([path for each in results.values() for path in each.all()], task.overwrite)
-    told: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     used = settings
     for path, each in results.items():
         started = time.monotonic()
@@ -84,9 +84,9 @@ def run(*inputs: Inputs, options: Settings, task: RunTask) -> None:
             judged = _reported(restored, path.name, task.silent) if prepared.config.report else None
             written = write_run(each, restored, judged, _provenance(model, path), overwrite=task.overwrite)
             facts |= _done(written, model, started, task.silent) | ({} if judged is None else {"trust": judged.to_dict()})
-        told.append(facts)
+        entries.append(facts)
         used = prepared.config
-    _close(told, used, task)
+    _close(entries, used, task)
 
 
 @takes(options=chosen(*SETTINGS, without=("prediction", "report")), task=TrainTask)
@@ -123,7 +123,7 @@ def predict(
     from zsdeconv.model import load
 
     loaded = load(model)
-    told = []
+    entries = []
     for path, each in targets.items():
         image = read_input(
             path,
@@ -136,11 +136,11 @@ def predict(
         restored = _predicted(loaded, image, path.name, task.quiet, asked)
         written = write_images(each, restored, _provenance(loaded, path) | {"model": model.name}, overwrite=task.overwrite)
         _tell_of_stripes(restored, task.silent)
-        told.append({"input": str(path), "outputs": [str(p) for p in written]})
+        entries.append({"input": str(path), "outputs": [str(p) for p in written]})
         if not task.silent:
             show_rows(("wrote", str(p)) for p in written)
     if task.json:
-        show_json({"model": str(model), "results": told})
+        show_json({"model": str(model), "results": entries})
 
 
 def _targets(inputs: Sequence[Path], output: Path) -> dict[Path, dict[str, Path]]:
@@ -284,10 +284,10 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
     ]
 
 
-def _close(told: list[dict[str, Any]], settings: Config, task: TrainingTask) -> None:
+def _close(entries: list[dict[str, Any]], settings: Config, task: TrainingTask) -> None:
     """The JSON object; or, after a dry run, the settings that would have been used."""
     if task.json:
-        show_json({"dry_run": task.dry_run, "config": settings.model_dump(mode="json"), "results": told})
+        show_json({"dry_run": task.dry_run, "config": settings.model_dump(mode="json"), "results": entries})
     elif task.dry_run and not task.quiet:
         from zsdeconv.config import to_yaml
 

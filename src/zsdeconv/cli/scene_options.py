@@ -25,8 +25,8 @@ class SceneOption:
 
 def _of_optics(name: str) -> SceneOption:
     """An option that means the same in a restoration."""
-    found = OPTIONS[name]
-    return SceneOption(found.annotation, found.setting.help, found.setting.unit)
+    entry = OPTIONS[name]
+    return SceneOption(entry.annotation, entry.setting.help, entry.setting.unit)
 
 
 _OBJECT, _IMAGE, _PATTERN, _CAMERA = "Object", "Image", "Structured illumination", "Camera"

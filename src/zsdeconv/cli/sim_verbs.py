@@ -65,16 +65,16 @@ def estimate(raw: Raw, /, *, options: Settings, task: EstimationTask) -> None:
     refuse_existing([path for path in (task.output, task.plot) if path is not None], task.overwrite)
     image, spacing_um = _read(raw, settings)
     lens = lens_of(settings, image.metadata.get("optics", {}), deep=len(spacing_um) == 3)
-    found = measured_pattern(list(image.data), spacing_um, settings, lens, _offset(image.data, settings), file=raw.name)
+    estimation = measured_pattern(list(image.data), spacing_um, settings, lens, _offset(image.data, settings), file=raw.name)
     with atomic_path(task.output, task.overwrite) as temporary:
-        temporary.write_text(found.parameters.to_yaml(), encoding="utf-8")
+        temporary.write_text(estimation.parameters.to_yaml(), encoding="utf-8")
     if task.plot is not None:
         with atomic_path(task.plot, task.overwrite) as temporary:
-            plot_estimation(found, temporary)
+            plot_estimation(estimation, temporary)
     if task.json:
-        show_json({"file": str(task.output)} | _facts(found.parameters))
+        show_json({"file": str(task.output)} | _facts(estimation.parameters))
     elif not task.quiet:
-        show_rows(_rows(found))
+        show_rows(_rows(estimation))
 
 
 @sim.command(name="reconstruct")
@@ -131,13 +131,11 @@ def _read(path: Path, settings: Config) -> tuple[Image, tuple[float, ...]]:
     return image, tuple(spacing_um)
 
 
-def _offset(data: np.ndarray, settings: Config, remembered: float | None = None) -> float:
-    """The camera's offset (ADU): the number told, else as it is remembered, else measured on the frames."""
-    told = settings.input.background
-    if isinstance(told, int | float):
-        return float(told)
-    if isinstance(remembered, int | float):
-        return float(remembered)
+def _offset(data: np.ndarray, settings: Config, stored: float | None = None) -> float:
+    """The camera's offset (ADU): the number given, or that of the stored pattern, or as measured on the frames."""
+    for given in (settings.input.background, stored):
+        if isinstance(given, int | float):
+            return float(given)
     from zsdeconv.camera import calibrate
 
     planes = data.reshape(-1, *data.shape[-2:])
@@ -167,14 +165,14 @@ def _facts(parameters: SimParameters) -> dict[str, Any]:
     return yaml.safe_load(parameters.to_yaml())
 
 
-def _rows(found: Estimation) -> list[tuple[str, str]]:
+def _rows(estimation: Estimation) -> list[tuple[str, str]]:
     rows = [
         (
             f"direction {number}",
             f"{direction.angle_deg:.2f} degrees, period {direction.finest_um:.4f} um, depth {depths(peak.depths)}, "
             f"phase {direction.phase_rad:+.2f} rad, score {peak.score:.1f} (limit {peak.limit:.1f})",
         )
-        for number, (direction, peak) in enumerate(zip(found.parameters.directions, found.peaks, strict=True), 1)
+        for number, (direction, peak) in enumerate(zip(estimation.parameters.directions, estimation.peaks, strict=True), 1)
     ]
-    gains = [gain for direction in found.parameters.directions for gain in direction.gains]
+    gains = [gain for direction in estimation.parameters.directions for gain in direction.gains]
     return [*rows, ("frame gains", f"{min(gains):.3f} to {max(gains):.3f}")]

@@ -35,18 +35,18 @@ def with_options(message: str) -> str:
     return _BARE.sub(_bare, _MARKED.sub(_marked, message))
 
 
-def _marked(found: re.Match[str]) -> str:
-    name, value = _names().get(found[1]), found[2]
+def _marked(match: re.Match[str]) -> str:
+    name, value = _names().get(match[1]), match[2]
     if name is None:
-        return found[0]
+        return match[0]
     if value in ("True", "False"):
         return flag_of(name if value == "True" else f"no_{name}")
     return flag_of(name) if value is None else f"{flag_of(name)} {value.strip(chr(39) + chr(34))}"
 
 
-def _bare(found: re.Match[str]) -> str:
-    name = _names().get(found[0])
-    return found[0] if name is None else flag_of(name)
+def _bare(match: re.Match[str]) -> str:
+    name = _names().get(match[0])
+    return match[0] if name is None else flag_of(name)
 
 
 @cache
