@@ -45,7 +45,7 @@ def test_the_options_of_a_run_stand_under_headings(zs):
     ]
     assert page.index("Optics:") < page.index("  --na NUMBER") < page.index("Training:") < page.index("  --steps N")
     assert "  --report, --no-report       say" in page and "  --per-frame  " in page
-    assert "--psf is the PSF of its" in page  # the setting's help names an argument
+    assert "--psf is the PSF of its" in " ".join(page.split())  # the setting's help names an argument
 
 
 def test_a_verb_has_the_options_of_the_sections_it_uses(zs):

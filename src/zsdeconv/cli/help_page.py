@@ -73,7 +73,7 @@ def help_page(app: App, words: Sequence[str], verbs: Mapping[str, str]) -> str:
 def _usage(options: Iterable[Argument]) -> list[str]:
     """Arguments and required options of a usage line."""
     arguments = [item for item in options if item.index is not None]
-    required = [item for item in options if item.index is None and item.required]
+    required = sorted((item for item in options if item.index is None and item.required), key=lambda item: _short(item).startswith("--"))
     shown = [str(item.parameter.metavar) if item.required else f"[{item.parameter.metavar}]" for item in arguments]
     return [*shown, *(f"{_short(item)} {item.parameter.metavar}" for item in required)]
 

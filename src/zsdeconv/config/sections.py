@@ -169,7 +169,7 @@ class SimSection(Section):
     wiener: Annotated[
         Positive | None, Setting("0.1 for bright, 0.4 for dim frames, of stacks a tenth", default="from the noise", metavar="W")
     ] = None
-    reconstructed: Annotated[bool, Setting("the stack is reconstructed already; --psf is the PSF of its reconstruction")] = False
+    reconstructed: Annotated[bool, Setting("the stack is reconstructed already; `psf` is the PSF of its reconstruction")] = False
 
 
 class LossSection(Section):
