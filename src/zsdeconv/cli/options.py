@@ -29,7 +29,21 @@ def verbs(name: str) -> App:
 
 
 def option(help: str, *, name: str | tuple[str, ...] = (), metavar: str | None = None, group: str = "Output", **more: Any) -> Parameter:
-    """How an option is parsed and shown: the last one given wins, and a flag has no negative form unless `negative` is None."""
+    """How an option is parsed and shown: the last one given wins, and a flag has no negative form unless `negative` is None.
+
+    Parameters
+    ----------
+    help
+        A phrase, with unit and default.
+    name
+        Its names, where they are not that of the field.
+    metavar
+        What stands for the value in the help; None for a flag.
+    group
+        The heading it stands under.
+    more
+        Other arguments of `cyclopts.Parameter`.
+    """
     more = {"negative": (), "allow_repeating": True, "show_default": False} | more
     return Parameter(name=name, help=help, metavar=metavar, group=group, **more)
 
@@ -133,7 +147,19 @@ def takes(**parts: type) -> Callable[[Verb], Verb]:
 
 
 def typed(name: str, hint: Any, parameter: Parameter, required: bool = False) -> tuple[str, Any] | tuple[str, Any, Any]:
-    """A field of a dataclass of options: of the type `hint`, and None unless it is given or `required`."""
+    """A field of a dataclass of options, for `dataclasses.make_dataclass`.
+
+    Parameters
+    ----------
+    name
+        The field.
+    hint
+        The type of its value.
+    parameter
+        How it is parsed and shown.
+    required
+        Whether it must be given; otherwise it is None by default.
+    """
     if hint is int or (get_origin(hint) is Literal and isinstance(get_args(hint)[0], int)):
         parameter = Parameter.combine(parameter, Parameter(converter=whole_number))
     if get_origin(hint) is tuple:

@@ -21,6 +21,7 @@ from zsdeconv.cli.wording import with_options
 from zsdeconv.errors import DataWarning, OutputError, UserError
 
 DONE, FAULT, MENDABLE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes. 130 is what shells report of a program that Ctrl-C ended: 128 and the number of the signal."""
 
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}

@@ -178,7 +178,17 @@ def read_input(path: Path, settings: Config, axes: str | None = None, pixel_um: 
 
 
 def read_again(path: Path, model: Model, axes: str | None, pixel_um: float | None) -> Image:
-    """The image of a file for a model that is trained already."""
+    """The image of a file for a model that is trained already.
+
+    Parameters
+    ----------
+    path
+        The file.
+    model
+        The model: its configuration says how such files are read.
+    axes, pixel_um
+        What to read them with instead, unless None.
+    """
     layout = None if model.reconstruct is None else model.reconstruct.parameters.layout
     return read_input(path, model.config, axes, pixel_um, layout)
 

@@ -70,10 +70,12 @@ _ANY: Mapping[str, Any] = {
     **{"wavelength_nm": 525.0, "immersion_ri": OPTIONS["immersion_ri"].setting.default, "pupil": "scalar"},
     **{"gain": 1.0, "read_noise": 2.0, "offset": 100.0},
 }
+"""The defaults that all scenes share: those of `zsdeconv.simulation.scenes.Scene`."""
 _ANY_PATTERN: Mapping[str, Any] = {
     **{"directions": 3, "period_um": "1.1 x the finest that the objective makes", "angle_deg": 17.0, "modulation": 0.8},
     **{"bleaching": 0.0, "order": "direction-phase", "excitation_nm": "0.93 x emission"},
 }
+"""Those of every pattern: of `zsdeconv.simulation.structured.SimScene`."""
 
 PLANE: Mapping[str, Any] = {**_ANY, "size": 256, "pixel_um": 0.065, "na": 1.4}
 """The defaults of a plane; words where the scene computes them."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+"""Types of numbers: their limits are those of the words, and infinity is none of them."""
 Preset = Literal["fast", "paper", "quality"]
 
 
@@ -185,7 +186,7 @@ class TrainingSection(Section):
     """The training loop: patches in raw pixels and, of stacks, planes (`margin_px` and `margin_planes` of them outside the loss),
     Adam's rate and its schedule (halved at step `halve_from`, then every `halve_every`), the budget, the share of it that goes
     to stage 2, the width of the finest detail that stage 2 is asked for as a share of the width of the PSF, validation and stopping, and
-    the size of the `ensemble`: so many networks are trained, each with the whole budget.
+    the size of the `ensemble`: the number of networks that are trained, each with the whole budget.
     """
 
     title: ClassVar[str] = "Training"
