@@ -18,7 +18,7 @@ import numpy as np
 import tifffile
 from matplotlib.figure import Figure
 
-from picture import INK, PAPER, busiest_corner, save_small, scale_bar
+from zsdeconv.cli.demo_picture import INK, PAPER, busiest_corner, save_small, scale_bar
 from zsdeconv.sim.patterns import Layout
 from zsdeconv.sim.raw_frames import read_frames
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from zsdeconv.config import PRESETS, SETTINGS, Config, as_settings, read_config, resolve, specialised, to_yaml
+from zsdeconv.config import OPTIONS, PRESETS, SETTINGS, Config, as_settings, read_config, resolve, specialised, to_yaml
 from zsdeconv.errors import ConfigError
 
 
@@ -60,7 +60,7 @@ REFUSED = {
     "fraction of a step": ({"training": {"steps": 2.5}}, r"training\.steps = 2\.5: .*integer"),
     "scale": ({"scale": 3}, r"scale = 3: .*1 or 2"),
     "preset": ({"preset": "best"}, r"preset 'best': it must be one of fast, quality, paper|preset 'best'"),
-    "two lenses": ({"optics": {"psf": "a.tif", "otf": "b.mrc"}}, r"both a PSF and an OTF file.*leave out --psf or --otf"),
+    "two lenses": ({"optics": {"psf": "a.tif", "otf": "b.mrc"}}, r"both a PSF and an OTF file.*leave out `psf` or `otf`"),
     "range backwards": ({"pairs": {"alpha": (2.0, 1.0)}}, r"alpha 2\.0-1\.0: .*swap them"),
     "alpha of zero": ({"pairs": {"alpha": (0.0, 1.0)}}, r"pairs\.alpha\.0 = 0\.0: .*greater than 0"),
     "no channels": ({"network": {"channels": (0, 8)}}, r"network\.channels\.0 = 0"),
@@ -87,14 +87,31 @@ def test_what_is_refused_names_value_limit_and_action_in_one_line(name: str) -> 
         assert len(message) < 250
 
 
-def test_every_option_has_a_place_in_the_tree() -> None:
-    for name, place in SETTINGS.items():
-        *sections, leaf = place.split(".")
-        model = Config
-        for section in sections:
-            model = model.model_fields[section].annotation
-            assert model is not None
-        assert leaf in model.model_fields and (leaf == name or place in (f"{name}.kind", name.replace("_", ".", 1)))
+def test_every_setting_with_a_flat_name_stands_once_in_the_tree() -> None:
+    flat = {
+        "": ["modality", "preset", "scale", "device", "seed", "report"],
+        "input": ["axes", "pixel_um", "z_um", "background"],
+        "optics": [
+            *("na", "wavelength_nm", "immersion_ri", "pupil", "psf", "otf", "psf_pixel_um", "psf_z_um"),
+            *("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um"),
+        ],
+        "sim": ["directions", "phases", "order", "angles_deg", "period_um", "sim_parameters", "per_frame", "wiener", "reconstructed"],
+        "pairs": ["pairs"],
+        "training": ["steps", "minutes", "ensemble"],
+        "prediction": ["tile", "overlap", "batch", "passes", "destripe", "stripe_width_um", "stripe_length_um"],
+    }
+    renamed = {"sim_parameters": "sim.parameters", "pairs": "pairs.kind"}
+    expected = {name: renamed.get(name, f"{section}.{name}".strip(".")) for section, names in flat.items() for name in names}
+    assert expected == SETTINGS
+
+
+def test_a_setting_says_what_it_is_and_under_which_heading() -> None:
+    for name, option in OPTIONS.items():
+        phrase = option.setting.phrase(option.default)
+        assert option.group and phrase[0] != " " and not phrase.endswith("."), name
+        assert not (name.endswith("_um") or name.endswith("_nm")) or "metres" in option.setting.unit, name
+    assert OPTIONS["pixel_um"].setting.phrase(None) == "pixel size in the sample, micrometres [default: from the file]"
+    assert OPTIONS["stripe_length_um"].setting.phrase(10.0) == "shortest stripe, micrometres [default: 10]"
 
 
 def test_flat_options_become_sections() -> None:
@@ -105,7 +122,7 @@ def test_flat_options_become_sections() -> None:
 def test_unknown_options_and_two_budgets_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"unknown option 'lambda'; known ones are .*na"):
         as_settings({"lambda": 0.1})
-    with pytest.raises(ConfigError, match=r"both --steps 5 and --minutes 1\.5: .*leave out one"):
+    with pytest.raises(ConfigError, match=r"both `steps=5` and `minutes=1\.5`: .*leave out one"):
         as_settings({"steps": 5, "minutes": 1.5})
 
 
@@ -128,7 +145,7 @@ def test_files_that_are_no_configuration(tmp_path: Path, content: bytes, pattern
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"No such file.*check --config"):
+    with pytest.raises(ConfigError, match=r"No such file.*check `config`"):
         read_config(tmp_path / "none.yaml")
 
 

@@ -163,7 +163,7 @@ def test_no_lens_at_all_is_refused(simulation: Simulation) -> None:
 def test_unknown_and_contradictory_options_are_refused(simulation: Simulation) -> None:
     with pytest.raises(ConfigError, match="unknown option 'lamda'"):
         zs.restore(simulation.noisy, SCENE.optics, lamda=0.1)
-    with pytest.raises(ConfigError, match="both --steps 3 and --minutes 1"):
+    with pytest.raises(ConfigError, match="both `steps=3` and `minutes=1`"):
         zs.restore(simulation.noisy, SCENE.optics, steps=3, minutes=1)
     with pytest.raises(ConfigError, match="a whole config and the option 'steps'"):
         zs.restore(simulation.noisy, SCENE.optics, config=tiny(), steps=3)

@@ -15,19 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 from zsdeconv._version import __version__
 from zsdeconv.errors import UserError
-from zsdeconv.image import Image
-from zsdeconv.physics.optics import Optics
 
 if TYPE_CHECKING:
     from zsdeconv.camera.calibrate import calibrate
+    from zsdeconv.image import Image
     from zsdeconv.io import read, write
     from zsdeconv.model import Model, Restored, load
+    from zsdeconv.physics.optics import Optics
     from zsdeconv.physics.psf import Psf
     from zsdeconv.physics.psf_file import read_psf
     from zsdeconv.physics.psf_theory import theoretical_psf
     from zsdeconv.pipeline import restore, train
 
 _LAZY = {
+    "Image": "zsdeconv.image",
+    "Optics": "zsdeconv.physics.optics",
     "read": "zsdeconv.io",
     "write": "zsdeconv.io",
     "restore": "zsdeconv.pipeline",
@@ -40,7 +42,7 @@ _LAZY = {
     "theoretical_psf": "zsdeconv.physics.psf_theory",
     "calibrate": "zsdeconv.camera.calibrate",
 }
-"""Names whose modules import torch or other heavy packages, and so are only imported when they are first used."""
+"""Names whose modules import numpy, torch or other packages that take time, and are imported when first used: `--help` needs none."""
 
 __all__ = [
     "Image",

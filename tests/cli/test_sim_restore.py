@@ -59,7 +59,7 @@ def test_what_is_refused(zs, raw, counts, tiny, tmp_path):
     assert "give --directions and --phases" in error(*KNOWN, "--phases", 4)
     assert "give --pixel-um" in error("--modality", "sim2d", *LENS)
     assert "--na" in error("--modality", "sim2d", "--pixel-um", PIXEL_UM)
-    assert "numbers of degrees" in error(*KNOWN, "--angles-deg", "ten,20,30")
+    assert "must be numbers with commas" in error(*KNOWN, "--angles-deg", "ten,20,30")
     assert "2 angles for 3 directions" in error(*KNOWN, "--angles-deg", "10,20")
     assert "leave it out" in error(*KNOWN, "--scale", 1)
     assert "check --period-um" in error(*KNOWN, "--period-um", 0.01)

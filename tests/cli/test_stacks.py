@@ -60,13 +60,13 @@ def test_a_movie_of_stacks_trains_one_model_that_restores_the_next(zs, save3, ti
     assert zs("run", movie, "-o", tmp_path / "out", *OPTICS, "--config", tiny3).code == 0
     assert io.read(tmp_path / "out" / "cell_deconvolved.ome.tif").data.shape == (2, 7, 66, 70)
     other = save3("other.tif", stack(6, 30, 31, seed=1))
-    ended = zs("predict", tmp_path / "out" / "cell.zsd", other, "-o", tmp_path / "next", "--stripes", "X", "--stripe-length-um", 2)
+    ended = zs("predict", tmp_path / "out" / "cell.zsd", other, "-o", tmp_path / "next", "--destripe", "X", "--stripe-length-um", 2)
     assert ended.code == 0 and "stripes" in ended.out, ended.err
     path = tmp_path / "next" / "other_deconvolved.ome.tif"
     assert io.read(path).data.shape == (6, 60, 62)
     assert io.read_provenance(path)["stripes"]["length_um"] == 2
     alone = zs("predict", tmp_path / "out" / "cell.zsd", other, "-o", tmp_path / "more", "--stripe-width-um", 1)
-    assert alone.error.startswith("--stripe-width-um 1 without --stripes")
+    assert alone.error.startswith("--stripe-width-um 1 without --destripe")
 
 
 def test_pairs_can_be_told(zs, save3, tiny3, tmp_path):

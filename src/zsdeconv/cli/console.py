@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import typer
+
+def show(text: str) -> None:
+    """A line, or several. Written at once: a reader that has gone away is noticed here."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def show_json(value: Mapping[str, Any]) -> None:
     """One JSON object; numbers that JSON cannot spell (NaN, infinity) become null."""
-    typer.echo(json.dumps(_finite(value), indent=1, ensure_ascii=False))
+    show(json.dumps(_finite(value), indent=1, ensure_ascii=False))
 
 
 def show_rows(rows: Iterable[tuple[str, str]]) -> None:
@@ -20,7 +25,7 @@ def show_rows(rows: Iterable[tuple[str, str]]) -> None:
     rows = list(rows)
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
-        typer.echo(f"{name:<{width}}  {value}")
+        show(f"{name:<{width}}  {value}")
 
 
 def _finite(value: Any) -> Any:

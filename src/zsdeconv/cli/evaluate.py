@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from zsdeconv.cli import options
 from zsdeconv.cli.console import show_json, show_rows
+from zsdeconv.cli.options import Settings, Written, argument, chosen, option, takes
 from zsdeconv.cli.restore import read_again
 from zsdeconv.cli.results import refuse_existing
+from zsdeconv.cli.wording import with_options
 from zsdeconv.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
@@ -22,42 +22,64 @@ SAME_IMAGE = 0.01
 """Difference from what the model makes, as a share of the maximum, up to which an image counts as made by it: devices round differently."""
 
 
-def evaluate(
-    prediction: Annotated[Path, typer.Argument(metavar="PRED", help="restored image", show_default=False)],
-    truth: Annotated[Path | None, typer.Argument(metavar="TRUTH", help="what it should be, if known", show_default=False)] = None,
-    model: Annotated[Path | None, typer.Option(metavar="FILE", help="without TRUTH: the model that has made PRED (.zsd)")] = None,
-    raw: Annotated[Path | None, typer.Option(metavar="FILE", help="without TRUTH: the image that PRED was made of")] = None,
-    report: Annotated[Path | None, typer.Option("--report", metavar="FILE", help="without TRUTH: write the report, too (.html)")] = None,
-    psf: Annotated[Path | None, typer.Option(metavar="FILE", help="measure the flux through this PSF (of a deconvolved image)")] = None,
-    psf_pixel_um: options.PsfPixelUm = None,
-    psf_z_um: options.PsfZUm = None,
+WITHOUT = "Without TRUTH"
+"""Heading of the options that belong to a prediction without a truth."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationTask(Written):
+    """What a prediction is compared with."""
+
+    psf: Annotated[
+        Path | None, option("measure the flux through this PSF (of a deconvolved image)", metavar="FILE", group="With TRUTH")
+    ] = None
     resolution_um: Annotated[
-        float | None, typer.Option(help="also compare with the truth blurred to this width, micrometres: soft_psnr, soft_ssim")
-    ] = None,
-    pixel_um: Annotated[
-        float | None, typer.Option(help="pixel size of TRUTH or the raw image, micrometres [default: from the files]")
-    ] = None,
-    axes: options.Axes = None,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
+        float | None,
+        option(
+            "also compare with the truth blurred to this width, micrometres: soft_psnr, soft_ssim", metavar="NUMBER", group="With TRUTH"
+        ),
+    ] = None
+    model: Annotated[Path | None, option("the model that made PRED (.zsd)", metavar="FILE", group=WITHOUT)] = None
+    raw: Annotated[Path | None, option("the image that PRED was made of", metavar="FILE", group=WITHOUT)] = None
+    report: Annotated[Path | None, option("write the report, too (.html)", metavar="FILE", group=WITHOUT)] = None
+
+
+@takes(
+    settings=chosen(
+        *("axes", "pixel_um", "psf_pixel_um", "psf_z_um"),
+        help={"pixel_um": "pixel size of TRUTH or the raw image, micrometres [default: from the files]"},
+    ),
+    task=EvaluationTask,
+)
+def evaluate(
+    prediction: Annotated[Path, argument("restored image", "PRED")],
+    truth: Annotated[Path | None, argument("what it should be, if known", "TRUTH")] = None,
+    /,
+    *,
+    settings: Settings,
+    task: EvaluationTask,
 ) -> None:
     """Score an image against its truth, or say how far to trust it without one.
 
     With TRUTH: psnr and ssim after an affine fit, resolution by FRC, photometry without any fit. Without, given --model and --raw: the
     numbers of the report of a run.
+
+    Example: zsdeconv evaluate restored/noisy_denoised.ome.tif clean.tif
     """
-    without = {"--model": model, "--raw": raw, "--report": report}
-    _refuse_ignored(without if truth is not None else {"--psf": psf, "--resolution-um": resolution_um}, truth is not None)
+    given = settings.given()
+    without = {"--model": task.model, "--raw": task.raw, "--report": task.report}
+    _refuse_ignored(without if truth is not None else {"--psf": task.psf, "--resolution-um": task.resolution_um}, truth is not None)
     if truth is None:
-        _evaluate_alone(prediction, model, raw, report, axes, pixel_um, overwrite, json)
+        _evaluate_alone(prediction, given, task)
         return
     from zsdeconv.io import read
     from zsdeconv.metrics import evaluate as scores_of
 
-    first, second = read(prediction, axes=axes), read(truth, axes=axes, pixel_um=pixel_um)
-    kernel = None if psf is None else _psf_for(psf, first, psf_pixel_um, psf_z_um)
-    scores = scores_of(first, second, psf=kernel, resolution_um=resolution_um)
-    if json:
+    axes = given.get("axes")
+    first, second = read(prediction, axes=axes), read(truth, axes=axes, pixel_um=given.get("pixel_um"))
+    kernel = None if task.psf is None else _psf_for(task.psf, first, given.get("psf_pixel_um"), given.get("psf_z_um"))
+    scores = scores_of(first, second, psf=kernel, resolution_um=task.resolution_um)
+    if task.json:
         show_json({"prediction": str(prediction), "truth": str(truth)} | scores)
     else:
         show_rows((name, f"{value:.4f}" if isinstance(value, float) else _words(value)) for name, value in scores.items())
@@ -73,33 +95,24 @@ def _refuse_ignored(others: Mapping[str, object], with_truth: bool) -> None:
             )
 
 
-def _evaluate_alone(
-    prediction: Path,
-    model: Path | None,
-    raw: Path | None,
-    page: Path | None,
-    axes: str | None,
-    pixel_um: float | None,
-    overwrite: bool,
-    json: bool,
-) -> None:
-    """What can be said of a prediction without its truth: `model` restores `raw` again, and must arrive at it."""
-    if model is None or raw is None:
+def _evaluate_alone(prediction: Path, given: Mapping[str, Any], task: EvaluationTask) -> None:
+    """What can be said of a prediction without its truth: the model restores the raw image again, and must arrive at it."""
+    if task.model is None or task.raw is None:
         raise ConfigError(f"{prediction.name} without a truth: give TRUTH after it, or --model and --raw, which it was made with and of")
-    refuse_existing([] if page is None else [page], overwrite)
+    refuse_existing([] if task.report is None else [task.report], task.overwrite)
     from zsdeconv.io import read
     from zsdeconv.model import load
 
-    loaded = load(model)
-    restored = loaded.predict(read_again(raw, loaded, axes, pixel_um))
+    loaded = load(task.model)
+    restored = loaded.predict(read_again(task.raw, loaded, given.get("axes"), given.get("pixel_um")))
     refuse_other(prediction, read(prediction), restored.deconvolved)
-    found = restored.report(raw.name)
-    if page is not None:
-        found.save(page, overwrite)
-    if json:
-        show_json({"prediction": str(prediction), "model": str(model), "raw": str(raw), **found.to_dict()})
+    found = restored.report(task.raw.name)
+    if task.report is not None:
+        found.save(task.report, task.overwrite)
+    if task.json:
+        show_json({"prediction": str(prediction), "model": str(task.model), "raw": str(task.raw), **found.to_dict()})
     else:
-        show_rows((finding.level, finding.message) for section in found.sections for finding in section.findings)
+        show_rows((finding.level, with_options(finding.message)) for section in found.sections for finding in section.findings)
 
 
 def refuse_other(path: Path, found: Image, made: Image) -> None:

@@ -1,4 +1,4 @@
-"""`info`: what a file says about itself, and what a restoration would still have to be told."""
+"""`info`: what a file says about itself, and which numbers a restoration still needs."""
 
 from __future__ import annotations
 
@@ -7,25 +7,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from zsdeconv.cli import options
 from zsdeconv.cli.console import show_json, show_rows
-from zsdeconv.io.memory import restoration_bytes
+from zsdeconv.cli.options import Printed, Settings, argument, chosen, takes
+from zsdeconv.cli.wording import flag_of
 
-OPTIONS = {"pixel_um": "--pixel-um", "na": "--na", "wavelength_nm": "--wavelength-nm"}
-"""Numbers that a restoration cannot do without, and the option that gives each."""
+NEEDED = ("pixel_um", "na", "wavelength_nm")
+"""Numbers that a restoration cannot do without."""
 
 
-def info(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="image or model (.zsd)", show_default=False)],
-    axes: options.Axes = None,
-    json: options.Json = False,
-) -> None:
-    """Show axes, sizes, pixel size and optics of an image and what is missing; or the contents of a model file."""
+@takes(settings=chosen("axes"), task=Printed)
+def info(file: Annotated[Path, argument("image or model (.zsd)", "FILE")], /, *, settings: Settings, task: Printed) -> None:
+    """Show axes, sizes, pixel size and optics of an image and what is missing; or the contents of a model file.
+
+    Example: zsdeconv info cell.tif
+    """
     model = _is_model(file)
-    facts = _of_model(file) if model else _of_image(file, axes)
-    if json:
+    facts = _of_model(file) if model else _of_image(file, settings.given().get("axes"))
+    if task.json:
         show_json(facts)
     else:
         rows = _model_rows(facts) if model else facts
@@ -68,6 +66,7 @@ def _model_rows(facts: dict[str, Any]) -> dict[str, Any]:
 def _of_image(file: Path, axes: str | None) -> dict[str, Any]:
     """What an image says, what it lacks, and what its restoration would take."""
     from zsdeconv.io import read
+    from zsdeconv.io.memory import restoration_bytes
 
     image = read(file, axes=axes)
     optics = dict(image.metadata.get("optics", {}))
@@ -83,7 +82,7 @@ def _of_image(file: Path, axes: str | None) -> dict[str, Any]:
         "offset": image.offset,
         "channels": list(image.metadata.get("channels", [])),
         "optics": optics,
-        "missing": {name: option for name, option in OPTIONS.items() if name not in found},
+        "missing": {name: flag_of(name) for name in NEEDED if name not in found},
         "memory_gb": round(restoration_bytes(image.sizes, image.data.itemsize) / 1e9, 2),
         "provenance": image.metadata.get("provenance", {}),
     }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from zsdeconv.cli import options
 from zsdeconv.cli.console import show_json, show_rows
+from zsdeconv.cli.options import Inputs, Settings, Written, chosen, option, takes
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
 
 if TYPE_CHECKING:
@@ -19,39 +19,53 @@ if TYPE_CHECKING:
 PLOT_FORMATS = (".png", ".pdf", ".svg")
 
 
-def calibrate(
-    inputs: options.Inputs,
-    dark: Annotated[Path | None, typer.Option(metavar="FILE", help="frames without light")] = None,
-    flat: Annotated[Path | None, typer.Option(metavar="FILE", help="frames of even light")] = None,
-    background: options.Background = None,
-    axes: options.Axes = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="picture of the fit (png, pdf, svg)")] = None,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-) -> None:
-    """Measure offset, gain and read noise of the camera, with uncertainties, from images or from dark and flat frames."""
+@dataclass(frozen=True, kw_only=True)
+class CalibrationTask(Written):
+    """Frames of known light, and where the picture of the fit goes."""
+
+    dark: Annotated[Path | None, option("frames without light", metavar="FILE", group="Input")] = None
+    flat: Annotated[Path | None, option("frames of even light", metavar="FILE", group="Input")] = None
+    output: Annotated[Path | None, option("picture of the fit (png, pdf, svg)", name=("--output", "-o"), metavar="FILE")] = None
+
+
+@takes(settings=chosen("axes", "background"), task=CalibrationTask)
+def calibrate(*inputs: Inputs, settings: Settings, task: CalibrationTask) -> None:
+    """Measure offset, gain and read noise of the camera, with uncertainties, from images or from dark and flat frames.
+
+    Example: zsdeconv calibrate cell.tif --dark dark.tif -o fit.png
+    """
     from zsdeconv import camera as noise
 
-    offset = options.adu_or_auto(background)
-    if output is not None and output.suffix.lower() not in PLOT_FORMATS:
-        raise ConfigError(f"plot {output}: {output.suffix or 'no ending'}, it must be one of {', '.join(PLOT_FORMATS)}; rename it with -o")
-    frames = _frames(inputs, axes)
+    given = settings.given()
+    axes, offset, output = given.get("axes"), given.get("background"), task.output
+    if output is not None:
+        refuse_other_format(output, "-o")
     calibration = noise.calibrate(
-        frames, dark=_extra(dark, axes), flat=_extra(flat, axes), offset=offset if isinstance(offset, float) else None
+        _frames(inputs, axes),
+        dark=_extra(task.dark, axes),
+        flat=_extra(task.flat, axes),
+        offset=offset if isinstance(offset, float) else None,
     )
     if output is not None:
         from zsdeconv.io import atomic_path
 
-        with atomic_path(output, overwrite) as temporary:
+        with atomic_path(output, task.overwrite) as temporary:
             noise.plot_calibration(calibration, temporary)
-    if json:
+    if task.json:
         show_json({"files": [str(path) for path in inputs]} | calibration.to_dict())
     else:
         show_rows(_calibration_rows(calibration))
         _warn(calibration.messages)
 
 
-def _frames(paths: list[Path], axes: str | None) -> np.ndarray:
+def refuse_other_format(plot: Path, option: str) -> None:
+    """Raise `ConfigError` for a picture whose format nothing writes."""
+    if plot.suffix.lower() not in PLOT_FORMATS:
+        wrong = f"plot {plot}: {plot.suffix or 'no ending'}, it must be one of {', '.join(PLOT_FORMATS)}"
+        raise ConfigError(f"{wrong}; rename it with {option}")
+
+
+def _frames(paths: Sequence[Path], axes: str | None) -> np.ndarray:
     """All planes of all files (t y x): one camera took them."""
     import numpy as np
 

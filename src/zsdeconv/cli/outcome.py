@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import typer
+from cyclopts import CycloptsError
 
+from zsdeconv.cli import usage
+from zsdeconv.cli.wording import with_options
 from zsdeconv.errors import DataWarning, OutputError, UserError
 
 DONE, FAULT, MENDABLE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes. 130 is what shells report of a program that Ctrl-C ended: 128 and the number of the signal."""
 
-_USAGE_ERROR = typer.BadParameter.__base__ or typer.BadParameter
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -31,7 +33,7 @@ def exit_code_of(action: Callable[[], Any], words: Sequence[str]) -> int:
         with warnings_as_lines():
             result = action()
         return result if isinstance(result, int) else DONE
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         return _interrupted(words)
     except BrokenPipeError:
         return _reader_left()
@@ -50,9 +52,9 @@ def mendable(fault: Exception, words: Sequence[str] = ()) -> str | None:
         known = _of_system(fault)
         return None if known is None else _one_line(known)
     if isinstance(fault, UserError):
-        return _one_line(fault)
-    if isinstance(fault, _USAGE_ERROR):
-        return _one_line(_of_usage(fault, words))
+        return _one_line(with_options(str(fault)))
+    if isinstance(fault, CycloptsError):
+        return _one_line(usage.sentence(fault, words))
     if type(fault).__name__ == "ValidationError" and hasattr(fault, "errors"):
         return _one_line(_of_settings(fault))
     if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
@@ -72,7 +74,7 @@ def warnings_as_lines() -> Iterator[None]:
         if not issubclass(category, DataWarning):
             if sys.warnoptions:
                 python_shows(message, category, filename, lineno, file, line)
-        elif (text := _one_line(message)) not in shown:
+        elif (text := _one_line(with_options(str(message)))) not in shown:
             shown.add(text)
             sys.stderr.write(f"warning: {text}\n")
 
@@ -102,23 +104,6 @@ def _of_settings(fault: Any) -> str:
     return f"{place} = {first['input']!r}: {first['msg']}{more}; correct it in --config or with its option"
 
 
-def _of_usage(fault: Any, words: Sequence[str]) -> str:
-    """What is wrong with an option, with the value that was given, and the help page of its command."""
-    met = " ".join(_given(getattr(getattr(fault, "param", None), "opts", ()), words))
-    context = getattr(fault, "ctx", None)
-    page = context.command_path if context else "zsdeconv"
-    return f"{met + ': ' if met else ''}{fault.format_message().rstrip('.')}; see `{page} --help`"
-
-
-def _given(names: Sequence[str], words: Sequence[str]) -> Iterator[str]:
-    """The words that gave the option `names`."""
-    for place, word in enumerate(words):
-        if word in names:
-            yield from words[place : place + 2]
-        elif word.split("=")[0] in names:
-            yield word
-
-
 def _interrupted(words: Sequence[str]) -> int:
     resume = "; give the same command with --resume to continue" if {"run", "train"} & set(words[:1]) else ""
     sys.stderr.write(f"interrupted: nothing unfinished was left under a final name{resume}\n")
@@ -126,8 +111,8 @@ def _interrupted(words: Sequence[str]) -> int:
 
 
 def _reader_left() -> int:
-    """The program that read our output has ended (`| head`): nothing to complain about, and nobody to say it to."""
-    # Python flushes standard output once more at its end; that goes to nobody instead of failing again.
+    """The program that read our output has ended (`| head`): nothing to complain about."""
+    # Python flushes standard output once more at its end, and this must not fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return DONE
 

@@ -12,6 +12,7 @@ Report = Callable[[float, str], None]
 """`report(done, detail)`: fraction done (0-1) and a few words."""
 
 SECONDS_BETWEEN_LINES = 10.0
+"""Least time between two lines of a log. Chosen: a run of minutes fills one screen."""
 
 
 @contextmanager

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from zsdeconv.cli import options
-from zsdeconv.cli.console import show_json, show_rows
+from zsdeconv.cli.console import depths, show, show_json, show_rows
+from zsdeconv.cli.options import Inputs, Settings, Task, argument, chosen, configuration, option, takes
 from zsdeconv.cli.progress import progress, words
 from zsdeconv.cli.results import KINDS, Results, checkpoint_of, refuse_existing, results_of, write_images, write_run
+from zsdeconv.cli.wording import with_options
+from zsdeconv.config import SETTINGS
 from zsdeconv.errors import ConfigError, DataWarning
 
 if TYPE_CHECKING:
@@ -23,196 +24,121 @@ if TYPE_CHECKING:
     from zsdeconv.prepare import Prepared
     from zsdeconv.report.page.report import Report
 
-OutputFolder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="folder for the results, made if missing")]
-OutputModel = Annotated[Path, typer.Option("-o", "--output", metavar="MODEL", help="model file to write (.zsd)")]
-OutputEither = Annotated[
-    Path, typer.Option("-o", "--output", metavar="DIR|FILE", help="folder for the results, or one .tif: the deconvolved image")
-]
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTask(Task):
+    """Options of a training that do not change its result."""
+
+    config: Annotated[Path | None, option("settings from a YAML file; options win", metavar="FILE", group="Input")] = None
+    dry_run: Annotated[bool, option("check everything and show the settings, train nothing")] = False
+    resume: Annotated[bool, option("continue an interrupted training")] = False
 
 
-def run(
-    inputs: options.Inputs,
-    output: OutputFolder,
-    na: options.Na = None,
-    wavelength_nm: options.WavelengthNm = None,
-    immersion_ri: options.ImmersionRi = None,
-    pupil: options.Pupil = None,
-    psf: options.Psf = None,
-    otf: options.Otf = None,
-    psf_pixel_um: options.PsfPixelUm = None,
-    psf_z_um: options.PsfZUm = None,
-    microscope: options.Microscope = None,
-    sheet_um: options.SheetUm = None,
-    pinhole_au: options.PinholeAu = None,
-    excitation_nm: options.ExcitationNm = None,
-    sample_ri: options.SampleRi = None,
-    depth_um: options.DepthUm = None,
-    pixel_um: options.PixelUm = None,
-    z_um: options.ZUm = None,
-    axes: options.Axes = None,
-    background: options.Background = None,
-    scale: options.Scale = None,
-    modality: options.Modality = None,
-    preset: options.Preset = None,
-    pairs: options.Pairs = None,
-    directions: options.Directions = None,
-    phases: options.Phases = None,
-    order: options.FrameOrder = None,
-    angles_deg: options.AnglesDeg = None,
-    period_um: options.PeriodUm = None,
-    sim_parameters: options.SimParametersFile = None,
-    per_frame: options.PerFrame = None,
-    wiener: options.Wiener = None,
-    reconstructed: options.Reconstructed = None,
-    config: options.ConfigFile = None,
-    steps: options.Steps = None,
-    minutes: options.Minutes = None,
-    ensemble: options.Ensemble = None,
-    tile: options.Tile = None,
-    overlap: options.Overlap = None,
-    batch: options.Batch = None,
-    passes: options.Passes = None,
-    stripes: options.StripesAlong = None,
-    stripe_width_um: options.StripeWidthUm = None,
-    stripe_length_um: options.StripeLengthUm = None,
-    device: options.Device = None,
-    seed: options.Seed = None,
-    report: options.ReportWanted = None,
-    dry_run: options.DryRun = False,
-    resume: options.Resume = False,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Restore images: train on each input itself, then denoise and deconvolve it. The main job."""
-    settings = options.configuration(options.settings_among(locals()), config)
-    results = results_of(inputs, output)
-    if resume and not overwrite:
-        results = _unfinished(results, quiet or json)
-    refuse_existing([path for each in results.values() for path in each.all()], overwrite)
-    told: list[dict[str, Any]] = []
+@dataclass(frozen=True, kw_only=True)
+class RunTask(TrainingTask):
+    """Where the results go, and how."""
+
+    output: Annotated[Path, option("folder for the results, made if missing", name=("--output", "-o"), metavar="DIR")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainTask(TrainingTask):
+    """Where the model goes, and how."""
+
+    output: Annotated[Path, option("model file to write (.zsd)", name=("--output", "-o"), metavar="MODEL")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictTask(Task):
+    """Where the images go."""
+
+    output: Annotated[
+        Path, option("folder for the results, or one .tif: the deconvolved image", name=("--output", "-o"), metavar="DIR|FILE")
+    ]
+
+
+@takes(options=chosen(*SETTINGS), task=RunTask)
+def run(*inputs: Inputs, options: Settings, task: RunTask) -> None:
+    """Restore images: train on each input itself, then denoise and deconvolve it. The main job.
+
+    Example: zsdeconv run cell.tif -o restored --na 1.4 --wavelength-nm 525
+    """
+    settings = configuration(options.given(), task.config)
+    results = results_of(inputs, task.output)
+    if task.resume and not task.overwrite:
+        results = _unfinished(results, task.silent)
+    refuse_existing([path for each in results.values() for path in each.all()], task.overwrite)
+    entries: list[dict[str, Any]] = []
     used = settings
     for path, each in results.items():
         started = time.monotonic()
         image = read_input(path, settings)
         _refuse_too_large(path, image, settings.scale, settings.prediction.passes)
-        prepared = _prepared([image], path.name, settings, quiet or json)
+        prepared = _prepared([image], path.name, settings, task.silent)
         facts: dict[str, Any] = {"input": str(path), "summary": prepared.summary()}
-        if not dry_run:
-            model = _trained(prepared, each.checkpoint, resume, path.name, quiet)
-            restored = _predicted(model, image, path.name, quiet, {})
-            _tell_of_stripes(restored, quiet or json)
-            judged = _reported(restored, path.name, quiet or json) if prepared.config.report else None
-            written = write_run(each, restored, judged, _provenance(model, path), overwrite=overwrite)
-            facts |= _done(written, model, started, quiet or json) | ({} if judged is None else {"trust": judged.to_dict()})
-        told.append(facts)
+        if not task.dry_run:
+            model = _trained(prepared, each.checkpoint, task.resume, path.name, task.quiet)
+            restored = _predicted(model, image, path.name, task.quiet, {})
+            _tell_of_stripes(restored, task.silent)
+            judged = _reported(restored, path.name, task.silent) if prepared.config.report else None
+            written = write_run(each, restored, judged, _provenance(model, path), overwrite=task.overwrite)
+            facts |= _done(written, model, started, task.silent) | ({} if judged is None else {"trust": judged.to_dict()})
+        entries.append(facts)
         used = prepared.config
-    _close(told, used, dry_run, json, quiet)
+    _close(entries, used, task)
 
 
-def train(
-    inputs: options.Inputs,
-    output: OutputModel,
-    na: options.Na = None,
-    wavelength_nm: options.WavelengthNm = None,
-    immersion_ri: options.ImmersionRi = None,
-    pupil: options.Pupil = None,
-    psf: options.Psf = None,
-    otf: options.Otf = None,
-    psf_pixel_um: options.PsfPixelUm = None,
-    psf_z_um: options.PsfZUm = None,
-    microscope: options.Microscope = None,
-    sheet_um: options.SheetUm = None,
-    pinhole_au: options.PinholeAu = None,
-    excitation_nm: options.ExcitationNm = None,
-    sample_ri: options.SampleRi = None,
-    depth_um: options.DepthUm = None,
-    pixel_um: options.PixelUm = None,
-    z_um: options.ZUm = None,
-    axes: options.Axes = None,
-    background: options.Background = None,
-    scale: options.Scale = None,
-    modality: options.Modality = None,
-    preset: options.Preset = None,
-    pairs: options.Pairs = None,
-    directions: options.Directions = None,
-    phases: options.Phases = None,
-    order: options.FrameOrder = None,
-    angles_deg: options.AnglesDeg = None,
-    period_um: options.PeriodUm = None,
-    sim_parameters: options.SimParametersFile = None,
-    per_frame: options.PerFrame = None,
-    wiener: options.Wiener = None,
-    reconstructed: options.Reconstructed = None,
-    config: options.ConfigFile = None,
-    steps: options.Steps = None,
-    minutes: options.Minutes = None,
-    ensemble: options.Ensemble = None,
-    device: options.Device = None,
-    seed: options.Seed = None,
-    dry_run: options.DryRun = False,
-    resume: options.Resume = False,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Train one model on all inputs and write it to a file for `predict`."""
-    settings = options.configuration(options.settings_among(locals()), config)
-    refuse_existing([output], overwrite)
+@takes(options=chosen(*SETTINGS, without=("prediction", "report")), task=TrainTask)
+def train(*inputs: Inputs, options: Settings, task: TrainTask) -> None:
+    """Train one model on all inputs and write it to a file for `predict`.
+
+    Example: zsdeconv train a.tif b.tif -o cell.zsd --na 1.4 --wavelength-nm 525
+    """
+    settings = configuration(options.given(), task.config)
+    refuse_existing([task.output], task.overwrite)
     started = time.monotonic()
     images = [read_input(path, settings) for path in inputs]
-    prepared = _prepared(images, ", ".join(path.name for path in inputs), settings, quiet or json)
+    prepared = _prepared(images, ", ".join(path.name for path in inputs), settings, task.silent)
     facts: dict[str, Any] = {"inputs": [str(path) for path in inputs], "summary": prepared.summary()}
-    if not dry_run:
-        model = _trained(prepared, checkpoint_of(output), resume, output.name, quiet)
-        facts |= _done([model.save(output, overwrite=overwrite)], model, started, quiet or json)
-    _close([facts], prepared.config, dry_run, json, quiet)
+    if not task.dry_run:
+        model = _trained(prepared, checkpoint_of(task.output), task.resume, task.output.name, task.quiet)
+        facts |= _done([model.save(task.output, overwrite=task.overwrite)], model, started, task.silent)
+    _close([facts], prepared.config, task)
 
 
+@takes(options=chosen("axes", "pixel_um", "prediction", "device"), task=PredictTask)
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="model file (.zsd)", show_default=False)],
-    inputs: options.Inputs,
-    output: OutputEither,
-    axes: options.Axes = None,
-    pixel_um: options.PixelUm = None,
-    tile: options.Tile = None,
-    overlap: options.Overlap = None,
-    batch: options.Batch = None,
-    passes: options.Passes = None,
-    stripes: options.StripesAlong = None,
-    stripe_width_um: options.StripeWidthUm = None,
-    stripe_length_um: options.StripeLengthUm = None,
-    device: options.Device = None,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    model: Annotated[Path, argument("model file (.zsd)", "MODEL")], /, *inputs: Inputs, options: Settings, task: PredictTask
 ) -> None:
-    """Restore images with a model that `run` or `train` has written."""
-    asked: dict[str, Any] = {"tile": tile, "overlap": overlap, "batch": batch, "passes": passes, "device": device}
-    stripe = {"stripes": stripes, "stripe_width_um": stripe_width_um, "stripe_length_um": stripe_length_um}
+    """Restore images with a model that `run` or `train` has written.
+
+    Example: zsdeconv predict restored/cell.zsd next.tif -o restored
+    """
+    given = options.given()
     from zsdeconv.prediction.destripe import Destriping
 
-    asked["destripe"] = Destriping.of(options.configuration(asked | stripe, None).prediction)
-    targets = _targets(inputs, output)
-    refuse_existing([path for each in targets.values() for path in each.values()], overwrite)
+    destripe = Destriping.of(configuration(given, None).prediction)
+    asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given} | {"destripe": destripe}
+    targets = _targets(inputs, task.output)
+    refuse_existing([path for each in targets.values() for path in each.values()], task.overwrite)
     from zsdeconv.model import load
 
     loaded = load(model)
-    told = []
+    entries = []
     for path, each in targets.items():
-        image = read_again(path, loaded, axes, pixel_um)
-        _refuse_too_large(path, image, loaded.config.scale, loaded.config.prediction.passes if passes is None else passes)
-        restored = _predicted(loaded, image, path.name, quiet, asked)
-        written = write_images(each, restored, _provenance(loaded, path) | {"model": model.name}, overwrite=overwrite)
-        _tell_of_stripes(restored, quiet or json)
-        told.append({"input": str(path), "outputs": [str(p) for p in written]})
-        if not (quiet or json):
+        image = read_again(path, loaded, given.get("axes"), given.get("pixel_um"))
+        _refuse_too_large(path, image, loaded.config.scale, given.get("passes", loaded.config.prediction.passes))
+        restored = _predicted(loaded, image, path.name, task.quiet, asked)
+        written = write_images(each, restored, _provenance(loaded, path) | {"model": model.name}, overwrite=task.overwrite)
+        _tell_of_stripes(restored, task.silent)
+        entries.append({"input": str(path), "outputs": [str(p) for p in written]})
+        if not task.silent:
             show_rows(("wrote", str(p)) for p in written)
-    if json:
-        show_json({"model": str(model), "results": told})
+    if task.json:
+        show_json({"model": str(model), "results": entries})
 
 
-def _targets(inputs: list[Path], output: Path) -> dict[Path, dict[str, Path]]:
+def _targets(inputs: Sequence[Path], output: Path) -> dict[Path, dict[str, Path]]:
     """Which image of which input goes to which file: into a folder, or the deconvolved one of a single input to a named file."""
     if output.suffix.lower() not in (".tif", ".tiff"):
         return {path: {kind: each.image(kind) for kind in KINDS} for path, each in results_of(inputs, output).items()}
@@ -225,7 +151,7 @@ def _unfinished(results: dict[Path, Results], silent: bool) -> dict[Path, Result
     """The inputs that an interrupted run has not finished."""
     for each in results.values():
         if each.complete() and not silent:
-            typer.echo(f"{each.stem}: done already")
+            show(f"{each.stem}: done already")
     return {path: each for path, each in results.items() if not each.complete()}
 
 
@@ -237,7 +163,7 @@ def read_input(path: Path, settings: Config, axes: str | None = None, pixel_um: 
 
 
 def read_again(path: Path, model: Model, axes: str | None, pixel_um: float | None) -> Image:
-    """The image in a file for a trained model."""
+    """The image in a file for a trained model; `axes` and `pixel_um` win over its configuration."""
     return model.acquisition.read_next(path, model.config, axes=axes, pixel_um=pixel_um)
 
 
@@ -256,7 +182,7 @@ def _prepared(images: list[Image], names: str, settings: Config, silent: bool) -
     device = choose_device(settings.device)
     prepared = prepare(images, settings)
     if not silent:
-        typer.echo(names)
+        show(names)
         show_rows(_summary_rows(prepared, device.type))
     return prepared
 
@@ -287,7 +213,7 @@ def _reported(restored: Restored, name: str, silent: bool) -> Report:
         found = [finding for section in report.sections for finding in section.findings]
         doubtful = [finding for finding in found if finding.level != "ok"]
         show_rows([("trust", f"{len(found) - len(doubtful)} of {len(found)} findings are good; all are in the report")])
-        show_rows((finding.level, finding.message) for finding in doubtful)
+        show_rows((finding.level, with_options(finding.message)) for finding in doubtful)
     return report
 
 
@@ -333,11 +259,11 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
     ]
 
 
-def _close(told: list[dict[str, Any]], settings: Config, dry_run: bool, json: bool, quiet: bool) -> None:
+def _close(entries: list[dict[str, Any]], settings: Config, task: TrainingTask) -> None:
     """The JSON object; or, after a dry run, the settings that would have been used."""
-    if json:
-        show_json({"dry_run": dry_run, "config": settings.model_dump(mode="json"), "results": told})
-    elif dry_run and not quiet:
+    if task.json:
+        show_json({"dry_run": task.dry_run, "config": settings.model_dump(mode="json"), "results": entries})
+    elif task.dry_run and not task.quiet:
         from zsdeconv.config import to_yaml
 
-        typer.echo(to_yaml(settings), nl=False)
+        show(to_yaml(settings).rstrip())

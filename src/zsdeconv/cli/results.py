@@ -95,7 +95,25 @@ def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
 
 
 def write_run(results: Results, restored: Restored, report: Report | None, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
-    """Write images, model, configuration, log and a report; all appear under their names, or, when something fails, none does."""
+    """Write images, model, configuration, log and a report; all appear under their names, or, when something fails, none does.
+
+    Parameters
+    ----------
+    results
+        Where they go.
+    restored
+        Images and model.
+    report
+        The report, None for none.
+    provenance
+        What the images say about how they came about.
+    overwrite
+        Whether existing files are replaced.
+
+    Returns
+    -------
+    The files.
+    """
     from zsdeconv.config import to_yaml
 
     model = restored.model
@@ -111,7 +129,19 @@ def write_run(results: Results, restored: Restored, report: Report | None, prove
 
 
 def write_images(targets: dict[str, Path], restored: Restored, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
-    """Write the images named in `targets` (kind to path) that there are; all or none."""
+    """Write images; all or none.
+
+    Parameters
+    ----------
+    targets
+        Where each kind of image goes; kinds that were not restored are left out.
+    restored, provenance, overwrite
+        As in `write_run`.
+
+    Returns
+    -------
+    The files.
+    """
     chosen = {kind: path for kind, path in targets.items() if kind in restored.images()}
     with ExitStack() as stack:
         _write_images(stack, chosen, restored, provenance, overwrite)

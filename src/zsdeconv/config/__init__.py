@@ -7,14 +7,17 @@ from zsdeconv.config.sections import (
     OpticsSection,
     PairsSection,
     PredictionSection,
+    Setting,
     SimSection,
     TrainingSection,
 )
 from zsdeconv.config.tree import (
+    OPTIONS,
     PRESETS,
     RENAMED,
     SETTINGS,
     Config,
+    Option,
     as_settings,
     read_config,
     resolve,
@@ -24,6 +27,7 @@ from zsdeconv.config.tree import (
 )
 
 __all__ = [
+    "OPTIONS",
     "PRESETS",
     "RENAMED",
     "SETTINGS",
@@ -32,8 +36,10 @@ __all__ = [
     "LossSection",
     "NetworkSection",
     "OpticsSection",
+    "Option",
     "PairsSection",
     "PredictionSection",
+    "Setting",
     "SimSection",
     "TrainingSection",
     "as_settings",

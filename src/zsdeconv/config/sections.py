@@ -2,29 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+"""Types of numbers: their limits are those of the words, and infinity is none of them."""
 Preset = Literal["fast", "paper", "quality"]
 
 
-class Section(BaseModel):
-    """Base of all sections: frozen, and strict about names."""
+@dataclass(frozen=True)
+class Setting:
+    """A field that has a name of its own outside its section: an argument of `zsdeconv.train` and an option of the command line.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Fields without a `Setting` are set in a configuration file only. `help` is a phrase, `unit` the word for the unit, `default` says in
+    words what holds when nothing is given and the field cannot tell. `name` is the flat name where it is not that of the field, `metavar`
+    what stands for the value in the help (`FILE` marks a path), and `group` the heading where it is not the `title` of the section.
+
+    >>> Setting("pixel size", unit="micrometres", default="from the file").phrase(None)
+    'pixel size, micrometres [default: from the file]'
+    """
+
+    help: str
+    unit: str = ""
+    default: str = ""
+    name: str = ""
+    metavar: str = ""
+    group: str = ""
+
+    def phrase(self, value: object) -> str:
+        """Help with unit and default; `value` is the default of the field."""
+        default = self.default or ("" if value is None or isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else value)
+        return f"{self.help}{self.unit and f', {self.unit}'}{f' [default: {default}]' if default != '' else ''}"
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and strict about names. `title` is the heading of its options in the help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    title: ClassVar[str] = ""
 
 
 class InputSection(Section):
     """What the file does not say about the image: axis letters, pixel sizes, camera offset in ADU."""
 
-    axes: str | None = None
-    pixel_um: Positive | None = None
-    z_um: Positive | None = None
-    background: Literal["auto"] | Annotated[float, Field(allow_inf_nan=False)] = "auto"
+    title: ClassVar[str] = "Input"
+    axes: Annotated[str | None, Setting("axes of the input, such as TYX", default="from the file", metavar="LETTERS")] = None
+    pixel_um: Annotated[Positive | None, Setting("pixel size in the sample", unit="micrometres", default="from the file")] = None
+    z_um: Annotated[Positive | None, Setting("step between the planes of a stack", unit="micrometres", default="from the file")] = None
+    background: Annotated[
+        Literal["auto"] | Annotated[float, Field(allow_inf_nan=False)], Setting("camera offset", unit="ADU", metavar="ADU")
+    ] = "auto"
 
 
 class OpticsSection(Section):
@@ -33,32 +64,44 @@ class OpticsSection(Section):
     What the numbers mean is said at `zsdeconv.Optics`.
     """
 
-    na: Positive | None = None
-    wavelength_nm: Positive | None = None
-    immersion_ri: Positive | None = None
-    pupil: Literal["scalar", "vectorial"] = "scalar"
-    psf: str | None = None
-    otf: str | None = None
-    psf_pixel_um: Positive | None = None
-    psf_z_um: Positive | None = None
-    microscope: Literal["widefield", "confocal", "twophoton", "lightsheet", "lattice"] = "widefield"
-    sheet_um: Positive | None = None
-    pinhole_au: Positive | None = None
-    excitation_nm: Positive | None = None
-    sample_ri: Positive | None = None
-    depth_um: NotNegative | None = None
+    title: ClassVar[str] = "Optics"
+    na: Annotated[Positive | None, Setting("numerical aperture of the objective", default="from the file")] = None
+    wavelength_nm: Annotated[Positive | None, Setting("emission wavelength", unit="nanometres", default="from the file")] = None
+    immersion_ri: Annotated[Positive | None, Setting("refractive index of the immersion", default="the lowest usual one above the NA")] = (
+        None
+    )
+    pupil: Annotated[Literal["scalar", "vectorial"], Setting("model of the objective: scalar, or vectorial (exact at high NA)")] = "scalar"
+    psf: Annotated[str | None, Setting("measured PSF instead of theory", metavar="FILE")] = None
+    otf: Annotated[str | None, Setting("measured OTF (.mrc) instead of theory", metavar="FILE")] = None
+    psf_pixel_um: Annotated[Positive | None, Setting("pixel size of the PSF file", unit="micrometres", default="from the file")] = None
+    psf_z_um: Annotated[Positive | None, Setting("step between planes of the PSF file", unit="micrometres", default="from the file")] = None
+    microscope: Annotated[
+        Literal["widefield", "confocal", "twophoton", "lightsheet", "lattice"],
+        Setting("widefield, confocal, twophoton, lightsheet or lattice"),
+    ] = "widefield"
+    sheet_um: Annotated[Positive | None, Setting("half thickness of the light sheet, where it has fallen to 1/e^2", unit="micrometres")] = (
+        None
+    )
+    pinhole_au: Annotated[Positive | None, Setting("confocal: diameter of the pinhole", unit="Airy units", default="1")] = None
+    excitation_nm: Annotated[Positive | None, Setting("laser", unit="nanometres", default="0.93 x emission; two-photon none")] = None
+    sample_ri: Annotated[Positive | None, Setting("refractive index of the sample", default="that of the immersion")] = None
+    depth_um: Annotated[NotNegative | None, Setting("depth of the object below the cover glass", unit="micrometres", default="0")] = None
 
     @model_validator(mode="after")
     def _one_source(self) -> OpticsSection:
         if self.psf and self.otf:
-            raise ValueError("both a PSF and an OTF file are given, the lens has one: leave out --psf or --otf")
+            raise ValueError("both a PSF and an OTF file are given, the lens has one: leave out `psf` or `otf`")
         return self
 
 
 class PairsSection(Section):
     """How pairs are made: by re-corruption (Eq. 2, 3; ranges that each pair draws from), or of every other plane of a stack (Eq. 8)."""
 
-    kind: Literal["auto", "recorrupt", "interleave"] = "auto"
+    title: ClassVar[str] = "Training"
+    kind: Annotated[
+        Literal["auto", "recorrupt", "interleave"],
+        Setting("auto, recorrupt (add noise), or interleave (odd and even planes of a stack)", name="pairs"),
+    ] = "auto"
     alpha: tuple[Positive, Positive] = (1.0, 2.0)
     beta1_factor: tuple[NotNegative, NotNegative] = (0.5, 1.5)
     beta2_factor: tuple[NotNegative, NotNegative] = (0.8, 1.2)
@@ -100,15 +143,31 @@ class SimSection(Section):
     the reconstruction (None: from the noise). Or the images are `reconstructed` already, by whatever program.
     """
 
-    directions: Count | None = None
-    phases: Count | None = None
-    order: str | None = None
-    angles_deg: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] | None = None
-    period_um: Positive | None = None
-    parameters: str | None = None
-    per_frame: bool = False
-    wiener: Positive | None = None
-    reconstructed: bool = False
+    title: ClassVar[str] = "Structured illumination"
+    directions: Annotated[Count | None, Setting("directions of the pattern", default="3")] = None
+    phases: Annotated[Count | None, Setting("phases of each direction", default="3; of a stack under three beams 5")] = None
+    order: Annotated[
+        str | None,
+        Setting(
+            "what changes slowest, first: direction-phase (all phases of a direction, then the next) or phase-direction; of a stack also "
+            "direction-z-phase, z-direction-phase ...",
+            default="direction-phase, plane by plane",
+        ),
+    ] = None
+    angles_deg: Annotated[
+        tuple[Annotated[float, Field(allow_inf_nan=False)], ...] | None,
+        Setting("approximate directions of the wave vectors, from +x towards +y (down)", unit="degrees", metavar="A,B,C"),
+    ] = None
+    period_um: Annotated[Positive | None, Setting("approximate period of the finest fringes", unit="micrometres")] = None
+    parameters: Annotated[
+        str | None,
+        Setting("pattern from `zsdeconv sim estimate`", default="estimated on the frames", name="sim_parameters", metavar="FILE"),
+    ] = None
+    per_frame: Annotated[bool, Setting("measure the pattern anew at each time, for fringes that drift")] = False
+    wiener: Annotated[
+        Positive | None, Setting("0.1 for bright, 0.4 for dim frames, of stacks a tenth", default="from the noise", metavar="W")
+    ] = None
+    reconstructed: Annotated[bool, Setting("the stack is reconstructed already; `psf` is the PSF of its reconstruction")] = False
 
 
 class LossSection(Section):
@@ -124,9 +183,10 @@ class TrainingSection(Section):
     """The training loop: patches in raw pixels and, of stacks, planes (`margin_px` and `margin_planes` of them outside the loss),
     Adam's rate and its schedule (halved at step `halve_from`, then every `halve_every`), the budget, the share of it that goes
     to stage 2, the width of the finest detail that stage 2 is asked for as a share of the width of the PSF, validation and stopping, and
-    the size of the `ensemble`: so many networks are trained, each with the whole budget.
+    the size of the `ensemble`: the number of networks that are trained, each with the whole budget.
     """
 
+    title: ClassVar[str] = "Training"
     patch_px: Annotated[int, Field(ge=8)] = 64
     patch_planes: Annotated[int, Field(ge=2)] = 16
     margin_px: Annotated[int, Field(ge=0)] = 0
@@ -136,13 +196,17 @@ class TrainingSection(Section):
     schedule: Literal["cosine", "halving"] = "cosine"
     halve_from: Count = 10_000
     halve_every: Count = 10_000
-    steps: Count = 1800
-    minutes: Positive | None = None
+    steps: Annotated[Count, Setting("training budget in steps", default="of the preset")] = 1800
+    minutes: Annotated[Positive | None, Setting("training budget in minutes")] = None
     stage2_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.45
     target_fwhm_fraction: Annotated[float, Field(gt=0, le=1)] = 0.22
     validate_every: Count = 50
     patience: Count = 20
-    ensemble: Annotated[int, Field(ge=1, le=64)] = 1
+    ensemble: Annotated[
+        int,
+        Field(ge=1, le=64),
+        Setting("train N networks, each with the whole budget, and restore with all", metavar="N"),
+    ] = 1
 
     def patch(self, rank: int) -> tuple[int, ...]:
         """Size of a patch along each spatial axis.
@@ -162,10 +226,15 @@ class PredictionSection(Section):
     axis that are as wide at most and as long at least (off by default: it takes real frequencies, too).
     """
 
-    tile: Annotated[int, Field(ge=32)] | None = None
-    overlap: Annotated[int, Field(ge=0)] | None = None
-    batch: Count = 1
-    passes: Annotated[int, Field(ge=0)] = 8
-    destripe: Literal["Y", "X"] | None = None
-    stripe_width_um: Positive = 1.0
-    stripe_length_um: Positive = 10.0
+    title: ClassVar[str] = "Prediction"
+    tile: Annotated[Annotated[int, Field(ge=32)] | None, Setting("side of the tiles in pixels", default="as memory allows")] = None
+    overlap: Annotated[Annotated[int, Field(ge=0)] | None, Setting("pixels that tiles share", default="the support of network and PSF")] = (
+        None
+    )
+    batch: Annotated[Count, Setting("tiles at a time")] = 1
+    passes: Annotated[int, Field(ge=0), Setting("averaged re-corrupted passes, 0 for none", default="of the preset")] = 8
+    destripe: Annotated[
+        Literal["Y", "X"] | None, Setting("damp stripes along this axis; damps real lines, too", default="off", metavar="X|Y")
+    ] = None
+    stripe_width_um: Annotated[Positive, Setting("widest stripe", unit="micrometres")] = 1.0
+    stripe_length_um: Annotated[Positive, Setting("shortest stripe", unit="micrometres")] = 10.0

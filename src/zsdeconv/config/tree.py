@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from zsdeconv.config.sections import (
     PredictionSection,
     Preset,
     Section,
+    Setting,
     SimSection,
     TrainingSection,
 )
@@ -31,20 +33,22 @@ class Config(Section):
     (1.4, 1, 'fast')
     """
 
-    modality: str = "auto"
-    preset: Preset = "fast"
-    scale: Literal[1, 2] = 2
-    device: str = "auto"
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    report: bool = True
-    input: InputSection = InputSection()
-    optics: OpticsSection = OpticsSection()
-    sim: SimSection = SimSection()
-    pairs: PairsSection = PairsSection()
-    network: NetworkSection = NetworkSection()
-    loss: LossSection = LossSection()
-    training: TrainingSection = TrainingSection()
-    prediction: PredictionSection = PredictionSection()
+    modality: Annotated[str, Setting("auto, 2d, 3d, or sim2d and sim3d for raw frames of structured illumination", group="Training")] = (
+        "auto"
+    )
+    preset: Annotated[Preset, Setting("fast, paper (as published) or quality (wants a GPU)", group="Training")] = "fast"
+    scale: Annotated[Literal[1, 2], Setting("2 halves the pixel size, 1 keeps it", group="Training")] = 2
+    device: Annotated[str, Setting("auto, cpu, cuda or mps", group="Computation")] = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**63), Setting("same seed, same bits (on a CPU)", group="Computation", metavar="N")] = 0
+    report: Annotated[bool, Setting("say how far to trust the result; takes about a minute", default="--report", group="Output")] = True
+    input: InputSection = Field(default_factory=InputSection)
+    optics: OpticsSection = Field(default_factory=OpticsSection)
+    sim: SimSection = Field(default_factory=SimSection)
+    pairs: PairsSection = Field(default_factory=PairsSection)
+    network: NetworkSection = Field(default_factory=NetworkSection)
+    loss: LossSection = Field(default_factory=LossSection)
+    training: TrainingSection = Field(default_factory=TrainingSection)
+    prediction: PredictionSection = Field(default_factory=PredictionSection)
 
     _given: dict[str, Any] | None = PrivateAttr(default=None)
 
@@ -153,7 +157,7 @@ def over_preset(given: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any
     """Defaults, the preset's settings, those it has in `presets`, and what was given, in rising order of weight."""
     preset = given.get("preset", "fast")
     if not isinstance(preset, str) or preset not in PRESETS:
-        raise ConfigError(f"preset {preset!r}: it must be one of {', '.join(PRESETS)}; give --preset fast")
+        raise ConfigError(f"preset {preset!r}: it must be one of {', '.join(PRESETS)}; give `preset=fast`")
     try:
         config = Config.model_validate(_merged(_merged(PRESETS[preset], presets.get(preset, {})), given))
     except ValidationError as error:
@@ -162,21 +166,31 @@ def over_preset(given: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any
     return config
 
 
-_SECTION_OF_OPTION = {
-    "input": ("axes", "pixel_um", "z_um", "background"),
-    "optics": (
-        *("na", "wavelength_nm", "immersion_ri", "pupil", "psf", "otf", "psf_pixel_um", "psf_z_um"),
-        *("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um"),
-    ),
-    "sim": ("directions", "phases", "order", "angles_deg", "period_um", "per_frame", "wiener", "reconstructed"),
-    "training": ("steps", "minutes", "ensemble"),
-    "prediction": ("tile", "overlap", "batch", "passes", "destripe", "stripe_width_um", "stripe_length_um"),
-}
-SETTINGS = {name: name for name in ("modality", "preset", "scale", "device", "seed", "report")} | {
-    name: f"{section}.{name}" for section, names in _SECTION_OF_OPTION.items() for name in names
-}
-SETTINGS |= {"pairs": "pairs.kind", "sim_parameters": "sim.parameters"}
-"""Where in the configuration each option of the command line and of `zsdeconv.train` goes."""
+@dataclass(frozen=True)
+class Option:
+    """A setting by its flat name: its `key` in the tree, its metadata, its type, its default, and the heading it stands under."""
+
+    key: str
+    setting: Setting
+    annotation: Any
+    default: Any
+    group: str
+
+
+def _options(model: type[Section], prefix: str = "") -> Iterator[tuple[str, Option]]:
+    """The fields of a section and of the sections in it that have a `Setting`, by their flat names."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _options(field.annotation, f"{prefix}{name}.")
+        for setting in (item for item in field.metadata if isinstance(item, Setting)):
+            group = setting.group or model.title
+            yield setting.name or name, Option(f"{prefix}{name}", setting, field.annotation, field.default, group)
+
+
+OPTIONS = dict(_options(Config))
+"""Every setting that has a flat name, in the command line and in `zsdeconv.train`: all fields with a `Setting`."""
+SETTINGS = {name: option.key for name, option in OPTIONS.items()}
+"""Where in the configuration each of them goes."""
 
 
 def as_settings(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,7 +209,7 @@ def as_settings(options: Mapping[str, Any]) -> dict[str, Any]:
         section, _, leaf = SETTINGS[name].rpartition(".")
         (settings.setdefault(section, {}) if section else settings)[leaf] = str(value) if isinstance(value, Path) else value
     if "steps" in given and "minutes" in given:
-        budgets = f"--steps {given['steps']} and --minutes {given['minutes']}"
+        budgets = f"`steps={given['steps']}` and `minutes={given['minutes']}`"
         raise ConfigError(f"both {budgets}: a training has one budget; leave out one of them")
     return settings
 
@@ -207,9 +221,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"configuration {path}: {error.strerror}; check --config") from None
+        raise ConfigError(f"configuration {path}: {error.strerror}; check `config`") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"configuration {path} is not YAML ({' '.join(str(error).split())}); mend it or leave out --config") from None
+        raise ConfigError(f"configuration {path} is not YAML ({' '.join(str(error).split())}); correct it or leave out `config`") from None
     if not isinstance(content, dict):
         raise ConfigError(f"configuration {path} holds no sections; start from the *_config.yaml that a run writes")
     return content
@@ -243,4 +257,4 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "value_error":
         return problem["msg"].removeprefix("Value error, ")
     shown = repr(value) if len(repr(value)) < 80 else f"{repr(value)[:77]}..."
-    return f"{key} = {shown}: {problem['msg'].lower()}; correct it in the options or in --config"
+    return f"{key} = {shown}: {problem['msg'].lower()}; correct it, as an argument or in `config`"

@@ -1,5 +1,8 @@
 """The picture of the demonstration: raw, denoised, Richardson-Lucy, deconvolved and truth, whole field and enlarged."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +15,31 @@ PANELS = ("noisy", "denoised", "richardson_lucy", "deconvolved", "truth")
 TITLES = ("raw", "denoised", "Richardson-Lucy", "deconvolved", "truth")
 INK, PAPER, ACCENT = "#e8e8e8", "#101014", "#ffd166"
 ZOOM_UM = 4.0
+"""Side of the enlarged part, um. Chosen: some ten widths of the PSF of a high NA."""
 COLOURS = 64
+"""Colours of the palette. Chosen: the steps of the colour map stay invisible, and the file is small."""
+BRIGHTEST_PERCENTILE = 99.7
+"""Top of an intensity scale as a percentile of the noise-free image. Chosen: the few brightest crossings saturate."""
 
 
-def draw(images: dict[str, np.ndarray], scores: dict[str, dict[str, Any]], spacing_um: list[float], path: Path) -> None:
+Images = Mapping[str, np.ndarray]
+Scores = Mapping[str, Mapping[str, Any]]
+
+
+def draw(images: Images, scores: Scores, spacing_um: Sequence[float], path: Path) -> None:
     """Draw the panels into a PNG: the whole field, and a part enlarged.
 
-    `noisy`, `denoised` and `clean` on the raw grid of `spacing_um`; `richardson_lucy`, `deconvolved` and `truth` on the fine grid; all
-    in ADU above the offset. Each grid has one intensity scale for all its images, from 0 to the 99.7th percentile of its noise-free image.
+    Parameters
+    ----------
+    images
+        `noisy`, `denoised` and `clean` on the raw grid; `richardson_lucy`, `deconvolved` and `truth` on the fine grid; all in ADU above
+        the offset. Each grid has one intensity scale for all its images, from 0 to nearly the maximum of its noise-free image.
+    scores
+        `psnr` and `ssim` of some of them.
+    spacing_um
+        Spacing of the raw grid, um: the last is that along x.
+    path
+        The file.
     """
     field_um = spacing_um[-1] * images["noisy"].shape[-1]
     corner = busiest_corner(images["truth"], round(ZOOM_UM / field_um * images["truth"].shape[-1]))
@@ -36,17 +56,22 @@ def draw(images: dict[str, np.ndarray], scores: dict[str, dict[str, Any]], spaci
     save_small(figure, path)
 
 
-def draw_stack(images: dict[str, np.ndarray], scores: dict[str, dict[str, Any]], spacing_um: list[float], path: Path) -> None:
-    """Draw the panels of a stack into a PNG: the middle plane, and below it the section along z through its busiest row.
+def draw_stack(images: Images, scores: Scores, spacing_um: Sequence[float], path: Path) -> None:
+    """Draw the panels of a stack into a PNG: the middle plane, and below it the section along z through its row with most structure.
 
-    Grids and intensity scales as in `draw`; `spacing_um` along z and across.
+    Parameters
+    ----------
+    images, scores, path
+        As in `draw`.
+    spacing_um
+        Spacing of the raw grid along z and laterally, um.
     """
     z_um, pixel_um = spacing_um
     planes, _, width = images["noisy"].shape
     field_um, depth_um = pixel_um * width, z_um * planes
     detail = np.abs(np.gradient(images["truth"][planes // 2].astype(float), axis=0)).sum(1)
-    rim = len(detail) // 8
-    row = rim + int(np.argmax(detail[rim:-rim]))
+    border = len(detail) // 8
+    row = border + int(np.argmax(detail[border:-border]))
     figure, axes = panels((12.5, 2.45 * (1 + depth_um / field_um) / 0.865), (1, depth_um / field_um))
     for at, name in enumerate(PANELS):
         image, top = images[name], brightest(images, name)
@@ -73,12 +98,12 @@ def panels(size_inch: tuple[float, float], heights: tuple[float, float]) -> tupl
     return figure, axes
 
 
-def brightest(images: dict[str, np.ndarray], name: str) -> float:
+def brightest(images: Images, name: str) -> float:
     """Top of the intensity scale of an image: that of the noise-free one on its grid."""
-    return float(np.percentile(images["clean" if name in ("noisy", "denoised") else "truth"], 99.7))
+    return float(np.percentile(images["clean" if name in ("noisy", "denoised") else "truth"], BRIGHTEST_PERCENTILE))
 
 
-def captioned(axis: Axes, scores: dict[str, Any] | None) -> None:
+def captioned(axis: Axes, scores: Mapping[str, Any] | None) -> None:
     axis.text(0.5, -0.05, caption(scores), color=INK, fontsize=10.5, ha="center", va="top", transform=axis.transAxes)
 
 
@@ -87,12 +112,12 @@ def busiest_corner(truth: np.ndarray, n: int) -> tuple[int, int]:
     detail = np.hypot(*np.gradient(truth))
     total = np.pad(detail, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     window = total[n:, n:] - total[:-n, n:] - total[n:, :-n] + total[:-n, :-n]
-    rim = n // 4
-    y, x = np.unravel_index(np.argmax(window[rim:-rim, rim:-rim]), np.subtract(window.shape, 2 * rim))
-    return int(y) + rim, int(x) + rim
+    border = n // 4
+    y, x = np.unravel_index(np.argmax(window[border:-border, border:-border]), np.subtract(window.shape, 2 * border))
+    return int(y) + border, int(x) + border
 
 
-def caption(scores: dict[str, Any] | None) -> str:
+def caption(scores: Mapping[str, Any] | None) -> str:
     return f"psnr {scores['psnr']:.1f} dB   ssim {scores['ssim']:.2f}" if scores else ""
 
 
@@ -106,7 +131,7 @@ def scale_bar(axis: Axes, length_um: float) -> None:
 
 
 def save_small(figure: Figure, path: Path) -> None:
-    """PNG with a palette: the colour map needs no more, and a page loads faster."""
+    """PNG with a palette, which is enough for the colour map and makes the file small."""
     from PIL import Image
 
     figure.savefig(path, facecolor=figure.get_facecolor())

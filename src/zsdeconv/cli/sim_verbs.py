@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from zsdeconv.cli import options
-from zsdeconv.cli.console import depths, show_json, show_rows
-from zsdeconv.cli.measure import PLOT_FORMATS
-from zsdeconv.errors import ConfigError, ImageError
+from zsdeconv.cli.console import depths, show, show_json, show_rows
+from zsdeconv.cli.measure import refuse_other_format
+from zsdeconv.cli.options import Settings, Task, argument, chosen, configuration, option, takes, verbs
+from zsdeconv.errors import ImageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,96 +19,80 @@ if TYPE_CHECKING:
     from zsdeconv.sim.estimate import Estimation
     from zsdeconv.sim.patterns import SimParameters
 
-sim = typer.Typer(help="Structured illumination: estimate the pattern, reconstruct the image.")
+sim = verbs("sim")
 
-Raw = Annotated[Path, typer.Argument(metavar="RAW", help="raw frames: directions x phases, of a stack x planes", show_default=False)]
+Raw = Annotated[Path, argument("raw frames: directions x phases, of a stack x planes", "RAW")]
+_PATTERN = (
+    *("na", "wavelength_nm", "immersion_ri", "excitation_nm", "otf", "input"),
+    *("directions", "phases", "order", "angles_deg", "period_um"),
+)
+"""What an estimation has to know."""
 
 
-@sim.command("estimate")
-def estimate(
-    raw: Raw,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="parameters to write (yaml)")],
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="picture of the estimation (png, pdf, svg)")] = None,
-    na: options.Na = None,
-    wavelength_nm: options.WavelengthNm = None,
-    immersion_ri: options.ImmersionRi = None,
-    excitation_nm: options.ExcitationNm = None,
-    otf: options.Otf = None,
-    pixel_um: options.PixelUm = None,
-    z_um: options.ZUm = None,
-    axes: options.Axes = None,
-    background: options.Background = None,
-    directions: options.Directions = None,
-    phases: options.Phases = None,
-    order: options.FrameOrder = None,
-    angles_deg: options.AnglesDeg = None,
-    period_um: options.PeriodUm = None,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class EstimationTask(Task):
+    """Where the parameters of a pattern go."""
+
+    output: Annotated[Path, option("parameters to write (yaml)", name=("--output", "-o"), metavar="FILE")]
+    plot: Annotated[Path | None, option("picture of the estimation (png, pdf, svg)", metavar="FILE")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionTask(Task):
+    """Where a reconstruction goes."""
+
+    output: Annotated[Path, option("image to write, an OME-TIFF", name=("--output", "-o"), metavar="FILE")]
+
+
+@sim.command(name="estimate")
+@takes(options=chosen(*_PATTERN), task=EstimationTask)
+def estimate(raw: Raw, /, *, options: Settings, task: EstimationTask) -> None:
     """Measure the illumination pattern on raw frames: wave vectors, modulation depths, phases and frame gains, with their scores.
 
     With --phases 5 or more, a file of more pages than directions x phases is a stack under three beams; its planes are --z-um
     apart, and --order says how planes, directions and phases follow each other. An --otf of a stack holds three orders.
+
+    Example: zsdeconv sim estimate raw.tif -o sim.yaml --na 1.3 --wavelength-nm 525
     """
-    settings = options.configuration(options.settings_among(locals()), None)
+    settings = configuration(options.given(), None)
     from zsdeconv.cli.results import refuse_existing
     from zsdeconv.io import atomic_path
     from zsdeconv.sim.plot import plot_estimation
     from zsdeconv.sim.setup import detection_of, measured_pattern
 
-    if plot is not None and plot.suffix.lower() not in PLOT_FORMATS:
-        raise ConfigError(f"plot {plot}: {plot.suffix or 'no ending'}, it must be one of {', '.join(PLOT_FORMATS)}; rename it with --plot")
-    refuse_existing([path for path in (output, plot) if path is not None], overwrite)
+    if task.plot is not None:
+        refuse_other_format(task.plot, "--plot")
+    refuse_existing([path for path in (task.output, task.plot) if path is not None], task.overwrite)
     image, spacing_um = _read(raw, settings)
     lens = detection_of(settings, image.metadata.get("optics", {}), deep=len(spacing_um) == 3)
-    found = measured_pattern(list(image.data), spacing_um, settings, lens, _offset(image.data, settings), file=raw.name)
-    with atomic_path(output, overwrite) as temporary:
-        temporary.write_text(found.parameters.to_yaml(), encoding="utf-8")
-    if plot is not None:
-        with atomic_path(plot, overwrite) as temporary:
-            plot_estimation(found, temporary)
-    if json:
-        show_json({"file": str(output)} | _facts(found.parameters))
-    elif not quiet:
-        show_rows(_rows(found))
+    estimation = measured_pattern(list(image.data), spacing_um, settings, lens, _offset(image.data, settings), file=raw.name)
+    with atomic_path(task.output, task.overwrite) as temporary:
+        temporary.write_text(estimation.parameters.to_yaml(), encoding="utf-8")
+    if task.plot is not None:
+        with atomic_path(task.plot, task.overwrite) as temporary:
+            plot_estimation(estimation, temporary)
+    if task.json:
+        show_json({"file": str(task.output)} | _facts(estimation.parameters))
+    elif not task.quiet:
+        show_rows(_rows(estimation))
 
 
-@sim.command("reconstruct")
-def reconstruct(
-    raw: Raw,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="image to write, an OME-TIFF")],
-    sim_parameters: options.SimParametersFile = None,
-    wiener: options.Wiener = None,
-    na: options.Na = None,
-    wavelength_nm: options.WavelengthNm = None,
-    immersion_ri: options.ImmersionRi = None,
-    excitation_nm: options.ExcitationNm = None,
-    otf: options.Otf = None,
-    pixel_um: options.PixelUm = None,
-    z_um: options.ZUm = None,
-    axes: options.Axes = None,
-    background: options.Background = None,
-    directions: options.Directions = None,
-    phases: options.Phases = None,
-    order: options.FrameOrder = None,
-    angles_deg: options.AnglesDeg = None,
-    period_um: options.PeriodUm = None,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+@sim.command(name="reconstruct")
+@takes(options=chosen(*_PATTERN, "sim_parameters", "wiener"), task=ReconstructionTask)
+def reconstruct(raw: Raw, /, *, options: Settings, task: ReconstructionTask) -> None:
     """Reconstruct raw frames, linearly, on the twice finer grid: float32, input units above the offset, negative noise kept.
 
     Planes stay planes, and stacks under three beams (--phases 5, more pages than directions x phases) stacks of as many planes.
+
+    Example: zsdeconv sim reconstruct raw.tif -o cell.ome.tif --sim-parameters sim.yaml
     """
-    settings = options.configuration(options.settings_among(locals()), None)
+    settings = configuration(options.given(), None)
+    wiener = settings.sim.wiener
     from zsdeconv.cli.results import refuse_existing
     from zsdeconv.io import write
     from zsdeconv.sim.setup import detection_of, measured_pattern, reconstruction, stored_pattern
 
-    refuse_existing([output], overwrite)
+    refuse_existing([task.output], task.overwrite)
     image, spacing_um = _read(raw, settings)
     lens = detection_of(settings, image.metadata.get("optics", {}), deep=len(spacing_um) == 3)
     if settings.sim.parameters is None:
@@ -122,11 +105,11 @@ def reconstruct(
     operator = reconstruction(frames[0], spacing_um, parameters, lens, wiener)
     w = operator.wiener
     provenance = {"sim": _facts(parameters), "wiener": w, "psf": operator.psf().fingerprint, "input": raw.name}
-    path = write(output, _reconstructed(frames, operator, image), provenance=provenance, overwrite=overwrite)
-    if json:
+    path = write(task.output, _reconstructed(frames, operator, image), provenance=provenance, overwrite=task.overwrite)
+    if task.json:
         show_json({"file": str(path), "wiener": w} | _facts(parameters))
-    elif not quiet:
-        typer.echo(f"{path}: w {w:.3g}{'' if wiener is not None else ' (from the noise)'}, pixel {operator.fine_um:.4g} um")
+    elif not task.quiet:
+        show(f"{path}: w {w:.3g}{'' if wiener is not None else ' (from the noise)'}, pixel {operator.fine_um:.4g} um")
 
 
 def _read(path: Path, settings: Config) -> tuple[Image, tuple[float, ...]]:
@@ -148,13 +131,11 @@ def _read(path: Path, settings: Config) -> tuple[Image, tuple[float, ...]]:
     return image, tuple(spacing_um)
 
 
-def _offset(data: np.ndarray, settings: Config, remembered: float | None = None) -> float:
-    """The camera's offset (ADU): the number told, else as it is remembered, else measured on the frames."""
-    told = settings.input.background
-    if isinstance(told, int | float):
-        return float(told)
-    if isinstance(remembered, int | float):
-        return float(remembered)
+def _offset(data: np.ndarray, settings: Config, stored: float | None = None) -> float:
+    """The camera's offset (ADU): the number given, or that of the stored pattern, or as measured on the frames."""
+    for given in (settings.input.background, stored):
+        if isinstance(given, int | float):
+            return float(given)
     from zsdeconv.camera import calibrate
 
     planes = data.reshape(-1, *data.shape[-2:])
@@ -184,14 +165,14 @@ def _facts(parameters: SimParameters) -> dict[str, Any]:
     return yaml.safe_load(parameters.to_yaml())
 
 
-def _rows(found: Estimation) -> list[tuple[str, str]]:
+def _rows(estimation: Estimation) -> list[tuple[str, str]]:
     rows = [
         (
             f"direction {number}",
             f"{direction.angle_deg:.2f} degrees, period {direction.finest_um:.4f} um, depth {depths(peak.depths)}, "
             f"phase {direction.phase_rad:+.2f} rad, score {peak.score:.1f} (limit {peak.limit:.1f})",
         )
-        for number, (direction, peak) in enumerate(zip(found.parameters.directions, found.peaks, strict=True), 1)
+        for number, (direction, peak) in enumerate(zip(estimation.parameters.directions, estimation.peaks, strict=True), 1)
     ]
-    gains = [gain for direction in found.parameters.directions for gain in direction.gains]
+    gains = [gain for direction in estimation.parameters.directions for gain in direction.gains]
     return [*rows, ("frame gains", f"{min(gains):.3f} to {max(gains):.3f}")]

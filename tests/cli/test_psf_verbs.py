@@ -35,8 +35,9 @@ def test_psf_make_on_the_finer_grid_and_vectorial(zs, tmp_path):
         ({"--na": 0}, ["NA 0", "--na"]),
         ({"--wavelength-nm": 0.525}, ["0.525", "--wavelength-nm 525"]),
         ({"--pixel-um": 65}, ["65 um", "micrometres"]),
-        ({"--pupil": "square"}, ["'square'", "vectorial"]),
-        ({"--scale": 3}, ["--scale", "3"]),
+        ({"--pupil": "square"}, ["--pupil square", "must be scalar or vectorial"]),
+        ({"--scale": 3}, ["--scale 3", "must be 1 or 2"]),
+        ({"--scale": 1.5}, ["--scale 1.5", "must be 1 or 2"]),
     ],
 )
 def test_psf_make_refuses_impossible_optics(zs, tmp_path, change, words):
