@@ -28,7 +28,13 @@ class Finding:
 
     @classmethod
     def not_checked(cls, name: str, message: str, value: float = math.nan, limit: float = math.nan) -> Finding:
-        """What could not be measured, and in `message` why and how it can be; `value` and `limit` where one stood in the way.
+        """A finding about something that could not be measured.
+
+        Parameters
+        ----------
+        name : name of the finding
+        message : the reason, and how it can be measured
+        value, limit : a number that prevented the measurement, and what it must be; left out where there is none
 
         >>> Finding.not_checked("shape", "fewer than 32 pixels; give a larger image").to_dict()["value"] is None
         True

@@ -278,7 +278,7 @@ def test_the_same_seed_gives_the_same_verdict() -> None:
 
 def test_images_without_a_pixel_size_are_refused() -> None:
     frame = simulate_2d(Scene(structure="puncta", size=64, photons=100)).noisy.data
-    with pytest.raises(ImageError, match="--pixel-um"):
+    with pytest.raises(ImageError, match="pixel_um"):
         examine_image(Image(frame, "YX"), PSF)
     with pytest.raises(ImageError, match="raw frames"):
         examine_image(Image(np.stack([frame] * 9), "PYX", {"Y": 0.065, "X": 0.065}), PSF)

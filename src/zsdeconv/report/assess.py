@@ -128,7 +128,7 @@ def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section
     ----------
     model : the trained model
     image : the recorded image
-    restored : what the model has made of the image
+    restored : the result of the model for the image
     """
     analysis = Analysis(model, model.modality.frames_of(image), restored)
     checks = [check for check in CHECKS if check.module.KEY in analysis.acquisition.checks and check.applies(analysis)]

@@ -88,7 +88,7 @@ def measure(model: ModelLike, measurement: Measurement, before: FramePrediction,
     ----------
     model : the trained model
     measurement : image, made by the acquisition of the model
-    before : what `model.predict_measurement` makes of the measurement
+    before : prediction of the model for the measurement
     passes : passes of `before`
     seed : of the noise of the added light
     """
@@ -124,19 +124,19 @@ def section(result: Recovery) -> Section:
     >>> section(Recovery([], [], [], 4, empty, empty, empty)).level
     'not_checked'
     """
-    fraction, shift, found = result.light_fraction, result.shift_px, bool(result.places)
+    fraction, shift, places = result.light_fraction, result.shift_px, result.places
     values = (
         None if fraction is None else round(fraction, 4),
-        [round(single, 4) for single in result.light_fractions] if found else None,
+        [round(single, 4) for single in result.light_fractions] if places else None,
         None if shift is None else round(shift, 4),
-        [[round(float(step), 4) for step in single] for single in result.shifts_px] if found else None,
-        result.separation_px if found else None,
+        [[round(float(step), 4) for step in single] for single in result.shifts_px] if places else None,
+        result.separation_px if places else None,
     )
     caption = (
         f"A pair of points, {result.separation_px} fine pixels apart, at a dark place of the image: the image restored without it, the "
         "pair itself, the image restored with it."
     )
-    figures = [CaptionedFigure(caption, lambda figure: _draw(figure, result), (6.4, 2.4))] if found else []
+    figures = [CaptionedFigure(caption, lambda figure: _draw(figure, result), (6.4, 2.4))] if places else []
     return Section(KEY, TITLE, QUESTION, _findings(result), dict(zip(NUMBERS, values, strict=True)), figures)
 
 

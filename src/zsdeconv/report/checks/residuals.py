@@ -146,12 +146,7 @@ def measure(
     (True, [])
     """
     y = measurement.y
-    x = torch.as_tensor(explained, dtype=y.dtype, device=y.device)
-    if x.shape != y.shape:
-        raise ImageError(
-            f"re-blurred image of {tuple(x.shape)} pixels, image of {tuple(y.shape)}: they must be equal; apply the forward model"
-        )
-    x = light.adjusted(y, x)
+    x = light.adjusted(y, _on_grid(explained, y))
     reference = measurement.noise_reference(x, seed)
     weight = reference.sigma**-2
     level = float(((y - x) * weight).sum() / weight.sum())
@@ -236,6 +231,15 @@ def section(result: Residuals) -> Section:
     ]
     findings = [_size_finding(result), *_whiteness_findings(result), _structure_finding(result)]
     return Section(KEY, TITLE, QUESTION, findings, dict(zip(NUMBERS, values, strict=True)), figures)
+
+
+def _on_grid(explained: Tensor | np.ndarray, y: Tensor) -> Tensor:
+    x = torch.as_tensor(explained, dtype=y.dtype, device=y.device)
+    if x.shape != y.shape:
+        raise ImageError(
+            f"re-blurred image of {tuple(x.shape)} pixels, image of {tuple(y.shape)}: they must be equal; apply the forward model"
+        )
+    return x
 
 
 def _of_noise(search: ClusterSearch, rings: Rings, standardised: Tensor, raw: Tensor) -> NoiseStatistics:

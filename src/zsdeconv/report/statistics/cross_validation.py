@@ -88,7 +88,15 @@ def predict(pair: Pair, operator: Operator, max_iterations: int = ITERATIONS[-1]
 
 
 def imaged_again(pair: Pair, prediction: Prediction, operator: Operator, draws: Sequence[Tensor]) -> Pair:
-    """A pair of a known object, that of `prediction`, with the noise of two `draws`."""
+    """A pair of a known object.
+
+    Parameters
+    ----------
+    pair : the pair of the unknown object, for its variance
+    prediction : its object is the known one
+    operator : forward model
+    draws : noise of the two images
+    """
     clean = operator(prediction.x)[0, 0]
     return Pair(clean + math.sqrt(1 + ALPHA**2) * draws[0], clean + math.sqrt(1 + ALPHA**-2) * draws[1], pair.variance)
 

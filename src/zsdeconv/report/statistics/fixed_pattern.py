@@ -15,13 +15,13 @@ import numpy as np
 from zsdeconv.camera.highpass import RADIUS_PX, correlate_valid, filters
 
 LINE_FILTER = np.array([1.0, -6.0, 15.0, -20.0, 15.0, -6.0, 1.0])
-"""Sixth difference. It passes the highest frequencies and attenuates those of an image of a lens, below 0.2 per pixel, a hundredfold."""
+"""Sixth difference: it attenuates the power of frequencies below 0.2 per pixel, which pass the optics, more than a hundredfold."""
 INDEPENDENT_LINES = float(np.square(np.convolve(LINE_FILTER, LINE_FILTER)).sum() / np.square(LINE_FILTER).sum() ** 2)
 """Lines that share one independent value after the filter (its autocorrelation)."""
 DARK_FRACTION = 0.25
 """Part of the field in which the pattern of pixels is measured. Chosen: the darkest quarter, where the object adds least noise."""
 DARK_SMOOTHING_PX = 4.0
-"""Scale (sigma) at which a place is dark. Chosen: wider than the lens."""
+"""Scale (sigma) over which the light is averaged to find dark places. Chosen: wider than a PSF."""
 MIN_SIDE_PX = 64
 """Smallest side of a frame. Chosen: fewer lines know a pattern badly."""
 MIN_FRAMES = 4
