@@ -166,7 +166,9 @@ def _pattern(kind: str, size: float | None, pattern: Pattern | None) -> Finding:
 
 def _saturation(calibration: Calibration) -> Finding:
     fraction = calibration.saturated_fraction
-    level: Level = "ok" if fraction <= MAX_CLIPPED_FRACTION else "warn" if fraction <= MAX_SATURATED_RATIO * MAX_CLIPPED_FRACTION else "fail"
+    level: Level = (
+        "ok" if fraction <= MAX_CLIPPED_FRACTION else "warn" if fraction <= MAX_SATURATED_RATIO * MAX_CLIPPED_FRACTION else "fail"
+    )
     return _clipped("saturation", level, fraction, "top", "they cannot be restored: lower the exposure")
 
 
