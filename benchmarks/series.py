@@ -21,7 +21,8 @@ import torch
 import zsdeconv as zs
 from zsdeconv.camera.detector import Camera
 from zsdeconv.physics.operators import forward_model
-from zsdeconv.report.checks.series import Series, bright_places, examine_series
+from zsdeconv.report.checks import series
+from zsdeconv.report.statistics.traces import bright_places
 from zsdeconv.simulation.scenes import Scene
 from zsdeconv.simulation.widefield import expose, simulate_2d
 
@@ -86,16 +87,16 @@ def restored(movie: Movie, name: str, out: Path, seed: int) -> tuple[zs.Model, d
     return model, images | {"deconvolved, seen again": again.numpy()}, seconds
 
 
-def numbers(found: Series, clean: np.ndarray | None) -> dict[str, Any]:
+def numbers(found: series.Series, clean: np.ndarray | None) -> dict[str, Any]:
     """What is reported of one restored series; slopes on the noise-free traces where they are known."""
     facts: dict[str, Any] = {
         "slope": found.slope,
         "r": found.r,
         "noise_share": found.noise_share,
         "active": len(found.active),
-        "static_tiles": found.static,
+        "static_tiles": found.static_tiles,
         "pixel_variance_ratio": found.pixel_variance,
-        "tile_variance_ratio": found.region_variance,
+        "tile_variance_ratio": found.tile_variance,
         "slopes": [region.slope for region in found.active],
     }
     if clean is not None and found.active:
@@ -128,7 +129,7 @@ def measure(name: str, movie: Movie, out: Path, seed: int) -> dict[str, Any]:
     }
     result = {"camera": rounded(facts)}
     for kind, image in images.items():
-        result[kind] = rounded(numbers(examine_series(raw, image, camera), movie.clean))
+        result[kind] = rounded(numbers(series.measure(raw, image, camera), movie.clean))
     return result
 
 

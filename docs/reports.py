@@ -1,9 +1,9 @@
-"""Four restorations whose reports differ: the examples of the page "Reading the report", made when the documentation is built.
+"""Four restorations with different reports: the examples of the page "Reading the report", made with the documentation.
 
     python docs/reports.py FOLDER
 
-Each is a small simulated image that a user might have, restored with default options but for a shorter training. FOLDER gets a report
-of each and, as pictures, the parts of them that the page shows.
+Each is a small simulated image, restored with default options except for a shorter training. FOLDER gets the report of each and, as an
+image, the figure of it that the page shows.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ import numpy as np
 import zsdeconv as zs
 from zsdeconv.config import resolve
 from zsdeconv.errors import DataWarning
-from zsdeconv.report.page.figures import draw
+from zsdeconv.report.page.figures import render_figure
 from zsdeconv.report.section import Section
 from zsdeconv.simulation.widefield import Scene, simulate_2d
 
 STEPS = 500
+"""Steps of a training. Chosen: the documentation is built in minutes."""
 SCENE = Scene(size=128, photons=60, structure="network", seed=11)
 
 
 @dataclass(frozen=True)
 class Case:
-    """What a user has done: the image of a scene, changed by `handled`, and the optics that were given."""
+    """The input of a restoration: the image of a scene, changed by `handled`, and the given wavelength; `shown` is the key of a check."""
 
     scene: Scene = SCENE
     wavelength_nm: float = SCENE.wavelength_nm
@@ -38,7 +39,7 @@ class Case:
 
 
 def enlarged(image: zs.Image) -> zs.Image:
-    """As saved by a program that doubles the pixels by interpolation."""
+    """The image after a program has doubled its pixels by interpolation."""
     from scipy.ndimage import zoom
 
     data = np.asarray(zoom(image.data.astype(np.float64), 2, order=3)).round().clip(0).astype(np.uint16)
@@ -54,14 +55,13 @@ CASES = {
 
 
 def make(folder: Path) -> None:
-    """Reports and pictures of all cases; those that are there already are kept."""
+    """Write reports and figures of all cases; existing ones are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, case in CASES.items():
         page = folder / f"{name}.html"
         if not page.exists():
             report = restored(case).report(f"{name}.tif")
-            picture = first_picture(report.sections, case.shown)
-            (folder / f"{name}.png").write_bytes(picture)
+            (folder / f"{name}.png").write_bytes(first_figure(report.sections, case.shown))
             report.save(page)
 
 
@@ -69,13 +69,13 @@ def restored(case: Case) -> zs.Restored:
     image = case.handled(simulate_2d(case.scene).noisy)
     optics = zs.Optics(na=case.scene.na, wavelength_nm=case.wavelength_nm, immersion_ri=case.scene.immersion_ri)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # what they say is in the report
+        warnings.simplefilter("ignore", DataWarning)  # the report contains the same
         return zs.restore(image, optics, config=resolve({"training": {"steps": STEPS, "validate_every": 20}}))
 
 
-def first_picture(sections: Sequence[Section], key: str) -> bytes:
+def first_figure(sections: Sequence[Section], key: str) -> bytes:
     section = next(section for section in sections if section.key == key)
-    return draw(section.pictures[0]).png
+    return render_figure(section.figures[0]).png
 
 
 if __name__ == "__main__":

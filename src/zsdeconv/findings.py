@@ -1,19 +1,20 @@
-"""What a check has found: a value, the limit it is judged by, and a sentence that helps."""
+"""The result of one check: a level, the measured value, the limit it is compared with, and a sentence with advice."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Level = Literal["ok", "warn", "fail"]
-LEVELS: tuple[Level, ...] = ("ok", "warn", "fail")
-"""From good to bad."""
+Level = Literal["ok", "warn", "fail", "not_checked"]
+LEVELS: tuple[Level, ...] = ("not_checked", "ok", "warn", "fail")
+"""In the order of their weight: what was not checked is neither good nor bad, so any other level outweighs it."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One observation: `level` "ok", "warn" or "fail", the `value` met, the `limit` beyond which it is not ok, and advice.
+    """One observation: its `level`, the measured `value`, the `limit` beyond which the level is not "ok", and a message with advice.
 
     >>> worst([Finding("ok", "sum", 1.0, 1.01, "sums to 1"), Finding("warn", "width", 1.2, 1.1, "20 % wider than the data; measure beads")])
     'warn'
@@ -25,11 +26,31 @@ class Finding:
     limit: float
     message: str
 
+    @classmethod
+    def not_checked(cls, name: str, message: str, value: float = math.nan, limit: float = math.nan) -> Finding:
+        """A finding about something that could not be measured.
+
+        Parameters
+        ----------
+        name : name of the finding
+        message : the reason, and how it can be measured
+        value, limit : a number that prevented the measurement, and what it must be; left out where there is none
+
+        >>> Finding.not_checked("shape", "fewer than 32 pixels; give a larger image").to_dict()["value"] is None
+        True
+        """
+        return cls("not_checked", name, value, limit, message)
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {"level": self.level, "name": self.name, "value": self.value, "limit": self.limit, "message": self.message}
+        """Plain values, ready for JSON; None where there is no value or no limit."""
+        value, limit = (None if math.isnan(number) else number for number in (self.value, self.limit))
+        return {"level": self.level, "name": self.name, "value": value, "limit": limit, "message": self.message}
 
 
 def worst(findings: Iterable[Finding]) -> Level:
-    """The worst level among them, "ok" when there are none."""
+    """The worst level among the findings that were made, "not_checked" where none was.
+
+    >>> worst([Finding("ok", "sum", 1.0, 1.01, "sums to 1"), Finding.not_checked("width", "too little signal")]), worst([])
+    ('ok', 'not_checked')
+    """
     return LEVELS[max((LEVELS.index(finding.level) for finding in findings), default=0)]

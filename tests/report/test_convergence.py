@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from zsdeconv.report.checks.convergence import FALLING_LIMIT, phases_of, training_section
+from zsdeconv.report.checks.convergence import MAX_LATE_SHARE, measure, section
 
 
 def history(losses: Any, phase: str = "denoise", every: int = 50) -> list[dict[str, Any]]:
@@ -27,56 +27,56 @@ def falling(last: float, count: int = 20) -> np.ndarray:
 
 
 def test_the_kept_weights_are_those_of_the_last_best_validation() -> None:
-    first, second = phases_of(history([3, 2, 1, 1.5, 1.2]) + history([5, 4, 6], "reimage"))
+    first, second = measure(history([3, 2, 1, 1.5, 1.2]) + history([5, 4, 6], "reimage")).phases
     assert (first.name, first.chosen_step, second.name, second.chosen_step) == ("denoise", 150, "reimage", 100)
-    numbers = training_section(history([3, 2, 1, 1.5, 1.2]) + history([5, 4, 6], "reimage")).numbers
+    numbers = section(measure(history([3, 2, 1, 1.5, 1.2]) + history([5, 4, 6], "reimage"))).numbers
     assert numbers["denoise_chosen_step"] == 150 and numbers["reimage_validation_loss"] == 4.0
     assert numbers["time_s"] == 16.0, "the clock starts again with each phase"
 
 
 @pytest.mark.parametrize("last", [0.01, 0.3])
 def test_share_of_the_last_quarter(last: float) -> None:
-    (phase,) = phases_of(history(falling(last)))
+    (phase,) = measure(history(falling(last))).phases
     assert phase.late_share == pytest.approx(last, rel=1e-6)
-    section = training_section(history(falling(last)))
-    assert section.level == ("warn" if last > FALLING_LIMIT else "ok")
-    assert ("more --steps" in section.findings[0].message) == (last > FALLING_LIMIT)
+    judged = section(measure(history(falling(last))))
+    assert judged.level == ("warn" if last > MAX_LATE_SHARE else "ok")
+    assert ("more --steps" in judged.findings[0].message) == (last > MAX_LATE_SHARE)
 
 
 def test_noise_of_the_validation_is_no_progress() -> None:
     """The best so far counts: an outlier at three quarters must not look like progress after it."""
     losses = 0.5 + np.exp(-np.arange(20) / 2)
     losses[14] = 5.0
-    (phase,) = phases_of(history(losses))
-    assert phase.late_share is not None and phase.late_share < FALLING_LIMIT
+    (phase,) = measure(history(losses)).phases
+    assert phase.late_share is not None and phase.late_share < MAX_LATE_SHARE
 
 
 def test_a_training_that_never_improved_is_noticed() -> None:
-    section = training_section(history([1, 2, 3, 2, 1.5, 1.2, 1.1, 1.05, 1.01]))
-    assert section.level == "warn" and "--seed" in section.findings[0].message
+    judged = section(measure(history([1, 2, 3, 2, 1.5, 1.2, 1.1, 1.05, 1.01])))
+    assert judged.level == "warn" and "--seed" in judged.findings[0].message
 
 
 def test_few_validations_say_nothing_about_the_trend() -> None:
-    assert training_section(history([3, 2, 1])).level == "warn"
-    assert training_section(history([3])).level == "warn"
+    assert section(measure(history([3, 2, 1]))).level == "not_checked"
+    assert section(measure(history([3]))).level == "not_checked"
 
 
 def test_each_phase_has_its_finding() -> None:
-    section = training_section(history(falling(0.01)) + history(falling(0.4), "reimage"))
-    assert [finding.level for finding in section.findings] == ["ok", "warn"]
+    judged = section(measure(history(falling(0.01)) + history(falling(0.4), "reimage")))
+    assert [finding.level for finding in judged.findings] == ["ok", "warn"]
 
 
 def test_a_model_without_history_has_nothing_to_draw() -> None:
-    section = training_section([])
-    assert section.pictures == [] and section.level == "ok" and section.numbers == {}
+    judged = section(measure([]))
+    assert judged.figures == [] and judged.level == "not_checked" and judged.numbers == {"time_s": None}
 
 
 @pytest.mark.parametrize("losses", [falling(0.1), [100.0, 1.0, 0.9], [0.0, 0.0], [-1.0, -2.0]])
 def test_the_chosen_step_is_marked_in_the_picture(losses: Any) -> None:
     figure, events = Figure(), history(losses)
-    training_section(events).pictures[0].draw(figure)
+    section(measure(events)).figures[0].draw(figure)
     (axes,) = figure.axes
     curve, mark = axes.lines
     assert np.array_equal(np.asarray(curve.get_ydata()), [event["validation"] for event in events])
-    (phase,) = phases_of(events)
+    (phase,) = measure(events).phases
     assert np.array_equal(np.asarray(mark.get_xydata()), [(phase.chosen_step, phase.validation[phase.chosen])])

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from zsdeconv.image import Image
-from zsdeconv.report.page.panels import CLOSER_PX, MOST_PX, MOST_SIDE_PX, TALLEST, WORDS, Gallery, make_gallery
-from zsdeconv.report.page.thumbnails import View, bar_length_um
+from zsdeconv.report.page.panels import CLOSEUP_PX, MAX_HEIGHT_RATIO, MAX_SECTION_HEIGHT_PX, MAX_SIDE_PX, WORDS, Gallery, make_gallery
+from zsdeconv.report.page.thumbnails import Thumbnail, bar_length_um
 
 
-def pixels(view: View) -> np.ndarray:
+def pixels(view: Thumbnail) -> np.ndarray:
     return np.asarray(imagecodecs.png_decode(view.png))
 
 
@@ -28,7 +28,7 @@ def with_spot(shape: tuple[int, int], y: int, x: int) -> np.ndarray:
     return data
 
 
-def only(gallery: Gallery) -> View:
+def only(gallery: Gallery) -> Thumbnail:
     return gallery.panels[0].whole
 
 
@@ -67,9 +67,9 @@ def test_grey_is_linear_between_the_labels() -> None:
     assert np.abs(row - (ramp[10] - 100)).max() <= 1.5  # half a step of 8 bits and the cut ends
 
 
-def test_offset_that_nobody_knows_is_said() -> None:
+def test_unknown_offset_is_mentioned() -> None:
     known, unknown = (make_gallery({"raw": image(speckled((40, 50)), "YX", offset=b)}).panels[0] for b in (0.0, None))
-    assert "offset" not in known.says and "offset" in unknown.says
+    assert "offset" not in known.explanation and "offset" in unknown.explanation
 
 
 def test_an_image_without_contrast_is_shown() -> None:
@@ -81,8 +81,8 @@ def test_all_views_look_at_the_same_place_on_both_grids() -> None:
     raw = with_spot((300, 420), 211, 97)
     fine = raw.repeat(2, 0).repeat(2, 1)
     gallery = make_gallery({"raw": image(raw, "YX"), "denoised": image(raw, "YX"), "deconvolved": image(fine, "YX", um=0.05)})
-    first, last = gallery.panels[0].closer, gallery.panels[2].closer
-    assert first.width_px == CLOSER_PX and last.width_px == 2 * CLOSER_PX
+    first, last = gallery.panels[0].closeup, gallery.panels[2].closeup
+    assert first.width_px == CLOSEUP_PX and last.width_px == 2 * CLOSEUP_PX
     assert np.array_equal(pixels(first).repeat(2, 0).repeat(2, 1), pixels(last))
     assert pixels(first).max() == 255, "the busiest place is the spot"
     assert first.bar_um == last.bar_um and last.bar_px == pytest.approx(2 * first.bar_px)
@@ -93,13 +93,13 @@ def test_the_frame_marks_the_closer_look() -> None:
     panel = make_gallery({"denoised": image(data, "YX")}).panels[0]
     assert panel.whole.box_px is not None
     x, y, width, height = (round(v) for v in panel.whole.box_px)
-    assert np.array_equal(pixels(panel.whole)[y : y + height, x : x + width], pixels(panel.closer))
+    assert np.array_equal(pixels(panel.whole)[y : y + height, x : x + width], pixels(panel.closeup))
 
 
 def test_of_movies_the_middle_frame() -> None:
     movie = np.stack([np.full((40, 50), 10.0 * n) + speckled((40, 50)) / 100 for n in range(5)])
     gallery = make_gallery({"raw": image(movie, "TYX")})
-    assert gallery.says == "frame 3 of 5"
+    assert gallery.position == "frame 3 of 5"
     assert gallery.panels[0].low_adu == pytest.approx(20.0, abs=0.2)
 
 
@@ -107,18 +107,18 @@ def test_of_stacks_the_plane_with_most_contrast_and_a_section_in_proportion() ->
     stack = np.zeros((7, 60, 90))
     stack[4] = with_spot((60, 90), 25, 61)
     panel = (gallery := make_gallery({"denoised": image(stack, "ZYX", um=0.1, z_um=0.3)})).panels[0]
-    assert gallery.says == "plane 5 of 7"
+    assert gallery.position == "plane 5 of 7"
     assert panel.side is not None
     assert (panel.side.height_px, panel.side.width_px) == (21, 90), "7 planes of 0.3 um are 21 pixels of 0.1 um"
     lit = np.flatnonzero(pixels(panel.side).max(1))
     assert lit.tolist() == [12, 13, 14], "the fifth plane"
 
 
-def test_frames_under_stripes_are_averaged() -> None:
+def test_raw_frames_are_averaged() -> None:
     clean = speckled((40, 50))
     stripes = np.stack([clean * (1 + np.cos(2 * np.pi * n / 3)) for n in range(3)])
     striped, plain = (make_gallery({"raw": picture}).panels[0] for picture in (image(stripes, "PYX"), image(clean, "YX")))
-    assert "3 frames" in striped.says
+    assert "3 raw frames" in striped.explanation
     assert np.abs(pixels(striped.whole).astype(int) - pixels(plain.whole)).max() <= 1  # rounding of single precision
 
 
@@ -126,11 +126,11 @@ def test_frames_under_stripes_are_averaged() -> None:
 def test_views_of_any_shape_are_small(shape: tuple[int, int]) -> None:
     gallery = make_gallery({name: image(speckled(shape), "YX") for name in WORDS})
     for panel in gallery.panels:
-        for view in (panel.whole, panel.closer):
-            assert 1 <= view.width_px <= MOST_PX and 1 <= view.height_px <= min(MOST_PX, TALLEST * view.width_px + 1)
+        for view in (panel.whole, panel.closeup):
+            assert 1 <= view.width_px <= MAX_SIDE_PX and 1 <= view.height_px <= min(MAX_SIDE_PX, MAX_HEIGHT_RATIO * view.width_px + 1)
             assert pixels(view).shape == (view.height_px, view.width_px)
 
 
 def test_sections_of_deep_stacks_are_small() -> None:
     side = make_gallery({"raw": image(speckled((300, 20, 500)), "ZYX", um=0.1, z_um=0.5)}).panels[0].side
-    assert side is not None and side.width_px <= MOST_PX and side.height_px <= MOST_SIDE_PX
+    assert side is not None and side.width_px <= MAX_SIDE_PX and side.height_px <= MAX_SECTION_HEIGHT_PX

@@ -1,6 +1,7 @@
-"""Whether the doctor finds fault with wrong PSFs, and only with them. The rates over many scenes: benchmarks/psf_trials.py."""
+"""Whether the PSF check finds fault with wrong PSFs, and only with them. The rates over many scenes: benchmarks/psf_trials.py."""
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.signal import fftconvolve
 
 from zsdeconv.acquisition.base import Measurement
 from zsdeconv.acquisition.direct import CameraMeasurement, DirectAcquisition
+from zsdeconv.acquisition.noise_reference import MeasurementReference, NoiseReference
 from zsdeconv.camera import calibrate
 from zsdeconv.camera.detector import Camera
 from zsdeconv.data.normalize import Affine
@@ -21,9 +23,9 @@ from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.physics.psf_check import check_psf, fwhm_um
 from zsdeconv.physics.psf_theory import theoretical_psf
-from zsdeconv.report.checks.psf_fit import PsfFit, examine_psf, psf_section
+from zsdeconv.report.checks.psf_fit import PsfFit, measure, section
 from zsdeconv.report.psf_image import examine_image
-from zsdeconv.report.statistics import cross_validation as heldout
+from zsdeconv.report.statistics import cross_validation
 from zsdeconv.report.statistics.mtf import Transfer
 from zsdeconv.report.statistics.psf_variants import symmetric, variants, widened, with_coma
 from zsdeconv.report.statistics.psf_width import fit_width
@@ -45,11 +47,11 @@ def imaged(frame: np.ndarray, psf: Psf, camera: Camera | None = None, scale: int
 
 def examined(frame: np.ndarray, psf: Psf, camera: Camera | None = None) -> PsfFit:
     measurement, acquisition = imaged(frame, psf, camera)
-    return examine_psf(measurement, acquisition, psf)
+    return measure(measurement, acquisition, psf)
 
 
 def faults(fit: PsfFit) -> set[str]:
-    return {finding.name for finding in fit.findings if finding.level != "ok"}
+    return {finding.name for finding in fit.findings if finding.level in ("warn", "fail")}
 
 
 @cache
@@ -122,17 +124,18 @@ def unseen(name: str) -> np.ndarray:
 @pytest.mark.parametrize("name", ["empty", "even light", "constant", "very dim", "tiny", "not a number"])
 def test_what_cannot_be_told_is_said(name: str) -> None:
     acquisition = DirectAcquisition(Affine(100.0, 100.0), CAMERA, PSF, 2)
-    fit = examine_psf(acquisition.measure(unseen(name), torch.device("cpu")), acquisition, PSF)
+    fit = measure(acquisition.measure(unseen(name), torch.device("cpu")), acquisition, PSF)
     assert [finding.name for finding in fit.findings] == ["signal"]
     assert fit.width is fit.width_sigma is fit.sweep is fit.structure is None
-    section = psf_section(fit, PSF, check_psf(PSF))
-    assert section.level == "warn" and not section.pictures
-    json.dumps(section.to_dict(), allow_nan=False)
+    assert fit.findings[0].level == "not_checked"
+    judged = section(replace(fit, psf_findings=check_psf(PSF)))
+    assert not judged.figures and judged.level == "ok"
+    json.dumps(judged.to_dict(), allow_nan=False)
 
 
 def test_a_frame_without_any_noise_cannot_be_judged() -> None:
     measurement, acquisition = imaged(np.full((96, 96), 7.0), PSF, Camera(7.0, 1.0, 0.0))
-    assert faults(examine_psf(measurement, acquisition, PSF)) == {"signal"}
+    assert [(finding.name, finding.level) for finding in measure(measurement, acquisition, PSF).findings] == [("signal", "not_checked")]
 
 
 # ---------------------------------------------------------------- stacks and coloured noise
@@ -161,6 +164,12 @@ class Coloured(Measurement):
     def center_crop(self, pixels: float) -> "Coloured":
         return self
 
+    def noise_reference(self, mean: torch.Tensor, seed: int) -> NoiseReference:
+        return MeasurementReference(self, seed)
+
+    def with_light(self, added: torch.Tensor) -> "Coloured":
+        raise NotImplementedError
+
 
 def test_under_coloured_noise_variants_are_compared() -> None:
     """A PSF with negative rings, and noise of its spectrum, as a reconstruction of structured illumination has them."""
@@ -170,7 +179,7 @@ def test_under_coloured_noise_variants_are_compared() -> None:
     clean = fftconvolve(truth, ringed.values, mode="same")
     measurement = Coloured(clean / np.percentile(clean, 99.8), ringed.values / np.sqrt(np.square(ringed.values).sum()), 0.02)
     acquisition = DirectAcquisition(Affine(0.0, 1.0), CAMERA, ringed, 1)
-    right, wrong = (examine_psf(measurement, acquisition, widened(ringed, factor)) for factor in (1.0, 1.15))
+    right, wrong = (measure(measurement, acquisition, widened(ringed, factor)) for factor in (1.0, 1.15))
     assert right.width is None and right.sweep is None
     assert not faults(right)
     assert "width" in faults(wrong)
@@ -225,9 +234,11 @@ def test_pairs_share_no_noise() -> None:
     """Eq. 2: Cov(y_hat, y_tilde) = Var(y) - Var(z), zero where the noise is known."""
     random = torch.Generator().manual_seed(5)
     measurement = CameraMeasurement(torch.randn(300, 310, generator=random) * 3, Camera(0.0, 0.0, 9.0))
-    pair = heldout.make_pair(measurement, (slice(20, 280), slice(5, 305)), random, [measurement.noise(random) for _ in range(4)])
+    pair = cross_validation.make_pair(measurement, (slice(20, 280), slice(5, 305)), random, [measurement.noise(random) for _ in range(4)])
     covariance = float((pair.y_hat * pair.y_tilde).mean())
-    assert abs(covariance) < 4 * 9 * np.sqrt((1 + heldout.ALPHA**2) * (1 + heldout.ALPHA**-2) / pair.y_hat.numel())  # 4 standard errors
+    assert abs(covariance) < 4 * 9 * np.sqrt(
+        (1 + cross_validation.ALPHA**2) * (1 + cross_validation.ALPHA**-2) / pair.y_hat.numel()
+    )  # 4 standard errors
     assert float(pair.variance.mean()) == pytest.approx(float(pair.y_tilde.var()), rel=0.03)  # 4 sigma of 78 000 squares
 
 
@@ -237,7 +248,7 @@ def test_the_busiest_part_is_found_as_by_trying_all(shape: tuple[int, ...]) -> N
     y[..., -7:-2, 3:9] = np.random.default_rng(1).normal(size=(5, 6))
     if len(shape) == 3:
         y[:6] = 0
-    found = heldout.busiest(y, 20, 3)
+    found = cross_validation.busiest(y, 20, 3)
     assert found[-2].stop >= shape[-2] - 2 and found[-1].start <= 3
     assert [part.stop - part.start for part in found] == [3, 20, 20][-len(shape) :]
     assert len(shape) == 2 or found[0].start >= 5
@@ -248,15 +259,15 @@ def test_the_busiest_part_is_found_as_by_trying_all(shape: tuple[int, ...]) -> N
 
 def test_the_section_draws_and_is_plain() -> None:
     fit = fitted("network", 1.0)
-    section = psf_section(fit, PSF, check_psf(PSF))
-    assert len(section.pictures) == 2 and section.level == "ok"
-    for picture in section.pictures:
-        figure = Figure(figsize=picture.size_in)
+    judged = section(replace(fit, psf_findings=check_psf(PSF)))
+    assert len(judged.figures) == 2 and judged.level == "ok"
+    for captioned in judged.figures:
+        figure = Figure(figsize=captioned.size_in)
         FigureCanvasAgg(figure)
-        picture.draw(figure)
+        captioned.draw(figure)
         figure.canvas.draw()
         assert figure.axes[0].get_xlabel() and figure.axes[0].get_ylabel()
-    numbers = json.loads(json.dumps(section.to_dict(), allow_nan=False))
+    numbers = json.loads(json.dumps(judged.to_dict(), allow_nan=False))
     assert len(numbers["sweep"]) == len(numbers["widths"]) and min(numbers["sweep"]) == 0
 
 
@@ -267,7 +278,7 @@ def test_the_same_seed_gives_the_same_verdict() -> None:
 
 def test_images_without_a_pixel_size_are_refused() -> None:
     frame = simulate_2d(Scene(structure="puncta", size=64, photons=100)).noisy.data
-    with pytest.raises(ImageError, match="--pixel-um"):
+    with pytest.raises(ImageError, match="pixel_um"):
         examine_image(Image(frame, "YX"), PSF)
     with pytest.raises(ImageError, match="raw frames"):
         examine_image(Image(np.stack([frame] * 9), "PYX", {"Y": 0.065, "X": 0.065}), PSF)

@@ -10,7 +10,7 @@ from zsdeconv.acquisition.direct import CameraMeasurement
 from zsdeconv.model import Model, Restored
 from zsdeconv.physics import grid
 from zsdeconv.prediction.tiled import FramePrediction
-from zsdeconv.report.checks.recovery import Recovery, examine_recovery, recovery_section
+from zsdeconv.report.checks.recovery import Recovery, measure, section
 from zsdeconv.simulation.widefield import Simulation
 
 
@@ -35,8 +35,7 @@ def field_of(model: Model, simulated: Simulation) -> Measurement:
 
 
 def asked(oracle: Oracle, measurement: Measurement) -> Recovery:
-    found = examine_recovery(oracle, measurement, oracle.predict_measurement(measurement, passes=1), passes=1)  # pyright: ignore[reportArgumentType]
-    assert found is not None
+    found = measure(oracle, measurement, oracle.predict_measurement(measurement, passes=1), passes=1)  # pyright: ignore[reportArgumentType]
     return found
 
 
@@ -46,9 +45,9 @@ def test_light_and_place_are_measured_as_they_are(restored: Restored, simulated:
     found = asked(Oracle(model, torch.zeros(194, 194), share, shift_px), measurement)
     assert len(found.places) == 5
     # Part of the blurred light lies outside of the window of 1.5 widths; the noise of its own light moves a pair by a third of a pixel.
-    assert share * 0.75 < found.share < share * 1.1
-    assert found.moved_px == pytest.approx(shift_px, abs=0.5)
-    levels = [finding.level for finding in recovery_section(found).findings]
+    assert found.light_fraction is not None and share * 0.75 < found.light_fraction < share * 1.1
+    assert found.shift_px == pytest.approx(shift_px, abs=0.5)
+    levels = [finding.level for finding in section(found).findings]
     assert levels == ["ok" if share == 1.0 else "warn", "ok" if shift_px == 0 else "warn"]
 
 
@@ -58,21 +57,23 @@ def test_pairs_lie_in_dark_places_far_from_each_other_and_from_the_border(restor
     places = np.array(found.places)
     assert places.min() > 10 and places.max() < 194 - 10
     apart = np.abs(places[:, None] - places[None]).max(-1) + 1000 * np.eye(5)
-    assert apart.min() > 2 * found.apart_px
+    assert apart.min() > 2 * found.separation_px
     predicted_zero = [float(simulated.clean.data[y // 2 - 3 : y // 2 + 4, x // 2 - 3 : x // 2 + 4].mean()) for y, x in found.places]
     assert np.median(predicted_zero) < np.median(simulated.clean.data)  # a small field has not five dark places far from each other
 
 
 def test_a_trained_network_gives_back_what_it_has_never_seen(restored: Restored, simulated: Simulation) -> None:
     model, measurement = restored.model, field_of(restored.model, simulated)
-    found = examine_recovery(model, measurement, model.predict_measurement(measurement, passes=4), passes=4)
-    assert found is not None
-    assert abs(found.share - 1) < 0.25  # of a network that had a quarter of its training
-    assert found.moved_px < 0.75
+    found = measure(model, measurement, model.predict_measurement(measurement, passes=4), passes=4)
+    assert found.light_fraction is not None and found.shift_px is not None
+    assert abs(found.light_fraction - 1) < 0.25  # of a network that had a quarter of its training
+    assert found.shift_px < 0.75
 
 
 def test_where_nothing_can_be_put_the_section_says_so(restored: Restored) -> None:
     model = restored.model
     small = CameraMeasurement(torch.rand(16, 20), model.acquisition.camera)
-    assert examine_recovery(model, small, model.predict_measurement(small, passes=2), passes=2) is None
-    assert "larger field" in recovery_section(None).findings[0].message
+    found = measure(model, small, model.predict_measurement(small, passes=2), passes=2)
+    judged = section(found)
+    assert found.places == [] and judged.level == "not_checked" and "larger field" in judged.findings[0].message
+    assert set(judged.numbers.values()) == {None} and judged.figures == []

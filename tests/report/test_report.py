@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 from zsdeconv.errors import OutputError
 from zsdeconv.findings import Finding, Level
 from zsdeconv.image import Image
-from zsdeconv.report.page.figures import MOST_BYTES, draw_all
+from zsdeconv.report.page.figures import MAX_BYTES, render_all
 from zsdeconv.report.page.panels import WORDS
 from zsdeconv.report.page.report import LEVEL_WORDS, Report, render, write_report
-from zsdeconv.report.section import Picture, Section
+from zsdeconv.report.page.summary import verdict
+from zsdeconv.report.section import CaptionedFigure, Section
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>.tif",
@@ -35,9 +36,9 @@ def line(figure: Figure) -> None:
     figure.subplots().plot([1, 2, 1])
 
 
-def section(key: str, *levels: Level, pictures: int = 0) -> Section:
+def section(key: str, *levels: Level, figures: int = 0) -> Section:
     findings = [Finding(level, f"{key}{n}", 1.0, 2.0, f"message {n} of {key}: {level}") for n, level in enumerate(levels)]
-    drawn = [Picture(f"picture {n} of {key}", line) for n in range(pictures)]
+    drawn = [CaptionedFigure(f"picture {n} of {key}", line) for n in range(figures)]
     return Section(key, f"Title {key}", f"Question {key}?", findings, {f"{key}_um": 0.25, "unknown": None}, drawn)
 
 
@@ -82,7 +83,12 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def source() -> str:
-    sections = [section("a", "ok", pictures=1), section("b", "warn", "ok"), section("c", "fail", "warn", pictures=2), section("d")]
+    sections = [
+        section("a", "ok", figures=1),
+        section("b", "warn", "ok"),
+        section("c", "fail", "warn", figures=2),
+        section("d", "not_checked"),
+    ]
     summary = {"shape": [64, 70], "sources": {"psf": "PSF file"}, "camera": {"gain_adu_per_e": 1.5}}
     return render(Report("cell.tif", sections, images(), {"training": {"steps": 1800}}, summary, "1.2.3", "on a Monday"))
 
@@ -101,14 +107,29 @@ def test_everything_is_there(source: str) -> None:
 
 def test_verdict_counts_the_levels(source: str) -> None:
     text = Page(source).text
-    assert "1 of 4 checks found a problem: Title c. 1 more needs a look: Title b." in text
+    assert "1 of 4 checks found a problem: Title c. 1 more needs a look: Title b. 1 was not checked: Title d." in text
+    assert "Findings: 2 of 6 good, 1 not checked." in text
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        (["ok"], "The one check is good."),
+        (["ok", "ok"], "All 2 checks are good."),
+        (["ok", "not_checked", "not_checked"], "1 of 3 checks are good. 2 were not checked: Title 1 and Title 2."),
+        (["not_checked"], "Nothing was checked."),
+        (["warn", "ok"], "1 of 2 checks needs a look: Title 0."),
+    ],
+)
+def test_what_was_not_checked_is_neither_good_nor_bad(levels: list[Level], words: str) -> None:
+    assert verdict([section(str(n), level) for n, level in enumerate(levels)]) == words
 
 
 def test_traffic_lights_lead_to_their_section_with_the_worst_message(source: str) -> None:
     lights = source[source.index('<ol class="lights">') : source.index("</ol>")]
     rows = lights.split("<li>")[1:]
     assert len(rows) == 4
-    for row, level, says in zip(rows, ("ok", "warn", "fail", "ok"), ("a: ok", "b: warn", "c: fail", "Question d?"), strict=True):
+    for row, level, says in zip(rows, ("ok", "warn", "fail", "not_checked"), ("a: ok", "b: warn", "c: fail", "d: not"), strict=True):
         assert says in row and f'href="#mark-{level}"' in row and LEVEL_WORDS[level] in row
     targets = re.findall(r'<a href="#([^"]+)"', lights)
     assert targets == [attributes["id"] for attributes in Page(source).all("h2") if str(attributes["id"]).startswith("check-")]
@@ -116,7 +137,7 @@ def test_traffic_lights_lead_to_their_section_with_the_worst_message(source: str
 
 def test_levels_differ_in_shape_not_only_in_colour(source: str) -> None:
     shapes = dict(re.findall(r'<symbol id="mark-(\w+)"[^>]*>(.*?)</symbol>', source))
-    assert len({shapes[level] for level in LEVEL_WORDS}) == 3
+    assert len({shapes[level] for level in LEVEL_WORDS}) == 4
 
 
 @pytest.mark.parametrize("report", [Report("", []), Report("a", [section("x")]), Report("b", [], images(9))])
@@ -163,8 +184,8 @@ def test_texts_from_files_stay_texts(evil: str) -> None:
     assert shown in html.unescape(" ".join(hostile.split()))
 
 
-def picture_of(caption: str) -> Picture:
-    return Picture(caption, line, (2.0, 1.5))
+def picture_of(caption: str) -> CaptionedFigure:
+    return CaptionedFigure(caption, line, (2.0, 1.5))
 
 
 def test_size_is_bounded_whatever_the_images_and_texts() -> None:
@@ -173,7 +194,7 @@ def test_size_is_bounded_whatever_the_images_and_texts() -> None:
     def noise(figure: Figure) -> None:
         figure.subplots().imshow(np.random.default_rng(1).random((300, 500)), aspect="auto", interpolation="nearest")
 
-    checks = [replace(section(key, "warn"), pictures=[Picture("noise", noise)]) for key in "abcd"]
+    checks = [replace(section(key, "warn"), figures=[CaptionedFigure("noise", noise)]) for key in "abcd"]
     stacks = {
         name: Image(np.random.default_rng(2).normal(0, 1, (9, 700, 900)), "ZYX", {"Z": 0.3, "Y": 0.1, "X": 0.1}, 0.0) for name in WORDS
     }
@@ -184,10 +205,10 @@ def test_size_is_bounded_whatever_the_images_and_texts() -> None:
 
 def test_pictures_share_the_bytes() -> None:
     """What one does not need is left for the next."""
-    plain, drawn = picture_of("plain"), list(draw_all([picture_of("first")] * 3, 60_000))
+    plain, drawn = picture_of("plain"), list(render_all([picture_of("first")] * 3, 60_000))
     assert [picture.caption for picture in drawn] == ["first"] * 3
-    assert sum(len(picture.png) for picture in drawn) <= 60_000 < MOST_BYTES
-    assert next(draw_all([plain])).png == next(draw_all([plain])).png, "the same picture gives the same bytes"
+    assert sum(len(picture.png) for picture in drawn) <= 60_000 < MAX_BYTES
+    assert next(render_all([plain])).png == next(render_all([plain])).png, "the same picture gives the same bytes"
 
 
 def test_written_whole_and_never_over_another(tmp_path: Path) -> None:
@@ -206,5 +227,5 @@ def test_a_picture_that_fails_leaves_no_file(tmp_path: Path) -> None:
         raise RuntimeError("no data")
 
     with pytest.raises(RuntimeError, match="no data"):
-        write_report(tmp_path / "r.html", Report("a", [replace(section("a", "ok"), pictures=[Picture("p", broken)])]))
+        write_report(tmp_path / "r.html", Report("a", [replace(section("a", "ok"), figures=[CaptionedFigure("p", broken)])]))
     assert list(tmp_path.iterdir()) == []

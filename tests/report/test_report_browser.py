@@ -12,10 +12,9 @@ import torch
 import zsdeconv as zs
 from zsdeconv.config import resolve
 from zsdeconv.findings import Finding
-from zsdeconv.report.checks.brightness import examine_flux, flux_section
-from zsdeconv.report.checks.convergence import training_section
+from zsdeconv.report.checks import brightness, convergence
 from zsdeconv.report.page.report import Report, write_report
-from zsdeconv.report.section import Picture, Section
+from zsdeconv.report.section import CaptionedFigure, Section
 from zsdeconv.simulation.widefield import Scene, simulate_2d
 
 if sys.platform == "win32":
@@ -42,8 +41,9 @@ def real() -> Report:
     noisy = simulate_2d(scene).noisy
     restored = zs.restore(noisy, scene.optics, config=resolve({}, settings))
     model = restored.model
-    seen = model.acquisition.forward_operator(torch.from_numpy(restored.deconvolved.data)[None, None])[0, 0].numpy()
-    sections = [flux_section(examine_flux(seen, restored.denoised.data)), training_section(model.history)]
+    reblurred = model.acquisition.forward_operator(torch.from_numpy(restored.deconvolved.data)[None, None])[0, 0].numpy()
+    flux = brightness.measure(reblurred, restored.denoised.data)
+    sections = [brightness.section(flux), convergence.section(convergence.measure(model.history))]
     images = {"raw": replace(noisy, offset=model.camera.offset), **restored.images()}
     return Report("cell.tif", sections, images, model.config.model_dump(mode="json"), model.provenance, restored_at="2026-01-01 12:00")
 
@@ -103,7 +103,7 @@ def test_without_scripts_half_of_each_is_seen(opened: Browser, real: Report, tmp
 
 
 def test_hostile_texts_run_nothing(opened: Browser, real: Report, tmp_path: Path) -> None:
-    bad = Section(EVIL, EVIL, EVIL, [Finding("fail", EVIL, 1.0, 1.0, EVIL)], {EVIL: EVIL}, [Picture(EVIL, lambda figure: None)])
+    bad = Section(EVIL, EVIL, EVIL, [Finding("fail", EVIL, 1.0, 1.0, EVIL)], {EVIL: EVIL}, [CaptionedFigure(EVIL, lambda figure: None)])
     raw = real.images["raw"]
     show(opened, Report(EVIL, [bad], {"raw": raw, EVIL: raw}, {EVIL: EVIL}, {"sources": {EVIL: EVIL}}, EVIL, EVIL), tmp_path)
     assert opened.complaints() == [] and opened.requests() == []

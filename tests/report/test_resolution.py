@@ -8,16 +8,16 @@ from matplotlib.figure import Figure
 
 from sim.simulator import OPTICS, PIXEL_UM, record, stripes
 from zsdeconv.acquisition.direct import CameraMeasurement
-from zsdeconv.acquisition.structured import StructuredAcquisition
+from zsdeconv.acquisition.structured import StructuredPlanes
 from zsdeconv.camera.detector import Camera
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ImageError
 from zsdeconv.metrics import frc_curve
 from zsdeconv.physics.optics import Optics
-from zsdeconv.report.checks.resolution import LEAST_SNR, Resolution, examine_resolution, signal_and_noise
-from zsdeconv.report.checks.resolution_section import resolution_section
+from zsdeconv.report.checks.resolution import Resolution, measure, section
 from zsdeconv.report.statistics.decorrelation import decorrelation
 from zsdeconv.report.statistics.rings import Rings
+from zsdeconv.report.statistics.signal_to_noise import MIN_SNR, signal_to_noise
 from zsdeconv.report.statistics.splits import alternating_splits, at_full_light, noise_splits, restored_splits
 from zsdeconv.sim.detection import detection_otf_2d
 from zsdeconv.sim.reconstruct import Reconstruct
@@ -84,7 +84,7 @@ def test_alternating_frames_are_halves_of_a_series() -> None:
 def truth_limit(clean: np.ndarray, variance: np.ndarray, um: tuple[float, float], reach: float) -> float:
     """Where the power of the signal, known without noise, falls to a sixth of that of the noise, known from the camera.
 
-    Both are averaged as `signal_and_noise` does it (Gaussian of 8 % of the frequency), here ring by ring.
+    Both are averaged as `signal_to_noise` does it (Gaussian of 8 % of the frequency), here ring by ring.
     """
     rings = Rings(clean.shape[-2:], um)
     noise = (rings.window**2 * (variance + 1 / 12)).sum((-2, -1)).mean()  # white, under the window; 1/12 from whole counts
@@ -92,7 +92,7 @@ def truth_limit(clean: np.ndarray, variance: np.ndarray, um: tuple[float, float]
     last = 0
     for ring in n[1:]:
         weight = rings.modes * np.exp(-(((n - ring) / max(0.08 * ring, 0.5)) ** 2) / 2)
-        if (weight * power).sum() / weight.sum() > LEAST_SNR * noise and rings.frequency[ring] <= reach:
+        if (weight * power).sum() / weight.sum() > MIN_SNR * noise and rings.frequency[ring] <= reach:
             last = ring
     return float(rings.frequency[last])
 
@@ -115,7 +115,7 @@ def test_the_noise_limit_is_where_truth_has_it(structure: str, photons: float) -
     for seed in range(4):
         y = expose(clean, scene.camera, np.random.default_rng(seed)).astype(np.float32) - scene.offset
         measurement = CameraMeasurement(torch.from_numpy(y), Camera(0.0, scene.gain, scene.read_noise**2))
-        limits.append(signal_and_noise(measurement, um, cutoff_per_um=cutoff).limit_per_um)
+        limits.append(signal_to_noise(measurement, um, cutoff_per_um=cutoff).limit_per_um)
     assert np.mean(limits) == pytest.approx(expected, rel=0.06)
     assert limits == pytest.approx([expected] * 4, rel=0.16)
     assert expected < 0.99 * cutoff
@@ -125,7 +125,7 @@ def test_the_noise_limit_of_a_stack() -> None:
     scene = StackScene(size=64, planes=9, photons=30, seed=2)
     measurement, clean, variance = simulated_field(simulate_3d(scene))
     um = (scene.pixel_um, scene.pixel_um)
-    found = signal_and_noise(measurement, um, cutoff_per_um=scene.optics.cutoff_per_um)
+    found = signal_to_noise(measurement, um, cutoff_per_um=scene.optics.cutoff_per_um)
     # rings are 0.15 wide here
     assert found.limit_per_um == pytest.approx(truth_limit(clean, variance, um, scene.optics.cutoff_per_um), rel=0.08)
 
@@ -134,7 +134,7 @@ def test_the_noise_limit_of_a_reconstruction() -> None:
     """Structured illumination: signal power from noise-free frames, noise power from recordings over and over."""
     camera, unit = Camera(100.0, 1.3, 4.0), Affine(100.0, 50.0)
     reconstruct = Reconstruct(stripes(), detection_otf_2d(OPTICS), PIXEL_UM, 0.2)
-    acquisition = StructuredAcquisition(unit, camera, reconstruct.psf(), reconstruct)
+    acquisition = StructuredPlanes(unit, camera, reconstruct.psf(), reconstruct)
     frames = 1.3 * record(stripes(), 25, np.random.default_rng(0), (84, 96)).clean
     rng, um = np.random.default_rng(5), (PIXEL_UM / 2, PIXEL_UM / 2)
     measurements = [
@@ -144,8 +144,8 @@ def test_the_noise_limit_of_a_reconstruction() -> None:
     rings = Rings(clean.shape, um)
     noise = np.mean([rings.power(measurement.y.numpy() - clean) for measurement in measurements], 0)
     finest = OPTICS.cutoff_per_um + 0.85 * OPTICS.cutoff_per_um
-    above = (rings.power(clean) / noise > LEAST_SNR) & (rings.frequency < finest)
-    limits = [signal_and_noise(measurement, um, cutoff_per_um=finest).limit_per_um or 0.0 for measurement in measurements]
+    above = (rings.power(clean) / noise > MIN_SNR) & (rings.frequency < finest)
+    limits = [signal_to_noise(measurement, um, cutoff_per_um=finest).limit_per_um or 0.0 for measurement in measurements]
     # one image of 168 x 192 pixels tells its limit to 10 %
     assert np.mean(limits) == pytest.approx(rings.frequency[above][-1], rel=0.08)
     assert np.std(limits) < 0.12 * np.mean(limits)
@@ -153,11 +153,11 @@ def test_the_noise_limit_of_a_reconstruction() -> None:
 
 def test_noise_alone_has_no_signal_at_any_frequency() -> None:
     measurements = [recorded(np.full((81, 96), 20.0), np.random.default_rng(seed)) for seed in range(20)]
-    assert [signal_and_noise(measurement, UM, seed=n).limit_per_um for n, measurement in enumerate(measurements)] == [None] * 20
-    found = examine_resolution(measurements[0], UM)
-    section = resolution_section(found)
-    assert section.level == "fail" and "no signal" in section.findings[0].message
-    assert section.numbers["noise_limit_nm"] is None
+    assert [signal_to_noise(measurement, UM, seed=n).limit_per_um for n, measurement in enumerate(measurements)] == [None] * 20
+    found = measure(measurements[0], UM)
+    judged = section(found)
+    assert judged.level == "fail" and "no signal" in judged.findings[0].message
+    assert judged.numbers["noise_limit_nm"] is None
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
@@ -199,7 +199,7 @@ def test_restored_halves_of_a_model_and_everything_put_together() -> None:
     generator = torch.Generator().manual_seed(0)
     one, other = restored_splits(model, measurement, generator)
     assert one.deconvolved.shape == (128, 128) and not torch.equal(one.deconvolved, other.deconvolved)
-    found = examine_resolution(
+    found = measure(
         measurement,
         (0.065, 0.065),
         restored_splits=(one.deconvolved.numpy(), other.deconvolved.numpy()),
@@ -210,9 +210,9 @@ def test_restored_halves_of_a_model_and_everything_put_together() -> None:
     assert found.restored is not None and found.recorded is not None and found.structure is not None
     assert found.restored.frequency_per_um[-1] == pytest.approx(2 * found.raw.frequency_per_um[-1], rel=0.03)
     assert found.recorded.crossing_per_um is None
-    section = resolution_section(found)
-    assert "the network's" in section.findings[0].message
-    assert section.numbers["noise_limit_nm"] == pytest.approx(1e3 / (found.spectrum.limit_per_um or 0))
+    judged = section(found)
+    assert "inferred by the network" in judged.findings[0].message
+    assert judged.numbers["noise_limit_nm"] == pytest.approx(1e3 / (found.spectrum.limit_per_um or 0))
     drawn(found)
 
 
@@ -220,8 +220,8 @@ def test_restorations_that_agree_less_than_the_data_are_called_so() -> None:
     measurement, _, _ = simulated_field(simulate_2d(Scene(photons=100, size=96, seed=2)))
     rng = np.random.default_rng(0)
     poor = [measurement.y.numpy() + rng.normal(0, 60, measurement.y.shape) for _ in range(2)]
-    found = examine_resolution(measurement, (0.065, 0.065), restored_splits=(poor[0], poor[1]))
-    last = resolution_section(found).findings[-1]
+    found = measure(measurement, (0.065, 0.065), restored_splits=(poor[0], poor[1]))
+    last = section(found).findings[-1]
     assert last.level == "warn" and "not restored reliably" in last.message
     drawn(found)
 
@@ -230,19 +230,19 @@ def test_what_limits_is_named() -> None:
     """The lens where light is plenty, the pixels where they are coarser than the lens, the noise where light is scarce."""
     scene = Scene(structure="puncta", photons=20_000, size=96, seed=2)
     bright, _, _ = simulated_field(simulate_2d(scene))
-    first = resolution_section(examine_resolution(bright, (0.065, 0.065), cutoff_per_um=0.9 * scene.optics.cutoff_per_um)).findings[0]
+    first = section(measure(bright, (0.065, 0.065), cutoff_per_um=0.9 * scene.optics.cutoff_per_um)).findings[0]
     assert first.level == "ok" and "the lens can record" in first.message
     coarse = CameraMeasurement(bright.y.reshape(32, 3, 32, 3).mean((1, 3)), bright.camera)
-    first = resolution_section(examine_resolution(coarse, (0.195, 0.195), cutoff_per_um=scene.optics.cutoff_per_um)).findings[0]
+    first = section(measure(coarse, (0.195, 0.195), cutoff_per_um=scene.optics.cutoff_per_um)).findings[0]
     assert first.level == "ok" and "the pixels can record" in first.message
     dim, _, _ = simulated_field(simulate_2d(Scene(structure="network", photons=2, size=96, seed=2)))
-    first = resolution_section(examine_resolution(dim, (0.065, 0.065), cutoff_per_um=scene.optics.cutoff_per_um)).findings[0]
+    first = section(measure(dim, (0.065, 0.065), cutoff_per_um=scene.optics.cutoff_per_um)).findings[0]
     assert first.level == "warn" and "more light" in first.message
 
 
 def drawn(found: Resolution) -> None:
-    for picture in resolution_section(found).pictures:
-        figure = Figure(figsize=picture.size_in, layout="constrained")
-        picture.draw(figure)
+    for captioned in section(found).figures:
+        figure = Figure(figsize=captioned.size_in, layout="constrained")
+        captioned.draw(figure)
         FigureCanvasAgg(figure).draw()
         assert len(figure.axes[0].lines) >= 2

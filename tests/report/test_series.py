@@ -8,8 +8,8 @@ from scipy.ndimage import gaussian_filter
 
 from zsdeconv.camera.detector import Camera
 from zsdeconv.errors import ImageError
-from zsdeconv.report.checks.series import Series, bright_places, examine_series, step_variance
-from zsdeconv.report.checks.series_section import series_section
+from zsdeconv.report.checks.series import Series, measure, section
+from zsdeconv.report.statistics.traces import bright_places, step_variance
 
 CAMERA = Camera(0.0, 1.6, 5.0)
 FRAMES = 31
@@ -35,24 +35,24 @@ def recorded(clean: np.ndarray, seed: int = 1) -> np.ndarray:
 
 
 def levels(found: Series) -> dict[str, str]:
-    return {finding.name: finding.level for finding in series_section(found).findings}
+    return {finding.name: finding.level for finding in section(found).findings}
 
 
 def test_a_right_restoration_has_slope_one_and_no_flicker() -> None:
     clean = movie()
-    found = examine_series(recorded(clean), clean, CAMERA)
+    found = measure(recorded(clean), clean, CAMERA)
     assert found.slope == pytest.approx(1, abs=0.015) and found.noise_share is not None
     assert found.noise_share < 0.02 and len(found.active) >= 3
     assert found.r is not None and found.r > 0.99
     # some still tiles feel the rims of what changes
-    assert found.pixel_variance is not None and found.pixel_variance < 0.02 and found.static > 5
-    assert found.region_variance is not None and found.region_variance < 0.3
+    assert found.pixel_variance is not None and found.pixel_variance < 0.02 and found.static_tiles > 5
+    assert found.tile_variance is not None and found.tile_variance < 0.3
     assert set(levels(found).values()) == {"ok"}
 
 
 def test_the_slope_of_a_noise_free_restoration_is_too_small_by_the_share_of_noise() -> None:
     clean = movie()
-    found = [examine_series(recorded(clean, seed), clean, Camera(0.0, 1.6, 5.0), region_px=6) for seed in range(20)]
+    found = [measure(recorded(clean, seed), clean, Camera(0.0, 1.6, 5.0), region_px=6) for seed in range(20)]
     slopes, shares = np.array([f.slope for f in found]), np.array([f.noise_share for f in found])
     # chance moves the mean of 20 slopes by a quarter of a percent
     assert 0.01 < shares.mean() < 0.1
@@ -61,17 +61,17 @@ def test_the_slope_of_a_noise_free_restoration_is_too_small_by_the_share_of_nois
 
 def test_a_restoration_that_keeps_the_noise_of_whole_regions_has_no_bias() -> None:
     raw = recorded(movie())
-    found = examine_series(raw, gaussian_filter(raw, (0, 0.8, 0.8)), CAMERA)
+    found = measure(raw, gaussian_filter(raw, (0, 0.8, 0.8)), CAMERA)
     assert found.slope == pytest.approx(1, abs=0.015)  # the blur moves some light out of the squares
     assert found.pixel_variance is not None and found.pixel_variance < 0.3
-    assert found.region_variance == pytest.approx(0.9, abs=0.15)
+    assert found.tile_variance == pytest.approx(0.9, abs=0.15)
 
 
 @pytest.mark.parametrize("kept", [0.7, 0.95, 1.2])
 def test_damped_and_exaggerated_changes_are_measured(kept: float) -> None:
     clean = movie()
     restored = clean.mean(0) + kept * (clean - clean.mean(0))
-    found = examine_series(recorded(clean), restored, CAMERA)
+    found = measure(recorded(clean), restored, CAMERA)
     assert found.slope is not None and found.noise_share is not None
     assert found.slope / (1 - found.noise_share) == pytest.approx(kept, rel=0.02)
     assert levels(found)["trace_slope"] == {0.7: "fail", 0.95: "warn", 1.2: "fail"}[kept]
@@ -81,15 +81,15 @@ def test_damped_and_exaggerated_changes_are_measured(kept: float) -> None:
 def test_a_wrong_course_lowers_the_correlation() -> None:
     clean = movie()
     late = np.concatenate([clean[:1].repeat(4, 0), clean[:-4]])
-    found = examine_series(recorded(clean), late, CAMERA)
+    found = measure(recorded(clean), late, CAMERA)
     assert found.r is not None and found.r < 0.95 and levels(found)["trace_correlation"] == "fail"
 
 
 def test_flicker_is_seen_in_what_does_not_change() -> None:
     clean, rng = movie(), np.random.default_rng(4)
     flickering = clean * (1 + 0.06 * rng.normal(size=FRAMES))[:, None, None]
-    found = examine_series(recorded(clean), flickering, CAMERA)
-    assert found.region_variance is not None and found.region_variance > 2
+    found = measure(recorded(clean), flickering, CAMERA)
+    assert found.tile_variance is not None and found.tile_variance > 2
     assert found.pixel_variance is not None and found.pixel_variance < 0.2
     assert levels(found)["flicker"] == "fail"
 
@@ -97,40 +97,40 @@ def test_flicker_is_seen_in_what_does_not_change() -> None:
 def test_fine_grids_are_binned_and_stacks_averaged() -> None:
     clean = movie()
     raw = recorded(clean)
-    expected = examine_series(raw, clean, CAMERA)
-    fine = examine_series(raw, clean.repeat(2, 1).repeat(2, 2), CAMERA)
+    expected = measure(raw, clean, CAMERA)
+    fine = measure(raw, clean.repeat(2, 1).repeat(2, 2), CAMERA)
     assert fine.slope == pytest.approx(expected.slope, rel=1e-12) and fine.r == pytest.approx(expected.r, rel=1e-12)
     stack = np.stack([recorded(clean, seed) for seed in (1, 2, 3)], 1)
-    deep = examine_series(stack, clean[:, None].repeat(3, 1), CAMERA)
+    deep = measure(stack, clean[:, None].repeat(3, 1), CAMERA)
     assert deep.noise_share is not None and expected.noise_share is not None
     # a third of the noise; with it a few more regions are seen to change
     assert deep.noise_share < 0.6 * expected.noise_share and deep.slope == pytest.approx(1, abs=0.01)
-    assert deep.static > 5
+    assert deep.static_tiles > 5
 
 
 def test_noise_of_a_trace_is_that_of_its_law_and_can_do_without() -> None:
     raw = recorded(movie(change=0.0))
-    known = examine_series(raw, raw, CAMERA, region_px=10)
-    assert known.active == [] and known.slope is None and known.static > 40
-    assert known.pixel_variance == known.region_variance == 1
+    known = measure(raw, raw, CAMERA, region_px=10)
+    assert known.active == [] and known.slope is None and known.static_tiles > 40
+    assert known.pixel_variance == known.tile_variance == 1
     traces = raw.reshape(FRAMES, 7, 10, 83)[..., :80].reshape(FRAMES, 7, 10, 8, 10).mean((2, 4))
     law = CAMERA.variance(traces.mean(0)) / 100
     assert step_variance(traces) == pytest.approx(law.mean(), rel=0.1)
-    unknown = examine_series(recorded(movie()), movie())
-    assert unknown.slope == pytest.approx(1, abs=0.03) and unknown.static > 0
+    unknown = measure(recorded(movie()), movie())
+    assert unknown.slope == pytest.approx(1, abs=0.03) and unknown.static_tiles > 0
 
 
 def test_a_series_in_which_nothing_happens_says_so() -> None:
-    section = series_section(examine_series(recorded(movie(change=0.0)), movie(change=0.0), CAMERA))
-    assert section.findings[0].level == "warn" and section.pictures == []
-    assert section.numbers["slope"] is None
+    judged = section(measure(recorded(movie(change=0.0)), movie(change=0.0), CAMERA))
+    assert judged.level == "ok" and judged.findings[0].level == "not_checked" and judged.figures == []
+    assert judged.numbers["slope"] is None
 
 
 def test_where_everything_changes_no_flicker_can_be_judged() -> None:
     pulsing = movie(change=0.0) * (1.5 + np.cos(np.arange(FRAMES)))[:, None, None]
-    section = series_section(examine_series(recorded(pulsing), pulsing, CAMERA))
-    assert section.numbers["static_tiles"] == 0 and section.findings[-1].level == "warn"
-    assert section.findings[0].level == "ok"
+    judged = section(measure(recorded(pulsing), pulsing, CAMERA))
+    assert judged.numbers["static_tiles"] == 0 and judged.findings[-1].level == "not_checked"
+    assert judged.findings[0].level == "ok"
 
 
 def test_regions_are_the_brightest_squares_and_do_not_overlap() -> None:
@@ -149,17 +149,17 @@ def test_regions_are_the_brightest_squares_and_do_not_overlap() -> None:
 def test_series_that_cannot_be_compared_are_refused() -> None:
     frames = np.ones((6, 30, 32))
     with pytest.raises(ImageError, match=r"\(5, 30, 32\).*\(6, 30, 32\)"):
-        examine_series(frames, frames[:5])
+        measure(frames, frames[:5])
     with pytest.raises(ImageError, match="3 frames"):
-        examine_series(frames[:3], frames[:3])
+        measure(frames[:3], frames[:3])
     with pytest.raises(ImageError, match="30 x 32"):
-        examine_series(frames, frames, region_px=31)
+        measure(frames, frames, region_px=31)
 
 
 def test_the_traces_are_drawn() -> None:
     clean = movie()
-    for picture in series_section(examine_series(recorded(clean), clean, CAMERA)).pictures:
-        figure = Figure(figsize=picture.size_in, layout="constrained")
-        picture.draw(figure)
+    for captioned in section(measure(recorded(clean), clean, CAMERA)).figures:
+        figure = Figure(figsize=captioned.size_in, layout="constrained")
+        captioned.draw(figure)
         FigureCanvasAgg(figure).draw()
         assert figure.axes[0].lines

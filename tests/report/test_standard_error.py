@@ -10,9 +10,9 @@ from zsdeconv.model import Restored
 from zsdeconv.notation import FWHM_PER_SIGMA
 from zsdeconv.physics.operators import Blur, forward_model
 from zsdeconv.physics.psf_check import fwhms_um
+from zsdeconv.prediction import uncertainty
 from zsdeconv.prediction.uncertainty import FACTOR, ErrorLaw, GlobalErrorTerms, median_reblur_residual, standard_error
-from zsdeconv.report.checks import standard_error as uncertainty
-from zsdeconv.report.checks.standard_error import uncertainty_section
+from zsdeconv.report.checks.standard_error import measure, section
 from zsdeconv.simulation.widefield import Simulation
 
 LAW = ErrorLaw(pass_spread=1.7, brightness=0.04, reblur_residual=1.3, offset=0.6, zero_level=0.9)
@@ -66,16 +66,16 @@ def test_where_it_is_larger_the_image_is_farther_from_the_truth(restored: Restor
 
 def test_a_large_stack_is_looked_at_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of which a lens may reach farther than it is wide."""
-    monkeypatch.setattr(uncertainty, "LOOKED_AT", 8 * 16 * 18)
+    monkeypatch.setattr(uncertainty, "SAMPLED_PX", 8 * 16 * 18)
     operator = Blur(np.full((3, 25, 27), 1 / (3 * 25 * 27)))
     x = torch.full((8, 64, 72), 2.0)
     assert median_reblur_residual(x + 0.5, x, operator) == pytest.approx(0.5, abs=1e-5)  # float32
 
 
 def test_the_section_tells_bright_from_dark_and_a_single_pass_from_several(restored: Restored) -> None:
-    section = uncertainty_section(restored.deconvolved, restored.uncertainty, LAW, members=3)
-    assert section.numbers["ensemble_members"] == 3 and 0 < section.numbers["bright_pixel_relative_error"] < 1
-    assert section.numbers["dark_pixel_error_adu"] < np.percentile(restored.deconvolved.data, 99)
-    assert "--passes" in uncertainty_section(restored.deconvolved, None, LAW).findings[0].message
+    judged = section(measure(restored.deconvolved, restored.uncertainty, LAW, members=3))
+    assert judged.numbers["ensemble_members"] == 3 and 0 < judged.numbers["bright_pixel_relative_error"] < 1
+    assert judged.numbers["dark_pixel_error_adu"] < np.percentile(restored.deconvolved.data, 99)
+    assert "--passes" in section(measure(restored.deconvolved, None, LAW)).findings[0].message
     doubtful = Image(np.full((9, 9), 2.0), "YX")
-    assert uncertainty_section(Image(np.ones((9, 9)), "YX"), doubtful, LAW).level == "warn"
+    assert section(measure(Image(np.ones((9, 9)), "YX"), doubtful, LAW)).level == "warn"

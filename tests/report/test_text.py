@@ -3,7 +3,7 @@
 import pytest
 
 from zsdeconv.report.page.summary import facts, verdict
-from zsdeconv.report.page.text import flattened, label, plain, shown
+from zsdeconv.report.page.text import flattened, label, printable, value_text
 
 
 @pytest.mark.parametrize(
@@ -26,26 +26,26 @@ def test_units_come_from_names(name: str, read: str) -> None:
 
 
 def test_values_are_written_for_people() -> None:
-    assert shown(1234567.0) == "1.235e+06" and shown(-0.5) == "-0.5"
-    assert shown([]) == "none" and shown({}) == "none"
-    assert shown(float("inf")) == "infinite" and shown(float("nan")) == "not a number"
-    assert shown(list(range(100))).endswith("7 and 92 more")
-    assert shown({"a": {"b": [1.0]}}) == "a b 1"
+    assert value_text(1234567.0) == "1.235e+06" and value_text(-0.5) == "-0.5"
+    assert value_text([]) == "none" and value_text({}) == "none"
+    assert value_text(float("inf")) == "infinite" and value_text(float("nan")) == "not a number"
+    assert value_text(list(range(100))).endswith("7 and 92 more")
+    assert value_text({"a": {"b": [1.0]}}) == "a b 1"
 
 
 def test_texts_stay_short_and_on_their_line() -> None:
-    assert len(plain("x" * 10_000_000)) < 1000
-    assert "\n" not in plain("a\nb\u2028c") and plain("a\tb") == "a b"
+    assert len(printable("x" * 10_000_000)) < 1000
+    assert "\n" not in printable("a\nb\u2028c") and printable("a\tb") == "a b"
 
 
 @pytest.mark.parametrize("hidden", ["\u202e", "\u2066", "\u200f", "\x00", "\x1b", "\ud800"])
 def test_characters_that_hide_others_become_visible(hidden: str) -> None:
     """A name that turns the direction of writing looks like another one; half a surrogate pair cannot be written at all."""
-    assert plain(f"cell{hidden}fit.exe") == "cell\ufffdfit.exe"
+    assert printable(f"cell{hidden}fit.exe") == "cell\ufffdfit.exe"
 
 
 def test_writing_from_right_to_left_stays_as_it_is() -> None:
-    assert plain("خلية.tif") == "خلية.tif"
+    assert printable("خلية.tif") == "خلية.tif"
 
 
 def test_leaves_of_nested_settings() -> None:

@@ -6,7 +6,7 @@ import torch
 from skimage.measure import label
 
 import zsdeconv as zs
-from zsdeconv.report.checks.recovery import examine_recovery
+from zsdeconv.report.checks.recovery import measure
 from zsdeconv.simulation.widefield import Scene, simulate_2d
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::zsdeconv.errors.DataWarning")]
@@ -32,7 +32,7 @@ def test_what_was_put_in_comes_back_where_and_as_bright_as_it_was_put(photons: f
     simulated = simulate_2d(scene)
     model = zs.restore(simulated.noisy, scene.optics).model
     field = model.acquisition.measure(simulated.noisy.data, torch.device("cpu"))
-    found = examine_recovery(model, field, model.predict_measurement(field, passes=8), passes=8)
-    assert found is not None
-    assert abs(found.share - 1) < limit
-    assert found.moved_px < 0.5
+    found = measure(model, field, model.predict_measurement(field, passes=8), passes=8)
+    assert found.light_fraction is not None and found.shift_px is not None
+    assert abs(found.light_fraction - 1) < limit
+    assert found.shift_px < 0.5

@@ -1,4 +1,4 @@
-"""What noise alone would look like: the reference of every statistic of a residual."""
+"""Noise alone, as the reference of every statistic of a residual."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from zsdeconv.errors import ImageError
 SIGMA_ROUNDS = 8
 """Draws whose mean square is the variance. Chosen: 8 draws, smoothed over `SMOOTH_PX`, know a variance to 3 %."""
 SMOOTH_PX = 4.0
-"""Over so many pixels (sigma) the variance of drawn noise is averaged: it varies as slowly as the lens and eight draws allow."""
-LEAST_ELECTRONS = 0.1
-"""A pixel is never taken to be more certain than with so many photo-electrons: it can hold a whole one by chance."""
+"""Scale (sigma), pixels, over which the variance of drawn noise is averaged. Chosen: the variance varies as slowly as the light."""
+MIN_ELECTRONS = 0.1
+"""Photo-electrons that set the smallest standard deviation of a pixel. Chosen: even a dark pixel can hold one by chance."""
+MIN_VARIANCE_RATIO = 1e-6
+"""Smallest variance relative to the mean. Chosen: pixels without any noise keep a finite residual."""
 
 
 class Noisy(Protocol):
@@ -29,7 +31,7 @@ class Noisy(Protocol):
 
 
 class NoiseReference(ABC):
-    """Noise in units of its standard deviation: `sigma` of the image (`*zyx`), and `draws` of standardised noise of the same size."""
+    """Standardised noise: the standard deviation `sigma` of each pixel (`*zyx`), and draws of noise over its standard deviation."""
 
     sigma: Tensor
 
@@ -38,7 +40,7 @@ class NoiseReference(ABC):
         """Fresh noise over its standard deviation."""
 
     def draws(self, rounds: int, seed: int) -> Iterator[Tensor]:
-        """So many of them."""
+        """`rounds` draws."""
         generator = torch.Generator().manual_seed(seed)
         return (self.draw(generator) for _ in range(rounds))
 
@@ -50,16 +52,16 @@ class NoiseReference(ABC):
 
 
 class CameraReference(NoiseReference):
-    """Noise of a camera image whose mean is known: Poisson of the photo-electrons, Gaussian of the read-out.
+    """Noise of a camera image with a known mean: Poisson noise of the photo-electrons, Gaussian read noise.
 
-    >>> null = CameraReference(torch.full((64, 64), 4.0), Camera(0.0, 2.0, 1.0))
-    >>> null.sigma[0, 0].item(), bool(abs(null.draw(torch.Generator().manual_seed(0)).std() - 1) < 0.05)
+    >>> reference = CameraReference(torch.full((64, 64), 4.0), Camera(0.0, 2.0, 1.0))
+    >>> reference.sigma[0, 0].item(), bool(abs(reference.draw(torch.Generator().manual_seed(0)).std() - 1) < 0.05)
     (3.0, True)
     """
 
     def __init__(self, mean: Tensor, camera: Camera) -> None:
         self.mean, self.camera = mean.clip(0), camera
-        self.sigma = camera.variance(mean).clip(LEAST_ELECTRONS * camera.gain**2).sqrt()
+        self.sigma = camera.variance(mean).clip(MIN_ELECTRONS * camera.gain**2).sqrt()
 
     def draw(self, generator: torch.Generator) -> Tensor:
         z = torch.randn(self.mean.shape, generator=generator).to(self.mean.device) * self.camera.read_noise
@@ -70,15 +72,15 @@ class CameraReference(NoiseReference):
 
 
 class MeasurementReference(NoiseReference):
-    """Noise of any field, as it draws it: `sigma` is that of several draws, smoothed, less what they exceed the noise in `y` by."""
+    """Noise as a measurement draws it: `sigma` is measured on several draws, smoothed, and corrected for the bias of their variance."""
 
     def __init__(self, measurement: Noisy, seed: int) -> None:
         self.measurement = measurement
         generator = torch.Generator().manual_seed(seed)
         power = torch.stack([measurement.noise(generator).square() for _ in range(SIGMA_ROUNDS)]).mean(0)
-        share = 1 - float(measurement.variance_bias().mean() / power.mean().clamp(min=1e-30))
-        self.drawn = smoothed(power, SMOOTH_PX).clip(1e-6 * float(power.mean())).sqrt()
-        self.sigma = self.drawn * share**0.5
+        fraction = 1 - float(measurement.variance_bias().mean() / power.mean().clamp(min=1e-30))
+        self.drawn = smoothed(power, SMOOTH_PX).clip(MIN_VARIANCE_RATIO * float(power.mean())).sqrt()
+        self.sigma = self.drawn * fraction**0.5
 
     def draw(self, generator: torch.Generator) -> Tensor:
         return self.measurement.noise(generator) / self.drawn

@@ -1,1 +1,1 @@
-"""Whether a restored image can be believed: what the data say about it, without any truth to compare with."""
+"""How far a restored image can be trusted: checks that compare it with the data, for the true object is not known."""

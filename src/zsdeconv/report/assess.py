@@ -1,111 +1,103 @@
-"""Everything that can be said of a restoration without a truth, asked of one of its frames."""
+"""The checks of a report, run on one frame of a restoration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zsdeconv.acquisition.base import Measurement
+from zsdeconv.acquisition.base import Acquisition, Measurement
 from zsdeconv.acquisition.structured import StructuredAcquisition
 from zsdeconv.camera.frames import calibrate_frames
 from zsdeconv.errors import UserError
 from zsdeconv.findings import Finding
+from zsdeconv.image import Image
 from zsdeconv.physics.grid import center_window
 from zsdeconv.prediction.tiled import FramePrediction
-from zsdeconv.report.checks.agreement import error_map, error_section
-from zsdeconv.report.checks.brightness import examine_flux, flux_section
-from zsdeconv.report.checks.camera_law import camera_section, examine_camera
-from zsdeconv.report.checks.convergence import training_section
-from zsdeconv.report.checks.fringes import pattern_section
-from zsdeconv.report.checks.psf_fit import examine_psf, psf_section
-from zsdeconv.report.checks.recovery import examine_recovery, recovery_section
-from zsdeconv.report.checks.residual_section import residual_section
-from zsdeconv.report.checks.residuals import border_px, examine_residuals
-from zsdeconv.report.checks.resolution import examine_resolution
-from zsdeconv.report.checks.resolution_section import resolution_section
-from zsdeconv.report.checks.series import FEWEST_FRAMES, examine_series
-from zsdeconv.report.checks.series_section import series_section
-from zsdeconv.report.checks.standard_error import uncertainty_section
+from zsdeconv.report.checks import (
+    agreement,
+    brightness,
+    camera_law,
+    convergence,
+    fringes,
+    psf_fit,
+    recovery,
+    residuals,
+    resolution,
+    series,
+    standard_error,
+)
 from zsdeconv.report.interfaces import ModelLike, ResultLike
 from zsdeconv.report.section import Section
 from zsdeconv.report.statistics.splits import restored_splits
 
-if TYPE_CHECKING:
-    from zsdeconv.image import Image
-
-MOST_PIXELS = {2: 2**18, 3: 2**19}
-"""Pixels of a frame that are looked at, in its middle: enough for every test, and few enough to take a minute."""
-MOST_OF_A_MOVIE = 2**24
-"""Pixels of all frames together."""
+MAX_PIXELS = {2: 2**18, 3: 2**19}
+"""By rank: pixels of a frame that are examined, in its centre. Chosen: enough for every statistic, and few enough for a minute."""
+MAX_SERIES_PIXELS = 2**24
+"""Pixels of all frames together that are examined. Chosen: as for `MAX_PIXELS`."""
 PASSES = 4
+"""Re-corrupted passes of a restoration. Chosen: as many as a stack has by default."""
 ROUNDS = {2: 24, 3: 8}
-"""Images of pure noise that the data are compared with; those of a stack take long."""
+"""By rank: images of pure noise that the data are compared with. Chosen: noise of stacks takes long to draw."""
 
 
-def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section]:
-    """The sections of a report on `restored`, which `model` has made of `image`.
+class CheckModule(Protocol):
+    """The shape of a check: a module of `zsdeconv.report.checks`."""
 
-    The middle frame of a movie is looked at, and of a large one its middle. Whatever the checks have to draw is drawn from the
-    seed of the training, so that the same files give the same report.
-    """
-    frames = model.modality.frames_of(image)
-    seen = _Analysis(model, frames[len(frames) // 2])
-    checks: dict[str, Callable[[], list[Section]]] = {
-        "Point spread function": lambda: _psf(seen),
-        "Camera": lambda: [camera_section(examine_camera(frames, calibrate_frames(frames, model.acquisition.detector.offset)))],
-        "Pattern": lambda: [pattern_section(cast(StructuredAcquisition, model.acquisition).reconstruct)],
-        "Training": lambda: [training_section(model.history)],
-        "Residuals": lambda: _residuals(seen),
-        "Resolution": lambda: _resolution(seen),
-        "Brightness": lambda: _flux(seen),
-        "Uncertainty": lambda: _uncertainty(model, restored),
-        "Agreement with the data": lambda: _errors(seen),
-        "Test objects": lambda: [
-            recovery_section(examine_recovery(model, seen.measurement, seen.prediction, seed=seen.seed, passes=PASSES))
-        ],
-        "Time series": lambda: _series(model, frames, restored),
-    }
-    keys = dict(
-        zip(
-            checks,
-            ("psf", "camera", "pattern", "training", "residuals", "resolution", "flux", "uncertainty", "error_map", "recovery", "series"),
-            strict=True,
-        )
-    )
-    asked = {title: check for title, check in checks.items() if keys[title] in model.acquisition.checks}
-    return [section for title, check in asked.items() for section in _run_check(title, check)]
+    @property
+    def KEY(self) -> str: ...
+    @property
+    def TITLE(self) -> str: ...
+    @property
+    def QUESTION(self) -> str: ...
+    @property
+    def NUMBERS(self) -> tuple[str, ...]: ...
+
+    def section(self, result: Any, /) -> Section:
+        """The judgement of a result of the module's `measure`."""
+        ...
 
 
-def _run_check(title: str, check: Callable[[], list[Section]]) -> list[Section]:
-    """The sections of a check, or one that says why this image cannot be asked."""
-    try:
-        return check()
-    except UserError as error:
-        finding = Finding("warn", "not checked", 0, 0, f"This image cannot be asked: {error}")
-        return [Section(title.lower().replace(" ", "_"), title, "Could it be checked?", [finding])]
+@dataclass(frozen=True)
+class Check:
+    """A row of the table of checks: the module, its `measure` applied to an analysis, and whether the check `applies` to the image."""
+
+    module: CheckModule
+    measured: Callable[[Analysis], Any]
+    applies: Callable[[Analysis], bool] = lambda analysis: True
 
 
 @dataclass(frozen=True, eq=False)
-class _Analysis:
-    """The part of a frame that is looked at, and what is asked of it more than once."""
+class Analysis:
+    """A restoration, and the part of one of its frames that is examined."""
 
     model: ModelLike
-    frame: np.ndarray
+    frames: Sequence[np.ndarray]
+    restored: ResultLike
+
+    @property
+    def acquisition(self) -> Acquisition:
+        return self.model.acquisition
 
     @property
     def seed(self) -> int:
         return self.model.config.seed
 
+    @property
+    def rounds(self) -> int:
+        return ROUNDS[self.model.modality.rank]
+
     @cached_property
     def measurement(self) -> Measurement:
+        """The centre of the central frame."""
         device = next(self.model.network.parameters()).device
-        return self.model.acquisition.measure(self.frame, device).center_crop(MOST_PIXELS[self.model.modality.rank])
+        frame = self.frames[len(self.frames) // 2]
+        return self.acquisition.measure(frame, device).center_crop(MAX_PIXELS[self.model.modality.rank])
 
     @cached_property
     def prediction(self) -> FramePrediction:
@@ -114,91 +106,131 @@ class _Analysis:
     @cached_property
     def reblurred(self) -> Tensor:
         """`D H x`, on the grid of the data, in the network's unit."""
-        return self.model.acquisition.forward_operator(self.prediction.deconvolved[None, None])[0, 0]
+        return self.acquisition.forward_operator(self.prediction.deconvolved[None, None])[0, 0]
 
     @property
     def spacing_um(self) -> tuple[float, ...]:
-        """Of the data that the network is given."""
-        fine, scale = self.model.acquisition.psf.spacing_um, self.model.acquisition.scale
+        """Pixel size of the data that the network is given."""
+        fine, scale = self.acquisition.psf.spacing_um, self.acquisition.scale
         return (*fine[:-2], fine[-2] * scale, fine[-1] * scale)
 
-    @property
-    def noise_sd(self) -> float:
-        """Of the data, in the network's unit."""
-        return float(self.measurement.noise(torch.Generator().manual_seed(self.seed)).square().mean().sqrt())
-
-    @property
-    def rim_px(self) -> tuple[int, ...]:
-        """Nearer to a border nothing is judged."""
-        return border_px(self.measurement.y.shape, self.model.acquisition.forward_operator.support_px, self.model.acquisition.scale)
-
     def adu(self, image: Tensor) -> np.ndarray:
-        return image.cpu().double().numpy() * self.model.acquisition.unit.scale
+        return image.cpu().double().numpy() * self.acquisition.unit.scale
 
 
-def _psf(seen: _Analysis) -> list[Section]:
-    """The PSF by itself, and against the data where these are explained by it alone."""
-    acquisition = seen.model.acquisition
-    checks = acquisition.check_psf()
-    alone = [Section("psf", "Point spread function", "Is this the PSF of the image?", checks, {"source": acquisition.psf.source})]
+def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section]:
+    """The sections of a report on a restored image.
 
-    def compared() -> list[Section]:
-        return [psf_section(examine_psf(seen.measurement, acquisition, acquisition.psf, seed=seen.seed), acquisition.psf, checks)]
+    Of a movie the central frame is examined, of a large frame its centre. Noise is drawn from the seed of the training, so the same files
+    give the same report. A check that does not apply to the kind of recording is left out; one that could not be run is "not checked".
 
-    return acquisition.light.absolute(compared, alone)
-
-
-def _residuals(seen: _Analysis) -> list[Section]:
-    """What the deconvolved image leaves of the data; or, where it does not account for all their light, what the denoised one leaves."""
-    light, rounds = seen.model.acquisition.light, ROUNDS[seen.model.modality.rank]
-    explained = light.explained(seen.prediction.denoised, seen.reblurred) + seen.model.intensity_correction.dark_level
-    found = examine_residuals(seen.measurement, explained, rim_px=seen.rim_px, light=light, seed=seen.seed, rounds=rounds)
-    return [residual_section(found, seen.spacing_um)]
+    Parameters
+    ----------
+    model : the trained model
+    image : the recorded image
+    restored : the result of the model for the image
+    """
+    analysis = Analysis(model, model.modality.frames_of(image), restored)
+    checks = [check for check in CHECKS if check.module.KEY in analysis.acquisition.checks and check.applies(analysis)]
+    return [_run_check(check, analysis) for check in checks]
 
 
-def _resolution(seen: _Analysis) -> list[Section]:
-    generator = torch.Generator(seen.measurement.y.device).manual_seed(seen.seed)
-    halves = restored_splits(seen.model, seen.measurement, generator)
-    first, second = (half.deconvolved.cpu().numpy() for half in halves)
-    found = examine_resolution(
-        seen.measurement,
-        seen.spacing_um[-2:],
-        restored_splits=(first, second),
-        restored=seen.prediction.deconvolved.cpu().numpy(),
-        cutoff_per_um=seen.model.acquisition.cutoff_per_um,
-        seed=seen.seed,
-        rounds=ROUNDS[seen.model.modality.rank],
+def _run_check(check: Check, analysis: Analysis) -> Section:
+    """The section of a check, with the same key and numbers whether it could be run or not."""
+    module = check.module
+    try:
+        return module.section(check.measured(analysis))
+    except UserError as error:
+        finding = Finding.not_checked(module.KEY, f"This check could not be run: {error}")
+        return Section(module.KEY, module.TITLE, module.QUESTION, [finding], dict.fromkeys(module.NUMBERS))
+
+
+def _psf(analysis: Analysis) -> psf_fit.PsfFit:
+    acquisition = analysis.acquisition
+    findings = acquisition.check_psf()
+    return psf_fit.measure(analysis.measurement, acquisition, acquisition.psf, psf_findings=findings, seed=analysis.seed)
+
+
+def _camera(analysis: Analysis) -> camera_law.CameraCheck:
+    return camera_law.measure(analysis.frames, calibrate_frames(analysis.frames, analysis.acquisition.detector.offset))
+
+
+def _residuals(analysis: Analysis) -> residuals.Residuals:
+    acquisition, y = analysis.acquisition, analysis.measurement.y
+    explained = acquisition.light.explained(analysis.prediction.denoised, analysis.reblurred)
+    return residuals.measure(
+        analysis.measurement,
+        explained + analysis.model.intensity_correction.dark_level,
+        spacing_um=analysis.spacing_um,
+        border_px=residuals.judged_border_px(y.shape, acquisition.forward_operator.support_px, acquisition.scale),
+        light=acquisition.light,
+        seed=analysis.seed,
+        rounds=analysis.rounds,
     )
-    return [resolution_section(found)]
 
 
-def _flux(seen: _Analysis) -> list[Section]:
-    """Brightness, where the imaging accounts for all light."""
-    return [flux_section(examine_flux(seen.adu(seen.reblurred), seen.adu(seen.prediction.denoised)))]
+def _resolution(analysis: Analysis) -> resolution.Resolution:
+    generator = torch.Generator(analysis.measurement.y.device).manual_seed(analysis.seed)
+    splits = restored_splits(analysis.model, analysis.measurement, generator)
+    first, second = (split.deconvolved.cpu().numpy() for split in splits)
+    return resolution.measure(
+        analysis.measurement,
+        analysis.spacing_um[-2:],
+        restored_splits=(first, second),
+        restored=analysis.prediction.deconvolved.cpu().numpy(),
+        cutoff_per_um=analysis.acquisition.cutoff_per_um,
+        seed=analysis.seed,
+        rounds=analysis.rounds,
+    )
 
 
-def _uncertainty(model: ModelLike, restored: ResultLike) -> list[Section]:
+def _uncertainty(analysis: Analysis) -> standard_error.StandardError:
+    model, restored = analysis.model, analysis.restored
     members = model.config.training.ensemble
-    return [uncertainty_section(restored.deconvolved, restored.uncertainty, model.modality.error_law, members)]
+    return standard_error.measure(restored.deconvolved, restored.uncertainty, model.modality.error_law, members)
 
 
-def _errors(seen: _Analysis) -> list[Section]:
-    """Against the data, or where these lack light against the denoised image."""
-    acquisition, scale = seen.model.acquisition, seen.model.acquisition.unit.scale
-    reference, noise_sd = acquisition.light.error_reference(seen.measurement.y, seen.prediction.denoised, scale * seen.noise_sd)
-    found = error_map(seen.adu(seen.prediction.deconvolved), seen.adu(reference), acquisition.psf, noise_sd=noise_sd)
-    return [error_section(found, seen.spacing_um)]
+def _error_map(analysis: Analysis) -> agreement.ErrorMap:
+    acquisition, measurement, prediction = analysis.acquisition, analysis.measurement, analysis.prediction
+    noise = measurement.noise(torch.Generator().manual_seed(analysis.seed))
+    noise_sd = acquisition.unit.scale * float(noise.square().mean().sqrt())
+    reference, noise_sd = acquisition.light.error_reference(measurement.y, prediction.denoised, noise_sd)
+    deconvolved, data = analysis.adu(prediction.deconvolved), analysis.adu(reference)
+    return agreement.measure(deconvolved, data, acquisition.psf, spacing_um=analysis.spacing_um, noise_sd=noise_sd)
 
 
-def _series(model: ModelLike, frames: Sequence[np.ndarray], restored: ResultLike) -> list[Section]:
-    """Traces of a movie, where its frames are the camera's, against those of the deconvolved one as it would be seen again."""
-    if "T" not in restored.deconvolved.axes or len(frames) < FEWEST_FRAMES:
-        return []
-    y, x = center_window(frames[0].shape, MOST_OF_A_MOVIE / len(frames))
+def _recovery(analysis: Analysis) -> recovery.Recovery:
+    return recovery.measure(analysis.model, analysis.measurement, analysis.prediction, passes=PASSES, seed=analysis.seed)
+
+
+def _series(analysis: Analysis) -> series.Series:
+    """The traces of the raw movie against those of the re-blurred deconvolved one."""
+    model, acquisition, frames = analysis.model, analysis.acquisition, analysis.frames
+    y, x = center_window(frames[0].shape, MAX_SERIES_PIXELS / len(frames))
     raw = np.stack([frame[..., y, x] for frame in frames]).astype(np.float32)
-    raw -= model.acquisition.detector.offset + model.intensity_correction.dark_level * model.acquisition.unit.scale
-    scale, shape = model.acquisition.scale, restored.deconvolved.data.shape
+    raw -= acquisition.detector.offset + model.intensity_correction.dark_level * acquisition.unit.scale
+    scale, data = acquisition.scale, analysis.restored.deconvolved.data
     fine = (..., slice(scale * y.start, scale * y.stop), slice(scale * x.start, scale * x.stop))
-    images = restored.deconvolved.data.reshape(len(frames), *shape[-model.modality.rank :])[fine]
-    shown = [model.acquisition.forward_operator(torch.from_numpy(image[None, None].copy()))[0, 0].numpy() for image in images]
-    return [series_section(examine_series(raw, np.stack(shown), model.acquisition.detector))]
+    images = data.reshape(len(frames), *data.shape[-model.modality.rank :])[fine]
+    reblurred = [acquisition.forward_operator(torch.from_numpy(image[None, None].copy()))[0, 0].numpy() for image in images]
+    return series.measure(raw, np.stack(reblurred), acquisition.detector)
+
+
+def _is_movie(analysis: Analysis) -> bool:
+    return "T" in analysis.restored.deconvolved.axes and len(analysis.frames) > 1
+
+
+CHECKS: tuple[Check, ...] = (
+    Check(psf_fit, _psf),
+    Check(camera_law, _camera),
+    Check(fringes, lambda analysis: fringes.measure(cast(StructuredAcquisition, analysis.acquisition).reconstruct)),
+    Check(convergence, lambda analysis: convergence.measure(analysis.model.history)),
+    Check(residuals, _residuals),
+    Check(resolution, _resolution),
+    Check(brightness, lambda analysis: brightness.measure(analysis.adu(analysis.reblurred), analysis.adu(analysis.prediction.denoised))),
+    Check(standard_error, _uncertainty),
+    Check(agreement, _error_map),
+    Check(recovery, _recovery),
+    Check(series, _series, _is_movie),
+)
+"""The checks of a report in their order. A new check is one module and one row."""

@@ -1,4 +1,4 @@
-"""What the checks ask of a trained model, and of what it has made: they know no more of either."""
+"""What the checks need of a trained model and of a restoration: they depend on nothing else of either."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zsdeconv.prediction.tiled import FramePrediction
 
 
 class ModelLike(Protocol):
-    """A model, as `zsdeconv.Model` is one."""
+    """A trained model; `zsdeconv.Model` is one."""
 
     @property
     def network(self) -> nn.Module: ...
@@ -31,12 +31,12 @@ class ModelLike(Protocol):
     def acquisition(self) -> Acquisition: ...
 
     def predict_measurement(self, measurement: Measurement, *, passes: int) -> FramePrediction:
-        """Restore a field that `acquisition` has made, in the network's unit."""
+        """Restore a measurement of `acquisition`, in the network's unit."""
         ...
 
 
 class ResultLike(Protocol):
-    """What it has made of an image, as `zsdeconv.Restored`."""
+    """A restored image; `zsdeconv.Restored` is one."""
 
     @property
     def deconvolved(self) -> Image: ...

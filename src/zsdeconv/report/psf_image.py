@@ -1,4 +1,4 @@
-"""The PSF doctor for people who have an image and a PSF and no model yet: the camera is measured on the image."""
+"""The PSF check for an image and a PSF without a model: the camera is measured on the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.modality import choose
 from zsdeconv.physics.psf import Psf, fit_to_image
-from zsdeconv.report.checks.psf_fit import PsfFit, examine_psf
+from zsdeconv.report.checks.psf_fit import PsfFit, measure
 
 
 def examine_image(image: Image, psf: Psf, *, scale: int = 2, offset: float | None = None, seed: int = 0) -> PsfFit:
@@ -43,4 +43,4 @@ def examine_image(image: Image, psf: Psf, *, scale: int = 2, offset: float | Non
     psf = fit_to_image(psf, tuple(n * f for n, f in zip(frame.shape[-modality.rank :], factors, strict=True)))
     camera = calibrate(frame.reshape(-1, *frame.shape[-2:]), offset=offset).camera
     acquisition = modality.acquisition.with_psf(psf, Affine.fitted([np.asarray(frame)], camera.offset), camera, scale)
-    return examine_psf(acquisition.measure(frame, torch.device("cpu")), acquisition, psf, seed=seed)
+    return measure(acquisition.measure(frame, torch.device("cpu")), acquisition, psf, seed=seed)

@@ -1,4 +1,4 @@
-"""The parts of an assessment: a question, what was found, the numbers behind it, and pictures that are drawn when somebody looks."""
+"""The parts of a report: a question, findings, the numbers behind them, and figures that are drawn only when a page is made."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """A picture with its caption: `draw` fills a matplotlib figure of `size_in` (width, height in inches)."""
+class CaptionedFigure:
+    """A figure with its caption: `draw` fills a matplotlib figure of `size_in` (width, height in inches)."""
 
     caption: str
     draw: Callable[[Figure], None]
@@ -25,10 +25,10 @@ class Picture:
 class Section:
     """One question about a restoration and its answer.
 
-    `key` names it in JSON, `title` and `question` head it in the report. `numbers` are plain values with units in their names
-    (None where a number cannot be had), `findings` the traffic lights with a sentence each.
+    `key` names it in JSON, `title` and `question` head it in the report. `numbers` are plain values with units in their names, None
+    where a number could not be measured; `findings` are the judgements.
 
-    >>> section = Section("flux", "Brightness", "Can it be measured on?", [Finding("ok", "slope", 1.0, 0.02, "kept")], {"slope": 1.0})
+    >>> section = Section("flux", "Brightness", "Can it be measured?", [Finding("ok", "slope", 1.0, 0.02, "kept")], {"slope": 1.0})
     >>> section.level, section.to_dict()["slope"]
     ('ok', 1.0)
     """
@@ -38,7 +38,7 @@ class Section:
     question: str
     findings: list[Finding] = field(default_factory=list)
     numbers: Mapping[str, Any] = field(default_factory=dict)
-    pictures: list[Picture] = field(default_factory=list)
+    figures: list[CaptionedFigure] = field(default_factory=list)
 
     @property
     def level(self) -> Level:

@@ -1,4 +1,4 @@
-"""Where a deconvolved image disagrees with what the microscope recorded: the error map of super-resolved images."""
+"""Where a deconvolved image disagrees with the recorded data: the error map of super-resolved images."""
 
 from __future__ import annotations
 
@@ -14,29 +14,44 @@ from zsdeconv.findings import Finding, Level
 from zsdeconv.physics import grid
 from zsdeconv.physics.operators import Downsample, forward_model
 from zsdeconv.physics.psf import Psf
-from zsdeconv.report.section import Picture, Section
+from zsdeconv.report.page.style import show_plane
+from zsdeconv.report.section import CaptionedFigure, Section
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTHS_PX = (0.2, 30.0)
-"""Least and largest width (sigma) of a fitted resolution-scaling function, fine pixels."""
-RSP_LIMITS = (0.97, 0.9)
-"""Share of the attainable correlation under which an image is doubtful, and under which it is wrong."""
-BRIGHT = 99.8
+KEY = "error_map"
+TITLE = "Error map"
+QUESTION = "Where does the deconvolved image disagree with the data?"
+NUMBERS = ("rse", "rse_frac", "rsp", "rsp_best", "slope", "offset", "gaussian_sigma_px")
+
+SIGMA_RANGE_PX = (0.2, 30.0)
+"""Limits of the fitted width (sigma) of a resolution-scaling function, fine pixels. Chosen: from no blur to that of any microscope."""
+START_SIGMA_PX = 2.0
+"""Width with which the fit begins. Chosen: a well sampled PSF."""
+RSP_FRACTIONS = (0.97, 0.9)
+"""Fractions of the attainable correlation below which the level is warn and fail. Chosen: in
+tests/report/test_agreement.py right images stay above the first and a wrong object falls below the second."""
+BRIGHT_PERCENTILE = 99.8
+"""Percentile of the reference that is called bright, as in `zsdeconv.metrics`."""
+COLOUR_PERCENTILE = 99.9
+"""Percentile of the error at which the colours saturate. Chosen: single pixels do not set the scale."""
+MIN_COLOUR_RANGE = 1e-3
+"""Smallest range of the colours, relative to a bright place. Chosen: rounding errors stay white."""
 
 
 @dataclass(frozen=True, eq=False)
 class ErrorMap:
-    """`difference` (reference minus scaled image, unit and grid of the reference) and its summary.
+    """`difference` (reference minus scaled image, unit and grid of the reference, pixels of `spacing_um`) and its summary.
 
     `rse` is its root mean square (resolution-scaled error, unit of the reference), `rsp` the correlation of the scaled image with the
-    reference (resolution-scaled Pearson coefficient), `rsp_best` what a perfect image would have, whose reference is noisy (1 where the
-    noise is not known). The scaled image is `slope * blurred + offset`, blurred by the PSF or by a Gaussian of `sigma_px`, along each
-    axis, of the deconvolved image's grid (None with a PSF). `bright` is a bright place of the reference.
+    reference (resolution-scaled Pearson coefficient), `rsp_best` that of a perfect image with a noisy reference (1 where the noise is
+    unknown). The scaled image is `slope * blurred + offset`, blurred by the PSF or by a Gaussian of `sigma_px` along each axis of the
+    deconvolved image's grid (None with a PSF). `bright` is a bright place of the reference.
     """
 
     difference: np.ndarray
+    spacing_um: tuple[float, ...]
     rse: float
     rsp: float
     rsp_best: float
@@ -51,20 +66,34 @@ class ErrorMap:
         return np.abs(self.difference)
 
 
-def error_map(deconvolved: np.ndarray, reference: np.ndarray, psf: Psf | None = None, *, noise_sd: float = 0.0) -> ErrorMap:
-    """Error map, RSE and RSP of a deconvolved image against a diffraction-limited one (Culley et al. 2018, Nature Methods 15:263).
+def measure(
+    deconvolved: np.ndarray, reference: np.ndarray, psf: Psf | None = None, *, spacing_um: Sequence[float] = (), noise_sd: float = 0.0
+) -> ErrorMap:
+    """Error map, RSE and RSP of a deconvolved image against a diffraction-limited one.
 
-    The deconvolved image (`*zyx`, on the grid of `reference` or a laterally finer one) is blurred by `psf` (on its own grid), or by the
-    Gaussian that fits best, brought to the reference's grid and to its intensities by the least-squares line; what is left is the error.
-    `reference` is the raw or the denoised image; `noise_sd` is the rms of the noise in it, in its unit.
+    The deconvolved image is blurred, brought to the grid of the reference and to its intensities by linear regression; the remainder is
+    the error. It is a map of disagreement, not of truth: detail finer than the resolution of the lens can be wrong without a trace.
 
-    A map of disagreement, not of truth: what is finer than the lens resolves can be wrong without a trace.
+    Parameters
+    ----------
+    deconvolved : image `*zyx`, on the grid of the reference or a laterally finer one
+    reference : raw or denoised image
+    psf : PSF on the grid of the deconvolved image; the best Gaussian where it is left out
+    spacing_um : pixel size of the reference along each axis; 1 where it is left out
+    noise_sd : standard deviation of the noise in the reference, in its unit
 
-    Raises `ImageError` when the grids do not fit or the reference is constant.
+    Raises
+    ------
+    ImageError
+        When the grids do not fit or the reference is constant.
+
+    References
+    ----------
+    Culley et al. 2018, Nature Methods 15:263 (SQUIRREL).
 
     >>> x = np.zeros((32, 36))
     >>> x[10:12, 8:30] = 1
-    >>> error_map(x, 3 * x + 2).rsp > 0.99
+    >>> measure(x, 3 * x + 2).rsp > 0.99
     True
     """
     factors = _factors(deconvolved.shape, reference.shape)
@@ -75,23 +104,58 @@ def error_map(deconvolved: np.ndarray, reference: np.ndarray, psf: Psf | None = 
         operator = forward_model(psf.require_rank(x.ndim).values, x.ndim, factors[-1])
         blurred, sigma = operator(x[None, None])[0, 0].numpy(), None
     else:
-        blurred, sigma = _fitted(x.numpy(), y, factors)
-    slope, offset = _line(blurred, y)
+        blurred, sigma = _best_gaussian(x.numpy(), y, factors)
+    slope, offset = _regression(blurred, y)
     difference = y - slope * blurred - offset
     return ErrorMap(
         difference=difference,
+        spacing_um=tuple(spacing_um) or (1.0,) * y.ndim,
         rse=float(np.sqrt(np.mean(difference**2))),
         rsp=float(np.corrcoef(blurred.ravel(), y.ravel())[0, 1]) if np.ptp(blurred) > 0 else 0.0,
         rsp_best=float(np.sqrt(max(1 - noise_sd**2 / y.var(), 0.0))),
         slope=slope,
         offset=offset,
         sigma_px=sigma,
-        bright=float(np.percentile(y, BRIGHT)),
+        bright=float(np.percentile(y, BRIGHT_PERCENTILE)),
     )
 
 
+def section(result: ErrorMap) -> Section:
+    """The correlation with its limit, and the map.
+
+    >>> x = np.outer(np.hanning(24), np.hanning(20))
+    >>> section(measure(x, 5 * x)).level
+    'ok'
+    """
+    numbers = {
+        "rse": result.rse,
+        "rse_frac": result.rse / result.bright if result.bright > 0 else None,
+        "rsp": result.rsp,
+        "rsp_best": result.rsp_best,
+        "slope": result.slope,
+        "offset": result.offset,
+        "gaussian_sigma_px": None if result.sigma_px is None else list(result.sigma_px),
+    }
+    caption = (
+        "Difference between the data and the deconvolved image, re-blurred and scaled to the data, relative to a bright place of the data: "
+        "red where the deconvolved image lacks light, blue where it has too much."
+    )
+    return Section(
+        KEY, TITLE, QUESTION, [_finding(result)], numbers, [CaptionedFigure(caption, lambda figure: _draw(figure, result), (5.2, 4.4))]
+    )
+
+
+def _finding(result: ErrorMap) -> Finding:
+    low, lowest = (fraction * result.rsp_best for fraction in RSP_FRACTIONS)
+    level: Level = "ok" if result.rsp >= low else "warn" if result.rsp >= lowest else "fail"
+    best = f"; noise alone gives {result.rsp_best:.3f}" if result.rsp_best < 1 else ""
+    text = f"Re-blurred, the deconvolved image correlates with the data by {result.rsp:.3f} (limit {low:.3f}{best})"
+    advice = "" if level == "ok" else "; check the PSF, and do not interpret places that stand out in the map"
+    return Finding(level, "rsp", result.rsp, low, f"{text}{advice}.")
+
+
 def _factors(fine: Sequence[int], raw: Sequence[int]) -> tuple[int, ...]:
-    """By how much the fine grid is finer along each axis."""
+    """Fine pixels per pixel of the reference along each axis."""
     scale = fine[-1] // raw[-1] if len(fine) == len(raw) else 0
     factors = grid.lateral_factors(len(raw), max(scale, 1))
     if scale < 1 or tuple(fine) != tuple(n * f for n, f in zip(raw, factors, strict=True)):
@@ -102,31 +166,31 @@ def _factors(fine: Sequence[int], raw: Sequence[int]) -> tuple[int, ...]:
     return tuple(factors)
 
 
-def _fitted(x: np.ndarray, y: np.ndarray, factors: Sequence[int]) -> tuple[np.ndarray, tuple[float, ...]]:
-    """`x` blurred by the Gaussian (one width along z, one laterally) that brings it nearest to `y`, and its widths in pixels."""
+def _best_gaussian(x: np.ndarray, y: np.ndarray, factors: Sequence[int]) -> tuple[np.ndarray, tuple[float, ...]]:
+    """`x` blurred by the Gaussian (one width along z, one laterally) that explains `y` best, and its widths in pixels."""
     from scipy.ndimage import gaussian_filter
     from scipy.optimize import minimize
 
     down = Downsample(len(factors), factors[-1])
 
     def widths(logs: np.ndarray) -> tuple[float, ...]:
-        wide = np.exp(np.clip(logs, *np.log(WIDTHS_PX)))
-        return (*map(float, wide[:-1]), float(wide[-1]), float(wide[-1]))
+        clipped = np.exp(np.clip(logs, *np.log(SIGMA_RANGE_PX)))
+        return (*map(float, clipped[:-1]), float(clipped[-1]), float(clipped[-1]))
 
     def blurred(logs: np.ndarray) -> np.ndarray:
         return down(torch.from_numpy(gaussian_filter(x, widths(logs)))[None, None])[0, 0].numpy()
 
-    def left(logs: np.ndarray) -> float:
+    def unexplained(logs: np.ndarray) -> float:
         image = blurred(logs)
-        slope, offset = _line(image, y)
+        slope, offset = _regression(image, y)
         return float(np.mean((y - slope * image - offset) ** 2) / y.var())
 
-    start = np.log([2.0] * (len(factors) - 1))
-    best = minimize(left, start, method="Nelder-Mead", options={"xatol": 0.01, "fatol": 1e-7}).x
+    start = np.log([START_SIGMA_PX] * (len(factors) - 1))
+    best = minimize(unexplained, start, method="Nelder-Mead", options={"xatol": 0.01, "fatol": 1e-7}).x
     return blurred(best), widths(best)
 
 
-def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+def _regression(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Slope and intercept of `y` regressed on `x`; slope 0 for a constant `x`."""
     dx = x - x.mean()
     power = float(np.vdot(dx, dx))
@@ -134,56 +198,14 @@ def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return slope, float(y.mean() - slope * x.mean())
 
 
-def error_section(found: ErrorMap, spacing_um: Sequence[float]) -> Section:
-    """The disagreement with the data as a question and its answer, for a reference with pixels of `spacing_um` (`*zyx`).
-
-    >>> x = np.outer(np.hanning(24), np.hanning(20))
-    >>> error_section(error_map(x, 5 * x), (0.1, 0.1)).level
-    'ok'
-    """
-    relative = found.rse / found.bright if found.bright > 0 else None
-    numbers = {
-        "rse": found.rse,
-        "rse_frac": relative,
-        "rsp": found.rsp,
-        "rsp_best": found.rsp_best,
-        "slope": found.slope,
-        "offset": found.offset,
-        "gaussian_sigma_px": None if found.sigma_px is None else list(found.sigma_px),
-    }
-    caption = (
-        "Where the deconvolved image, seen through the microscope again and scaled to the data, differs from them, over a bright place of "
-        "the data: light that it lacks is red, light that it has too much of is blue."
-    )
-    return Section(
-        "error_map",
-        "Error map",
-        "Where does the deconvolved image disagree with the data?",
-        [_finding(found)],
-        numbers,
-        [Picture(caption, lambda figure: _draw(figure, found, spacing_um), (5.2, 4.4))],
-    )
-
-
-def _finding(found: ErrorMap) -> Finding:
-    doubtful, wrong = (share * found.rsp_best for share in RSP_LIMITS)
-    level: Level = "ok" if found.rsp >= doubtful else "warn" if found.rsp >= wrong else "fail"
-    met = f"Seen through the microscope again, the deconvolved image correlates with the data to {found.rsp:.3f}"
-    best = f" (limit {doubtful:.3f}; noise alone leaves {found.rsp_best:.3f})" if found.rsp_best < 1 else f" (limit {doubtful:.3f})"
-    advice = "" if level == "ok" else ": check the PSF, and look at the map before you interpret the places that stand out"
-    return Finding(level, "rsp", found.rsp, doubtful, f"{met}{best}{advice}.")
-
-
-def _draw(figure: Figure, found: ErrorMap, spacing_um: Sequence[float]) -> None:
+def _draw(figure: Figure, result: ErrorMap) -> None:
     """The plane with the largest error."""
-    from zsdeconv.report.page.style import show_plane
-
-    planes = found.difference.reshape(-1, *found.difference.shape[-2:])
+    planes = result.difference.reshape(-1, *result.difference.shape[-2:])
     plane = int(np.square(planes).mean((1, 2)).argmax())
-    share = planes[plane] / (found.bright if found.bright > 0 else 1.0)
-    reach = max(float(np.percentile(np.abs(share), 99.9)), 1e-3)
+    relative = planes[plane] / (result.bright if result.bright > 0 else 1.0)
+    limit = max(float(np.percentile(np.abs(relative), COLOUR_PERCENTILE)), MIN_COLOUR_RANGE)
     axes = figure.subplots()
-    shown = show_plane(axes, share, spacing_um[-2:], cmap="RdBu_r", vmin=-reach, vmax=reach)
+    image = show_plane(axes, relative, result.spacing_um[-2:], cmap="RdBu_r", vmin=-limit, vmax=limit)
     if len(planes) > 1:
         axes.set_title(f"plane {plane + 1} of {len(planes)}", fontsize=9, loc="left")
-    figure.colorbar(shown, ax=axes, shrink=0.8, label="difference / bright place")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="difference / bright place")

@@ -1,4 +1,4 @@
-"""Whether the camera behaves as the method assumes: noise of its own in each pixel, whose variance grows on a line with the light."""
+"""Whether the camera behaves as the method assumes: independent noise in each pixel, with a variance that is linear in the light."""
 
 from __future__ import annotations
 
@@ -11,30 +11,48 @@ import numpy as np
 from zsdeconv.camera.calibrate import MAX_CLIPPED_FRACTION, Calibration, draw_calibration
 from zsdeconv.camera.survey import MAX_NOISE_CORRELATION
 from zsdeconv.findings import Finding, Level
-from zsdeconv.report.section import Picture, Section
-from zsdeconv.report.statistics.fixed_pattern import Pattern, line_pattern, pixel_pattern
+from zsdeconv.report.section import CaptionedFigure, Section
+from zsdeconv.report.statistics.fixed_pattern import MIN_FRAMES, MIN_SIDE_PX, Pattern, line_pattern, pixel_pattern
 
-LAW_LIMIT = 0.2
-"""Median departure of the levels from the line, as a share of it. Structure that leaks into the noise makes 0.05 of good images."""
-KNOWN_LEVEL = 0.1
-"""Levels whose variance is known to this share count."""
-PATTERN_LIMIT, PATTERN_SIGMAS = 0.1, 4.5
-"""Size of a fixed pattern in standard deviations of the noise, and how far it must stand out of chance."""
-BELOW_LIMIT = 0.01
-"""Share of pixels that may lie more than three read noises below the offset; noise puts 0.001 there."""
-PEAK = 99.9
-BRIGHTEST_E = 1e6
-"""No camera's pixel holds so many electrons."""
-GAIN_ERROR = 0.3
+KEY = "camera"
+TITLE = "Camera"
+QUESTION = "Does the camera's noise behave as assumed?"
+NUMBERS = ("law_misfit", "peak_electrons", "below_offset", "patterns", "calibration")
+
+MAX_LAW_MISFIT = 0.2
+"""Median relative deviation of the brightness levels from the line, up to which the level is ok. Chosen: structure that leaks into the
+noise estimate makes 0.05 in good images."""
+MAX_LEVEL_ERROR = 0.1
+"""Relative standard error of a level's variance up to which the level counts. Chosen: half of `MAX_LAW_MISFIT`."""
+MIN_LEVELS = 3
+"""Levels that a deviation from a line needs. A line through two of them fits exactly."""
+MAX_PATTERN_SD = 0.1
+"""Size of a fixed pattern up to which the level is ok, in standard deviations of the noise. Chosen: it adds 1 % to the variance."""
+MIN_PATTERN_SIGMAS = 4.5
+"""Standard errors from which a pattern is significant. Chosen: the normal distribution exceeds them once in 300 000 images."""
+MAX_BELOW_FRACTION = 0.01
+"""Fraction of pixels lower than `BELOW_SIGMAS` read noises under the offset, up to which the level is ok. Normal noise puts 0.001 there."""
+BELOW_SIGMAS = 3
+"""Read noises below the offset from which a pixel counts as too dark. Chosen: a normal distribution has 0.1 % there."""
+PEAK_PERCENTILE = 99.9
+"""Percentile that is taken as the brightest places. Chosen: hot pixels are left out."""
+ELECTRON_RANGE = (1.0, 1e6)
+"""Plausible photo-electrons in the brightest places: one at least, and no pixel of a camera holds a million."""
+MAX_GAIN_ERROR = 0.3
+"""Relative standard error of the gain up to which the level is ok. Chosen: well within the range of 0.5 to 1.5 gains that
+training draws from (`pairs.beta1_factor`)."""
+MAX_SATURATED_RATIO = 50
+"""Multiple of `MAX_CLIPPED_FRACTION` from which saturation is a failure. Chosen: then bright structures are clipped as a whole."""
 
 
 @dataclass(frozen=True, eq=False)
 class CameraCheck:
-    """The camera as measured (`calibration`) and how it departs from what is assumed of it.
+    """The camera as measured (`calibration`) and its deviations from the assumptions.
 
-    `law_misfit`: median share by which the levels depart from the line, None where too few are known; `peak_electrons`: at the 99.9th
-    percentile of the image; `below_offset`: share of pixels that lie below the offset by more than three read noises; `patterns`: size of
-    the fixed patterns of "rows", "columns" and "pixels" in standard deviations of the noise of the median pixel, None where unknown.
+    `law_misfit`: median relative deviation of the brightness levels from the line, None where too few are known; `peak_electrons`:
+    photo-electrons at the 99.9th percentile of the image; `below_offset`: fraction of pixels lower than three read noises under the
+    offset; `patterns`: size of the fixed patterns of "rows", "columns" and "pixels" in standard deviations of the noise of the median
+    pixel, None where unknown.
     """
 
     calibration: Calibration
@@ -46,54 +64,52 @@ class CameraCheck:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        names = ("law_misfit", "peak_electrons", "below_offset")
-        numbers = {name: getattr(self, name) for name in names} | {"patterns": dict(self.patterns)}
-        return numbers | {"calibration": self.calibration.to_dict(), "findings": [finding.to_dict() for finding in self.findings]}
+        values = (self.law_misfit, self.peak_electrons, self.below_offset, dict(self.patterns), self.calibration.to_dict())
+        return dict(zip(NUMBERS, values, strict=True))
 
 
-def examine_camera(frames: Sequence[np.ndarray] | np.ndarray, calibration: Calibration) -> CameraCheck:
+def measure(frames: Sequence[np.ndarray] | np.ndarray, calibration: Calibration) -> CameraCheck:
     """Findings about the camera that took `frames` (each `... y x`, ADU; one, or those of a movie), as `calibration` describes it.
 
-    Correlated noise, fixed patterns and clipped pixels break the pairs that a network learns from; a wrong offset or gain bends them.
-    Patterns are sought in the frames of the most common size; those of single pixels need four or more.
+    Correlated noise, fixed patterns and clipped pixels violate the assumptions of the training pairs; a wrong offset or gain biases them.
+    Patterns are measured in the frames of the most common size; those of single pixels need four frames.
 
     >>> from zsdeconv.camera.calibrate import calibrate
     >>> light = np.linspace(0, 200, 128)[:, None] * np.ones(160)
     >>> frame = np.random.default_rng(0).poisson(light) + np.random.default_rng(1).normal(100, 3, light.shape)
-    >>> {finding.level for finding in examine_camera([frame], calibrate(frame)).findings}
-    {'ok'}
+    >>> sorted({finding.level for finding in measure([frame], calibrate(frame)).findings})
+    ['not_checked', 'ok']
     """
     planes = _planes(frames)
     camera = calibration.camera
     sample = np.concatenate([plane[::2, ::2].ravel() for plane in planes[:: max(1, len(planes) // 16)]]).astype(np.float64)
     above = sample - camera.offset
-    peak, middle = float(np.percentile(above, PEAK)), float(np.median(above))
-    sigma = float(np.sqrt(camera.gain * max(middle, 0.0) + camera.read_variance))
-    found = {
+    peak, median = float(np.percentile(above, PEAK_PERCENTILE)), float(np.median(above))
+    sigma = float(np.sqrt(camera.gain * max(median, 0.0) + camera.read_variance))
+    measured = {
         "rows": line_pattern(planes, 0),
         "columns": line_pattern(planes, 1),
         "pixels": pixel_pattern(planes, calibration.cutoff_per_px),
     }
-    patterns = {name: None if p is None else p.size / max(sigma, 1e-30) for name, p in found.items()}
+    patterns = {name: None if pattern is None else pattern.size / max(sigma, 1e-30) for name, pattern in measured.items()}
     misfit = _law_misfit(calibration)
     electrons = peak / camera.gain if camera.gain > 0 else float("inf")
-    below = float((above < -3 * max(camera.read_noise, 1e-30)).mean())
-    findings = [_law(misfit), _correlation(calibration), *(_pattern(name, patterns[name], p) for name, p in found.items())]
-    findings += [_clipped(calibration, "top"), _clipped(calibration, "bottom"), _offset(below, calibration)]
+    below = float((above < -BELOW_SIGMAS * max(camera.read_noise, 1e-30)).mean())
+    findings = [_law(misfit), _correlation(calibration), *(_pattern(name, patterns[name], pattern) for name, pattern in measured.items())]
+    findings += [_saturation(calibration), _floor(calibration), _offset(below, calibration)]
     findings += [_gain(electrons, calibration), _read_noise(peak, calibration)]
     return CameraCheck(calibration, misfit, electrons, below, patterns, findings)
 
 
-def camera_section(check: CameraCheck) -> Section:
-    """The camera in the report: the findings, and the noise law drawn over the data."""
-    numbers = {name: value for name, value in check.to_dict().items() if name != "findings"}
-    caption = "Variance of the noise at each brightness, with standard errors, and the line that the method assumes"
-    picture = Picture(caption, lambda figure: draw_calibration(check.calibration, figure), (6.4, 4.0))
-    return Section("camera", "Camera", "Does the camera's noise behave as assumed?", check.findings, numbers, [picture])
+def section(result: CameraCheck) -> Section:
+    """The findings, and the noise law drawn over the data."""
+    caption = "Variance of the noise at each brightness, with standard errors, and the line that the method assumes."
+    picture = CaptionedFigure(caption, lambda figure: draw_calibration(result.calibration, figure), (6.4, 4.0))
+    return Section(KEY, TITLE, QUESTION, result.findings, result.to_dict(), [picture])
 
 
 def _planes(frames: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
-    """All planes (y x) of the size that most of them have."""
+    """All planes (y x) of the most common size."""
     arrays = [frames] if isinstance(frames, np.ndarray) else frames
     planes = [plane for frame in arrays for plane in frame.reshape(-1, *frame.shape[-2:])]
     shapes = [plane.shape for plane in planes]
@@ -102,8 +118,8 @@ def _planes(frames: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
 
 
 def _law_misfit(calibration: Calibration) -> float | None:
-    known = calibration.variance_sigma < KNOWN_LEVEL * calibration.variance
-    if known.sum() < 3:
+    known = calibration.variance_sigma < MAX_LEVEL_ERROR * calibration.variance
+    if known.sum() < MIN_LEVELS:
         return None
     camera = calibration.camera
     expected = np.maximum(camera.variance(calibration.signal - camera.offset), 1e-30)
@@ -111,79 +127,90 @@ def _law_misfit(calibration: Calibration) -> float | None:
 
 
 def _law(misfit: float | None) -> Finding:
+    name = "noise law"
     if misfit is None:
-        return Finding(
-            "warn",
-            "noise law",
-            0.0,
-            LAW_LIMIT,
-            "brightness varies too little to see how noise grows with it; give --dark and --flat frames",
-        )
-    text = f"the noise departs by {100 * misfit:.0f} % from a line over the brightness"
-    if misfit <= LAW_LIMIT:
-        return Finding("ok", "noise law", misfit, LAW_LIMIT, text)
-    advice = "the image has been processed (gamma, compression, averaging), or the detector is not linear: use raw data"
-    return Finding("warn", "noise law", misfit, LAW_LIMIT, f"{text} (limit {100 * LAW_LIMIT:.0f} %); {advice}")
+        why = f"fewer than {MIN_LEVELS} brightness levels have a known variance; give an image with bright and dark places"
+        return Finding.not_checked(name, why, limit=MAX_LAW_MISFIT)
+    text = f"the variance of the noise deviates by {100 * misfit:.0f} % from a line in the brightness (limit {100 * MAX_LAW_MISFIT:.0f} %)"
+    if misfit <= MAX_LAW_MISFIT:
+        return Finding("ok", name, misfit, MAX_LAW_MISFIT, text)
+    advice = "the image was processed (gamma, compression, averaging) or the detector is not linear: use raw data"
+    return Finding("warn", name, misfit, MAX_LAW_MISFIT, f"{text}; {advice}")
 
 
 def _correlation(calibration: Calibration) -> Finding:
-    rho = calibration.noise_correlation
-    text = f"noise of neighbouring pixels is correlated by {rho:+.3f}"
+    rho, name = calibration.noise_correlation, "correlated noise"
+    text = f"the noise of neighbouring pixels is correlated by {rho:+.3f} (limit {MAX_NOISE_CORRELATION:g})"
     if not calibration.correlated:
-        return Finding("ok", "correlated noise", rho, MAX_NOISE_CORRELATION, text)
-    advice = "resampled, smoothed or compressed data, on which re-corruption fails; use the camera's raw data, or every 2nd pixel"
-    return Finding("fail", "correlated noise", rho, MAX_NOISE_CORRELATION, f"{text} (limit {MAX_NOISE_CORRELATION:g}); {advice}")
+        return Finding("ok", name, rho, MAX_NOISE_CORRELATION, text)
+    advice = "re-corruption fails on resampled, smoothed or compressed data: use the raw data of the camera, or every second pixel"
+    return Finding("fail", name, rho, MAX_NOISE_CORRELATION, f"{text}; {advice}")
 
 
-def _pattern(name: str, size: float | None, pattern: Pattern | None) -> Finding:
+def _pattern(kind: str, size: float | None, pattern: Pattern | None) -> Finding:
+    name = f"pattern of {kind}"
     if size is None or pattern is None:
-        what = "four frames of 64 pixels, with frequencies free of the object" if name == "pixels" else "64 x 64 pixels"
-        return Finding("ok", f"pattern of {name}", 0.0, PATTERN_LIMIT, f"not to be told: {what} are needed")
-    text = f"a fixed pattern of {name} has {100 * size:.0f} % of the noise's standard deviation, {pattern.sigmas:.1f} standard errors"
-    if size <= PATTERN_LIMIT or pattern.sigmas <= PATTERN_SIGMAS:
-        return Finding("ok", f"pattern of {name}", size, PATTERN_LIMIT, text)
-    advice = "it is restored as if it were the object: subtract the mean of dark frames, or use the camera's own correction"
-    return Finding("warn", f"pattern of {name}", size, PATTERN_LIMIT, f"{text} (limit {100 * PATTERN_LIMIT:.0f} %); {advice}")
+        needed = f"{MIN_SIDE_PX} x {MIN_SIDE_PX} pixels"
+        if kind == "pixels":
+            needed = f"{MIN_FRAMES} frames of {needed}, and frequencies beyond the optical cutoff,"
+        return Finding.not_checked(name, f"a fixed pattern of {kind} was not measured: {needed} are needed", limit=MAX_PATTERN_SD)
+    text = (
+        f"a fixed pattern of {kind} has {100 * size:.0f} % of the standard deviation of the noise, {pattern.sigmas:.1f} standard errors "
+        f"(limit {100 * MAX_PATTERN_SD:.0f} %)"
+    )
+    if size <= MAX_PATTERN_SD or pattern.sigmas <= MIN_PATTERN_SIGMAS:
+        return Finding("ok", name, size, MAX_PATTERN_SD, text)
+    advice = "it is restored like an object: subtract the mean of dark frames, or use the correction of the camera"
+    return Finding("warn", name, size, MAX_PATTERN_SD, f"{text}; {advice}")
 
 
-def _clipped(calibration: Calibration, end: str) -> Finding:
-    top = end == "top"
-    share = calibration.saturated_fraction if top else calibration.floor_fraction
-    name = "saturation" if top else "floor"
-    text = f"{100 * share:.2g} % of the pixels are clipped at the {end} of the range"
-    level: Level = "ok" if share <= MAX_CLIPPED_FRACTION else "warn" if share <= 50 * MAX_CLIPPED_FRACTION or not top else "fail"
-    if level == "ok":
-        return Finding(level, name, share, MAX_CLIPPED_FRACTION, text)
-    advice = "they cannot be restored; lower the exposure" if top else "noise without its lower half; use raw data with an offset"
-    return Finding(level, name, share, MAX_CLIPPED_FRACTION, f"{text} (limit {100 * MAX_CLIPPED_FRACTION:g} %); {advice}")
+def _saturation(calibration: Calibration) -> Finding:
+    fraction = calibration.saturated_fraction
+    level: Level = (
+        "ok" if fraction <= MAX_CLIPPED_FRACTION else "warn" if fraction <= MAX_SATURATED_RATIO * MAX_CLIPPED_FRACTION else "fail"
+    )
+    return _clipped("saturation", level, fraction, "top", "they cannot be restored: lower the exposure")
+
+
+def _floor(calibration: Calibration) -> Finding:
+    fraction = calibration.floor_fraction
+    advice = "their noise lacks its lower half: use raw data with an offset"
+    return _clipped("floor", "ok" if fraction <= MAX_CLIPPED_FRACTION else "warn", fraction, "bottom", advice)
+
+
+def _clipped(name: str, level: Level, fraction: float, end: str, advice: str) -> Finding:
+    text = f"{100 * fraction:.2g} % of the pixels are clipped at the {end} of the range (limit {100 * MAX_CLIPPED_FRACTION:g} %)"
+    return Finding(level, name, fraction, MAX_CLIPPED_FRACTION, text if level == "ok" else f"{text}; {advice}")
 
 
 def _offset(below: float, calibration: Calibration) -> Finding:
-    camera = calibration.camera
-    text = f"{100 * below:.2g} % of the pixels lie below the offset of {camera.offset:.5g} ADU by more than three read noises"
-    if below <= BELOW_LIMIT:
-        return Finding("ok", "offset", below, BELOW_LIMIT, text)
-    return Finding(
-        "warn", "offset", below, BELOW_LIMIT, f"{text} (limit {100 * BELOW_LIMIT:g} %); it is too high: give --background, or dark frames"
+    text = (
+        f"{100 * below:.2g} % of the pixels lie more than {BELOW_SIGMAS} read noises below the offset of "
+        f"{calibration.camera.offset:.5g} ADU (limit {100 * MAX_BELOW_FRACTION:g} %)"
     )
+    if below <= MAX_BELOW_FRACTION:
+        return Finding("ok", "offset", below, MAX_BELOW_FRACTION, text)
+    return Finding("warn", "offset", below, MAX_BELOW_FRACTION, f"{text}; the offset is too high: give the right one with --background")
 
 
 def _gain(electrons: float, calibration: Calibration) -> Finding:
-    gain, sigma = calibration.camera.gain, calibration.gain_sigma
-    text = f"{gain:.3g} +- {sigma:.2g} ADU per electron, the brightest places hold {electrons:.3g} electrons"
-    if not 1 <= electrons <= BRIGHTEST_E:
-        advice = f"1 to {BRIGHTEST_E:g} can be true: rescaled or processed data, or no light; calibrate with --dark and --flat"
-        return Finding("warn", "gain", electrons, BRIGHTEST_E, f"{text}; {advice}")
-    if sigma > GAIN_ERROR * gain:
-        return Finding("warn", "gain", sigma / gain, GAIN_ERROR, f"{text}: known too badly (limit 30 %); calibrate with --dark and --flat")
-    return Finding("ok", "gain", electrons, BRIGHTEST_E, text)
+    gain, sigma, (low, high) = calibration.camera.gain, calibration.gain_sigma, ELECTRON_RANGE
+    text = f"the gain is {gain:.3g} +- {sigma:.2g} ADU per electron, the brightest places have {electrons:.3g} electrons"
+    advice = "measure the camera with `zsdeconv calibrate --dark FILE --flat FILE`"
+    if not low <= electrons <= high:
+        limits = f"(limits {low:g} to {high:g})"
+        return Finding("warn", "gain", electrons, high, f"{text} {limits}; the data were rescaled, or there is no light: {advice}")
+    if sigma > MAX_GAIN_ERROR * gain:
+        limit = f"(limit of its error {100 * MAX_GAIN_ERROR:.0f} %)"
+        return Finding("warn", "gain", sigma / gain, MAX_GAIN_ERROR, f"{text} {limit}; {advice}")
+    return Finding("ok", "gain", electrons, high, text)
 
 
 def _read_noise(peak: float, calibration: Calibration) -> Finding:
-    read = calibration.camera.read_noise
-    text = f"read noise {read:.3g} ADU, the brightest places are {peak:.4g} ADU above the offset"
+    read, name = calibration.camera.read_noise, "read noise"
+    text = f"the read noise is {read:.3g} ADU, the brightest places are {peak:.4g} ADU above the offset"
     if read > max(peak, 0.0):
-        return Finding("warn", "read noise", read, peak, f"{text}: more noise than signal; lengthen the exposure, or check --background")
+        return Finding("warn", name, read, peak, f"{text}: more noise than signal; lengthen the exposure, or check --background")
     if read <= 0:
-        return Finding("warn", "read noise", read, 0.0, f"{text}: no camera is without; calibrate with --dark")
-    return Finding("ok", "read noise", read, peak, text)
+        return Finding("warn", name, read, 0.0, f"{text}; every camera has some: measure it with `zsdeconv calibrate --dark FILE`")
+    return Finding("ok", name, read, peak, text)

@@ -1,4 +1,4 @@
-"""How the training went: did it learn, was it stopped too early, and which weights were kept."""
+"""The course of the training: did the validation loss fall, did it level off, and which weights were kept."""
 
 from __future__ import annotations
 
@@ -10,30 +10,35 @@ import numpy as np
 
 from zsdeconv.findings import Finding
 from zsdeconv.report.page.style import ACCENT, WARNING
-from zsdeconv.report.section import Picture, Section
+from zsdeconv.report.section import CaptionedFigure, Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FALLING_LIMIT = 0.1
-"""Share of all that was learned that came in the last quarter of a phase, from which more steps may be worth their time. Phases of default
-length read 0.03 to 0.07. Measured with single weights, whose loss runs ahead of that of averaged ones and reads about half as much: of six
-phases on simulated frames, twice the steps brought 0.9, 0.5 and 0.2 dB above half this limit, 0.2 to 0.3 dB below it."""
-FEWEST_VALIDATIONS = 8
-"""Validations of a phase without which no trend can be told from chance."""
-STEEP = 8
-"""Fall of the validation loss, as a factor, from which it is drawn on a logarithmic scale."""
-NAMES = {"denoise": "learning to denoise", "reimage": "learning to deconvolve", "two-stage": "learning to denoise and to deconvolve"}
+KEY = "training"
+TITLE = "Training"
+QUESTION = "Did the network learn as much as it could?"
+NUMBERS = ("time_s",)
+"""For each phase there are `PHASE_steps`, `PHASE_chosen_step`, `PHASE_validation_loss` and `PHASE_late_share`, too."""
+
+MAX_LATE_SHARE = 0.1
+"""Share of the fall of the loss in the last quarter of a phase, up to which the level is ok. Measured: phases of default length have 0.03
+to 0.07. Of six phases on simulated frames with single weights, whose share is about half that of averaged weights, twice the steps gained
+0.9, 0.5 and 0.2 dB above half this limit and 0.2 to 0.3 dB below it."""
+MIN_VALIDATIONS = 8
+"""Validations of a phase that a trend needs. Chosen: two in the last quarter."""
+LATE_FRACTION = 0.75
+"""Fraction of the steps after which the fall counts as late. Chosen: the last quarter."""
+LOG_SCALE_RATIO = 8
+"""Largest over smallest validation loss from which the axis is logarithmic. Chosen: a linear axis then hides the end of the curve."""
+PHASE_WORDS = {"denoise": "Denoising", "reimage": "Deconvolution", "two-stage": "Denoising and deconvolution"}
+"""Phases of a training as they are called in the report."""
 
 
 @dataclass(frozen=True, eq=False)
 class Phase:
-    """One phase of a training: `validation`, the loss of held-out batches, at each of `step`.
-
-    `chosen` is the number of the validation whose weights were kept, `late_share` the share of the fall of the validation loss
-    that came in the last quarter (None where it did not fall, or with too few validations to tell).
-    """
+    """One phase of a training: the `validation` loss, that of held-out batches, at each `step`; weights of number `chosen` were kept."""
 
     name: str
     step: np.ndarray
@@ -52,51 +57,57 @@ class Phase:
 
     @property
     def late_share(self) -> float | None:
-        """`(v(3/4) - v(end)) / (v(start) - v(end))` of the best validation loss so far, `v`."""
-        if len(self.step) < FEWEST_VALIDATIONS or not self.improved:
+        """`(v(3/4) - v(end)) / (v(start) - v(end))` of the lowest validation loss so far, `v`; None without a fall or with few values."""
+        if len(self.step) < MIN_VALIDATIONS or not self.improved:
             return None
         best = np.minimum.accumulate(self.validation)
-        quarter = int(np.searchsorted(self.step, 0.75 * self.step[-1], side="right")) - 1
-        return float((best[quarter] - best[-1]) / (best[0] - best[-1]))
+        late = int(np.searchsorted(self.step, LATE_FRACTION * self.step[-1], side="right")) - 1
+        return float((best[late] - best[-1]) / (best[0] - best[-1]))
 
 
-def phases_of(history: Sequence[Mapping[str, Any]]) -> list[Phase]:
-    """The phases in a model's history of validations, in their order.
+@dataclass(frozen=True, eq=False)
+class Training:
+    """The phases of a training in their order, and the time that they took together (None if it was not recorded)."""
+
+    phases: list[Phase]
+    time_s: float | None
+
+
+def measure(history: Sequence[Mapping[str, Any]]) -> Training:
+    """The phases in a model's history of validations.
 
     >>> event = {"phase": "denoise", "validation": 0.5, "best": True}
-    >>> [phase.chosen_step for phase in phases_of([event | {"step": 50}, event | {"step": 100, "best": False}])]
-    [50]
+    >>> training = measure([event | {"step": 50}, event | {"step": 100, "best": False}])
+    >>> [phase.chosen_step for phase in training.phases], training.time_s
+    ([50], None)
     """
     names = dict.fromkeys(event["phase"] for event in history)
-    return [_phase(name, [event for event in history if event["phase"] == name]) for name in names]
+    events = {name: [event for event in history if event["phase"] == name] for name in names}
+    timed = bool(history) and "elapsed_s" in history[-1]
+    time_s = sum(float(group[-1]["elapsed_s"]) for group in events.values()) if timed else None
+    return Training([_phase(name, group) for name, group in events.items()], time_s)
 
 
-def training_section(history: Sequence[Mapping[str, Any]]) -> Section:
-    """What a model's history of validations says: losses of each phase, the chosen step, and whether more steps are worth their time.
+def section(result: Training) -> Section:
+    """Losses of each phase, the chosen step, and whether more steps may help.
 
-    >>> training_section([]).findings[0].message
-    'The model keeps no record of its training.'
+    >>> section(measure([])).findings[0].message
+    'The model has no record of its training; train it again.'
     """
-    phases = phases_of(history)
     numbers: dict[str, Any] = {}
-    for phase in phases:
+    for phase in result.phases:
         key = phase.name.replace("-", "_")
         numbers |= {f"{key}_steps": int(phase.step[-1]), f"{key}_chosen_step": phase.chosen_step}
         numbers |= {f"{key}_validation_loss": float(phase.validation[phase.chosen]), f"{key}_late_share": phase.late_share}
-    if history and "elapsed_s" in history[-1]:
-        numbers["time_s"] = sum(_last(history, phase.name, "elapsed_s") for phase in phases)
+    numbers["time_s"] = result.time_s
     caption = (
-        "Error on held-out data during the training. The weights of the marked step were kept."
-        " The error cannot reach zero: the targets are noisy, too."
+        "Loss on held-out data during the training. The weights of the marked step were kept."
+        " The loss cannot reach zero, because its targets are noisy."
     )
-    return Section(
-        "training",
-        "Training",
-        "Did the network learn what it could?",
-        [_finding(phase) for phase in phases] or [Finding("ok", "training", 0, 0, "The model keeps no record of its training.")],
-        numbers,
-        [Picture(caption, lambda figure: _draw(figure, phases), (6.4, 2.8))] if phases else [],
-    )
+    findings = [_finding(phase) for phase in result.phases]
+    findings = findings or [Finding.not_checked("training", "The model has no record of its training; train it again.")]
+    figures = [CaptionedFigure(caption, lambda figure: _draw(figure, result.phases), (6.4, 2.8))] if result.phases else []
+    return Section(KEY, TITLE, QUESTION, findings, numbers, figures)
 
 
 def _phase(name: str, events: Sequence[Mapping[str, Any]]) -> Phase:
@@ -105,48 +116,38 @@ def _phase(name: str, events: Sequence[Mapping[str, Any]]) -> Phase:
     return Phase(name, step, validation, chosen)
 
 
-def _last(history: Sequence[Mapping[str, Any]], phase: str, key: str) -> float:
-    return float(next(event[key] for event in reversed(history) if event["phase"] == phase))
-
-
 def _finding(phase: Phase) -> Finding:
-    aim, steps, late = _aim(phase), int(phase.step[-1]), phase.late_share
-    name = f"training_{phase.name}"
-    if not phase.improved and len(phase.step) > 1:
-        said = f"{aim}: no validation in {steps} steps was better than the first one; give another --seed, or a lower learning rate."
-        return Finding("warn", name, 0.0, 0.0, said)
+    name, count, steps, late = f"training_{phase.name}", len(phase.step), int(phase.step[-1]), phase.late_share
+    if not phase.improved and count > 1:
+        text = f"{_words(phase)}: none of {count} validations in {steps} steps had a lower loss than the first (limit 1)"
+        return Finding("warn", name, 0.0, 1.0, f"{text}; give another --seed, or a lower training.learning_rate with --config.")
     if late is None:
-        said = (
-            f"{aim}: {len(phase.step)} validations in {steps} steps, too few to tell whether more would help ({FEWEST_VALIDATIONS} needed)."
-        )
-        return Finding("warn", name, len(phase.step), FEWEST_VALIDATIONS, f"{said} Give more --steps or --minutes.")
-    share = f"the last quarter of {steps} steps brought {100 * late:.0f} % of all that was learned (limit {100 * FALLING_LIMIT:.0f} %)"
-    if late > FALLING_LIMIT:
-        return Finding(
-            "warn", name, late, FALLING_LIMIT, f"{aim}: still improving at the end, {share}; more --steps or --minutes may help."
-        )
-    return Finding("ok", name, late, FALLING_LIMIT, f"{aim}: it levelled off, {share}.")
+        text = f"{_words(phase)}: {count} validations in {steps} steps are too few for a trend ({MIN_VALIDATIONS} are needed)"
+        return Finding.not_checked(name, f"{text}; give more --steps or --minutes.", count, MIN_VALIDATIONS)
+    text = f"{100 * late:.0f} % of the fall of the loss came in the last quarter of {steps} steps (limit {100 * MAX_LATE_SHARE:.0f} %)"
+    if late > MAX_LATE_SHARE:
+        return Finding("warn", name, late, MAX_LATE_SHARE, f"{_words(phase)}: {text}; more --steps or --minutes may help.")
+    return Finding("ok", name, late, MAX_LATE_SHARE, f"{_words(phase)}: {text}.")
 
 
-def _aim(phase: Phase) -> str:
-    name, _, member = phase.name.partition(" ")  # of an ensemble with the number of the network
-    text = NAMES.get(name, name) + (f", network {member}" if member else "")
-    return text[:1].upper() + text[1:]
+def _words(phase: Phase) -> str:
+    name, _, member = phase.name.partition(" ")  # an ensemble adds the number of the network
+    return PHASE_WORDS.get(name, name) + (f", network {member}" if member else "")
 
 
 def _draw(figure: Figure, phases: Sequence[Phase]) -> None:
     panels = figure.subplots(1, len(phases), squeeze=False)[0]
     for axes, phase in zip(panels, phases, strict=True):
         _draw_phase(axes, phase)
-    panels[0].set_ylabel("error")
+    panels[0].set_ylabel("validation loss")
 
 
 def _draw_phase(axes: Axes, phase: Phase) -> None:
     axes.plot(phase.step, phase.validation, color=ACCENT, lw=1.6)
     kept = (phase.chosen_step, phase.validation[phase.chosen])
     axes.plot(*kept, "o", ms=8, mfc="none", mec=WARNING, mew=1.8, label=f"kept: step {phase.chosen_step}")
-    if 0 < STEEP * phase.validation.min() < phase.validation.max():
+    if 0 < LOG_SCALE_RATIO * phase.validation.min() < phase.validation.max():
         axes.set_yscale("log")
-    axes.set_title(_aim(phase))
+    axes.set_title(_words(phase))
     axes.set_xlabel("step")
     axes.legend(loc="upper right")

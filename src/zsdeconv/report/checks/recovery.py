@@ -1,8 +1,8 @@
-"""Objects that were put into the data come back: where they were put, and as bright.
+"""Recovery of test objects: whether points that were added to the data are restored in their place and with their brightness.
 
-A pair of points is added to the image as the microscope would have recorded it, with its own noise, at places that hold little
-light. The network, which has never seen it, restores the image with and without it. A network that invents what it expects, or
-takes for noise what it does not, fails.
+A pair of points is added to the image as the microscope would have recorded it, with its own noise, at dark places. The network, which
+was not trained on it, restores the image with and without it. A network that invents structures, or suppresses unknown ones as noise,
+fails.
 """
 
 from __future__ import annotations
@@ -10,199 +10,229 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zsdeconv.acquisition.base import Measurement
-from zsdeconv.findings import Finding
+from zsdeconv.findings import Finding, Level
 from zsdeconv.physics import grid
 from zsdeconv.physics.psf_check import fwhms_um
 from zsdeconv.report.interfaces import ModelLike
-from zsdeconv.report.section import Picture, Section
+from zsdeconv.report.section import CaptionedFigure, Section
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from zsdeconv.prediction.tiled import FramePrediction
 
-PLACES = 5
-APART = 1.4
-"""Distance of the two points, in widths (FWHM) of the PSF: an image of the lens hardly parts them."""
-TOP = 0.99
-"""The pair is in the image as bright as this share of its pixels are at most."""
-AROUND = 1.5
-"""How far around the pair light is counted as its own, in widths of the PSF."""
-POSITION_LIMIT_PX = 0.5
-BRIGHTNESS_LIMIT = 0.25
+KEY = "recovery"
+TITLE = "Test objects"
+QUESTION = "Are test objects that were added to the data restored in their place and with their brightness?"
+NUMBERS = ("light_that_came_back", "light_of_each", "moved_fine_px", "moves_yx_fine_px", "points_apart_fine_px")
+
+MAX_PLACES = 5
+"""Pairs of points in an image. Chosen: the noise of single ones averages out, and dark places of small fields are few."""
+SEPARATION_FWHM = 1.4
+"""Distance of the two points, in widths (FWHM) of the PSF. Chosen: the lens hardly separates them."""
+BRIGHTNESS_QUANTILE = 0.99
+"""Quantile of the denoised image that is the peak brightness of a pair. Chosen: as bright as the structures of the image."""
+SUPPORT_FWHM = 1.5
+"""Distance around the pair within which light is counted, in widths of the PSF. Chosen: it holds nearly all light of the pair."""
+MAX_SHIFT_PX = 0.5
+"""Shift up to which the level is ok, fine pixels. Chosen: below it a position is right to the pixel."""
+MAX_LIGHT_ERROR = 0.25
+"""Relative error of the light up to which the level is ok. Chosen: the noise of the pairs makes up to a tenth."""
+QUANTILE_PX = 2**22
+"""Pixels from which the brightness is taken, evenly spaced in larger images. Chosen: a quantile of more is no more exact."""
 
 
 @dataclass(frozen=True, eq=False)
 class Recovery:
-    """What came back of pairs of points: for each place (fine pixels, `*zyx`) the share of its light, and by how much (y, x, fine pixels)
-    its centre moved.
+    """Restored pairs of points: for each place (fine pixels, `*zyx`) the fraction of the light, and the shift of its centre (y, x).
 
-    `apart_px` is the distance of the points; `before`, `put` and `after` are windows around the first place (fine grid, y x, in
-    the network's unit): restored without it, what was put, and restored with it.
+    `separation_px` is the distance of the points; this and all lengths are in fine pixels. `before`, `added` and `after` are windows
+    around the first place (fine grid, y x, in the network's unit): restored without the pair, the pair itself, and restored with it.
+    Without any place the windows are empty.
     """
 
     places: list[tuple[int, ...]]
-    shares: list[float]
-    moves_px: list[tuple[float, float]]
-    apart_px: int
+    light_fractions: list[float]
+    shifts_px: list[tuple[float, float]]
+    separation_px: int
     before: np.ndarray
-    put: np.ndarray
+    added: np.ndarray
     after: np.ndarray
 
     @property
-    def share(self) -> float:
-        """Light that came back, as a share of what was put, all places together."""
-        return float(np.mean(self.shares))
+    def light_fraction(self) -> float | None:
+        """Restored light over added light, the mean over all places."""
+        return float(np.mean(self.light_fractions)) if self.light_fractions else None
 
     @property
-    def moved_px(self) -> float:
-        """How far pairs came back from where they were put, on the mean over all places: the noise of single ones cancels."""
-        return float(np.linalg.norm(np.mean(self.moves_px, axis=0)))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, ready for JSON."""
-        return {
-            "light_that_came_back": round(self.share, 4),
-            "light_of_each": [round(share, 4) for share in self.shares],
-            "moved_fine_px": round(self.moved_px, 4),
-            "moves_yx_fine_px": [[round(float(step), 4) for step in move] for move in self.moves_px],
-            "points_apart_fine_px": self.apart_px,
-        }
+    def shift_px(self) -> float | None:
+        """Length of the mean shift over all places; the noise of single ones cancels."""
+        return float(np.linalg.norm(np.mean(self.shifts_px, axis=0))) if self.shifts_px else None
 
 
 @torch.no_grad()
-def examine_recovery(model: ModelLike, measurement: Measurement, before: FramePrediction, *, passes: int, seed: int = 0) -> Recovery | None:
-    """Put pairs of points into an image that `model.acquisition` has made a field of, restore it with them, and compare.
+def measure(model: ModelLike, measurement: Measurement, before: FramePrediction, *, passes: int, seed: int = 0) -> Recovery:
+    """Add pairs of points to an image, restore it, and compare.
 
-    `before` is what `model.predict_measurement` makes of it without them in as many `passes`. Both times these see the same noise, so that
-    what differs is the pairs and the noise of their own light. None where the image is too small to hold one, or too dark to say how
-    bright one should be.
+    Both restorations see the same noise of the image, so that they differ by the pairs and the noise of their own light. There is no
+    place for a pair where the image is too small, or too dark to define the brightness of a pair.
+
+    Parameters
+    ----------
+    model : the trained model
+    measurement : image, made by the acquisition of the model
+    before : prediction of the model for the measurement
+    passes : passes of `before`
+    seed : of the noise of the added light
     """
-    factors = grid.lateral_factors(model.modality.rank, model.acquisition.scale)
-    fwhm_px = [um / step for um, step in zip(fwhms_um(model.acquisition.psf), model.acquisition.psf.spacing_um, strict=True)]
-    pair = _Pair(max(2, round(APART * fwhm_px[-1])), [math.ceil(AROUND * n) for n in fwhm_px])
-    places = _quiet_places(before.denoised, factors, pair.support_px, before.deconvolved.shape)
+    acquisition = model.acquisition
+    factors = grid.lateral_factors(model.modality.rank, acquisition.scale)
+    fwhm_px = [um / step for um, step in zip(fwhms_um(acquisition.psf), acquisition.psf.spacing_um, strict=True)]
+    pair = _Pair(max(2, round(SEPARATION_FWHM * fwhm_px[-1])), [math.ceil(SUPPORT_FWHM * n) for n in fwhm_px])
+    places = _dark_places(before.denoised, factors, pair.support_px, before.deconvolved.shape)
     x = torch.zeros_like(before.deconvolved)
     for place in places:
-        pair.put(x, place, 1.0)
-    alone = model.acquisition.forward_operator(x[None, None])[0, 0]
-    top = float(torch.quantile(before.denoised[..., :: max(1, before.denoised.numel() // 2**22)].flatten()[: 2**24], TOP))
-    if not places or top <= 0 or float(alone.max()) <= 0:
-        return None
-    light = top / float(alone.max())
+        pair.add_to(x, place, 1.0)
+    image = acquisition.forward_operator(x[None, None])[0, 0]
+    sampled = before.denoised[..., :: max(1, before.denoised.numel() // QUANTILE_PX)].flatten()[: 4 * QUANTILE_PX]
+    peak = float(torch.quantile(sampled, BRIGHTNESS_QUANTILE))
+    if not places or peak <= 0 or float(image.max()) <= 0:
+        empty = np.zeros((0, 0))
+        return Recovery([], [], [], pair.separation_px, empty, empty, empty)
+    light = peak / float(image.max())
     generator = torch.Generator(measurement.y.device).manual_seed(seed)
-    spiked = measurement.with_light(model.acquisition.simulate_added(light * x[None, None], generator)[0, 0])
-    after = model.predict_measurement(spiked, passes=passes)
-    found = (after.deconvolved - before.deconvolved).cpu().double().numpy()
-    measured = [pair.measured(found, place, light) for place in places]
+    with_pairs = measurement.with_light(acquisition.simulate_added(light * x[None, None], generator)[0, 0])
+    after = model.predict_measurement(with_pairs, passes=passes)
+    difference = (after.deconvolved - before.deconvolved).cpu().double().numpy()
+    measured = [pair.measured(difference, place, light) for place in places]
     window = tuple(slice(first, stop) for first, stop in pair.window(places[0]))
-    shown = (_flat(image[window].cpu().numpy()) for image in (before.deconvolved, light * x, after.deconvolved))
-    return Recovery(places, [share for share, _ in measured], [move for _, move in measured], pair.apart_px, *shown)
+    shown = (_central_plane(part[window].cpu().numpy()) for part in (before.deconvolved, light * x, after.deconvolved))
+    return Recovery(places, [fraction for fraction, _ in measured], [shift for _, shift in measured], pair.separation_px, *shown)
+
+
+def section(result: Recovery) -> Section:
+    """Light and shift of the restored pairs with their limits, and images of one of them.
+
+    >>> empty = np.zeros((0, 0))
+    >>> section(Recovery([], [], [], 4, empty, empty, empty)).level
+    'not_checked'
+    """
+    fraction, shift, places = result.light_fraction, result.shift_px, result.places
+    values = (
+        None if fraction is None else round(fraction, 4),
+        [round(single, 4) for single in result.light_fractions] if places else None,
+        None if shift is None else round(shift, 4),
+        [[round(float(step), 4) for step in single] for single in result.shifts_px] if places else None,
+        result.separation_px if places else None,
+    )
+    caption = (
+        f"A pair of points, {result.separation_px} fine pixels apart, at a dark place of the image: the image restored without it, the "
+        "pair itself, the image restored with it."
+    )
+    figures = [CaptionedFigure(caption, lambda figure: _draw(figure, result), (6.4, 2.4))] if places else []
+    return Section(KEY, TITLE, QUESTION, _findings(result), dict(zip(NUMBERS, values, strict=True)), figures)
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two points `apart_px` from each other along x, and how far around them their light is counted."""
+    """Two points `separation_px` from each other along x, and the distance around them within which their light is counted."""
 
-    apart_px: int
+    separation_px: int
     support_px: Sequence[int]
 
-    def put(self, x: Tensor, place: Sequence[int], light: float) -> None:
+    def add_to(self, x: Tensor, place: Sequence[int], light: float) -> None:
         *rest, column = place
-        for at in (column - self.apart_px // 2, column - self.apart_px // 2 + self.apart_px):
+        for at in (column - self.separation_px // 2, column - self.separation_px // 2 + self.separation_px):
             x[(*rest, at)] += light / 2
 
-    def middle(self, place: Sequence[int]) -> np.ndarray:
-        return np.array([*place[:-1], place[-1] - self.apart_px // 2 + self.apart_px / 2])
+    def centre(self, place: Sequence[int]) -> np.ndarray:
+        return np.array([*place[:-1], place[-1] - self.separation_px // 2 + self.separation_px / 2])
 
     def window(self, place: Sequence[int]) -> list[tuple[int, int]]:
-        wide = [*self.support_px[:-1], self.support_px[-1] + self.apart_px]
-        return [(max(0, at - reach), at + reach + 1) for at, reach in zip(place, wide, strict=True)]
+        support = [*self.support_px[:-1], self.support_px[-1] + self.separation_px]
+        return [(max(0, at - n), at + n + 1) for at, n in zip(place, support, strict=True)]
 
-    def measured(self, found: np.ndarray, place: Sequence[int], light: float) -> tuple[float, tuple[float, float]]:
-        """Share of the light that is in the window, and how far its centre of mass (y, x) is from the middle of the pair."""
+    def measured(self, difference: np.ndarray, place: Sequence[int], light: float) -> tuple[float, tuple[float, float]]:
+        """Fraction of the light in the window, and the distance (y, x) of its centre of mass from the centre of the pair."""
         window = self.window(place)
-        part = found[tuple(slice(first, stop) for first, stop in window)]
+        part = difference[tuple(slice(first, stop) for first, stop in window)]
         weight = np.clip(part, 0, None)
         weight = weight.reshape(-1, *weight.shape[-2:]).sum(0)
         rows, columns = (first + np.arange(n) for (first, _), n in zip(window[-2:], weight.shape, strict=True))
-        total, (y, x) = max(float(weight.sum()), 1e-30), self.middle(place)[-2:]
-        move = (float(weight.sum(1) @ rows) / total - y, float(weight.sum(0) @ columns) / total - x)
-        return float(part.sum()) / light, move
+        total, (y, x) = max(float(weight.sum()), 1e-30), self.centre(place)[-2:]
+        shift = (float(weight.sum(1) @ rows) / total - y, float(weight.sum(0) @ columns) / total - x)
+        return float(part.sum()) / light, shift
 
 
-def _quiet_places(denoised: Tensor, factors: Sequence[int], support_px: Sequence[int], fine: Sequence[int]) -> list[tuple[int, ...]]:
-    """Fine pixels, far from each other and from the border, around which the image is darkest at its brightest."""
+def _dark_places(denoised: Tensor, factors: Sequence[int], support_px: Sequence[int], fine: Sequence[int]) -> list[tuple[int, ...]]:
+    """Fine pixels, far from each other and from the border, whose surroundings have the lowest maximum.
+
+    Parameters
+    ----------
+    denoised : image on the raw grid
+    factors : fine pixels per raw pixel along each axis
+    support_px : distance around a pair within which its light is counted, fine pixels
+    fine : shape of the fine grid
+    """
     from scipy.ndimage import maximum_filter
 
-    raw = [max(1, math.ceil(2 * reach / factor)) for reach, factor in zip(support_px, factors, strict=True)]
+    raw = [max(1, math.ceil(2 * support / factor)) for support, factor in zip(support_px, factors, strict=True)]
     image = denoised.cpu().numpy()
     if any(n <= 2 * r + 1 for n, r in zip(image.shape[-2:], raw[-2:], strict=True)):
         return []
-    around = [min(r, (n - 1) // 2) for r, n in zip(raw, image.shape, strict=True)]
-    brightest = maximum_filter(image, [2 * r + 1 for r in around])
-    inner = tuple(slice(r, n - r) for r, n in zip(around, image.shape, strict=True))
+    context = [min(r, (n - 1) // 2) for r, n in zip(raw, image.shape, strict=True)]
+    maximum = maximum_filter(image, [2 * r + 1 for r in context])
+    inner = tuple(slice(r, n - r) for r, n in zip(context, image.shape, strict=True))
     free = np.full(image.shape, np.inf)
-    free[inner] = brightest[inner]
+    free[inner] = maximum[inner]
     places: list[tuple[int, ...]] = []
-    while len(places) < PLACES and np.isfinite(free.min()):
+    while len(places) < MAX_PLACES and np.isfinite(free.min()):
         at = np.unravel_index(int(free.argmin()), free.shape)
         places.append(tuple(min(int(a) * f + f // 2, n - 1) for a, f, n in zip(at, factors, fine, strict=True)))
-        free[tuple(slice(max(0, int(a) - 2 * r), int(a) + 2 * r + 1) for a, r in zip(at, around, strict=True))] = np.inf
+        free[tuple(slice(max(0, int(a) - 2 * r), int(a) + 2 * r + 1) for a, r in zip(at, context, strict=True))] = np.inf
     return places
 
 
-def recovery_section(found: Recovery | None) -> Section:
-    """What came back of the pairs, for the report.
-
-    >>> recovery_section(None).level
-    'warn'
-    """
-    title, question = "Test objects", "Does an object that we put into your data come back where it was put, and as bright?"
-    if found is None:
-        why = "the image is too small, or too dark, to put test objects into it; restore a larger field to have this check"
-        return Section("recovery", title, question, [Finding("warn", "test objects", 0.0, 1.0, why)])
-    caption = (
-        f"A pair of points, {found.apart_px} fine pixels apart, put into a dark place of the image before it was restored: "
-        "restored without it, what was put, restored with it."
+def _findings(result: Recovery) -> list[Finding]:
+    names = ("brightness of test objects", "place of test objects")
+    fraction, shift = result.light_fraction, result.shift_px
+    if fraction is None or shift is None:
+        why = "The image is too small or too dark for test objects; restore a larger field."
+        limits = (1 + MAX_LIGHT_ERROR, MAX_SHIFT_PX)
+        return [Finding.not_checked(name, why, limit=limit) for name, limit in zip(names, limits, strict=True)]
+    light_level: Level = "ok" if abs(fraction - 1) <= MAX_LIGHT_ERROR else "warn"
+    light = (
+        f"{100 * fraction:.0f} % of the light of {len(result.places)} test objects was restored (limit 100 ± {100 * MAX_LIGHT_ERROR:.0f} %)"
     )
-    return Section(
-        "recovery", title, question, _findings(found), found.to_dict(), [Picture(caption, lambda f: _draw(f, found), (6.4, 2.4))]
-    )
-
-
-def _findings(found: Recovery) -> list[Finding]:
-    off = abs(found.share - 1)
-    came = (
-        f"{100 * found.share:.0f} % of the light of {len(found.places)} test objects came back (limit {100 * BRIGHTNESS_LIMIT:.0f} % off)"
-    )
-    if off > BRIGHTNESS_LIMIT:
-        came += ": measure faint objects that stand alone in the denoised image, not in the deconvolved one"
-    moved = f"Test objects moved by {found.moved_px:.2f} fine pixels on the mean (limit {POSITION_LIMIT_PX:g})"
-    if found.moved_px > POSITION_LIMIT_PX:
-        moved += ": check that the PSF is centred (`zsdeconv psf check`)"
+    advice = "" if light_level == "ok" else "; measure faint isolated objects in the denoised image"
+    shift_level: Level = "ok" if shift <= MAX_SHIFT_PX else "warn"
+    moved = f"Test objects were restored {shift:.2f} fine pixels from their place on average (limit {MAX_SHIFT_PX:g})"
+    centring = "" if shift_level == "ok" else "; check that the PSF is centred with `zsdeconv psf check`"
     return [
-        Finding("ok" if off <= BRIGHTNESS_LIMIT else "warn", "brightness of test objects", found.share, 1 + BRIGHTNESS_LIMIT, came),
-        Finding("ok" if found.moved_px <= POSITION_LIMIT_PX else "warn", "place of test objects", found.moved_px, POSITION_LIMIT_PX, moved),
+        Finding(light_level, names[0], fraction, 1 + MAX_LIGHT_ERROR, f"{light}{advice}."),
+        Finding(shift_level, names[1], shift, MAX_SHIFT_PX, f"{moved}{centring}."),
     ]
 
 
-def _draw(figure: Figure, found: Recovery) -> None:
-    brightest = max(float(found.after.max()), 1e-30)
-    titles = {"without": found.before, "put": found.put, "with": found.after}
-    for axes, (title, image) in zip(figure.subplots(1, 3), titles.items(), strict=True):
-        axes.imshow(image, cmap="gray", vmin=0, vmax=max(float(image.max()), 1e-30) if title == "put" else brightest)
+def _draw(figure: Figure, result: Recovery) -> None:
+    peak = max(float(result.after.max()), 1e-30)
+    panels = {
+        "without": (result.before, peak),
+        "added": (result.added, max(float(result.added.max()), 1e-30)),
+        "with": (result.after, peak),
+    }
+    for axes, (title, (image, high)) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=high)
         axes.set_title(title, fontsize=9)
         axes.set_axis_off()
 
 
-def _flat(window: np.ndarray) -> np.ndarray:
-    """The middle plane of a window."""
+def _central_plane(window: np.ndarray) -> np.ndarray:
     return window[len(window) // 2] if window.ndim == 3 else window

@@ -1,17 +1,16 @@
-"""What a restoration leaves of the data, `z = (y - D H x) / sigma`: noise, or structure, or less than the noise.
+"""The residual of a restoration, `z = (y - D H x) / sigma`: noise, structure, or less than noise.
 
-`y` holds the very noise that the network has seen, so both directions are faults: structure left makes the residual larger
-than noise, fitted noise makes it smaller. Some noise everybody fits: where the signal is strong nothing can tell the two apart, and
-the best linear filter (Wiener) leaves `N / (S + N)` of the noise, with the powers of signal `S` and noise `N` at each frequency. To
-leave less than that is a fault. Noise of a reconstruction is coloured, so nothing here is compared with a formula for white noise:
-every statistic is compared with the same statistic of noise alone (null.py).
+`y` contains the noise that the network was trained on, so both deviations are faults: structure that is left makes the residual larger
+than noise, fitted noise makes it smaller. A part of the noise is always fitted: the best linear filter (Wiener) leaves `N / (S + N)` of it,
+with the powers of signal `S` and noise `N` at each frequency. To leave less is a fault. Noise of a reconstruction is coloured, so no
+statistic is compared with a formula for white noise, but with the same statistic of noise alone (`zsdeconv.acquisition.noise_reference`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,43 +19,74 @@ from torch import Tensor
 from zsdeconv.acquisition.base import Measurement
 from zsdeconv.acquisition.light import ClosedLight, LightBalance
 from zsdeconv.errors import ImageError
+from zsdeconv.findings import Finding, Level
 from zsdeconv.physics import grid
-from zsdeconv.report.statistics.residual_clusters import Blob, Search
+from zsdeconv.report.page.style import ACCENT, DARK, LIGHT, WARNING, plain, show_plane
+from zsdeconv.report.section import CaptionedFigure, Section
+from zsdeconv.report.statistics.residual_clusters import Blob, ClusterSearch
+from zsdeconv.report.statistics.residual_moments import BANDS, BandPower, NoiseStatistics, band_power, moments
 from zsdeconv.report.statistics.rings import Rings
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KEY = "residuals"
+TITLE = "Residual"
+QUESTION = "Does the restored image explain the data, no less and no more?"
+NUMBERS = (
+    "sd",
+    "sd_spread",
+    "sd_least",
+    "level_sd",
+    "neighbour_correlation",
+    "neighbour_correlation_expected",
+    "band_power",
+    "band_power_least",
+    "structure_share",
+    "structure_places",
+    "largest_score_sd",
+    "largest_at_um",
+)
+
 ROUNDS = 24
-BANDS = 6
-LEAST_POWER = 0.01
-"""Bands whose noise has less than this share of the strongest band's power hold nothing: a reconstruction ends before its pixels do."""
-SIGNIFICANT = 3.5
-"""Standard deviations by which the power of a band must differ before the amount is judged."""
+"""Images of pure noise that a residual is compared with. Chosen: the thresholds of clusters need twenty."""
+MIN_BAND_SIGMAS = 3.5
+"""Standard deviations by which the power of a band must differ from that of noise. Chosen: of six bands one does in 360 reports."""
+SD_LIMITS = (0.95, 1.08)
+"""Residual over what the best linear filter leaves, and over noise, between which the level is ok. Chosen: an error of the gain of 7 %
+makes 3.5 %."""
+SD_FAILURES = (0.85, 1.3)
+"""The same beyond which the level is fail. Chosen: three to four times the deviation that is allowed."""
+POWER_LIMITS = (0.8, 1.15)
+"""The same for the power in a band. Chosen: Richardson-Lucy with too many iterations leaves half of what the best filter leaves."""
+MAX_STRUCTURE_SHARE = 0.02
+"""Share of the image with structure left, beyond which the level is fail. Chosen: more than a few places are wrong then."""
+OUTLINE_PX = 3
+"""Distance at which structure is outlined in the figure. Chosen: the outline does not hide it."""
+BORDER_FRACTION = 8
+"""The border that is not judged is at most the image divided by this. Chosen: most of a small image stays."""
 
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
     """The residual of a restoration in units of the noise, and the same statistics of noise alone.
 
-    `z` is `(y - D H x - level) / sigma` on the grid of `y`; all else is of its inner part, without the rim. `level` is the constant part,
-    in units of the noise (rms). `sd` is 1 within `sd_spread` where nothing but noise is left. `correlation` of neighbouring pixels
-    against `correlation_expected`, which varies by `correlation_spread`. `power` is the radial spectrum of `z` over that of noise at
-    `frequency_per_px`, and `bands` the same in equal bands, the `BANDS`-th of which ends at the Nyquist frequency, 1 within
-    `bands_spread`. `sd_least` and `bands_least` are what the best linear filter would leave. `structure` is -1, 0 or 1 where the
-    restoration has too much light, the right amount, too little; it consists of `blobs`, the most significant first.
+    `z` is `(y - D H x - level) / sigma` on the grid of `y` (pixels of `spacing_um`); all else belongs to its inner part, without the
+    border. `level` is the constant part, in units of the noise (rms). `sd` is 1 within `sd_spread` where nothing but noise is left.
+    `correlation` is that of neighbouring pixels; noise has `correlation_expected` within `correlation_spread`. `spectrum` is the power by
+    spatial frequency. `structure` is -1, 0 or 1 where the restoration has too much light, the right amount, too little; it consists of
+    `blobs`, the most significant first.
     """
 
     z: np.ndarray
+    spacing_um: tuple[float, ...]
     level: float
     sd: float
     sd_spread: float
-    sd_least: float
     correlation: float
     correlation_expected: float
     correlation_spread: float
-    frequency_per_px: np.ndarray
-    power: np.ndarray
-    bands: np.ndarray
-    bands_spread: np.ndarray
-    bands_least: np.ndarray
+    spectrum: BandPower
     structure: np.ndarray
     blobs: list[Blob]
 
@@ -67,122 +97,244 @@ class Residuals:
 
     @property
     def emptiest_band(self) -> int:
-        """The band with least power for what the best linear filter leaves there."""
-        return int(((self.bands + SIGNIFICANT * self.bands_spread) / self.bands_least).argmin())
+        """The band with the least power relative to what the best linear filter leaves."""
+        spectrum = self.spectrum
+        return int(((spectrum.bands + MIN_BAND_SIGMAS * spectrum.spread) / spectrum.least).argmin())
 
     @property
     def fullest_band(self) -> int:
-        """The band that has most power beyond that of noise."""
-        return int((self.bands - SIGNIFICANT * self.bands_spread).argmax())
+        """The band with the most power beyond that of noise."""
+        return int((self.spectrum.bands - MIN_BAND_SIGMAS * self.spectrum.spread).argmax())
 
 
-def examine_residuals(
+def measure(
     measurement: Measurement,
-    reblurred: Tensor | np.ndarray,
+    explained: Tensor | np.ndarray,
     *,
-    rim_px: Sequence[int] = (),
+    spacing_um: Sequence[float] = (),
+    border_px: Sequence[int] = (),
     light: LightBalance = ClosedLight(),  # noqa: B008
     seed: int = 0,
     rounds: int = ROUNDS,
 ) -> Residuals:
-    """What `reblurred`, the restoration as it would be recorded without noise (`D H x`, in unit and grid of `field.y`), leaves of it.
+    """The residual of an image, and the same statistics of noise alone.
 
-    A camera image is standardised by the variance that Eq. 3 gives to `reblurred` and compared with Poisson and Gaussian noise of
-    that very image: if the restoration is right, nobody can tell the two apart. The noise of any other field is drawn by
-    `field.noise`. A constant difference is an offset and no structure: it is reported as `level` and taken off. Unless the imaging
-    is `closed`, what is broader than `BROAD_PX` is taken off, too. Nearer than `rim_px` to the border (along each axis, as `border_px` says)
-    nothing is judged.
+    The noise of a camera image is that of Eq. 3 for `explained`, so the residual of a right restoration has the distribution of noise. A
+    constant difference is an offset, not structure: it is reported as `level` and subtracted.
 
-    Raises `ImageError` when the grids differ or the noise is 0.
+    Parameters
+    ----------
+    measurement : the image `y` and its noise
+    explained : noise-free image that should explain `y` (`D H x`, in its unit and on its grid)
+    spacing_um : pixel size along each axis; 1 where it is left out
+    border_px : width of the border along each axis in which nothing is judged
+    light : decides which slowly varying differences are not judged
+    seed : of the noise that is drawn
+    rounds : images of noise that are drawn
+
+    Raises
+    ------
+    ImageError
+        When the grids differ or the noise is 0.
 
     >>> from zsdeconv.acquisition.direct import CameraMeasurement
     >>> from zsdeconv.camera.detector import Camera
     >>> clean = torch.full((48, 40), 30.0)
     >>> y = torch.poisson(clean, generator=torch.Generator().manual_seed(1))
-    >>> found = examine_residuals(CameraMeasurement(y, Camera(0.0, 1.0, 0.0)), clean)
-    >>> abs(found.sd - 1) < 4 * found.sd_spread, found.blobs
+    >>> result = measure(CameraMeasurement(y, Camera(0.0, 1.0, 0.0)), clean)
+    >>> abs(result.sd - 1) < 4 * result.sd_spread, result.blobs
     (True, [])
     """
-    x = torch.as_tensor(reblurred, dtype=measurement.y.dtype, device=measurement.y.device)
-    if x.shape != measurement.y.shape:
-        raise ImageError(
-            f"re-blurred image of {tuple(x.shape)} pixels, image of {tuple(measurement.y.shape)}: they must be equal; apply the forward model"
-        )
-    x = light.adjusted(measurement.y, x)
-    null = measurement.noise_reference(x, seed)
-    weight = null.sigma**-2
-    level = float(((measurement.y - x) * weight).sum() / weight.sum())
-    z = ((measurement.y - x - level) / null.sigma).cpu().numpy()
-    rim = tuple(rim_px) or (0,) * z.ndim
-    inner = tuple(slice(r, n - r) for r, n in zip(rim, z.shape, strict=True))
+    y = measurement.y
+    x = light.adjusted(y, _on_grid(explained, y))
+    reference = measurement.noise_reference(x, seed)
+    weight = reference.sigma**-2
+    level = float(((y - x) * weight).sum() / weight.sum())
+    z = ((y - x - level) / reference.sigma).cpu().numpy()
+    border = tuple(border_px) or (0,) * z.ndim
+    inner = tuple(slice(b, n - b) for b, n in zip(border, z.shape, strict=True))
     judged = z[inner]
-    rings, search = Rings(judged.shape[-2:]), Search()
-    noise = [_learn(search, rings, draw, null.sigma, light, inner) for draw in null.draws(rounds, seed + 1)]
-    structure, blobs = search.structure(judged)
-    sd, correlation = _moments(judged)
+    rings, search = Rings(judged.shape[-2:]), ClusterSearch()
+    noise = [
+        _of_noise(search, rings, light.detrended(draw)[inner], (draw * reference.sigma)[inner])
+        for draw in reference.draws(rounds, seed + 1)
+    ]
+    structure, blobs = search.clusters(judged)
+    sd, correlation = moments(judged)
     (expected_sd, expected), (sd_spread, spread) = np.mean([n.moments for n in noise], 0), np.std([n.moments for n in noise], 0, ddof=1)
     return Residuals(
         z=z,
-        level=level / float(null.sigma.square().mean().sqrt()),
+        spacing_um=tuple(spacing_um) or (1.0,) * z.ndim,
+        level=level / float(reference.sigma.square().mean().sqrt()),
         sd=float(sd / expected_sd),
         sd_spread=float(sd_spread / expected_sd),
         correlation=correlation,
         correlation_expected=float(expected),
         correlation_spread=float(spread),
-        structure=np.pad(structure, [(r, r) for r in rim]),
-        blobs=[replace(blob, zyx_px=tuple(map(float.__add__, blob.zyx_px, map(float, rim)))) for blob in blobs],
-        **_spectra(rings, rings.power(judged), rings.power(measurement.y[inner].cpu().numpy()), noise),
+        spectrum=band_power(rings, rings.power(judged), rings.power(y[inner].cpu().numpy()), noise),
+        structure=np.pad(structure, [(b, b) for b in border]),
+        blobs=[replace(blob, zyx_px=tuple(map(float.__add__, blob.zyx_px, map(float, border)))) for blob in blobs],
     )
 
 
-def border_px(shape: Sequence[int], support_px: Sequence[int], scale: int) -> tuple[int, ...]:
-    """How far from the borders of an image of `shape` a residual says nothing about a restoration, in its pixels.
+def judged_border_px(shape: Sequence[int], support_px: Sequence[int], scale: int) -> tuple[int, ...]:
+    """Width of the border of an image of `shape` in which a residual is not informative, in its pixels.
 
-    Half the reach of the lens (`support_px` of the forward model, on the grid that is `scale` times finer laterally): nearer to a border the
-    model guesses much of the light, and a reconstruction of raw frames has no frames to go on. An eighth of the image at most.
+    It is half the support of the PSF (`support_px` of the forward model, on the grid that is `scale` times finer laterally): nearer to a
+    border the model extrapolates much of the light, and a reconstruction lacks raw frames. It is an eighth of the image at most.
 
-    >>> border_px((9, 64, 300), (20, 32, 32), 2)
+    >>> judged_border_px((9, 64, 300), (20, 32, 32), 2)
     (1, 7, 8)
     """
     factors = grid.lateral_factors(len(shape), scale)
-    return tuple(min(reach // (2 * f), (n - 1) // 8) for n, reach, f in zip(shape, support_px, factors, strict=True))
+    return tuple(min(support // (2 * f), (n - 1) // BORDER_FRACTION) for n, support, f in zip(shape, support_px, factors, strict=True))
 
 
-@dataclass(frozen=True, eq=False)
-class _Noise:
-    """Of one image of standardised noise: its moments and its power by rings; `plain` is the power of the same noise in the unit of `y`."""
+def section(result: Residuals) -> Section:
+    """Size, whiteness and structure of the residual with their limits, its map and its statistics.
 
-    moments: tuple[float, float]
-    power: np.ndarray
-    plain: np.ndarray
+    The lower limits are those of the best linear filter.
+
+    >>> from zsdeconv.acquisition.direct import CameraMeasurement
+    >>> from zsdeconv.camera.detector import Camera
+    >>> clean = torch.full((48, 40), 30.0)
+    >>> y = torch.poisson(clean, generator=torch.Generator().manual_seed(1))
+    >>> section(measure(CameraMeasurement(y, Camera(0.0, 1.0, 0.0)), clean)).level
+    'ok'
+    """
+    spectrum, largest = result.spectrum, result.blobs[0] if result.blobs else None
+    values = (
+        result.sd,
+        result.sd_spread,
+        spectrum.sd_least,
+        result.level,
+        result.correlation,
+        result.correlation_expected,
+        [float(power) for power in spectrum.bands],
+        [float(power) for power in spectrum.least],
+        result.structure_share,
+        len(result.blobs),
+        None if largest is None else largest.score,
+        None if largest is None else [px * um for px, um in zip(largest.zyx_px, result.spacing_um, strict=True)],
+    )
+    image = (
+        "The difference between the data and the re-blurred restored image, in units of the noise. Structure beyond noise is outlined: "
+        "orange where the restored image lacks light, blue where it has too much."
+    )
+    statistics = (
+        "Left: the values of the difference (blue) and those of pure noise (grey). Right: its power by spatial frequency over that of "
+        "noise; below the grey line more noise has been fitted than by the best linear filter."
+    )
+    figures = [
+        CaptionedFigure(image, lambda figure: _draw_map(figure, result), (5.2, 4.4)),
+        CaptionedFigure(statistics, lambda figure: _draw_statistics(figure, result), (6.4, 2.8)),
+    ]
+    findings = [_size_finding(result), *_whiteness_findings(result), _structure_finding(result)]
+    return Section(KEY, TITLE, QUESTION, findings, dict(zip(NUMBERS, values, strict=True)), figures)
 
 
-def _learn(search: Search, rings: Rings, draw: Tensor, sigma: Tensor, light: LightBalance, inner: tuple[slice, ...]) -> _Noise:
-    """Statistics of one draw, which `search` is shown, too; treated as the residual has been."""
-    pure = light.detrended(draw)[inner].cpu().numpy()
-    search.learn(pure)
-    return _Noise(_moments(pure), rings.power(pure), rings.power((draw * sigma)[inner].cpu().numpy()))
+def _on_grid(explained: Tensor | np.ndarray, y: Tensor) -> Tensor:
+    x = torch.as_tensor(explained, dtype=y.dtype, device=y.device)
+    if x.shape != y.shape:
+        raise ImageError(
+            f"re-blurred image of {tuple(x.shape)} pixels, image of {tuple(y.shape)}: they must be equal; apply the forward model"
+        )
+    return x
 
 
-def _spectra(rings: Rings, power: np.ndarray, data: np.ndarray, noise: Sequence[_Noise]) -> dict[str, Any]:
-    """The entries of `Residuals` that have to do with spatial frequency, from the powers of `z` and of `y` by rings."""
-    expected, plain = np.mean([n.power for n in noise], 0), np.mean([n.plain for n in noise], 0)
-    least = np.minimum(plain / np.maximum(data, 1e-30), 1)
-    own, mean, *single = (rings.banded(p, BANDS) for p in (power, expected, *[n.power for n in noise]))
-    present = int(np.flatnonzero(mean > LEAST_POWER * mean.max())[-1]) + 1
-    passed = (rings.frequency > 0) & (rings.frequency <= 0.5 * present / BANDS)
-    return {
-        "frequency_per_px": rings.frequency[passed],
-        "power": (power / expected)[passed],
-        "bands": (own / mean)[:present],
-        "bands_spread": (np.std(single, 0, ddof=1) / mean)[:present],
-        "bands_least": rings.banded(least, BANDS)[:present],
-        "sd_least": float(rings.banded(least * plain, 1)[0] / rings.banded(plain, 1)[0]) ** 0.5,
-    }
+def _of_noise(search: ClusterSearch, rings: Rings, standardised: Tensor, raw: Tensor) -> NoiseStatistics:
+    """Statistics of one image of noise, treated as the residual is; it also sets the thresholds of `search`."""
+    noise = standardised.cpu().numpy()
+    search.add_noise(noise)
+    return NoiseStatistics(moments(noise), rings.power(noise), rings.power(raw.cpu().numpy()))
 
 
-def _moments(z: np.ndarray) -> tuple[float, float]:
-    """Root mean square, and correlation of lateral neighbours."""
-    power = float(np.mean(np.square(z, dtype=np.float64)))
-    along = np.mean(z[..., 1:] * z[..., :-1], dtype=np.float64), np.mean(z[..., 1:, :] * z[..., :-1, :], dtype=np.float64)
-    return power**0.5, float(np.mean(along)) / max(power, 1e-30)
+def _size_finding(result: Residuals) -> Finding:
+    sd, least = result.sd, result.spectrum.sd_least
+    (low, high), (lowest, highest) = SD_LIMITS, SD_FAILURES
+    level: Level = "fail" if not lowest * least < sd < highest else "ok" if low * least < sd < high else "warn"
+    limit = low * least if sd < 1 else high
+    text = f"The residual is {sd:.2f} times as large as noise (limits {low * least:.2f} to {high:g})"
+    if level == "ok":
+        return Finding(level, "residual_sd", sd, limit, f"{text}.")
+    if sd < 1:
+        advice = "noise was fitted: train with fewer --steps, or check the gain of the camera"
+    else:
+        advice = "structure is left in the data, or their noise exceeds the camera law: check the PSF and the gain of the camera"
+    return Finding(level, "residual_sd", sd, limit, f"{text}; {advice}.")
+
+
+def _whiteness_findings(result: Residuals) -> list[Finding]:
+    """One for the band with too little power, one for the band with too much, and one if neither deviates."""
+    spectrum, low, high = result.spectrum, result.emptiest_band, result.fullest_band
+    least, most = POWER_LIMITS[0] * spectrum.least[low], POWER_LIMITS[1]
+    margin, findings = MIN_BAND_SIGMAS * spectrum.spread, []
+    if spectrum.bands[low] < least and spectrum.bands[low] + margin[low] < spectrum.least[low]:
+        advice = "noise was fitted there: train with fewer --steps, and do not interpret detail of this size"
+        findings.append(_band_finding(result, low, least, advice))
+    if spectrum.bands[high] > most and spectrum.bands[high] - margin[high] > 1:
+        advice = "structure of this size is left in the data: check the PSF, or train with more --steps"
+        findings.append(_band_finding(result, high, most, advice))
+    return findings or [_band_finding(result, high, most, "")]
+
+
+def _band_finding(result: Residuals, band: int, limit: float, advice: str) -> Finding:
+    power, edge = float(result.spectrum.bands[band]), 0.5 / BANDS
+    band_words = f"Between {band * edge:.2f} and {(band + 1) * edge:.2f} cycles per pixel"
+    text = f"{band_words} the residual has {power:.2f} times the power of noise (limit {limit:.2f})"
+    return Finding("warn" if advice else "ok", "residual_whiteness", power, float(limit), f"{text}; {advice}." if advice else f"{text}.")
+
+
+def _structure_finding(result: Residuals) -> Finding:
+    share, name = result.structure_share, "structure_left"
+    if not result.blobs:
+        return Finding("ok", name, 0.0, MAX_STRUCTURE_SHARE, "The residual has no structure that noise does not explain.")
+    largest = result.blobs[0]
+    level: Level = "fail" if share > MAX_STRUCTURE_SHARE else "warn"
+    fault = "lacks light" if largest.score > 0 else "has too much light"
+    at = ", ".join(f"{px:.0f}" for px in largest.zyx_px)
+    places = "1 place" if len(result.blobs) == 1 else f"{len(result.blobs)} places"
+    text = (
+        f"In {places}, {100 * share:.2g} % of the image (limit {100 * MAX_STRUCTURE_SHARE:g} %), the restored image differs from the "
+        f"data by more than noise, most at pixel ({at}), where it {fault}; do not interpret the outlined places"
+    )
+    return Finding(level, name, share, MAX_STRUCTURE_SHARE, f"{text}." if level == "warn" else f"{text}, and check the PSF.")
+
+
+def _draw_map(figure: Figure, result: Residuals) -> None:
+    """The plane with most structure; the central one where there is none."""
+    from scipy.ndimage import binary_dilation
+
+    z, structure = (image.reshape(-1, *image.shape[-2:]) for image in (result.z, result.structure))
+    marked = np.count_nonzero(structure, axis=(1, 2))
+    plane = int(marked.argmax()) if marked.any() else len(z) // 2
+    axes = figure.subplots()
+    image = show_plane(axes, z[plane], result.spacing_um[-2:], cmap="RdBu_r", vmin=-4, vmax=4)
+    for sign, colour in ((1, WARNING), (-1, ACCENT)):
+        if (structure[plane] == sign).any():
+            outline = binary_dilation(structure[plane] == sign, iterations=OUTLINE_PX)
+            axes.contour(outline, [0.5], colors=[colour], linewidths=1.4)
+    if len(z) > 1:
+        axes.set_title(f"plane {plane + 1} of {len(z)}", fontsize=9, loc="left")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="difference / noise")
+
+
+def _draw_statistics(figure: Figure, result: Residuals) -> None:
+    histogram, power = figure.subplots(1, 2)
+    edges, spectrum = np.linspace(-5, 5, 61), result.spectrum
+    centres = (edges[1:] + edges[:-1]) / 2
+    histogram.fill_between(centres, np.exp(-(centres**2) / 2) / np.sqrt(2 * np.pi), color=LIGHT, lw=0, label="noise")
+    histogram.hist(result.z.ravel(), edges, density=True, histtype="step", color=ACCENT, lw=1.4, label="difference")
+    histogram.set_xlabel("difference / noise")
+    histogram.set_ylabel("density")
+    histogram.legend(frameon=False, fontsize=8)
+    power.axhline(1, color=DARK, lw=0.8)
+    power.plot(spectrum.frequency_per_px, spectrum.power, color=ACCENT, lw=1, alpha=0.5)
+    centres = (np.arange(len(spectrum.bands)) + 0.5) * 0.5 / BANDS
+    power.plot(centres, spectrum.least, color=LIGHT, lw=1.6)
+    power.errorbar(centres, spectrum.bands, MIN_BAND_SIGMAS * spectrum.spread, fmt="o", color=ACCENT, ms=4, lw=1.2)
+    power.set_ylim(0, max(2.0, 1.1 * float(spectrum.bands.max())))
+    power.set_xlabel("spatial frequency (cycles/pixel)")
+    power.set_ylabel("power / power of noise")
+    for axes in (histogram, power):
+        plain(axes)

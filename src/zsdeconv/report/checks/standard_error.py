@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,52 +11,104 @@ from zsdeconv.findings import Finding
 from zsdeconv.image import Image
 from zsdeconv.prediction.uncertainty import FACTOR, ErrorLaw
 from zsdeconv.report.page.style import ACCENT
-from zsdeconv.report.section import Picture, Section
+from zsdeconv.report.section import CaptionedFigure, Section
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+KEY = "uncertainty"
+TITLE = "Uncertainty"
+QUESTION = "What is the standard error of a pixel of the deconvolved image?"
+NUMBERS = ("bright_pixel_relative_error", "dark_pixel_error_adu", "ensemble_members", "law")
+
 BRIGHT_QUANTILE = 0.98
 """Pixels from this quantile on are called bright. Chosen: a few per cent of a sparse image hold its structures."""
-RELATIVE_LIMIT = 0.5
-"""Relative standard error above which single pixels should not be compared. Chosen."""
+MAX_RELATIVE_ERROR = 0.5
+"""Relative standard error up to which the level is ok. Chosen: single pixels that differ by a factor of two can still be told apart."""
+SAMPLED_PX = 2**22
+"""Pixels that are sampled evenly from larger images. Chosen: medians of more are no more exact."""
+CURVE_QUANTILES = 41
+"""Edges of the brightness groups in the figure, as quantiles. Chosen: 40 groups make a smooth curve."""
 
 
-def uncertainty_section(deconvolved: Image, uncertainty: Image | None, law: ErrorLaw, members: int = 1) -> Section:
-    """How certain the bright and the dark pixels are, and how that was reckoned.
+@dataclass(frozen=True, eq=False)
+class StandardError:
+    """Sampled pixels: brightness `x` and standard error `sigma` (ADU, None for a single pass), and the law with its `members` networks."""
 
-    >>> uncertainty_section(Image(np.ones((8, 8)), "YX"), None, ErrorLaw(2.0, 0.04)).level
-    'warn'
+    x: np.ndarray | None
+    sigma: np.ndarray | None
+    law: ErrorLaw
+    members: int
+
+    @property
+    def bright_relative(self) -> float | None:
+        """Median standard error of bright pixels, relative to their brightness."""
+        if self.x is None or self.sigma is None:
+            return None
+        bright = self.x >= np.quantile(self.x, BRIGHT_QUANTILE)
+        return float(np.median(self.sigma[bright] / np.maximum(self.x[bright], 1e-30)))
+
+    @property
+    def dark_adu(self) -> float | None:
+        """Median standard error of the darker half of the pixels."""
+        return None if self.x is None or self.sigma is None else float(np.median(self.sigma[self.x <= np.median(self.x)]))
+
+
+def measure(deconvolved: Image, uncertainty: Image | None, law: ErrorLaw, members: int = 1) -> StandardError:
+    """Sample brightness and standard error of the pixels.
+
+    Parameters
+    ----------
+    deconvolved, uncertainty : images of one shape; no uncertainty after a single pass
+    law : law by which the uncertainty was computed
+    members : networks of the ensemble
+
+    >>> measure(Image(np.full((8, 8), 4.0), "YX"), Image(np.ones((8, 8)), "YX"), ErrorLaw(2.0, 0.04)).bright_relative
+    0.25
     """
-    title, question = "Uncertainty", "By how much may a pixel of the deconvolved image be off?"
     if uncertainty is None:
-        why = "it was restored in a single pass, which has no spread; give --passes 2 or more"
-        return Section("uncertainty", title, question, [Finding("warn", "uncertainty", 0, 2, why)])
-    x, sigma = (image.data.reshape(-1)[:: max(1, image.data.size // 2**22)].astype(np.float64) for image in (deconvolved, uncertainty))
-    bright = x >= np.quantile(x, BRIGHT_QUANTILE)
-    relative = float(np.median(sigma[bright] / np.maximum(x[bright], 1e-30)))
-    level = "ok" if relative <= RELATIVE_LIMIT else "warn"
-    told = f"A bright pixel may be off by {100 * relative:.0f} % (standard error, limit {100 * RELATIVE_LIMIT:.0f} %)"
-    advice = "" if level == "ok" else ": compare sums over regions, not single pixels; more light helps, and --ensemble"
-    numbers: dict[str, Any] = {
-        "bright_pixel_relative_error": relative,
-        "dark_pixel_error_adu": float(np.median(sigma[x <= np.median(x)])),
-        "ensemble_members": members,
-        "law": {**law._asdict(), "factor": FACTOR},
-    }
+        return StandardError(None, None, law, members)
+    step = max(1, deconvolved.data.size // SAMPLED_PX)
+    x, sigma = (image.data.reshape(-1)[::step].astype(np.float64) for image in (deconvolved, uncertainty))
+    return StandardError(x, sigma, law, members)
+
+
+def section(result: StandardError) -> Section:
+    """The standard error of bright and of dark pixels, and of all by brightness.
+
+    >>> section(measure(Image(np.ones((8, 8)), "YX"), None, ErrorLaw(2.0, 0.04))).level
+    'not_checked'
+    """
+    law = {**result.law._asdict(), "factor": FACTOR}
+    values = (result.bright_relative, result.dark_adu, result.members, law)
     caption = "Standard error by brightness: the median of the pixels, and the range of nine tenths of them."
-    found = [Finding(level, "uncertainty of bright pixels", relative, RELATIVE_LIMIT, told + advice)]
-    return Section("uncertainty", title, question, found, numbers, [Picture(caption, lambda figure: _draw(figure, x, sigma), (6.4, 3.0))])
+    figures = [] if result.x is None else [CaptionedFigure(caption, lambda figure: _draw(figure, result), (6.4, 3.0))]
+    return Section(KEY, TITLE, QUESTION, [_finding(result.bright_relative)], dict(zip(NUMBERS, values, strict=True)), figures)
 
 
-def _draw(figure: Figure, x: np.ndarray, sigma: np.ndarray) -> None:
-    edges = np.unique(np.quantile(x, np.linspace(0, 1, 41)))
+def _finding(relative: float | None) -> Finding:
+    name = "uncertainty of bright pixels"
+    if relative is None:
+        why = "The image was restored in a single pass, which has no spread; give --passes 2 or more."
+        return Finding.not_checked(name, why, value=1.0, limit=2.0)
+    text = f"The standard error of a bright pixel is {100 * relative:.0f} % of its brightness (limit {100 * MAX_RELATIVE_ERROR:.0f} %)"
+    if relative <= MAX_RELATIVE_ERROR:
+        return Finding("ok", name, relative, MAX_RELATIVE_ERROR, f"{text}.")
+    advice = "compare sums over regions, not single pixels; more light or --ensemble 2 lowers it"
+    return Finding("warn", name, relative, MAX_RELATIVE_ERROR, f"{text}; {advice}.")
+
+
+def _draw(figure: Figure, result: StandardError) -> None:
+    assert result.x is not None and result.sigma is not None
+    x, sigma = result.x, result.sigma
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, CURVE_QUANTILES)))
     group = np.digitize(x, edges[1:-1])
-    middle, low, high = (np.array([np.quantile(sigma[group == n], q) for n in np.unique(group)]) for q in (0.5, 0.05, 0.95))
-    place = np.array([x[group == n].mean() for n in np.unique(group)])
+    numbers = np.unique(group)
+    median, low, high = (np.array([np.quantile(sigma[group == n], q) for n in numbers]) for q in (0.5, 0.05, 0.95))
+    brightness = np.array([x[group == n].mean() for n in numbers])
     axes = figure.add_subplot()
-    axes.fill_between(place, low, high, color=ACCENT, alpha=0.2, lw=0)
-    axes.plot(place, middle, color=ACCENT)
+    axes.fill_between(brightness, low, high, color=ACCENT, alpha=0.2, lw=0)
+    axes.plot(brightness, median, color=ACCENT)
     axes.set_xlabel("brightness of a deconvolved pixel (ADU)")
     axes.set_ylabel("standard error (ADU)")
     axes.set_ylim(bottom=0)

@@ -1,1 +1,1 @@
-"""The page of a report: figures, thumbnails, words, HTML."""
+"""The page of a report: thumbnails of images, figures, words and HTML."""

@@ -1,4 +1,4 @@
-"""Pictures of an assessment, drawn alike and small enough to travel inside a page."""
+"""Rendering of figures: in one style, and small enough to be embedded in a page."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zsdeconv.report.section import Picture
+from zsdeconv.report.section import CaptionedFigure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 160.0
-"""Sharp on paper and on fine screens."""
-FEWEST_DOTS = 10.0
+"""Resolution of a figure. Chosen: sharp on paper and on fine screens."""
+MIN_DOTS_PER_INCH = 10.0
+"""Lowest resolution of a figure that is too large. Chosen: below it nothing is readable."""
+SCREEN_DOTS_PER_INCH = 96
+"""Pixels of a page per inch (CSS)."""
 COLOURS = 256
-MOST_BYTES = 1_000_000
-"""Of all pictures of a page together."""
+"""Colours of a PNG palette. Its indices have 8 bits."""
+MAX_BYTES = 1_000_000
+"""Size of all figures of a page together. Chosen: a page of 3 MB can be sent by mail."""
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "text.color": "#2b2f36",
@@ -39,11 +43,12 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.solid_capstyle": "round",
 }
+"""Settings of matplotlib. Chosen to suit the style sheet of the page."""
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A picture as PNG, `width_px` x `height_px` at 96 dots per inch, with its caption."""
+class RenderedFigure:
+    """A figure as PNG, shown with `width_px` x `height_px` pixels, and its caption."""
 
     caption: str
     png: bytes
@@ -52,49 +57,49 @@ class Drawn:
 
     @property
     def src(self) -> str:
-        """The picture as the address of itself."""
+        """The figure as a data address."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 
-def draw_all(pictures: Iterable[Picture], most_bytes: int = MOST_BYTES) -> Iterator[Drawn]:
-    """Draw pictures one after the other, each within its share of the bytes that those before have left.
+def render_all(figures: Iterable[CaptionedFigure], max_bytes: int = MAX_BYTES) -> Iterator[RenderedFigure]:
+    """Render figures one after the other, each within its share of the bytes that the previous ones left.
 
-    >>> drawn = list(draw_all([Picture("nothing", lambda figure: None, (2, 1))]))
-    >>> drawn[0].width_px, drawn[0].png[1:4]
+    >>> rendered = list(render_all([CaptionedFigure("nothing", lambda figure: None, (2, 1))]))
+    >>> rendered[0].width_px, rendered[0].png[1:4]
     (192, b'PNG')
     """
-    waiting = list(pictures)
-    for n, picture in enumerate(waiting):
-        drawn = draw(picture, most_bytes // (len(waiting) - n))
-        most_bytes -= len(drawn.png)
-        yield drawn
+    waiting = list(figures)
+    for n, figure in enumerate(waiting):
+        rendered = render_figure(figure, max_bytes // (len(waiting) - n))
+        max_bytes -= len(rendered.png)
+        yield rendered
 
 
-def draw(picture: Picture, most_bytes: int = MOST_BYTES) -> Drawn:
-    """Draw one picture, as sharp as `most_bytes` allow. Raises what its `draw` raises."""
+def render_figure(captioned: CaptionedFigure, max_bytes: int = MAX_BYTES) -> RenderedFigure:
+    """Render one figure, as sharp as `max_bytes` allow. Raises what its `draw` raises."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     dots = DOTS_PER_INCH
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=picture.size_in, layout="constrained")
+        figure = Figure(figsize=captioned.size_in, layout="constrained")
         FigureCanvasAgg(figure)
-        picture.draw(figure)
+        captioned.draw(figure)
         png = _png(figure, dots)
-        while len(png) > most_bytes and dots > FEWEST_DOTS:
-            dots *= min(0.9, 0.95 * math.sqrt(most_bytes / len(png)))  # bytes grow with the square, or less
+        while len(png) > max_bytes and dots > MIN_DOTS_PER_INCH:
+            dots *= min(0.9, 0.95 * math.sqrt(max_bytes / len(png)))  # the size grows with the square of the resolution, or less
             png = _png(figure, dots)
-    width_px, height_px = (round(96 * inches) for inches in picture.size_in)
-    return Drawn(picture.caption, png, width_px, height_px)
+    width_px, height_px = (round(SCREEN_DOTS_PER_INCH * inches) for inches in captioned.size_in)
+    return RenderedFigure(captioned.caption, png, width_px, height_px)
 
 
 def _png(figure: Figure, dots_per_inch: float) -> bytes:
-    """The figure in 256 colours of its own, which halve the size of what is noisy."""
+    """The figure with a palette of 256 colours, which halves the size of noisy figures."""
     from PIL import Image
 
-    drawn, written = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dots_per_inch)
+    rendered, written = io.BytesIO(), io.BytesIO()
+    figure.savefig(rendered, format="png", dpi=dots_per_inch)
     # Without the name of the program, so that the same figure gives the same bytes.
-    Image.open(drawn).convert("RGB").quantize(COLOURS).save(written, "PNG", optimize=True)
+    Image.open(rendered).convert("RGB").quantize(COLOURS).save(written, "PNG", optimize=True)
     return written.getvalue()

@@ -1,4 +1,4 @@
-"""Images as a page shows them: 8-bit views with an intensity range in ADU and a geometry in um, small whatever the image's size."""
+"""Images as a page shows them: 8-bit thumbnails with an intensity range in ADU and a scale in um, small whatever the size of the image."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ import numpy as np
 
 from zsdeconv.image import Image
 from zsdeconv.report.page.text import label
-from zsdeconv.report.page.thumbnails import Shades, View, binned, range_words, stride
+from zsdeconv.report.page.thumbnails import Shades, Thumbnail, binned, range_words, stride
 
-MOST_PX = 360
-"""Pixels of a view along either side; a page of five images with three views each then stays below 2 MB."""
-MOST_SIDE_PX = 180
-"""Height of an x-z view in pixels."""
+MAX_SIDE_PX = 360
+"""Pixels of a thumbnail along either side. Chosen: a page of five images with three thumbnails each stays below 2 MB."""
+MAX_SECTION_HEIGHT_PX = 180
+"""Height of an x-z section. Chosen: it does not fill the page."""
 SEARCHED_PX = 1024
-"""Longer side of the image in which the busiest part is searched; larger ones are binned."""
-CLOSER_PX = 96
-"""Side of the closer look in pixels of the coarsest grid."""
-TALLEST = 2
-"""Height of a view over its width: taller images are cut to their busiest part, for pages are narrow."""
+"""Longer side of the image in which the busiest part is searched; larger images are binned. Chosen: the search takes milliseconds."""
+CLOSEUP_PX, MIN_CLOSEUP_PX = 96, 16
+"""Side of the close-up in pixels of the coarsest grid, and its smallest. Chosen: single pixels are visible, and structures whole."""
+MAX_HEIGHT_RATIO = 2
+"""Height of a thumbnail over its width: taller images are cropped to their busiest part. Chosen: pages are narrow."""
 WORDS = {
-    "raw": ("Raw", "What the camera recorded."),
-    "reconstructed": ("Reconstructed", "What linear reconstruction makes of the raw frames, with all their noise."),
-    "denoised": ("Denoised", "Noise taken away, blur left as it was."),
-    "deconvolved": ("Deconvolved", "Noise and blur taken away, on finer pixels."),
-    "uncertainty": ("Uncertainty", "By how much a deconvolved pixel may be off (standard error: 68 % of them are off by less)."),
+    "raw": ("Raw", "Recorded by the camera."),
+    "reconstructed": ("Reconstructed", "Linear reconstruction of the raw frames, with all their noise."),
+    "denoised": ("Denoised", "Noise removed, blur unchanged."),
+    "deconvolved": ("Deconvolved", "Noise and blur removed, on a finer grid."),
+    "uncertainty": ("Uncertainty", "Standard error of the deconvolved image: 68 % of the pixels deviate by less."),
 }
 """Title and explanation of the images of a restoration."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One image of a restoration: black is `low_adu`, white `high_adu`, linear between, in all its views.
+    """One image of a restoration: black is `low_adu`, white `high_adu`, linear between, in all its thumbnails.
 
-    `whole` is the field, `closer` its busiest part, `side` an x-z section of a stack.
+    `whole` is the field, `closeup` its busiest part, `side` an x-z section of a stack.
     """
 
     key: str
     title: str
-    says: str
+    explanation: str
     low_adu: float
     high_adu: float
-    whole: View
-    closer: View
-    side: View | None
+    whole: Thumbnail
+    closeup: Thumbnail
+    side: Thumbnail | None
 
     @property
     def range_words(self) -> tuple[str, str]:
@@ -57,10 +57,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The panels of a restoration, all of the same places, and in `says` which plane and which time they show."""
+    """The panels of a restoration, all of the same parts; `position` names the plane and the time that they show."""
 
     panels: list[Panel]
-    says: str
+    position: str
 
     @property
     def reduced(self) -> bool:
@@ -74,14 +74,14 @@ class Gallery:
 
 
 def make_gallery(images: Mapping[str, Image]) -> Gallery:
-    """Views of the same places in each of the `images` (by name, as in `WORDS`; ADU; offsets that they know are taken away).
+    """Thumbnails of the same parts of each of the `images` (by name, as in `WORDS`; ADU; known offsets are subtracted).
 
-    Of movies the middle frame is shown, of stacks the plane with the most contrast and an x-z section, of frames under
-    stripes their mean. The busiest part is where the denoised image (or else the last one) changes most from pixel to pixel.
+    Movies show their central frame, stacks the plane with the most contrast and an x-z section, raw frames of structured illumination their
+    mean. The busiest part is where the denoised image (or else the last one) changes most from pixel to pixel.
 
     >>> rng = np.random.default_rng(0)
     >>> gallery = make_gallery({"raw": Image(rng.random((40, 60)), "YX", {"Y": 0.1, "X": 0.1})})
-    >>> gallery.panels[0].whole.width_px, gallery.panels[0].closer.width_px, gallery.panels[0].whole.bar_um
+    >>> gallery.panels[0].whole.width_px, gallery.panels[0].closeup.width_px, gallery.panels[0].whole.bar_um
     (60, 20, 1.0)
     """
     frames = {name: _Frame(image) for name, image in images.items()}
@@ -89,9 +89,10 @@ def make_gallery(images: Mapping[str, Image]) -> Gallery:
         return Gallery([], "")
     reference = frames.get("denoised", list(frames.values())[-1])
     depth = reference.best_depth()
-    places = _Places(reference, depth, min(frame.shape[-1] for frame in frames.values()))
-    said = [reference.time_words, f"plane {int(depth * reference.shape[0]) + 1} of {reference.shape[0]}" if reference.shape[0] > 1 else ""]
-    return Gallery([_panel(name, frame, places) for name, frame in frames.items()], ", ".join(filter(None, said)))
+    parts = _Parts(reference, depth, min(frame.shape[-1] for frame in frames.values()))
+    plane = f"plane {int(depth * reference.shape[0]) + 1} of {reference.shape[0]}" if reference.shape[0] > 1 else ""
+    panels = [_panel(name, frame, parts) for name, frame in frames.items()]
+    return Gallery(panels, ", ".join(filter(None, (reference.time_words, plane))))
 
 
 Box = tuple[float, float, float, float]
@@ -99,7 +100,7 @@ Box = tuple[float, float, float, float]
 
 
 class _Frame:
-    """One time of an image, without copies (images can be a good part of the memory): `p z y x`."""
+    """One time of an image, without copies (images can fill a good part of the memory): `p z y x`."""
 
     def __init__(self, image: Image) -> None:
         times = image.transposed("TCPZYX")
@@ -114,7 +115,7 @@ class _Frame:
         return self.data.shape[-3:]
 
     def best_depth(self) -> float:
-        """Where along z the plane with the most contrast lies, as a fraction of the depth."""
+        """Position along z of the plane with the most contrast, as a fraction of the depth."""
         step = stride(self.shape[-2:])
         contrast = [float(_mean(self.data[:, z, ::step, ::step]).std(dtype=np.float64)) for z in range(self.shape[0])]
         return (int(np.argmax(contrast)) + 0.5) / self.shape[0]
@@ -128,8 +129,8 @@ class _Frame:
         return _mean(self.data[:, :, int(row * self.shape[1])])
 
 
-class _Places:
-    """Where the views look: a plane, the field, and the window in it where the image is busiest."""
+class _Parts:
+    """The parts that are shown: a plane, the field, and the window in it in which the image is busiest."""
 
     def __init__(self, reference: _Frame, depth: float, columns: int) -> None:
         self.depth, self.plane = depth, reference.plane(depth)
@@ -139,7 +140,7 @@ class _Places:
     def window(self) -> Box:
         """The busiest part, whole pixels of the coarsest grid."""
         rows, columns = (n // self.ratio for n in self.plane.shape)
-        side = max(1, min(CLOSER_PX, max(16, min(rows, columns) // 2), rows, columns))
+        side = max(1, min(CLOSEUP_PX, max(MIN_CLOSEUP_PX, min(rows, columns) // 2), rows, columns))
         k = -(-max(rows, columns) // SEARCHED_PX)
         y, x = busiest(binned(self.plane, k * self.ratio, k * self.ratio), max(1, side // k))
         y, x = (min(k * at, n - side) for at, n in ((y, rows), (x, columns)))
@@ -148,20 +149,20 @@ class _Places:
     @cached_property
     def row(self) -> float:
         """The row of the window in which intensities vary most."""
-        inside = _cut(self.plane, self.window)
+        inside = _crop(self.plane, self.window)
         return self.window[0] + (int(np.argmax(inside.std(1, dtype=np.float64))) + 0.5) / self.plane.shape[0]
 
     @cached_property
-    def field_box(self) -> Box:
-        """All of it, or of a tall image the part around the window."""
+    def field(self) -> Box:
+        """The whole field, or the part of a tall image around the window."""
         rows, columns = self.plane.shape
-        height = min(1.0, TALLEST * columns / rows)
-        middle = self.window[0] + self.window[2] / 2
-        return (min(max(middle - height / 2, 0.0), 1 - height), 0.0, height, 1.0)
+        height = min(1.0, MAX_HEIGHT_RATIO * columns / rows)
+        centre = self.window[0] + self.window[2] / 2
+        return (min(max(centre - height / 2, 0.0), 1 - height), 0.0, height, 1.0)
 
 
 def busiest(plane: np.ndarray, side_px: int) -> tuple[int, int]:
-    """Corner (y, x) of the square of `side_px` in which the squared steps from pixel to pixel sum to most.
+    """Corner (y, x) of the square of `side_px` with the largest sum of squared differences between neighbouring pixels.
 
     >>> plane = np.zeros((30, 40))
     >>> plane[20, 30] = 1
@@ -172,46 +173,47 @@ def busiest(plane: np.ndarray, side_px: int) -> tuple[int, int]:
     dy, dx = np.gradient(plane.astype(np.float64)) if min(plane.shape) > 1 else (plane, plane)
     sums = np.pad((dy**2 + dx**2).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     inside = sums[side_px:, side_px:] - sums[:-side_px, side_px:] - sums[side_px:, :-side_px] + sums[:-side_px, :-side_px]
-    best = np.argwhere(inside >= (1 - 1e-9) * inside.max())  # of equal ones the one in their midst, for things to lie inside, not at a rim
+    best = np.argwhere(inside >= (1 - 1e-9) * inside.max())  # of equal squares the central one, so that objects lie inside it
     y, x = best[len(best) // 2]
     return int(y), int(x)
 
 
-def _panel(name: str, frame: _Frame, places: _Places) -> Panel:
-    plane = frame.plane(places.depth)
+def _panel(name: str, frame: _Frame, parts: _Parts) -> Panel:
+    plane = frame.plane(parts.depth)
     shades = Shades.of(plane, frame.offset_adu or 0.0, from_zero=name == "uncertainty")
-    title, says = WORDS.get(name, (label(name), ""))
+    title, explanation = WORDS.get(name, (label(name), ""))
     if len(frame.data) > 1:
-        says += f" The mean of {len(frame.data)} frames under stripes."
+        explanation += f" The mean of {len(frame.data)} raw frames."
     if frame.offset_adu is None:
-        says += " The offset of the camera, which is not known, is still in it."
-    closer = shades.view(_cut(plane, places.window), frame.x_um)
-    return Panel(name, title, says, shades.low, shades.high, _whole(plane, frame, places, shades), closer, _side(frame, places, shades))
+        explanation += " The unknown offset of the camera is included."
+    closeup = shades.thumbnail(_crop(plane, parts.window), frame.x_um)
+    whole, side = _whole(plane, frame, parts, shades), _side(frame, parts, shades)
+    return Panel(name, title, explanation, shades.low, shades.high, whole, closeup, side)
 
 
-def _whole(plane: np.ndarray, frame: _Frame, places: _Places, shades: Shades) -> View:
+def _whole(plane: np.ndarray, frame: _Frame, parts: _Parts, shades: Shades) -> Thumbnail:
     rows, columns = plane.shape
-    shown = _cut(plane, places.field_box)
-    k = -(-max(shown.shape) // MOST_PX)
-    y, x, height, width = places.window
-    box = (x * columns / k, (y - places.field_box[0]) * rows / k, width * columns / k, height * rows / k)
-    return shades.view(shown, frame.x_um, k, box)
+    field = _crop(plane, parts.field)
+    k = -(-max(field.shape) // MAX_SIDE_PX)
+    y, x, height, width = parts.window
+    box = (x * columns / k, (y - parts.field[0]) * rows / k, width * columns / k, height * rows / k)
+    return shades.thumbnail(field, frame.x_um, k, box)
 
 
-def _side(frame: _Frame, places: _Places, shades: Shades) -> View | None:
-    """The x-z section through the window, on square pixels: planes lie farther apart than pixels."""
+def _side(frame: _Frame, parts: _Parts, shades: Shades) -> Thumbnail | None:
+    """The x-z section through the window on square pixels; planes lie farther apart than pixels."""
     if frame.shape[0] == 1:
         return None
-    section = frame.section(places.row)
+    section = frame.section(parts.row)
     aspect = 1.0 if frame.z_um is None or frame.x_um is None else frame.z_um / frame.x_um
-    k = max(1, math.ceil(section.shape[1] / MOST_PX), math.ceil(len(section) * aspect / MOST_SIDE_PX))
+    k = max(1, math.ceil(section.shape[1] / MAX_SIDE_PX), math.ceil(len(section) * aspect / MAX_SECTION_HEIGHT_PX))
     section = binned(section, 1, k)
     rows = max(1, round(len(section) * aspect / k))
     nearest = ((np.arange(rows) + 0.5) / rows * len(section)).astype(int)
-    return replace(shades.view(section[nearest], None if frame.x_um is None else k * frame.x_um), reduced=k)
+    return replace(shades.thumbnail(section[nearest], None if frame.x_um is None else k * frame.x_um), reduced=k)
 
 
-def _cut(plane: np.ndarray, box: Box) -> np.ndarray:
+def _crop(plane: np.ndarray, box: Box) -> np.ndarray:
     """The part of a plane that a box covers."""
     (rows, columns), (y, x, height, width) = plane.shape, box
     top, left = round(y * rows), round(x * columns)
@@ -219,5 +221,5 @@ def _cut(plane: np.ndarray, box: Box) -> np.ndarray:
 
 
 def _mean(frames: np.ndarray) -> np.ndarray:
-    """Mean over the first axis; a single frame is taken as it is."""
+    """Mean over the first axis; a single frame is not copied."""
     return np.asarray(frames[0] if len(frames) == 1 else frames.mean(0, dtype=np.float32))

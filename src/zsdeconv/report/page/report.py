@@ -1,4 +1,4 @@
-"""The report of a restoration: one page for people, in one file that needs nothing else and asks nothing of any network."""
+"""The report of a restoration: one HTML page in one file, which loads nothing else."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from zsdeconv._version import __version__
 from zsdeconv.findings import Finding, Level, worst
 from zsdeconv.image import Image
 from zsdeconv.io import atomic_path
-from zsdeconv.report.page.figures import Drawn, draw_all
+from zsdeconv.report.page.figures import RenderedFigure, render_all
 from zsdeconv.report.page.panels import make_gallery
-from zsdeconv.report.page.summary import LONGEST_TITLE, facts, origins, verdict
-from zsdeconv.report.page.text import flattened, label, plain, sentence, shown
+from zsdeconv.report.page.summary import MAX_TITLE_LENGTH, count_words, facts, origins, verdict
+from zsdeconv.report.page.text import flattened, label, printable, sentence, value_text
 from zsdeconv.report.page.thumbnails import length_words
 from zsdeconv.report.section import Section
 
-LEVEL_WORDS: dict[Level, str] = {"ok": "Good", "warn": "Look here", "fail": "Problem"}
-MOST_ROWS = 300
-"""Rows of a table at most."""
+LEVEL_WORDS: dict[Level, str] = {"ok": "Good", "warn": "Look here", "fail": "Problem", "not_checked": "Not checked"}
+MAX_ROWS = 300
+"""Rows of a table. Chosen: more than any configuration has."""
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What a page says: `title` is the name of the file restored, `images` the raw and the restored ones (ADU; names as in
-    `zsdeconv.report.page.panels.WORDS`), `settings` the resolved configuration, `summary` what was taken from where.
+    """The contents of a page: `title` is the name of the restored file, `images` the raw and the restored ones (ADU; names as in
+    `zsdeconv.report.page.panels.WORDS`), `settings` the resolved configuration, `summary` the origin of each quantity.
 
-    All texts may be hostile: they come from files.
+    Texts come from files and are not trusted.
     """
 
     title: str
@@ -52,42 +52,44 @@ class Report:
         return {section.key: section.to_dict() for section in self.sections}
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-        """Write the page, as `write_report`."""
+        """Write the page (`write_report`)."""
         return write_report(path, self, overwrite)
 
 
 def render(report: Report) -> str:
-    """The page as HTML, under 3 MB whatever the size of the images.
+    """The page as HTML, below 3 MB for images of any size.
 
     >>> page = render(Report("<b>.tif", [Section("flux", "Brightness", "Is it kept?")]))
     >>> "&lt;b&gt;.tif" in page, "<b>" in page
     (True, False)
     """
     style, script = _page_file("report.css"), _page_file("report.js")
+    findings = [finding for section in report.sections for finding in section.findings]
     rest = {name: value for name, value in report.summary.items() if name != "sources"}
     return (
         _environment()
         .get_template("report.html")
         .render(
             report=report,
-            title=plain(report.title, LONGEST_TITLE),
+            title=printable(report.title, MAX_TITLE_LENGTH),
             policy=_policy(style, script),
             style=style,
             script=script,
-            level=worst(finding for section in report.sections for finding in section.findings),
+            level=worst(findings),
             verdict=verdict(report.sections),
+            counts=count_words(findings) if findings else "",
             checks=list(_checks(report.sections)),
             gallery=make_gallery(report.images),
             facts=facts(report.summary),
             origins=origins(report.summary),
-            summary=[(" · ".join(map(label, path.split("."))), shown(value)) for path, value in _leaves(rest)],
-            settings=[(path, shown(value)) for path, value in _leaves(report.settings)],
+            summary=[(" · ".join(map(label, path.split("."))), value_text(value)) for path, value in _leaves(rest)],
+            settings=[(path, value_text(value)) for path, value in _leaves(report.settings)],
         )
     )
 
 
 def write_report(path: str | os.PathLike[str], report: Report, overwrite: bool = False) -> Path:
-    """Write the page, whole or not at all. Raises `OutputError` when that is not possible.
+    """Write the page completely or not at all. Raises `OutputError` when that is not possible.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -108,23 +110,23 @@ class _Check:
     section: Section
     first: Finding | None
     numbers: list[tuple[str, str]]
-    pictures: list[Drawn]
+    figures: list[RenderedFigure]
 
 
 def _checks(sections: Sequence[Section]) -> Iterator[_Check]:
-    drawn = draw_all([picture for section in sections for picture in section.pictures])
+    rendered = render_all([figure for section in sections for figure in section.figures])
     for number, section in enumerate(sections, 1):
         first = next((finding for finding in section.findings if finding.level == worst(section.findings)), None)
-        rows = [(label(path.replace(".", "_")), shown(value)) for path, value in _leaves(section.numbers)]
-        yield _Check(number, section, first, rows, [next(drawn) for _ in section.pictures])
+        rows = [(label(path.replace(".", "_")), value_text(value)) for path, value in _leaves(section.numbers)]
+        yield _Check(number, section, first, rows, [next(rendered) for _ in section.figures])
 
 
 def _leaves(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return list(flattened(values))[:MOST_ROWS]
+    return list(flattened(values))[:MAX_ROWS]
 
 
 def _policy(style: str, script: str) -> str:
-    """Nothing from outside, and of what is inside only this style, this script and pictures that are their own address."""
+    """A content security policy that allows only this style, this script, and images with a data address."""
     allowed = {"img-src": "data:", "style-src": _hash(style), "script-src": _hash(script), "base-uri": "'none'", "form-action": "'none'"}
     return "; ".join(["default-src 'none'", *(f"{kind} {source}" for kind, source in allowed.items())])
 
@@ -141,15 +143,15 @@ def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    def printable(value: Any) -> Any:
-        """Every text that is not part of the template loses what cannot be printed, before it is escaped."""
-        return value if isinstance(value, Markup | int | float) else plain(value)
+    def finalize(value: Any) -> Any:
+        """Every text that is not part of the template loses unprintable characters before it is escaped."""
+        return value if isinstance(value, Markup | int | float) else printable(value)
 
     environment = Environment(
         loader=PackageLoader("zsdeconv.report", "page"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=printable,
+        finalize=finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -1,4 +1,4 @@
-"""Words and numbers for people: names of values, values, and texts from files that nobody has checked."""
+"""Words and numbers for readers: names of values, values, and untrusted texts from files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-LONGEST = 600
-"""Characters of a text that are shown at most: a report is read by people, and metadata can be megabytes."""
-MOST_ITEMS = 8
-"""Items of a list that are shown at most."""
+MAX_TEXT_LENGTH = 600
+"""Characters of a text. Chosen: a report is read by people, and metadata can have megabytes."""
+MAX_ITEMS = 8
+"""Items of a list. Chosen: they fit on a line."""
+DIGITS = 4
+"""Significant digits of a number. Chosen: no value of a report is known better."""
 
 UNITS = {
     "nm": "nm",
@@ -33,12 +35,12 @@ UNITS = {
 }
 _AXES = {"yx": "y, x", "xy": "x, y", "zyx": "z, y, x"}
 _ABBREVIATIONS = {"frc", "fsc", "psf", "otf", "psnr", "ssim", "snr", "na", "fwhm", "sd", "rms", "sim", "adu", "ri"}
-_HIDING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
-"""Characters that turn the direction of writing, with which a name can look like another one."""
+_DIRECTION_MARKS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
+"""Unicode characters that change the direction of writing and can make one name look like another."""
 
 
 def label(name: str) -> str:
-    """A name with units, as people write it.
+    """A name with units in words.
 
     >>> label("frc_nm"), label("yx_spacing_um"), label("slope")
     ('FRC, nm', 'Spacing (y, x), µm', 'Slope')
@@ -46,8 +48,8 @@ def label(name: str) -> str:
     words = [word for word in name.split("_") if word]
     unit = ""
     for count in (3, 2, 1):
-        if len(words) > count and (found := UNITS.get("_".join(words[-count:]))):
-            words, unit = words[:-count], f", {found}"
+        if len(words) > count and (known := UNITS.get("_".join(words[-count:]))):
+            words, unit = words[:-count], f", {known}"
             break
     axes = ""
     if len(words) > 1 and words[0] in _AXES:
@@ -56,10 +58,10 @@ def label(name: str) -> str:
     return text[:1].upper() + text[1:] + axes + unit
 
 
-def shown(value: Any) -> str:
-    """A value as people write it: four digits, "not known" for None, lists and texts no longer than can be read.
+def value_text(value: Any) -> str:
+    """A value as text: four digits, "not known" for None, lists and texts of a readable length.
 
-    >>> shown(0.123456), shown(None), shown([1.0, 2.5]), shown(True), shown(float("nan"))
+    >>> value_text(0.123456), value_text(None), value_text([1.0, 2.5]), value_text(True), value_text(float("nan"))
     ('0.1235', 'not known', '1, 2.5', 'yes', 'not a number')
     """
     if value is None:
@@ -69,29 +71,29 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return _number(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{plain(key)} {shown(item)}" for key, item in list(value.items())[:MOST_ITEMS]) or "none"
+        return ", ".join(f"{printable(key)} {value_text(item)}" for key, item in list(value.items())[:MAX_ITEMS]) or "none"
     if isinstance(value, list | tuple):
-        more = f" and {len(value) - MOST_ITEMS} more" if len(value) > MOST_ITEMS else ""
-        return ", ".join(shown(item) for item in value[:MOST_ITEMS]) + more or "none"
-    return plain(value)
+        more = f" and {len(value) - MAX_ITEMS} more" if len(value) > MAX_ITEMS else ""
+        return ", ".join(value_text(item) for item in value[:MAX_ITEMS]) + more or "none"
+    return printable(value)
 
 
-def plain(text: Any, longest: int = LONGEST) -> str:
-    """A text on one line of at most `longest` characters that can be printed; what could hide or turn other text becomes "�".
+def printable(text: Any, max_length: int = MAX_TEXT_LENGTH) -> str:
+    """A text on one line of at most `max_length` characters; characters that could hide or reverse other text become "�".
 
-    >>> plain(f"a{chr(10)}b{chr(0x202E)}gnp.tif")
+    >>> printable(f"a{chr(10)}b{chr(0x202E)}gnp.tif")
     'a b�gnp.tif'
     """
     text = str(text)
-    cut = text[:longest] + " …" if len(text) > longest else text
-    return "".join(map(_printable, cut))
+    cut = text[:max_length] + " …" if len(text) > max_length else text
+    return "".join(map(_printable_character, cut))
 
 
 def sentence(text: str) -> str:
     """A message as a sentence: a capital first, a full stop last.
 
-    >>> sentence("noise departs by 2 % from a line"), sentence("Good.")
-    ('Noise departs by 2 % from a line.', 'Good.')
+    >>> sentence("noise deviates by 2 % from a line"), sentence("Good.")
+    ('Noise deviates by 2 % from a line.', 'Good.')
     """
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
@@ -113,11 +115,11 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 def _number(value: float) -> str:
     if math.isnan(value):
         return "not a number"
-    return f"{value:.4g}" if math.isfinite(value) else "infinite"
+    return f"{value:.{DIGITS}g}" if math.isfinite(value) else "infinite"
 
 
-def _printable(character: str) -> str:
+def _printable_character(character: str) -> str:
     if character in "\t\n\r\v\f\x85\u2028\u2029":
         return " "
-    forbidden = ord(character) in _HIDING or unicodedata.category(character) in {"Cc", "Cs"}
+    forbidden = ord(character) in _DIRECTION_MARKS or unicodedata.category(character) in {"Cc", "Cs"}
     return "\ufffd" if forbidden else character

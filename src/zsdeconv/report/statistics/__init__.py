@@ -1,1 +1,1 @@
-"""Statistics that the checks share."""
+"""Statistics on which the checks rest."""

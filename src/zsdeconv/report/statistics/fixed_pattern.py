@@ -1,8 +1,8 @@
-"""Patterns of the camera that stay where they are: of its columns and rows, and, in a movie, of its pixels.
+"""Fixed patterns of a camera: of its columns and rows, and, in a movie, of its pixels.
 
-A pattern is found by what two parts of the data share that see different noise: the upper and the lower half of a frame share the
-columns' pattern, the left and the right half that of the rows, and the first and the second half of a movie that of the pixels.
-Filters keep out what passes the optics, so that the object, which they may share too, is no pattern.
+A pattern is the covariance of two parts of the data with independent noise: the upper and the lower half of a frame share the pattern of
+the columns, the left and the right half that of the rows, the first and the second half of a movie that of the pixels. Filters reject the
+frequencies that pass the optics, so the object, which both parts may share, is not counted.
 """
 
 from __future__ import annotations
@@ -15,18 +15,24 @@ import numpy as np
 from zsdeconv.camera.highpass import RADIUS_PX, correlate_valid, filters
 
 LINE_FILTER = np.array([1.0, -6.0, 15.0, -20.0, 15.0, -6.0, 1.0])
-"""Sixth difference, which passes the highest frequencies: what is seen through a lens is attenuated a hundredfold from 0.2 per pixel on."""
-DARK_SHARE = 0.25
-DARK_PX = 4.0
-"""The pattern of pixels is looked for where the light of the object is least: the share of the field, smoothed by so many pixels."""
-FEWEST_PX = 64
-FEWEST_FRAMES = 4
-MOST_FRAMES = 32
+"""Sixth difference: it attenuates the power of frequencies below 0.2 per pixel, which pass the optics, more than a hundredfold."""
+INDEPENDENT_LINES = float(np.square(np.convolve(LINE_FILTER, LINE_FILTER)).sum() / np.square(LINE_FILTER).sum() ** 2)
+"""Lines that share one independent value after the filter (its autocorrelation)."""
+DARK_FRACTION = 0.25
+"""Part of the field in which the pattern of pixels is measured. Chosen: the darkest quarter, where the object adds least noise."""
+DARK_SMOOTHING_PX = 4.0
+"""Scale (sigma) over which the light is averaged to find dark places. Chosen: wider than a PSF."""
+MIN_SIDE_PX = 64
+"""Smallest side of a frame. Chosen: fewer lines know a pattern badly."""
+MIN_FRAMES = 4
+"""Fewest frames for a pattern of pixels. Chosen: two in each half."""
+MAX_FRAMES = 32
+"""Frames that are used. Chosen: more would find patterns that are too weak to matter."""
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """Standard deviation `size` (ADU) of a pattern and the `sigmas` by which it stands out; size 0 when it is negative by chance."""
+    """Standard deviation `size` (ADU) of a pattern and its size in standard errors, `sigmas`; 0 where the covariance is negative."""
 
     size: float
     sigmas: float
@@ -40,20 +46,20 @@ def line_pattern(planes: Sequence[np.ndarray], axis: int) -> Pattern | None:
     >>> bool(abs(line_pattern([plane], 1).size - 0.5) < 0.1), bool(line_pattern([plane], 0).sigmas < 4)
     (True, True)
     """
-    if min(planes[0].shape) < FEWEST_PX:
+    if min(planes[0].shape) < MIN_SIDE_PX:
         return None
     kernel = LINE_FILTER / np.sqrt(np.square(LINE_FILTER).sum())
-    halves = []
+    filtered = []
     for half in (0, 1):
         part = np.mean([np.array_split(np.moveaxis(plane, axis, 1), 2)[half].mean(0, dtype=np.float64) for plane in planes], axis=0)
-        halves.append(np.convolve(part, kernel, "valid"))
-    return _shared(*halves, independent=len(halves[0]) / SHARED_LINES)
+        filtered.append(np.convolve(part, kernel, "valid"))
+    return _shared(*filtered, independent=len(filtered[0]) / INDEPENDENT_LINES)
 
 
 def pixel_pattern(planes: Sequence[np.ndarray], cutoff_per_px: float) -> Pattern | None:
-    """The pattern of single pixels that the frames of a movie (y x, ADU) share, in its darkest places and beyond the optics' cutoff.
+    """The pattern of single pixels that the frames of a movie (y x, ADU) share, in dark places and beyond the optical cutoff.
 
-    None with less than `FEWEST_FRAMES` frames, and where no frequency is free of the object (a cutoff of 0.5).
+    None for few or small frames, and where the object reaches all frequencies (a cutoff of 0.5).
 
     >>> rng = np.random.default_rng(0)
     >>> frames = rng.normal(0, 1, (16, 96, 80)) + rng.normal(0, 0.3, (96, 80))
@@ -62,24 +68,20 @@ def pixel_pattern(planes: Sequence[np.ndarray], cutoff_per_px: float) -> Pattern
     """
     from scipy.ndimage import gaussian_filter
 
-    if len(planes) < FEWEST_FRAMES or cutoff_per_px >= 0.5 or min(planes[0].shape) < FEWEST_PX:
+    if len(planes) < MIN_FRAMES or cutoff_per_px >= 0.5 or min(planes[0].shape) < MIN_SIDE_PX:
         return None
-    chosen = [planes[i] for i in np.unique(np.linspace(0, len(planes) - 1, MOST_FRAMES).round().astype(int))]
+    chosen = [planes[i] for i in np.unique(np.linspace(0, len(planes) - 1, MAX_FRAMES).round().astype(int))]
     kernel = filters(round(cutoff_per_px, 3))
     parts = (chosen[: len(chosen) // 2], chosen[len(chosen) // 2 :])
     means = [np.mean([plane.astype(np.float64) for plane in part], axis=0) for part in parts]
     first, second = (correlate_valid(mean, [kernel.h])[0] for mean in means)
-    level = gaussian_filter(sum(means), DARK_PX)[RADIUS_PX:-RADIUS_PX, RADIUS_PX:-RADIUS_PX]
-    dark = level <= np.quantile(level, DARK_SHARE)
+    level = gaussian_filter(sum(means), DARK_SMOOTHING_PX)[RADIUS_PX:-RADIUS_PX, RADIUS_PX:-RADIUS_PX]
+    dark = level <= np.quantile(level, DARK_FRACTION)
     return _shared(first[dark], second[dark], independent=int(dark.sum()) / kernel.spread)
 
 
-SHARED_LINES = float(np.square(np.convolve(LINE_FILTER, LINE_FILTER)).sum() / np.square(LINE_FILTER).sum() ** 2)
-"""Lines that share one independent value after the filter."""
-
-
 def _shared(first: np.ndarray, second: np.ndarray, independent: float) -> Pattern:
-    """What two filtered parts have in common; the filter's squares sum to 1."""
+    """The covariance of two filtered parts; the squares of the filter sum to 1."""
     covariance = float((first * second).mean())
     error = float(np.sqrt((first**2).mean() * (second**2).mean() / independent))
     return Pattern(float(np.sqrt(max(covariance, 0.0))), covariance / max(error, 1e-300))

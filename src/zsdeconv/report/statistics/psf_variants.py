@@ -1,4 +1,4 @@
-"""PSFs like a given one but for one property: symmetric, with coma, narrower, wider."""
+"""PSFs that differ from a given one in one property: symmetric, with coma, narrower, wider."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import numpy as np
 from zsdeconv.physics.psf import Psf
 
 COMA_RAD = 1.0
-"""Phase of the OTF at its end that a variant with coma has more than the PSF."""
-NARROWER, WIDER = 0.92, 1.15
-"""Factors of the width: what is labelled makes a right PSF seem up to 10 % too narrow, never too wide."""
+"""Phase of the OTF at its end that a variant with coma has in addition. Chosen: about a sixth of a wavelength."""
+NARROW_FACTOR, WIDE_FACTOR = 0.92, 1.15
+"""Widths of the narrower and the wider variant. Chosen: the thickness of a label makes a right PSF appear up to 10 % too narrow, never too
+wide."""
 
 
 def variants(psf: Psf, end_per_um: float) -> dict[str, Psf]:
-    """Variants by name: "symmetric" (without the phase of the OTF), "coma +y" and its like, "narrower" and "wider" laterally.
+    """Variants by name: "symmetric" (without the phase of the OTF), "coma +y" and so on, "narrower" and "wider" laterally.
 
-    `end_per_um` is where the OTF ends. Of stacks only the symmetric one: the others take too long there.
+    `end_per_um` is the end of the OTF. Stacks have only the symmetric variant, because the others take too long.
 
     >>> list(variants(Psf(np.full((1, 3), 1 / 3), (0.05, 0.05), "a row"), 8.0))
     ['symmetric', 'narrower', 'wider', 'coma +y', 'coma -y', 'coma +x', 'coma -x']
     """
-    found = {"symmetric": symmetric(psf)}
+    made = {"symmetric": symmetric(psf)}
     if psf.rank == 2:
-        found |= {"narrower": widened(psf, NARROWER), "wider": widened(psf, WIDER)}
+        made |= {"narrower": widened(psf, NARROW_FACTOR), "wider": widened(psf, WIDE_FACTOR)}
         for axis, name in enumerate("yx"):
-            for sign, word in ((1, "+"), (-1, "-")):
-                found[f"coma {word}{name}"] = with_coma(psf, axis, sign * COMA_RAD, end_per_um)
-    return found
+            for sign, mark in ((1, "+"), (-1, "-")):
+                made[f"coma {mark}{name}"] = with_coma(psf, axis, sign * COMA_RAD, end_per_um)
+    return made
 
 
 def widened(psf: Psf, factor: float) -> Psf:
@@ -40,12 +41,20 @@ def widened(psf: Psf, factor: float) -> Psf:
 
 
 def symmetric(psf: Psf) -> Psf:
-    """The PSF whose OTF is `|H|`: as sharp at every frequency, and the same when turned by 180 degrees."""
+    """The PSF whose OTF is `|H|`: the same contrast at every frequency, and symmetric under a rotation by 180 degrees."""
     return _with_transfer(psf, np.abs(_spectrum(psf)))
 
 
 def with_coma(psf: Psf, axis: int, phase_rad: float, end_per_um: float) -> Psf:
-    """The PSF with a phase that grows with the third power of the frequency along `axis` (0: y, 1: x), `phase_rad` at `end_per_um`."""
+    """The PSF with third-order coma.
+
+    Parameters
+    ----------
+    psf : the PSF
+    axis : direction of the coma, 0 for y and 1 for x
+    phase_rad : additional phase of the OTF at its end; it grows with the third power of the frequency
+    end_per_um : end of the OTF
+    """
     spectrum = _spectrum(psf)
     ky, kx = (np.fft.fftfreq(n, um) for n, um in zip(spectrum.shape[-2:], psf.spacing_um[-2:], strict=True))
     ky, kx = np.meshgrid(ky, kx, indexing="ij")
@@ -54,7 +63,7 @@ def with_coma(psf: Psf, axis: int, phase_rad: float, end_per_um: float) -> Psf:
 
 
 def _spectrum(psf: Psf) -> np.ndarray:
-    """OTF on a grid twice as large, the middle sample at the origin."""
+    """OTF on a grid twice as large, the central sample at the origin."""
     padded = np.zeros([2 * n for n in psf.values.shape])
     padded[tuple(slice(n) for n in psf.values.shape)] = psf.values
     return np.fft.fftn(np.roll(padded, [-(n // 2) for n in psf.values.shape], range(psf.rank)))

@@ -1,4 +1,4 @@
-"""Power of images by spatial frequency: means over the rings of their lateral Fourier transforms."""
+"""Power of images by spatial frequency: means over rings of their lateral Fourier transforms."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Rings:
     """Rings of spatial frequency in images `... y x` of one size.
 
     They are those of `zsdeconv.metrics.frc_curve`: as wide as the frequency step of the shorter side, up to the Nyquist frequency of
-    the coarser pixel, after the mean of each plane is taken off and a Hann window applied; planes are pooled. `frequency` is in cycles
-    per unit of the spacing.
+    the coarser pixel. The mean of each plane is subtracted and a Hann window applied; planes are pooled. `frequency` is in cycles per
+    unit of the spacing, `modes` is the number of Fourier coefficients of each ring.
 
     >>> rings = Rings((6, 8), (0.5, 0.5))
     >>> rings.frequency.round(3).tolist(), rings.power(np.ones((2, 6, 8))).tolist()
@@ -28,7 +28,7 @@ class Rings:
         self.modes = np.bincount(self.ring, minlength=len(self.frequency))[: len(self.frequency)]
 
     def transformed(self, images: np.ndarray) -> np.ndarray:
-        """Fourier transforms `n y x` of the planes of `... y x`, without their means and under the window."""
+        """Fourier transforms `n y x` of the planes of `... y x`, with the mean subtracted and the window applied."""
         planes = np.asarray(images, np.float64).reshape(-1, *self.window.shape)
         return np.fft.fft2((planes - planes.mean((-2, -1), keepdims=True)) * self.window)
 
@@ -42,9 +42,9 @@ class Rings:
         return self.mean(np.abs(self.transformed(images)) ** 2)
 
     def banded(self, means: np.ndarray, count: int) -> np.ndarray:
-        """Means over so many equal bands up to the highest frequency, from the means of rings, each counted with its modes.
+        """Means over `count` equal bands up to the highest frequency, from the means of rings, each weighted with its modes.
 
-        The innermost ring is left out: its power was taken off with the mean.
+        The innermost ring is left out, because its power was subtracted with the mean.
         """
         modes = self.modes[1:]
         band = np.minimum((self.frequency[1:] / self.frequency[-1] * count).astype(int), count - 1)

@@ -1,10 +1,10 @@
-"""Two images with independent noise from one recording: what a Fourier ring correlation needs where there is no truth.
+"""Two images with independent noise from one recording, for a Fourier ring correlation without a reference.
 
-`y + z` and `y - z` with fresh noise `z` of the covariance of that in `y` (Eq. 2 at alpha = 1): their noises have the covariance
-`Cov(y) - Cov(z) = 0`, each has twice the variance, and each is the clean image on average. For the second moments, which are all that
-Fourier ring correlation sees, that is what a binomial thinning of photo-electrons gives (half the light in each, doubled); but it
-needs no whole numbers, so that read noise, any gain and the coloured noise of a reconstruction are no obstacle, and a network trained on
-re-corrupted pairs has met this noise level. The price of both is the same: a two-fold loss of light, which `at_full_light` makes up for.
+They are `y + z` and `y - z` with fresh noise `z` (Eq. 2, alpha = 1): the covariance of their noises is `Cov(y) - Cov(z) = 0`, each has
+twice the variance, and each is the clean image on average. A Fourier ring correlation depends on second moments only, and for those the
+splits equal a binomial thinning of photo-electrons (half the light in each, doubled). They need no integer counts, so read noise, any gain
+and the coloured noise of a reconstruction are allowed, and a network trained on re-corrupted pairs knows this noise level. The loss of half
+the light is corrected by `at_full_light`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from zsdeconv.prediction.tiled import FramePrediction, Passes, predict_frame
 if TYPE_CHECKING:
     from zsdeconv.report.interfaces import ModelLike
 
+SMALLEST_FRC = -0.5
+"""Smallest correlation that is corrected. Chosen: noise of small rings, for which the formula has a pole at -1."""
+
 
 def noise_splits(measurement: Measurement, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """`y + z`, `y - z`: two images of the mean of `y`, with independent noise of twice its variance (Eq. 2, alpha = 1).
 
-    A field's noise law estimates the signal by a mean over neighbours, so at single pixels the covariance is not 0; over
-    the image it is, up to `field.excess`, and a sum over a ring of frequencies is a sum over the image.
+    The noise law estimates the signal from neighbouring pixels, so the covariance is not 0 at single pixels. Its mean over the image is 0
+    up to `measurement.variance_bias`, and a sum over a ring of frequencies is a sum over the image.
 
     >>> from zsdeconv.acquisition.direct import CameraMeasurement
     >>> from zsdeconv.camera.detector import Camera
@@ -42,39 +45,39 @@ def noise_splits(measurement: Measurement, generator: torch.Generator) -> tuple[
 
 
 def alternating_splits(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the odd and of the even frames of a static sample (`t *zyx`): independent noise without any noise law.
+    """Means of the odd and of the even frames of a static sample (`t *zyx`): independent noise without a noise law.
 
     Raises `ImageError` for less than two frames.
 
-    >>> [half.tolist() for half in alternating_splits(np.arange(5.0)[:, None])]
+    >>> [split.tolist() for split in alternating_splits(np.arange(5.0)[:, None])]
     [[1.0], [2.0]]
     """
     pairs = len(frames) // 2
     if not pairs:
-        raise ImageError(f"{len(frames)} frames: two at least are needed for two halves; thin the photons of a single one instead")
+        raise ImageError(f"{len(frames)} frames: two splits need two frames at least; split a single one with noise_splits")
     return frames[: 2 * pairs : 2].mean(0), frames[1 : 2 * pairs : 2].mean(0)
 
 
 def restored_splits(model: ModelLike, measurement: Measurement, generator: torch.Generator) -> tuple[FramePrediction, FramePrediction]:
-    """Both halves of a field of `model`, each restored in one pass, in the network's unit.
+    """Both splits of a measurement, each restored in one pass, in the network's unit.
 
-    Whatever the network adds of its own to both makes them more alike than the data are.
+    Structure that the network adds to both makes them more alike than the data are.
     """
     network = model.network.eval()
     factors = grid.lateral_factors(model.modality.rank, model.acquisition.scale)
-    halves = noise_splits(measurement, generator)
-    first, second = (predict_frame(as_network(network), half, Passes(measurement.noise, 0), factors=factors) for half in halves)
+    splits = noise_splits(measurement, generator)
+    first, second = (predict_frame(as_network(network), split, Passes(measurement.noise, 0), factors=factors) for split in splits)
     return first, second
 
 
 def at_full_light(frc: np.ndarray) -> np.ndarray:
-    """Fourier ring correlation `2 F / (1 + F)` of two full recordings, from that of two halves, `F`.
+    """Fourier ring correlation `2 F / (1 + F)` of two full recordings, from that of two splits, `F` (Rosenthal and Henderson 2003).
 
-    With powers `S` of the signal and `N` of the noise the halves have `F = S / (S + 2 N)`, full recordings `S / (S + N)` (Rosenthal and
-    Henderson 2003). Exact for images, and for what is linear in them.
+    With powers `S` of the signal and `N` of the noise, splits have `F = S / (S + 2 N)` and full recordings `S / (S + N)`. This is exact
+    for images and linear functions of them.
 
     >>> at_full_light(np.array([1.0, 1 / 3, 0.0])).tolist()
     [1.0, 0.5, 0.0]
     """
-    frc = np.maximum(frc, -0.5)
+    frc = np.maximum(frc, SMALLEST_FRC)
     return 2 * frc / (1 + frc)
