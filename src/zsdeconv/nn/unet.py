@@ -51,6 +51,7 @@ class UNetStage(nn.Module):
         self.encoder = nn.ModuleList(
             layers.conv_relu(rank, (before, *[n] * convolutions)) for before, n in zip([1, *widths[:-1]], widths, strict=True)
         )
+        # the bottom; the name is a key of stored weights
         self.middle = layers.conv_relu(rank, (widths[-1], 2 * widths[-1], widths[-1]))
         self.decoder = nn.ModuleList(layers.conv_relu(rank, (2 * n, n, *[n // 2] * (convolutions - 1))) for n in reversed(widths))
 
