@@ -13,9 +13,9 @@ from zsdeconv.notation import Batch
 from zsdeconv.physics import grid
 
 PUBLISHED_TAIL_CHANNELS = {2: (128, 128), 3: (64, 64)}
-"""Channels of the convolutions on the fine grid by rank. From the published code (METHOD.md, 5)."""
+"""Channels of the convolutions on the fine grid by rank. From the published code (Qiao et al. 2024)."""
 PUBLISHED_WIDTH = 32
-"""Channels of the first level. From the published code (METHOD.md, 5)."""
+"""Channels of the first level. From the published code (Qiao et al. 2024)."""
 
 
 class UNetStage(nn.Module):
