@@ -20,8 +20,8 @@ SMOOTHING_SIGMAS_PX = (2.0, 3.0, 4.5, 7.0)
 TAIL_FRACTION = 0.002
 """Quantile of the smoothed image taken as its darkest value. Chosen: low enough for a nearly full field, in 512 x 512 pixels still 524."""
 HAZE_RATIO = 0.3
-"""Width of the prior of the light at the darkest place, in units of the rise of the dimmest twentieth of the image. Chosen, and checked
-by benchmarks/calibrate_cases.py."""
+"""Width of the prior of the light at the darkest place, in units of the rise of the dimmest twentieth of the image. Chosen:
+benchmarks/calibrate_cases.py measures the errors of the offset that result."""
 MAX_UNBINNED_PX = 1_500_000
 """Pixels above which the frames are binned 2 x 2 before smoothing. Chosen: time; the smoothing scales leave the result the same."""
 

@@ -10,9 +10,9 @@ from zsdeconv.nn.two_stage import TwoStageNet
 from zsdeconv.notation import Batch
 
 NEGATIVE_SLOPE = 0.2
-"""Slope of the LeakyReLU below zero. From the published code (METHOD.md, 5)."""
+"""Slope of the LeakyReLU below zero. From the published code (Qiao et al. 2024)."""
 SQUEEZE_RATIO = 16
-"""Channels over those of the hidden layer of an attention gate. From the published code (METHOD.md, 5)."""
+"""Channels over those of the hidden layer of an attention gate. From the published code (Qiao et al. 2024)."""
 
 
 class AttentionBlock(nn.Module):

@@ -13,9 +13,9 @@ from zsdeconv.notation import Batch
 from zsdeconv.physics import grid
 
 PUBLISHED_TAIL_CHANNELS = {2: (128, 128), 3: (64, 64)}
-"""Channels of the convolutions on the fine grid by rank. From the published code (METHOD.md, 5)."""
+"""Channels of the convolutions on the fine grid by rank. From the published code (Qiao et al. 2024)."""
 PUBLISHED_WIDTH = 32
-"""Channels of the first level. From the published code (METHOD.md, 5)."""
+"""Channels of the first level. From the published code (Qiao et al. 2024)."""
 
 
 class UNetStage(nn.Module):
@@ -51,6 +51,7 @@ class UNetStage(nn.Module):
         self.encoder = nn.ModuleList(
             layers.conv_relu(rank, (before, *[n] * convolutions)) for before, n in zip([1, *widths[:-1]], widths, strict=True)
         )
+        # the bottom; the name is a key of stored weights
         self.middle = layers.conv_relu(rank, (widths[-1], 2 * widths[-1], widths[-1]))
         self.decoder = nn.ModuleList(layers.conv_relu(rank, (2 * n, n, *[n // 2] * (convolutions - 1))) for n in reversed(widths))
 

@@ -15,9 +15,9 @@ Momentum = Literal["adaptive", "fixed"]
 _FLOOR_FRACTION = 1e-6
 """Smallest intensity of an estimate, as a fraction of the maximum of the data. Chosen: multiplicative updates never leave zero, and this
 lies far below the noise."""
-_MISSING_ROUNDS = 8
+_BACKGROUND_UPDATES = 8
 """Updates of the missing background. Fitted by trials on reconstructed stacks, together with the next constant."""
-_MISSING_ITERATIONS = 5
+_BACKGROUND_ITERATIONS = 5
 """Richardson-Lucy steps per update. Fitted by trials: more steps explain the missing background as dark rings of the object; 22 steps in
 each of 5 rounds give 0.3 dB less."""
 
@@ -96,11 +96,11 @@ def missing_background(y: Batch, operator: Operator, smooth: Operator) -> Batch:
     >>> round(float(missing_background(torch.full((1, 1, 4, 4), -3.0), identity, identity).mean()), 2)
     3.0
     """
-    missing, x = torch.zeros_like(y), None
-    for _ in range(_MISSING_ROUNDS):
-        x = richardson_lucy(y + missing, operator, [_MISSING_ITERATIONS], start=x)[0]
-        missing = (missing - smooth(y + missing - operator(x))).clamp(min=0)
-    return missing
+    background, x = torch.zeros_like(y), None
+    for _ in range(_BACKGROUND_UPDATES):
+        x = richardson_lucy(y + background, operator, [_BACKGROUND_ITERATIONS], start=x)[0]
+        background = (background - smooth(y + background - operator(x))).clamp(min=0)
+    return background
 
 
 class _Extrapolation:

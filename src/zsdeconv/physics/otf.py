@@ -14,7 +14,7 @@ from zsdeconv.physics.psf import Psf, check_spacing
 MIN_OTF_VALUE = 0.01
 """Value, relative to that at zero frequency, that the OTF exceeds for the last time at its edge. Chosen: noise of measured OTFs."""
 MAX_IMAGINARY_FRACTION = 0.05
-"""Largest imaginary part of a radial OTF, relative to its value at 0. Chosen: a centred bead leaves only noise, far below this."""
+"""Largest imaginary part of a radial OTF, relative to its value at 0. Chosen: a centred bead leaves only noise there."""
 PSF_RADIUS_PERIODS = 5.4
 """Default half width of a PSF in periods of the OTF's edge. Chosen: 2.7 wavelength / NA, as for theoretical PSFs in a plane."""
 

@@ -17,7 +17,7 @@ Chosen: beyond it the cone of light of a wide-field PSF is wider than the defaul
 MAX_HALF_PLANES = 128
 """Largest number of planes on either side of the focus. Chosen: it bounds memory and time for steps far below the Nyquist limit."""
 MIN_PLANE_FRACTION = 1e-3
-"""Light of the outermost planes, as a fraction of that of the brightest plane. Chosen: below the noise of any recorded stack."""
+"""Light of the outermost planes, as a fraction of that of the brightest plane. Chosen: the light left out is negligible."""
 
 
 def radial_intensity(optics: Optics, z_um: np.ndarray, r_um: np.ndarray, focus_um: float = 0.0) -> np.ndarray:

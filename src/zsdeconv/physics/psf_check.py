@@ -212,7 +212,7 @@ def _axial_extent(psf: Psf) -> Finding:
     light = psf.values.sum((1, 2))
     ends = max(abs(light[0]), abs(light[-1])) / light.max()
     text = f"the outermost of {len(light)} planes hold {100 * ends:.1f} % of the brightest one's light"
-    return _judged("depth", ends, (0.3, np.inf), text, "give more planes (those of a wide-field PSF never become dark)")
+    return _judged("depth", ends, (0.3, np.inf), text, "give more planes (all planes of a wide-field PSF hold light)")
 
 
 def _width(name: str, width: float, expected: float) -> Finding:

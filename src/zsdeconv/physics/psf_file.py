@@ -256,8 +256,8 @@ def _significant_halves(signal: np.ndarray) -> list[int]:
     far = signal[shell > 0.6 * shell.max()]
     sigma = SIGMA_PER_MAD * np.median(np.abs(far - np.median(far)))
     count = np.bincount(shell.ravel())
-    dim = np.bincount(shell.ravel(), signal.ravel()) <= 3 * sigma * np.sqrt(count)
-    ends = np.flatnonzero(dim[:-2] & dim[1:-1] & dim[2:])
+    insignificant = np.bincount(shell.ravel(), signal.ravel()) <= 3 * sigma * np.sqrt(count)
+    ends = np.flatnonzero(insignificant[:-2] & insignificant[1:-1] & insignificant[2:])
     half = max(int(ends[0]), 1) if len(ends) else int(shell.max())
     return [min(half, int(c)) for c in center]
 

@@ -135,10 +135,10 @@ def recentred(values: np.ndarray, step: Sequence[float]) -> tuple[np.ndarray, np
     `core_offset`, shift again, by a smaller fraction of the offset after each step that increased it.
     """
     grid_step = np.asarray(step, float)
-    middle = np.array(values.shape) // 2
-    centre = middle + core_offset(values)
-    if np.allclose(grid_step, 1, atol=1e-6) and np.abs(centre - middle).max() < 1e-3 and all(n % 2 for n in values.shape):
-        return values, middle.astype(float)  # already centred: no interpolation
+    array_center = np.array(values.shape) // 2
+    centre = array_center + core_offset(values)
+    if np.allclose(grid_step, 1, atol=1e-6) and np.abs(centre - array_center).max() < 1e-3 and all(n % 2 for n in values.shape):
+        return values, array_center.astype(float)  # already centred: no interpolation
     f = Interpolant(values, step)
     last = np.array(values.shape) - 1
 
