@@ -93,7 +93,7 @@ def measured_pattern(
     deep = len(spacing_um) == 3
     alike = [sample for sample in samples if sample.shape == samples[0].shape]
     mean = alike[0] if len(alike) == 1 else np.asarray(np.mean(alike, axis=0, dtype=np.float64))
-    guess = PatternPrior(config.sim.angles_deg, config.sim.period_um)
+    prior = PatternPrior(config.sim.angles_deg, config.sim.period_um)
     told = {name: getattr(config.sim, name) for name in GUESSED if getattr(config.sim, name) is not None}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
     known = {"optics": dict(source.made_from), "offset_adu": float(offset), "guess": plain}
@@ -103,7 +103,7 @@ def measured_pattern(
         source.detection,
         layout_of(config.sim, beams=2 + deep),
         offset=offset,
-        guess=guess,
+        prior=prior,
         made_from={"program": f"zsdeconv {__version__}", "file": file} | known,
         z_um=spacing_um[0] if deep else None,
     )
@@ -154,9 +154,9 @@ def remeasured(reconstruct: Reconstruct, frames: np.ndarray) -> Reconstruct:
     """
     before, detection = reconstruct.parameters, reconstruct.weights.detection
     angles = tuple(direction.angle_deg for direction in before.directions)
-    guess = PatternPrior(angles, float(np.mean([direction.finest_um for direction in before.directions])))
+    prior = PatternPrior(angles, float(np.mean([direction.finest_um for direction in before.directions])))
     z_um, w, attenuation = reconstruct.z_um, reconstruct.wiener, reconstruct.weights.attenuation
-    found = estimate_parameters(frames, before.pixel_um, detection, before.layout, guess=guess, made_from=before.made_from, z_um=z_um)
+    found = estimate_parameters(frames, before.pixel_um, detection, before.layout, prior=prior, made_from=before.made_from, z_um=z_um)
     return Reconstruct(found.parameters, detection, before.pixel_um, w, attenuation, z_um)
 
 
