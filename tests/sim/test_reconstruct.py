@@ -242,7 +242,7 @@ def test_errors_of_recorrupted_pairs_are_uncorrelated() -> None:
     """Eq. 2 through the reconstruction, unclipped, at 20 photons: Cov of the errors is Var(y) - Var(z), which is 0.
 
     The pattern lies beyond the cutoff, as it does in most microscopes. Fringes that the lens still shows are flattened by the
-    5-pixel mean of Eq. 3, and z then lacks the stripes of the variance.
+    5-pixel mean of Eq. 3, and z then lacks the fringes of the variance.
     """
     camera, alpha = Camera(offset=0.0, gain=1.0, read_variance=4.0), 1.5
     parameters = stripes(1.06 * KC)

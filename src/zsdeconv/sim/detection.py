@@ -183,7 +183,7 @@ def detection_otf_3d(optics_or_otf: Optics | DeepOtf, excitation_nm: float | Non
     if isinstance(optics_or_otf, DeepOtf):
         if excitation_nm is not None:
             raise OpticsError(
-                f"excitation_nm {excitation_nm:g} beside an OTF, which contains its effect; leave out one of the two, excitation_nm or `otf`"
+                f"excitation_nm {excitation_nm:g} beside an OTF, which contains its effect; leave out one, excitation_nm or `otf`"
             )
         return _measured(optics_or_otf)
     optics = optics_or_otf
