@@ -115,7 +115,7 @@ def test_linear_in_single_precision() -> None:
 
 
 def test_a_part_of_the_frames_is_reconstructed_as_the_whole() -> None:
-    """In the middle, where the borders of the part are farther away than the PSF reaches; the phase of the fringes goes on at its origin."""
+    """In the middle, where the borders of the part are farther away than the PSF reaches; its origin sets the phase of the fringes."""
     reconstruct = Reconstruct(odd_parameters(), COARSE, 0.2, 0.2)
     frames = torch.from_numpy(np.random.default_rng(5).normal(3, 1, (1, 8, 90, 96)))
     top, left, reach = 7, 21, 24

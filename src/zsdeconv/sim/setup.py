@@ -21,8 +21,8 @@ from zsdeconv.sim.reconstruct import Reconstruct
 from zsdeconv.sim.wiener import choose_wiener
 
 SPACING_TOLERANCE = 0.01
-"""Relative difference of spacings up to which stored parameters apply to frames. Chosen: a larger one changes the period of the fringes
-by more than the search tolerates."""
+"""Relative difference of spacings up to which stored parameters apply to frames. Chosen: above the rounding of sizes in
+files; a larger difference would move the fringes."""
 LENS_SETTINGS = ("na", "wavelength_nm", "immersion_ri")
 LAYOUT_SETTINGS = ("directions", "phases", "order")
 PRIOR_SETTINGS = ("angles_deg", "period_um")
