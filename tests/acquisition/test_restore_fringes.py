@@ -109,7 +109,7 @@ def test_parameters_of_a_brighter_recording_serve_a_dim_one(tmp_path: Path, simu
     model = zs.train([dim], SCENE.optics, config=settings(2, sim={"parameters": str(tmp_path / "sim.yaml")}))
     assert reconstruct_of(model).parameters.directions == reconstruct_of(bright).parameters.directions
     assert reconstruct_of(model).wiener > reconstruct_of(bright).wiener
-    with pytest.raises(ConfigError, match=r"--order beside --sim-parameters.*leave out --order"):
+    with pytest.raises(ConfigError, match=r"`order` beside sim_parameters.*leave out `order`"):
         zs.train([dim], SCENE.optics, config=settings(2, sim={"parameters": str(tmp_path / "sim.yaml"), "order": "phase-direction"}))
     other = replace(read_parameters(tmp_path / "sim.yaml"), pixel_um=0.07)
     (tmp_path / "other.yaml").write_text(other.to_yaml())
@@ -147,5 +147,5 @@ def test_what_cannot_be_is_refused(simulation: Simulation, change: dict[str, Any
 
 def test_raw_frames_are_recognised_by_their_axis(simulation: Simulation) -> None:
     assert zs.train([simulation.noisy], SCENE.optics, config=settings(2, modality="auto")).modality.acquisition.raw_frame_axis == "P"
-    with pytest.raises(OpticsError, match="give --na"):
+    with pytest.raises(OpticsError, match="give `na`"):
         zs.train([simulation.noisy], config=settings(2))

@@ -33,5 +33,5 @@ def test_noise_beyond_the_edge_and_negative_values_are_left_out() -> None:
 def test_pixels_too_coarse_for_the_widened_band() -> None:
     detection = detection_otf_2d(OPTICS)
     require_fine_pixel(detection, 0.1, 0.99 * (10 - KC))
-    with pytest.raises(OpticsError, match=r"pixel 0.1 um: .* --pixel-um"):
+    with pytest.raises(OpticsError, match=r"pixel 0.1 um: .* check pixel_um"):
         require_fine_pixel(detection, 0.1, 1.01 * (10 - KC))

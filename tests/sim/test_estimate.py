@@ -90,7 +90,7 @@ def test_other_numbers_of_directions_and_phases(order: str) -> None:
 def test_the_wrong_order_is_told(order: str, p: float) -> None:
     truth = stripes(p * KC, order=order)
     frames = record(truth, 60, np.random.default_rng(4)).frames
-    with pytest.raises(ImageError, match=f"give --order {order}"):
+    with pytest.raises(ImageError, match=f"give `order={order}`"):
         estimate_parameters(frames, PIXEL_UM, DETECTION, truth.layout.swapped)
 
 
@@ -144,40 +144,40 @@ def test_small_frames(shape: tuple[int, int]) -> None:
 def test_nothing_modulated_is_nothing_found() -> None:
     flat = record(stripes(), 100, np.random.default_rng(9)).clean.mean(0)
     frames = np.random.default_rng(10).poisson(np.broadcast_to(flat, (9, *flat.shape)))
-    with pytest.raises(ImageError, match=r"no pattern found .* \(limit .*; give --angles-deg and --period-um, or .* brighter data set"):
+    with pytest.raises(ImageError, match=r"no pattern found .* \(limit .*; give angles_deg and period_um, or .* brighter data set"):
         estimate_parameters(frames, PIXEL_UM, DETECTION)
 
 
-def test_a_guess_finds_what_a_blind_search_does_not() -> None:
+def test_a_prior_finds_what_a_search_without_one_does_not() -> None:
     truth = stripes(1.06 * KC, depths=(0.5, 0.5, 0.5))
     frames = record(truth, 13, np.random.default_rng(13)).frames
     with pytest.raises(ImageError, match="no pattern found"):
         estimate_parameters(frames, PIXEL_UM, DETECTION)
     angles = tuple(d.angle_deg + 183 for d in truth.directions)  # three degrees off, and the other way round
-    found = estimate_parameters(frames, PIXEL_UM, DETECTION, guess=PatternPrior(angles, 1.02 / (1.06 * KC))).parameters
+    found = estimate_parameters(frames, PIXEL_UM, DETECTION, prior=PatternPrior(angles, 1.02 / (1.06 * KC))).parameters
     assert errors(found, truth, frames.shape[1:])[0] < 0.3  # found; how well is a matter of light
 
 
-def test_a_coarse_pattern_needs_a_guess_and_is_found_with_it() -> None:
+def test_a_coarse_pattern_needs_a_prior() -> None:
     truth = stripes(0.3 * KC)
     frames = record(truth, 500, np.random.default_rng(12)).frames
-    found = estimate_parameters(frames, PIXEL_UM, DETECTION, guess=PatternPrior(period_um=1 / (0.31 * KC))).parameters
+    found = estimate_parameters(frames, PIXEL_UM, DETECTION, prior=PatternPrior(period_um=1 / (0.31 * KC))).parameters
     assert (errors(found, truth, frames.shape[1:]) < (0.02, 0.03, 0.06)).all()
 
 
 @pytest.mark.parametrize(
-    ("guess", "kind", "message"),
+    ("prior", "kind", "message"),
     [
-        (PatternPrior(period_um=0.1), OpticsError, r"period 0.1 um: 0.155 um is the finest .* --period-um"),
+        (PatternPrior(period_um=0.1), OpticsError, r"period 0.1 um: .* 0.155 um, the finest .* check period_um"),
         (PatternPrior(period_um=20.0), OpticsError, "coarsest"),
         (PatternPrior(period_um=float("nan")), OpticsError, "period nan"),
         (PatternPrior((10.0, 70.0)), ConfigError, "2 angles for 3 directions"),
-        (PatternPrior((10.0, 70.0, float("inf"))), ConfigError, "--angles-deg"),
+        (PatternPrior((10.0, 70.0, float("inf"))), ConfigError, "check angles_deg"),
     ],
 )
-def test_impossible_guesses(guess: PatternPrior, kind: type[Exception], message: str) -> None:
+def test_impossible_priors(prior: PatternPrior, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
-        estimate_parameters(np.random.default_rng(0).random((9, 64, 64)), PIXEL_UM, DETECTION, guess=guess)
+        estimate_parameters(np.random.default_rng(0).random((9, 64, 64)), PIXEL_UM, DETECTION, prior=prior)
 
 
 def test_frames_that_cannot_be_used() -> None:
@@ -190,7 +190,7 @@ def test_frames_that_cannot_be_used() -> None:
     missing[5] = 7.0
     with pytest.raises(ImageError, match="1 of 9 planes are constant"):
         estimate_parameters(missing, PIXEL_UM, DETECTION)
-    with pytest.raises(ImageError, match=r"frame \d: -.* --background"):
+    with pytest.raises(ImageError, match=r"frame \d: -.* check `background`"):
         estimate_parameters(frames, PIXEL_UM, DETECTION, offset=500.0)
     with pytest.raises(OpticsError, match=r"pixel 0.14 um"):
         estimate_parameters(frames, 0.14, DETECTION)
@@ -277,8 +277,8 @@ def test_published_angles_of_a_dim_recording(shared: Path, measured: bool) -> No
     detection = detection_otf_2d(otf if measured else Optics(1.3, 525))
     with pytest.raises(ImageError, match="direction 1 of 3"):  # two of three are found blind
         estimate_parameters(image.data, image.spacing_um["X"], detection)
-    guess = PatternPrior((84.8, 144.8, 204.8), 0.18)
-    found = estimate_parameters(image.data, image.spacing_um["X"], detection, guess=guess).parameters
+    prior = PatternPrior((84.8, 144.8, 204.8), 0.18)
+    found = estimate_parameters(image.data, image.spacing_um["X"], detection, prior=prior).parameters
     for direction, angle in zip(found.directions, (84.98, 144.93, -155.01), strict=True):
         assert direction.angle_deg == pytest.approx(angle, abs=0.03)  # 0.02 degrees are 0.03 frequency pixels
         assert direction.period_um == pytest.approx(0.18, abs=5e-4)

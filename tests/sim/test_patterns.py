@@ -23,14 +23,14 @@ def test_frames_are_split_into_directions_and_phases(order: str) -> None:
 
 
 def test_frame_counts_that_fit_no_layout_are_refused() -> None:
-    with pytest.raises(ImageError, match=r"8 raw frames: 3 directions x 3 phases are 9; give --directions and --phases"):
+    with pytest.raises(ImageError, match=r"8 raw frames: 3 directions x 3 phases are 9; give `directions` and `phases`"):
         Layout().split(np.zeros((8, 4, 4)))
-    for (directions, phases, order), option in (
-        ((0, 3, "direction-phase"), "--directions"),
-        ((3, 2, "direction-phase"), "--phases"),
-        ((3, 3, "zigzag"), "--order"),
+    for (directions, phases, order), advice in (
+        ((0, 3, "direction-phase"), "give `directions`"),
+        ((3, 2, "direction-phase"), "give `phases`"),
+        ((3, 3, "zigzag"), "give `order`"),
     ):
-        with pytest.raises(ConfigError, match=option):
+        with pytest.raises(ConfigError, match=advice):
             Layout(directions, phases, order)  # pyright: ignore[reportArgumentType]
 
 

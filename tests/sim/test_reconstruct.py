@@ -115,7 +115,7 @@ def test_linear_in_single_precision() -> None:
 
 
 def test_a_part_of_the_frames_is_reconstructed_as_the_whole() -> None:
-    """In the middle, where the borders of the part are farther away than the PSF reaches; the stripes' phase goes on at its origin."""
+    """In the middle, where the borders of the part are farther away than the PSF reaches; its origin sets the phase of the fringes."""
     reconstruct = Reconstruct(odd_parameters(), COARSE, 0.2, 0.2)
     frames = torch.from_numpy(np.random.default_rng(5).normal(3, 1, (1, 8, 90, 96)))
     top, left, reach = 7, 21, 24
@@ -146,11 +146,11 @@ def test_types_batches_and_frame_sizes() -> None:
 
 def test_a_uniform_object_keeps_its_brightness_and_negative_noise_stays() -> None:
     parameters = stripes()
-    contrast = float(DETECTION(np.array(0.85 * KC)))  # what the lens leaves of the stripes themselves
+    contrast = float(DETECTION(np.array(0.85 * KC)))  # what the lens leaves of the fringes themselves
     frames = 37 * (1 + contrast * (illumination(parameters, (90, 101), (PIXEL_UM, PIXEL_UM)) - 1))
     operator = Reconstruct(parameters, DETECTION, PIXEL_UM, 0.3)
     inner = operator(torch.from_numpy(frames)[None])[0, 0, 40:-40, 40:-40].numpy()
-    np.testing.assert_allclose(inner, 37.0, rtol=2e-3)  # stripes mirrored at the borders are no stripes, and reach some way
+    np.testing.assert_allclose(inner, 37.0, rtol=2e-3)  # fringes mirrored at the borders are no fringes, which matters for some distance
     noise = torch.randn(1, 9, 30, 31, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(operator(-noise), -operator(noise))
     assert float(operator(noise).min()) < -0.1
@@ -241,8 +241,8 @@ def test_the_noise_of_white_frames_has_the_spectrum_that_is_told() -> None:
 def test_errors_of_recorrupted_pairs_are_uncorrelated() -> None:
     """Eq. 2 through the reconstruction, unclipped, at 20 photons: Cov of the errors is Var(y) - Var(z), which is 0.
 
-    The pattern lies beyond the cutoff, as it does in most microscopes. Stripes that the lens still shows are flattened by the
-    5-pixel mean of Eq. 3, and z then lacks the stripes of the variance.
+    The pattern lies beyond the cutoff, as it does in most microscopes. Fringes that the lens still shows are flattened by the
+    5-pixel mean of Eq. 3, and z then lacks the fringes of the variance.
     """
     camera, alpha = Camera(offset=0.0, gain=1.0, read_variance=4.0), 1.5
     parameters = stripes(1.06 * KC)
@@ -295,7 +295,7 @@ def test_the_wiener_parameter_is_nearly_the_best() -> None:
 
 def test_impossible_settings_are_refused() -> None:
     for wiener in (0.0, -1.0, float("nan")):
-        with pytest.raises(ConfigError, match="--wiener"):
+        with pytest.raises(ConfigError, match="give `wiener`"):
             Reconstruct(stripes(), DETECTION, PIXEL_UM, wiener)
     with pytest.raises(ConfigError, match="attenuation 1"):
         Reconstruct(stripes(), DETECTION, PIXEL_UM, 0.1, attenuation=1.0)

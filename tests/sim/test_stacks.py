@@ -121,7 +121,7 @@ def test_an_order_without_z_goes_plane_by_plane() -> None:
 
 @pytest.mark.parametrize("count", [7, 44, 46])
 def test_pages_that_fill_no_whole_planes_are_refused(count: int) -> None:
-    with pytest.raises(ImageError, match=rf"{count} raw frames: 3 directions x 5 phases are 15 in each plane.*--directions and --phases"):
+    with pytest.raises(ImageError, match=rf"{count} raw frames: 3 directions x 5 phases are 15 in each plane.*`directions` and `phases`"):
         Layout(3, 5).stack(np.zeros((count, 2, 2)))
 
 
@@ -207,14 +207,14 @@ def test_what_is_no_deep_otf_is_refused(shared: Path, tmp_path: Path) -> None:
         read_deep_otf(folder / "otf2d/TIRF488_cam1_0_z30_OTF2d.mrc")
     with pytest.raises(OpticsError, match=r"\(3, 129, 65\), a 2-D radial OTF is complex"):
         read_otf(folder / "threebeam_otf.dv")
-    with pytest.raises(OpticsError, match=r"--excitation-nm 488 beside --otf"):
+    with pytest.raises(OpticsError, match=r"excitation_nm 488 beside an OTF"):
         detection_otf_3d(read_deep_otf(folder / "threebeam_otf.dv"), 488)
 
 
-def test_light_that_cannot_make_the_stripes() -> None:
+def test_light_that_cannot_produce_the_fringes() -> None:
     with pytest.raises(OpticsError, match=r"excitation 0.488 nm"):
         detection_otf_3d(DEEP_OPTICS, 0.488)
-    with pytest.raises(OpticsError, match=r"stripes of 0.125 um: light of 488 nm makes 0.174 um at the finest"):
+    with pytest.raises(OpticsError, match=r"fringes of 0.125 um: light of 488 nm produces 0.174 um at the finest"):
         DETECTION.under(4.0)
 
 
@@ -469,15 +469,15 @@ def test_the_wiener_parameter_follows_the_light(recording: Recording) -> None:
     assert choose_wiener(noise, three_beams(), DETECTION, DEEP_PIXEL_UM) == DEEP_WIENER_RANGE[1]
 
 
-def test_a_guess_narrows_the_search_to_the_finest_stripes(frames: np.ndarray) -> None:
+def test_a_prior_narrows_the_search_to_the_finest_fringes(frames: np.ndarray) -> None:
     truth = three_beams()
     angles = tuple(d.angle_deg + 182 for d in truth.directions)  # two degrees off, and the other way round
-    found = estimated(frames, guess=PatternPrior(angles, 0.23))
+    found = estimated(frames, prior=PatternPrior(angles, 0.23))
     for a, b in zip(found.parameters.directions, truth.directions, strict=True):
         assert distance(a, b, frames.shape[2:])[0] < 0.1
     assert found.peaks[0].limit < estimated(frames).peaks[0].limit
     with pytest.raises(OpticsError, match=r"period 0.1 um"):
-        estimated(frames, guess=PatternPrior(None, 0.1))
+        estimated(frames, prior=PatternPrior(None, 0.1))
 
 
 @pytest.mark.parametrize("right", ["direction-z-phase", "z-phase-direction"])
@@ -485,7 +485,7 @@ def test_the_wrong_order_is_told(frames: np.ndarray, right: str) -> None:
     ordered = Layout(3, 5, right)  # pyright: ignore[reportArgumentType]
     in_plane = frames if right.startswith("direction") else frames.reshape(3, 5, -1).swapaxes(0, 1).reshape(frames.shape)
     pages, wrong = ordered.pages(in_plane), Layout(3, 5, "z-direction-phase")
-    with pytest.raises(ImageError, match=f"give --order {right}"):
+    with pytest.raises(ImageError, match=f"give `order={right}`"):
         estimated(wrong.stack(pages), wrong)
     assert estimated(ordered.stack(pages), ordered).parameters.order == right
 
@@ -493,18 +493,18 @@ def test_the_wrong_order_is_told(frames: np.ndarray, right: str) -> None:
 def test_a_direction_recorded_twice_is_told(frames: np.ndarray) -> None:
     twice = frames.copy()
     twice[10:] = frames[:5]
-    with pytest.raises(ImageError, match="directions 1 and 3 show the same stripes"):
+    with pytest.raises(ImageError, match="directions 1 and 3 show the same fringes"):
         estimated(twice)
 
 
 def test_nothing_modulated_is_nothing_found(frames: np.ndarray) -> None:
     flat = np.random.default_rng(10).poisson(np.broadcast_to(frames.mean(0).clip(0), frames.shape))
-    with pytest.raises(ImageError, match=r"no pattern found .* \(limit .*; give --angles-deg and --period-um"):
+    with pytest.raises(ImageError, match=r"no pattern found .* \(limit .*; give angles_deg and period_um"):
         estimated(flat)
 
 
 def test_two_beams_are_not_taken_for_three(recording: Recording) -> None:
-    """Stripes of order 2 without any of order 1 are those of two beams, recorded in five phases of twice their period."""
+    """Fringes of order 2 without any of order 1 are produced by two beams, recorded in five phases of twice their period."""
     bands = np.fft.fft(recording.clean.reshape(3, 5, 9, 80, 86), axis=1)
     bands[:, [1, 4]] = 0
     with pytest.raises(ImageError, match="no pattern found in direction"):
@@ -524,7 +524,7 @@ def test_stacks_that_cannot_be_used(frames: np.ndarray) -> None:
         estimate_parameters(frames, DEEP_PIXEL_UM, detection, Layout(3, 5), z_um=DEEP_Z_UM)
     with pytest.raises(OpticsError, match="2-D frames and a 3-D OTF"):
         estimate_parameters(frames[:, 0], DEEP_PIXEL_UM, DETECTION, z_um=DEEP_Z_UM)
-    with pytest.raises(ConfigError, match="--z-um"):
+    with pytest.raises(ConfigError, match="give z_um"):
         estimate_parameters(frames, DEEP_PIXEL_UM, DETECTION)
     with pytest.raises(ImageError, match="10 raw frames: 3 directions x 5 phases are 15"):
         estimated(frames[:10])
@@ -545,17 +545,17 @@ def test_stacks_that_cannot_be_used(frames: np.ndarray) -> None:
 def test_pattern_and_otf_of_unlike_kinds_are_refused() -> None:
     flat = detection_otf_2d(DEEP_OPTICS)
     for parameters, detection in ((three_beams(), flat), (stripes(), DETECTION)):
-        with pytest.raises(OpticsError, match="two beams take a 2-D one"):
+        with pytest.raises(OpticsError, match="two beams need a 2-D one"):
             Reconstruct(parameters, detection, DEEP_PIXEL_UM, 0.1)
-    with pytest.raises(OpticsError, match="two beams take a 2-D one"):
+    with pytest.raises(OpticsError, match="two beams need a 2-D one"):
         choose_wiener(record(stripes(), 50, np.random.default_rng(0), (60, 60)).frames, stripes(), DETECTION, 0.0626)
-    with pytest.raises(ConfigError, match="--z-um"):
+    with pytest.raises(ConfigError, match="give z_um"):
         Reconstruct(replace(three_beams(), z_um=None), DETECTION, DEEP_PIXEL_UM, 0.1)
     with pytest.raises(OpticsError, match=r"pixel 0.11 um"):
         Reconstruct(three_beams(), DETECTION, 0.11, 0.01)
 
 
-def test_the_picture_shows_the_finest_stripes(frames: np.ndarray, tmp_path: Path) -> None:
+def test_the_plot_shows_the_finest_fringes(frames: np.ndarray, tmp_path: Path) -> None:
     found = estimated(frames)
     for peak in found.peaks:
         assert peak.spectrum.max() == pytest.approx(peak.score, rel=1e-4)  # float32

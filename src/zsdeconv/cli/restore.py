@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from zsdeconv.cli.console import depths, show, show_json, show_rows
+from zsdeconv.cli.console import show, show_json, show_rows
 from zsdeconv.cli.options import Inputs, Settings, Task, argument, chosen, configuration, option, takes
 from zsdeconv.cli.progress import progress, words
 from zsdeconv.cli.results import KINDS, Results, checkpoint_of, refuse_existing, results_of, write_images, write_run

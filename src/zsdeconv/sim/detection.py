@@ -1,4 +1,4 @@
-"""What the detection of a microscope passes: its OTF with the frequency at which it ends, in a plane and in depth."""
+"""OTF of the detection of a microscope with its cutoff, for planes and for stacks."""
 
 from __future__ import annotations
 
@@ -14,22 +14,34 @@ from zsdeconv.physics.otf import DeepOtf, Otf
 from zsdeconv.physics.psf_3d import AXIAL_RADIUS_PERIODS, focus_of, radial_intensity
 
 THREE_BEAMS = (1.0, 4 / 3, 2 / 3)
-"""Strength of orders 0, 1 and 2 where three beams of equal strength interfere: |1 + 2 cos u|^2 / 3."""
+"""Law: strength of orders 0, 1 and 2 where three beams of equal amplitude interfere, |1 + 2 cos u|^2 / 3."""
 
-_STEPS_TO_CUTOFF = 400
-_RADIUS_IN_RESOLUTIONS = 80.0
-"""Half width of the theoretical PSF that is transformed, in units of 1 / cutoff: the light beyond it is 0.3 %."""
-_SUPPORT = 5e-4
-"""Where an OTF in depth is smaller than this share of its maximum it is taken as 0."""
-_MIDDLE, _PLANE_AT_MIDDLE = 0.5, 0.39
-"""A frequency in units of the cutoff, and the OTF of a plane there."""
-_BEYOND_THE_CONE = 0.1
-"""From this share of the lateral cutoff on, the axial extent of an OTF is measured: at 0 the PSF's finite depth smears it."""
+_OTF_SAMPLES = 400
+"""Samples of a theoretical OTF up to its cutoff. Chosen: the OTF is almost linear between two of them."""
+_RADIUS_RESOLUTIONS = 80.0
+"""Half width of the theoretical PSF that is transformed, in units of 1 / cutoff. Chosen: the light beyond it is 0.3 %."""
+_SAMPLES_PER_RESOLUTION = 16
+"""Radial samples of the theoretical PSF per 1 / cutoff. Chosen: eight times as many as the sampling theorem requires."""
+_PLANES_PER_AXIAL_RESOLUTION = 3
+"""Planes of the theoretical PSF per 1 / axial cutoff. Chosen: above the 2 of the sampling theorem."""
+_AXIAL_OVERSAMPLING = 4
+"""Axial samples of a theoretical OTF per 1 / depth of its PSF. Chosen for linear interpolation between them."""
+_OTF_THRESHOLD = 5e-4
+"""Relative to its maximum, a smaller value of an OTF of stacks counts as 0. Chosen: above the noise of measured OTFs."""
+_MIDDLE_CUTOFFS, _MIDDLE_OTF_2D = 0.5, 0.39
+"""A frequency in units of the cutoff, and the OTF of a plane there by theory (Goodman's formula for a circular pupil)."""
+_CONE_WIDTH_CUTOFFS = 0.1
+"""Share of the lateral cutoff from which on the axial extent of an OTF is measured. Chosen: below, the finite depth of the PSF blurs
+the OTF along the axis."""
+_SYMMETRY_TOLERANCE = 1e-6
+"""Relative imaginary part below which an OTF counts as real. Chosen: it exceeds the rounding error of single precision."""
+EXCITATION_RANGE_UM = (0.2, 2.0)
+"""Wavelengths of light used in fluorescence microscopy, from ultraviolet to two-photon excitation."""
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionOtf2d:
-    """The radial `otf` of the detection, used up to `cutoff_per_um` and 0 beyond; called with frequencies it gives `H`.
+    """Radial `otf` of the detection, used up to `cutoff_per_um` and 0 beyond; a call with frequencies gives `H`.
 
     >>> detection = DetectionOtf2d(Otf(np.array([1.0, 0.5, 0.0, -0.01]), 2.0, "triangle"), 4.0)
     >>> detection(np.array([1.0, 3.9, 5.9])).round(3).tolist()
@@ -46,7 +58,7 @@ class DetectionOtf2d:
 
     @property
     def level(self) -> float:
-        """Size of the OTF at middle frequencies, in units of that of a plane."""
+        """Magnitude of the OTF at half the cutoff relative to the OTF of a plane: 1."""
         return 1.0
 
     def __call__(self, k_per_um: np.ndarray, order: int = 0) -> np.ndarray:
@@ -54,7 +66,7 @@ class DetectionOtf2d:
         return np.where(k_per_um < self.cutoff_per_um, self.otf.at(k_per_um).clip(0), 0.0)
 
     def passes(self, inside: np.ndarray, order: int) -> np.ndarray:
-        """Whether a frequency is passed that is `inside` the cutoff or not: that is all there is in a plane."""
+        """Whether frequencies are transmitted: in a plane, those `inside` the cutoff."""
         return inside
 
     def under(self, p_per_um: float) -> DetectionOtf2d:
@@ -64,13 +76,14 @@ class DetectionOtf2d:
 
 @dataclass(frozen=True, eq=False)
 class DetectionOtf3d:
-    """Transfer functions `H_m` of a wide-field stack under three beams, one for each order m of the pattern.
+    """OTFs `H_m` of a wide-field stack under three beams, one for each order m of the pattern.
 
-    Called with lateral frequencies (any shape), the order, and axial ones (kz) it gives `H_m` (kz, that shape). From theory `otf`
-    holds that of the lens, H, for orders 0 and 2, and `H_1(kr, kz) = (H(kr, kz - a) + H(kr, kz + a)) / 2`: order 1 stays with the
-    lens and beats along the axis with `beat_per_um`, a. A measured `otf` holds all three, in units of `THREE_BEAMS`.
+    Called with lateral frequencies (any shape), the order, and axial ones (kz) it gives `H_m` (kz, that shape). A theoretical
+    `otf` holds the OTF H of the lens, which applies to orders 0 and 2, and `H_1(kr, kz) = (H(kr, kz - a) + H(kr, kz + a)) / 2`: order 1
+    moves with the focus and is modulated along the axis with the frequency a, `beat_per_um`. A measured `otf` holds all three orders,
+    in units of `THREE_BEAMS`.
 
-    `cutoff_per_um` and `axial_cutoff_per_um` are where the lens ends; `light` is (index, excitation wavelength in um) of theory.
+    `cutoff_per_um` and `axial_cutoff_per_um` are the cutoffs of the lens; `light` is (index, excitation wavelength in um) of theory.
     """
 
     otf: DeepOtf
@@ -86,62 +99,62 @@ class DetectionOtf3d:
 
     @property
     def level(self) -> float:
-        """Size of the OTF at middle frequencies, in units of that of a plane: the light of a point is spread over many planes."""
-        middle = self(np.array([_MIDDLE * self.cutoff_per_um]), 0, self.otf.dkz_per_um * np.arange(self.otf.values.shape[2]))
-        return float(np.abs(middle).max()) / _PLANE_AT_MIDDLE
+        """Magnitude of the OTF at half the cutoff relative to the OTF of a plane: below 1, as the light of a point is spread in depth."""
+        middle = self(np.array([_MIDDLE_CUTOFFS * self.cutoff_per_um]), 0, self.otf.dkz_per_um * np.arange(self.otf.values.shape[2]))
+        return float(np.abs(middle).max()) / _MIDDLE_OTF_2D
 
     @property
     def axial_end_per_um(self) -> float:
-        """Highest axial frequency that any order passes."""
+        """Highest axial frequency transmitted by any order."""
         return self.axial_cutoff_per_um + self.beat_per_um
 
     def under(self, p_per_um: float) -> DetectionOtf3d:
-        """The detection under a pattern of lateral frequency `p_per_um` (order 1): theory learns the beat of order 1,
+        """The detection under a pattern of lateral frequency `p_per_um` (order 1): sets the axial modulation of a theoretical OTF,
         `a = (n - sqrt(n^2 - (wavelength p)^2)) / wavelength`.
 
-        Raises `OpticsError` for stripes finer than light of the wavelength makes.
+        Raises `OpticsError` for fringes finer than interference at this wavelength can produce.
         """
         if self.light is None:
             return self
         index, um = self.light
         if um * p_per_um >= index:
             raise OpticsError(
-                f"stripes of {0.5 / p_per_um:.3g} um: light of {1e3 * um:.0f} nm makes {um / index / 2:.3g} um at the finest; "
-                "check --excitation-nm, --period-um and --immersion-ri"
+                f"fringes of {0.5 / p_per_um:.3g} um: light of {1e3 * um:.0f} nm produces {um / index / 2:.3g} um at the finest; "
+                "check excitation_nm, period_um and immersion_ri"
             )
         return replace(self, beat_per_um=(index - math.sqrt(index**2 - (um * p_per_um) ** 2)) / um)
 
     def __call__(self, k_per_um: np.ndarray, order: int, kz_per_um: np.ndarray) -> np.ndarray:
         """`H_order` (kz ...) at lateral frequencies (any shape) and axial ones (kz)."""
         profiles = self._profiles(order, kz_per_um)
-        found = np.zeros((len(kz_per_um), *k_per_um.shape), profiles.dtype)
+        values = np.zeros((len(kz_per_um), *k_per_um.shape), profiles.dtype)
         inside = k_per_um < self.cutoff_per_um
-        place = k_per_um[inside] / self.otf.dkr_per_um
-        below = np.minimum(place.astype(int), profiles.shape[1] - 2)
-        part = place - below
-        found[:, inside] = (1 - part) * profiles[:, below] + part * profiles[:, below + 1]
-        return found
+        position = k_per_um[inside] / self.otf.dkr_per_um
+        below = np.minimum(position.astype(int), profiles.shape[1] - 2)
+        part = position - below
+        values[:, inside] = (1 - part) * profiles[:, below] + part * profiles[:, below + 1]
+        return values
 
     def passes(self, inside: np.ndarray, order: int, kz_per_um: np.ndarray) -> np.ndarray:
-        """Whether a frequency (kz ...) is passed that is `inside` the lateral cutoff or not: the axial one of the order decides."""
+        """Whether frequencies (kz ...) are transmitted: those `inside` the lateral cutoff and within the axial cutoff of the order."""
         end = self.axial_end_per_um if order == 1 else self.axial_cutoff_per_um
         return (np.abs(kz_per_um) < end).reshape(-1, *[1] * inside.ndim) & inside
 
     def _profiles(self, order: int, kz_per_um: np.ndarray) -> np.ndarray:
         """Radial functions (kz kr) of an order, real where the OTF is."""
         if order == 1 and self.light is not None:
-            found = (self.otf.profiles(0, kz_per_um + self.beat_per_um) + self.otf.profiles(0, kz_per_um - self.beat_per_um)) / 2
+            values = (self.otf.profiles(0, kz_per_um + self.beat_per_um) + self.otf.profiles(0, kz_per_um - self.beat_per_um)) / 2
         else:
-            found = self.otf.profiles(order, kz_per_um)
-        symmetric = np.abs(np.imag(found)).max() <= 1e-6 * np.abs(found).max()
-        return np.real(found) if symmetric else found
+            values = self.otf.profiles(order, kz_per_um)
+        symmetric = np.abs(np.imag(values)).max() <= _SYMMETRY_TOLERANCE * np.abs(values).max()
+        return np.real(values) if symmetric else values
 
 
 def detection_otf_2d(optics_or_otf: Optics | Otf) -> DetectionOtf2d:
-    """The detection of a lens by theory, or with a measured OTF, up to where that stands out of its noise.
+    """The detection of a lens by theory, or with a measured OTF up to the frequency where noise dominates it.
 
-    In theory `H` is the Hankel transform of `theoretical_psf`, `2 pi integral PSF(r) J_0(2 pi k r) r dr`, 1 at k = 0, and it ends
-    at 2 NA / wavelength. The camera's pixel is taken as a point.
+    In theory `H` is the Hankel transform of `theoretical_psf`, `2 pi integral PSF(r) J_0(2 pi k r) r dr`, 1 at k = 0, with the cutoff
+    2 NA / wavelength. The camera's pixel is treated as a point.
 
     >>> detection = detection_otf_2d(Optics(1.3, 525))
     >>> round(detection.cutoff_per_um, 3), detection(np.array([0.0, 0.5]) * detection.cutoff_per_um).round(2).tolist()
@@ -156,10 +169,10 @@ def detection_otf_3d(optics_or_otf: Optics | DeepOtf, excitation_nm: float | Non
     """The detection of stacks under three beams: of a wide-field microscope by theory, or with measured OTFs of the three orders.
 
     In theory `H(kr, kz) = sum_z w(z) exp(-2 pi i kz z) 2 pi integral PSF(z, r) J_0(2 pi kr r) r dr`, 1 at zero, with a window w that
-    falls as cos^2 over eight periods of the axial cutoff: the cone of light goes on for ever. `excitation_nm` is 0.93 times the
-    emission unless given; an OTF file knows it.
+    falls as cos^2 over eight periods of the axial cutoff, because the cone of light is infinite. `excitation_nm` is 0.93 times the
+    emission wavelength by default; measured OTFs contain it.
 
-    Raises `OpticsError` for an excitation that is no light, or one beside an OTF.
+    Raises `OpticsError` for an excitation outside 200 to 2000 nm, or given beside a measured OTF.
 
     >>> detection = detection_otf_3d(Optics(1.3, 525, 1.406)).under(2.25)
     >>> round(detection.axial_cutoff_per_um, 2), round(detection.beat_per_um, 2)
@@ -169,75 +182,77 @@ def detection_otf_3d(optics_or_otf: Optics | DeepOtf, excitation_nm: float | Non
     """
     if isinstance(optics_or_otf, DeepOtf):
         if excitation_nm is not None:
-            raise OpticsError(f"--excitation-nm {excitation_nm:g} beside --otf, which holds what it decides; leave out one of the two")
+            raise OpticsError(
+                f"excitation_nm {excitation_nm:g} beside an OTF, which contains its effect; leave out one, excitation_nm or `otf`"
+            )
         return _measured(optics_or_otf)
     optics = optics_or_otf
     um = 1e-3 * (EXCITATION_RATIO * optics.wavelength_nm if excitation_nm is None else excitation_nm)
-    if not 0.2 <= um <= 2:
-        raise OpticsError(f"excitation {1e3 * um:g} nm: light lies between 200 and 2000 nm; give --excitation-nm in nanometres")
+    if not EXCITATION_RANGE_UM[0] <= um <= EXCITATION_RANGE_UM[1]:
+        raise OpticsError(f"excitation {1e3 * um:g} nm: it must lie between 200 and 2000 nm; give excitation_nm in nanometres")
     return DetectionOtf3d(_theoretical_deep_otf(optics), optics.cutoff_per_um, optics.axial_cutoff_per_um, (optics.ri, um))
 
 
 def require_fine_pixel(detection: DetectionOtf2d | DetectionOtf3d, pixel_um: float, finest_per_um: float) -> None:
-    """Raise `OpticsError` unless half a pixel of `pixel_um` carries the widened band, up to `cutoff + finest_per_um`.
+    """Raise `OpticsError` unless pixels half as large as `pixel_um` sample the widened band, up to `cutoff + finest_per_um`.
 
     >>> require_fine_pixel(detection_otf_2d(Optics(1.3, 525)), 0.0626, 5.3)
     """
     widest = detection.cutoff_per_um + finest_per_um
     if 1 / pixel_um < widest:
         raise OpticsError(
-            f"pixel {pixel_um:g} um: on half of it the widened band, up to {widest:.4g} cycles per um, takes {1 / widest:.3g} um at most; "
-            "record smaller pixels, or check --pixel-um"
+            f"pixel {pixel_um:g} um: the widened band, up to {widest:.4g} cycles per um, needs {1 / widest:.3g} um or less; "
+            "record smaller pixels, or check pixel_um"
         )
 
 
 def _theoretical_otf(optics: Optics) -> Otf:
-    """Hankel transform of the theoretical PSF along one row."""
+    """Hankel transform of one row of the theoretical PSF."""
     from zsdeconv.physics.psf_theory import theoretical_psf
 
     cutoff = optics.cutoff_per_um
-    step = 1 / (16 * cutoff)
-    psf = theoretical_psf(optics, (step, step), (step, _RADIUS_IN_RESOLUTIONS / cutoff))
+    step = 1 / (_SAMPLES_PER_RESOLUTION * cutoff)
+    psf = theoretical_psf(optics, (step, step), (step, _RADIUS_RESOLUTIONS / cutoff))
     row = psf.values[len(psf.values) // 2]
     values = _hankel(row[len(row) // 2 :], step, cutoff)
     values[-1] = 0.0
-    return Otf(values / values[0], cutoff / _STEPS_TO_CUTOFF, psf.source)
+    return Otf(values / values[0], cutoff / _OTF_SAMPLES, psf.source)
 
 
 def _hankel(radial: np.ndarray, step_um: float, cutoff_per_um: float) -> np.ndarray:
-    """Hankel transform (... kr) of functions (... r) on `step_um`, by the trapezoidal rule, on even steps to the cutoff."""
+    """Hankel transform (... kr) of functions (... r) on `step_um`, by the trapezoidal rule, at equal steps up to the cutoff."""
     from scipy.special import j0
 
     r = step_um * np.arange(radial.shape[-1])
     weights = r.copy()
     weights[0] = step_um / 12  # the rule's error for an integrand r f(r), by Euler and Maclaurin
-    k = np.linspace(0, cutoff_per_um, _STEPS_TO_CUTOFF + 1)
+    k = np.linspace(0, cutoff_per_um, _OTF_SAMPLES + 1)
     return (weights * radial) @ j0(2 * np.pi * np.multiply.outer(k, r)).T
 
 
 def _theoretical_deep_otf(optics: Optics) -> DeepOtf:
     cutoff, axial = optics.cutoff_per_um, optics.axial_cutoff_per_um
-    step, dz = 1 / (16 * cutoff), 1 / (3 * axial)
+    step, dz = 1 / (_SAMPLES_PER_RESOLUTION * cutoff), 1 / (_PLANES_PER_AXIAL_RESOLUTION * axial)
     far = 2 * AXIAL_RADIUS_PERIODS / axial
     z = dz * np.arange(-math.floor(far / dz), math.floor(far / dz) + 1)
-    r = step * np.arange(math.ceil(_RADIUS_IN_RESOLUTIONS / cutoff / step) + 1)
+    r = step * np.arange(math.ceil(_RADIUS_RESOLUTIONS / cutoff / step) + 1)
     planes = _hankel(radial_intensity(optics, z, r, focus_of(optics)), step, cutoff)
-    dkz = 1 / (8 * far)
+    dkz = 1 / (2 * _AXIAL_OVERSAMPLING * far)
     kz = dkz * np.arange(math.ceil(axial / dkz) + 2)
     window = np.cos(np.pi / 2 * z / far) ** 2
     values = np.einsum("kz,zr->rk", np.exp(-2j * np.pi * np.multiply.outer(kz, z)) * window, planes)
     values = values / values[0, 0].real
     values[-1], values[:, kz > axial] = 0.0, 0.0
-    return DeepOtf(values[None], cutoff / _STEPS_TO_CUTOFF, dkz, f"theory (stack, NA {optics.na:g}, {optics.wavelength_nm:g} nm)")
+    return DeepOtf(values[None], cutoff / _OTF_SAMPLES, dkz, f"theory (stack, NA {optics.na:g}, {optics.wavelength_nm:g} nm)")
 
 
 def _measured(otf: DeepOtf) -> DetectionOtf3d:
-    """With the ends read off the OTFs, noise and what the finite depth of the measurement smeared beyond them taken off."""
+    """The detection with cutoffs measured on the OTFs; noise and the blur by the finite depth beyond them are set to 0."""
     size = np.abs(otf.values)
-    cutoff = int(np.flatnonzero(size[0].max(1) > _SUPPORT)[-1]) + 1
-    rows = np.s_[math.ceil(_BEYOND_THE_CONE * cutoff) : cutoff]
-    ends = [int(np.flatnonzero(order[rows].max(0) > _SUPPORT)[-1]) + 1 for order in size]
-    values = np.where(size > _SUPPORT, otf.values, 0)
+    cutoff = int(np.flatnonzero(size[0].max(1) > _OTF_THRESHOLD)[-1]) + 1
+    rows = np.s_[math.ceil(_CONE_WIDTH_CUTOFFS * cutoff) : cutoff]
+    ends = [int(np.flatnonzero(order[rows].max(0) > _OTF_THRESHOLD)[-1]) + 1 for order in size]
+    values = np.where(size > _OTF_THRESHOLD, otf.values, 0)
     for order, end in zip(values, ends, strict=True):
         order[:, end:] = 0
     values /= np.array(THREE_BEAMS)[:, None, None] / np.array([1, 2, 2])[:, None, None]

@@ -1,6 +1,7 @@
 """Illumination patterns of structured illumination: their parameters, their images, and the order of the raw frames.
 
-Two beams make stripes of order 1. Three make those of orders 1 and 2, and order 1 beats along the axis (`DetectionOtf3d`).
+Two beams produce fringes of order 1. Three beams produce fringes of orders 1 and 2, and order 1 is modulated along the optical axis
+(`DetectionOtf3d`).
 """
 
 from __future__ import annotations
@@ -25,21 +26,26 @@ Order = Literal[
     "direction-phase-z",
     "phase-direction-z",
 ]
-"""Which changes slowest from frame to frame: named first. Without z: the order in a plane, one plane after the other."""
+"""Order of the frames in a file, the slowest axis first. Without z: the order within a plane, one plane after the other."""
 
 Frames = TypeVar("Frames", bound=Any)
 
 DEPTH_RANGES = {1: ((0.1, 1.0),), 2: ((0.1, 1.42), (0.05, 1.0))}
-"""Modulation depths that a reconstruction works with, of each order of so many orders: less is no measurement, more is no light
-(three beams: side beams as bright as the central one over sqrt 2 make the most of order 1, no central beam the most of order 2)."""
-_COUNTS = {3: "three", 5: "five"}
+"""Lowest and highest modulation depth of each order, by the highest order of the pattern. The upper ends are laws: intensities are not
+negative, and of three beams order 1 is deepest (sqrt 2) where the side beams have 1 / sqrt 2 of the amplitude of the central beam, order
+2 (1) without the central beam. The lower ends are chosen: weaker bands hold more noise than signal."""
+MIN_PHASES = 3
+"""Law: two beams give three bands, and as many unknowns need as many equations."""
+RANK_TOLERANCE = 1e-6
+"""Chosen: singular values of the mixing matrix below this count as zero; it exceeds the rounding error of phases in a file."""
+_COUNT_NAMES = {3: "three", 5: "five"}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How `directions` x `phases` raw frames follow each other, of one plane or of each plane of a stack.
+    """Order of the `directions` x `phases` raw frames of one plane, or of each plane of a stack.
 
-    Raises `ConfigError` for fewer than three phases (three bands have to be told apart) and for an unknown order.
+    Raises `ConfigError` for fewer than three phases (three bands have to be separated) and for an unknown order.
 
     >>> Layout(3, 3, "phase-direction").numbers.tolist()
     [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
@@ -53,11 +59,11 @@ class Layout:
 
     def __post_init__(self) -> None:
         if self.directions < 1:
-            raise ConfigError(f"{self.directions} directions: at least 1 is needed; give --directions")
-        if self.phases < 3:
-            raise ConfigError(f"{self.phases} phases: at least 3 are needed to tell three bands apart; give --phases")
+            raise ConfigError(f"{self.directions} directions: at least 1 is needed; give `directions`")
+        if self.phases < MIN_PHASES:
+            raise ConfigError(f"{self.phases} phases: at least {MIN_PHASES} are needed to separate three bands; give `phases`")
         if self.order not in get_args(Order):
-            raise ConfigError(f"order {self.order!r}: it must be {' or '.join(get_args(Order))}; give --order")
+            raise ConfigError(f"order {self.order!r}: it must be {' or '.join(get_args(Order))}; give `order`")
 
     @property
     def frames(self) -> int:
@@ -73,13 +79,13 @@ class Layout:
 
     @property
     def swapped(self) -> Layout:
-        """The same numbers, directions and phases exchanged in their order."""
+        """The layout with the order of directions and phases exchanged."""
         other = {"direction": "phase", "phase": "direction"}
         words = "-".join(other.get(word, word) for word in self.order.split("-"))
         return Layout(self.directions, self.phases, _as_order(words))
 
     def others(self, planes: int) -> list[Layout]:
-        """The layouts that order the pages of `planes` planes in another way, likelier ones first.
+        """The other possible layouts of the pages of `planes` planes, likelier ones first.
 
         >>> [layout.order for layout in Layout(3, 3).others(1)], len(Layout(3, 5).others(7))
         (['phase-direction'], 5)
@@ -92,7 +98,7 @@ class Layout:
     def stack(self, pages: np.ndarray) -> np.ndarray:
         """The pages of a file (n ...), n = planes x directions x phases, as stacks (frame z ...), frames in the order of a plane.
 
-        Raises `ImageError` when the pages fill no whole planes.
+        Raises `ImageError` when the number of pages is no multiple of the frames of a plane.
         """
         planes = self.planes(len(pages))
         sizes = {"z": planes, "direction": self.directions, "phase": self.phases}
@@ -107,22 +113,22 @@ class Layout:
         return np.moveaxis(split, 2, self._axes.index("z")).reshape(-1, *stack.shape[2:])
 
     def planes(self, count: int) -> int:
-        """How many planes `count` pages are. Raises `ImageError` when they fill no whole planes."""
+        """Number of planes in `count` pages. Raises `ImageError` when `count` is no multiple of the frames of a plane."""
         if count < self.frames or count % self.frames:
             raise ImageError(
                 f"{count} raw frames: {self.directions} directions x {self.phases} phases are {self.frames} in each plane, and {count} is "
-                "no multiple of it; give --directions and --phases, or a file with all its planes"
+                "no multiple of it; give `directions` and `phases`, or a file with all its planes"
             )
         return count // self.frames
 
     @property
     def _axes(self) -> Sequence[str]:
-        """What changes from page to page, slowest first."""
+        """Axes of the pages, slowest first."""
         words = self.order.split("-")
         return words if "z" in words else ("z", *words)
 
     def split(self, frames: Frames) -> Frames:
-        """Frames (n ...) as (direction phase ...). Raises `ImageError` when their number is another."""
+        """Frames (n ...) as (direction phase ...). Raises `ImageError` when their number differs from `frames`."""
         self.require(len(frames))
         return frames[self.numbers]
 
@@ -131,7 +137,7 @@ class Layout:
         if count != self.frames:
             raise ImageError(
                 f"{count} raw frames: {self.directions} directions x {self.phases} phases are {self.frames}; "
-                "give --directions and --phases, or --axes if the planes are something else"
+                "give `directions` and `phases`, or `axes` if the planes are something else"
             )
 
 
@@ -140,12 +146,23 @@ class Direction:
     """The pattern of one direction: `1 + depth cos(u + phase_rad) + depth2 cos(2 u + phase2_rad)`, `u = 2 pi p.r + phases_rad[i]`,
     in its i-th frame.
 
-    `p_per_um` is the wave vector (y, x) of order 1 in cycles per micrometre, `r` the place (y, x) relative to the centre of the first
-    pixel. Two beams make no order 2 (`depth2` 0); three make it, with about half the depth and twice the phase of order 1. `gains`
-    are the fixed factors that make the frames equally bright, `score` is the height of the peak in which `p` was found, over the
-    median (0: not measured).
+    Parameters
+    ----------
+    p_per_um
+        Wave vector (y, x) of order 1, cycles per micrometre; `r` is the position (y, x) relative to the centre of the first pixel.
+    depth, phase_rad
+        Modulation depth and phase of order 1.
+    phases_rad, gains
+        Phase step of each frame, and the factor that equalises its brightness.
+    score
+        Height of the correlation peak at `p` over the median (0: not measured).
+    depth2, phase2_rad
+        The same of order 2: 0 for two beams; for three about half the depth and twice the phase of order 1.
 
-    Raises `ConfigError` for values that no pattern has, and for fewer phases than bands.
+    Raises
+    ------
+    ConfigError
+        For values that are impossible for a pattern, and for fewer phases than bands.
 
     >>> Direction((0.0, 4.0), 0.8, 0.3, (0.0, 2.0, 4.0), (1.0, 1.0, 1.0)).period_um
     0.25
@@ -181,18 +198,18 @@ class Direction:
         bands = 2 * self.orders + 1
         if len(self.phases_rad) < bands or len(self.gains) != len(self.phases_rad):
             counts = f"{len(self.phases_rad)} phases and {len(self.gains)} gains"
-            raise ConfigError(f"SIM direction with {counts}: one each for every frame, {bands} at least; estimate them again")
+            raise ConfigError(f"SIM direction with {counts}: one each is needed for every frame, {bands} at least; estimate them again")
         if min(self.gains) <= 0:
             raise ConfigError(f"SIM frame gain {min(self.gains):g}: it must be positive; estimate it again")
-        if np.linalg.matrix_rank(mixing(self.phases_rad, self.orders), tol=1e-6) < bands:
+        if np.linalg.matrix_rank(mixing(self.phases_rad, self.orders), tol=RANK_TOLERANCE) < bands:
             phases = ", ".join(f"{phase:.3g}" for phase in self.phases_rad)
             raise ConfigError(
-                f"SIM phases {phases} rad: they do not tell {_COUNTS[bands]} bands apart; give {_COUNTS[bands]} different ones at least"
+                f"SIM phases {phases} rad: they do not separate {_COUNT_NAMES[bands]} bands; give {_COUNT_NAMES[bands]} different ones"
             )
 
     @property
     def orders(self) -> int:
-        """Highest order of the pattern: 1 of two beams, 2 of three."""
+        """Highest order of the pattern: 1 for two beams, 2 for three."""
         return 2 if self.depth2 else 1
 
     @property
@@ -202,9 +219,10 @@ class Direction:
 
     @property
     def strengths(self) -> tuple[complex, ...]:
-        """Complex strength `c_m` of each order from 1 on, `depth / 2 exp(i phase)`; that of order 0 is 1, of -m the conjugate."""
+        """Complex strength `c_m` of each order from 1 on, `depth / 2 exp(i phase)`; order 0 has 1, order -m the conjugate."""
         phases = (self.phase_rad, self.phase2_rad)
-        return tuple(depth / 2 * complex(math.cos(turn), math.sin(turn)) for depth, turn in zip(self.depths, phases, strict=False))
+        pairs = zip(self.depths, phases, strict=False)
+        return tuple(depth / 2 * complex(math.cos(phase), math.sin(phase)) for depth, phase in pairs)
 
     @property
     def c1(self) -> complex:
@@ -213,12 +231,12 @@ class Direction:
 
     @property
     def period_um(self) -> float:
-        """Distance of two stripes of order 1."""
+        """Period of the fringes of order 1."""
         return 1 / math.hypot(*self.p_per_um)
 
     @property
     def finest_um(self) -> float:
-        """Distance of two stripes of the highest order."""
+        """Period of the fringes of the highest order."""
         return self.period_um / self.orders
 
     @property
@@ -227,7 +245,7 @@ class Direction:
         return math.degrees(math.atan2(*self.p_per_um))
 
     def separation(self) -> np.ndarray:
-        """`M^+` (order frame): what the frames are multiplied by to give the bands of orders 0, 1, -1, 2, -2, gains included."""
+        """`M^+` (order frame): the matrix that turns frames into the bands of orders 0, 1, -1, 2, -2, gains included."""
         return np.linalg.pinv(mixing(self.phases_rad, self.orders)) * np.array(self.gains)
 
 
@@ -243,13 +261,22 @@ def mixing(phases_rad: Sequence[float], orders: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SimParameters:
-    """Everything that a reconstruction has to know about the illumination: one `Direction` each, the order of the frames in the
-    file, the pixel size at which they were measured, what made them (`made_from`, free, plain values) and, of stacks, the distance
-    of the planes.
+    """Parameters of the illumination, all that a reconstruction needs.
+
+    Parameters
+    ----------
+    directions
+        The pattern of each direction.
+    pixel_um, z_um
+        Pixel size, and for stacks the step between planes, at which the pattern was measured.
+    order
+        Order of the frames in the file.
+    made_from
+        Provenance as plain values, for people.
 
     >>> from zsdeconv.sim.patterns import Direction
-    >>> stripes = Direction((0.0, 4.0), 0.8, 0.3, (0.0, 2.0, 4.0), (1.0, 1.0, 1.0))
-    >>> parameters = SimParameters((stripes,), pixel_um=0.08)
+    >>> fringes = Direction((0.0, 4.0), 0.8, 0.3, (0.0, 2.0, 4.0), (1.0, 1.0, 1.0))
+    >>> parameters = SimParameters((fringes,), pixel_um=0.08)
     >>> SimParameters.from_yaml(parameters.to_yaml(), "sim.yaml") == parameters
     True
     """
@@ -261,10 +288,10 @@ class SimParameters:
     z_um: float | None = None
 
     def __post_init__(self) -> None:
-        for what, of in (("phases", lambda direction: len(direction.phases_rad)), ("orders", lambda direction: direction.orders)):
-            counts = {of(direction) for direction in self.directions}
+        for what, count in (("phases", lambda direction: len(direction.phases_rad)), ("orders", lambda direction: direction.orders)):
+            counts = {count(direction) for direction in self.directions}
             if len(counts) != 1:
-                raise ConfigError(f"SIM directions with {sorted(counts)} {what}: all need equally many; estimate them again")
+                raise ConfigError(f"SIM directions with {sorted(counts)} {what}: all need the same number; estimate them again")
         for what, um in (("pixel", self.pixel_um), ("step in z", 1.0 if self.z_um is None else self.z_um)):
             if not (np.isfinite(um) and um > 0):
                 raise ConfigError(f"SIM parameters for a {what} of {um} um: it must be positive; estimate them again")
@@ -272,12 +299,12 @@ class SimParameters:
 
     @property
     def layout(self) -> Layout:
-        """How the frames follow each other."""
+        """Order of the frames."""
         return Layout(len(self.directions), len(self.directions[0].phases_rad), self.order)
 
     @property
     def orders(self) -> int:
-        """Highest order of the pattern: 1 of two beams, 2 of three."""
+        """Highest order of the pattern: 1 for two beams, 2 for three."""
         return self.directions[0].orders
 
     @property
@@ -286,7 +313,7 @@ class SimParameters:
         return max(1 / direction.finest_um for direction in self.directions)
 
     def to_yaml(self) -> str:
-        """As YAML, which `from_yaml` reads; angle and period are added for people."""
+        """The parameters as YAML for `from_yaml`; angle and period are added for people."""
         import yaml
 
         sizes = {"pixel_um": self.pixel_um} | ({} if self.z_um is None else {"z_um": self.z_um})
@@ -296,7 +323,7 @@ class SimParameters:
 
     @classmethod
     def from_yaml(cls, text: str, source: str) -> SimParameters:
-        """The parameters in `text`, which came from `source`. Raises `ConfigError` when it holds none."""
+        """The parameters in `text` of the file `source`. Raises `ConfigError` when it holds none."""
         import yaml
 
         advice = "give the file that `zsdeconv sim estimate` writes"
@@ -319,7 +346,7 @@ def read_parameters(path: str | Path) -> SimParameters:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise ConfigError(f"SIM parameters {path}: {reason}; give the file that `zsdeconv sim estimate` writes") from None
     return SimParameters.from_yaml(text, Path(path).name)
 
@@ -329,8 +356,8 @@ def illumination(parameters: SimParameters, yx_shape: tuple[int, int], spacing_u
 
     `1 + 2 Re sum_m c_m exp(i m u)`, `u = 2 pi p.r + phases[i]`, with r = 0 at the centre of the first pixel; in focus.
 
-    >>> stripes = Direction((0.0, 4.0), 0.8, 0.0, (0.0, 2.0, 4.0), (1.0, 1.0, 1.0))
-    >>> illumination(SimParameters((stripes,), 0.125), (1, 3), (0.125, 0.125))[0].round(6).tolist()
+    >>> fringes = Direction((0.0, 4.0), 0.8, 0.0, (0.0, 2.0, 4.0), (1.0, 1.0, 1.0))
+    >>> illumination(SimParameters((fringes,), 0.125), (1, 3), (0.125, 0.125))[0].round(6).tolist()
     [[1.8, 0.2, 1.8]]
     """
     y, x = (s * np.arange(n) for n, s in zip(yx_shape, spacing_um, strict=True))
@@ -343,7 +370,7 @@ def illumination(parameters: SimParameters, yx_shape: tuple[int, int], spacing_u
 
 
 def nominal_phases_rad(count: int) -> tuple[float, ...]:
-    """Equal steps through one period: what a microscope is told to do.
+    """Equal phase steps through one period, the usual setting of a microscope.
 
     >>> nominal_phases_rad(4)[2] == np.pi
     True
@@ -357,10 +384,10 @@ def _as_order(words: str) -> Order:
 
 def _row(direction: Direction) -> dict[str, Any]:
     row = {name: list(value) if isinstance(value, tuple) else float(value) for name, value in asdict(direction).items()}
-    for_people = {"angle_deg": round(direction.angle_deg, 4), "period_um": round(direction.period_um, 6)}
+    derived = {"angle_deg": round(direction.angle_deg, 4), "period_um": round(direction.period_um, 6)}
     if direction.orders == 1:
-        return for_people | {name: value for name, value in row.items() if name not in ("depth2", "phase2_rad")}
-    return for_people | {"finest_um": round(direction.finest_um, 6)} | row
+        return derived | {name: value for name, value in row.items() if name not in ("depth2", "phase2_rad")}
+    return derived | {"finest_um": round(direction.finest_um, 6)} | row
 
 
 def _direction(row: Mapping[str, Any]) -> Direction:

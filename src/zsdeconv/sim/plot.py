@@ -1,4 +1,4 @@
-"""Picture of an estimation of the illumination: what was found, and how far it stands out."""
+"""Plot of an estimation of the illumination."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from zsdeconv.sim.estimate import Estimation
 
 
 def plot_estimation(estimation: Estimation, path: str | os.PathLike[str]) -> None:
-    """One panel per direction: correlation of the bands over the median of the frequencies searched (log scale), the wave vector circled.
+    """One panel per direction: correlation of the bands over its median (log scale), the wave vector circled.
 
-    Titles give angle, period, modulation depth and score. The format follows the extension of `path` (png, pdf, svg). Raises
-    what the file system raises.
+    Titles give angle, period, modulation depth and score. The format follows the extension of `path` (png, pdf, svg). Errors of the
+    file system are passed on.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -22,12 +22,12 @@ def plot_estimation(estimation: Estimation, path: str | os.PathLike[str]) -> Non
     figure = Figure(figsize=(3.4 * len(directions) + 0.8, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(directions), squeeze=False)[0]
-    brightest = max(peak.score for peak in peaks)
-    pictures = []
+    highest = max(peak.score for peak in peaks)
+    images = []
     for number, (axes, direction, peak) in enumerate(zip(panels, directions, peaks, strict=True), 1):
         reach_y, reach_x = peak.reach_per_um
         shown, extent = np.log10(peak.spectrum.clip(0.3)), (-reach_x, reach_x, reach_y, -reach_y)
-        pictures.append(axes.imshow(shown, extent=extent, cmap="gray", vmin=np.log10(0.5), vmax=np.log10(brightest)))
+        images.append(axes.imshow(shown, extent=extent, cmap="gray", vmin=np.log10(0.5), vmax=np.log10(highest)))
         ky, kx = (direction.orders * k for k in direction.p_per_um)
         axes.plot(kx, ky, "o", ms=14, mfc="none", mec="tab:red", mew=1.5)
         axes.set_title(
@@ -37,5 +37,5 @@ def plot_estimation(estimation: Estimation, path: str | os.PathLike[str]) -> Non
         )
         axes.set_xlabel("$k_x$ (cycles per um)")
     panels[0].set_ylabel("$k_y$ (cycles per um)")
-    figure.colorbar(pictures[0], ax=list(panels), shrink=0.8, label="log$_{10}$ correlation over median")
+    figure.colorbar(images[0], ax=list(panels), shrink=0.8, label="log$_{10}$ correlation over median")
     figure.savefig(path, dpi=150)

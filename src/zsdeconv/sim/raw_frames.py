@@ -1,4 +1,4 @@
-"""Raw frames of structured illumination from files: of planes, and of stacks in whatever order they were taken."""
+"""Raw frames of structured illumination from files: planes, and stacks in any order of the pages."""
 
 from __future__ import annotations
 
@@ -10,23 +10,32 @@ from zsdeconv.errors import ImageError
 from zsdeconv.image import Image
 from zsdeconv.sim.patterns import Layout
 
-SQUARE = 0.01
-"""Relative difference of pixel sizes along y and x up to which pixels are square: more would turn the stripes."""
-FIVE_BANDS = 5
-"""From so many phases on, more pages than directions x phases are the planes of a stack under three beams."""
+MAX_PIXEL_ANISOTROPY = 0.01
+"""Relative difference of the pixel sizes along y and x. Chosen: a larger one rotates diagonal fringes by more than 0.3 degrees."""
+MIN_STACK_PHASES = 5
+"""Law: three beams give five bands. From this number of phases on, more pages than directions x phases are the planes of a stack."""
 
 
 def read_frames(
     path: str | Path, layout: Layout, *, axes: str | None = None, pixel_um: float | None = None, z_um: float | None = None
 ) -> Image:
-    """The raw frames in a file as an image `TPYX`, of a stack `TPZYX`: P counts the frames of a plane, in the order of `layout`.
+    """The raw frames in a file as an image `TPYX`, or for a stack `TPZYX`: P counts the frames of a plane, in the order of `layout`.
 
-    Pages without a name, or along an axis with as many as the layout has, are frames. A stack has five phases or more, and
-    either an axis Z beside that of the frames (`--axes ZPYX`), or one axis of planes x directions x phases pages, which
-    `layout.order` takes apart.
+    Pages along an unnamed axis, or along an axis of the length of the layout, are frames. A stack has five phases or more, and
+    either an axis Z beside the axis of the frames (`axes` "ZPYX"), or one axis of planes x directions x phases pages, which
+    `layout.order` separates.
 
-    Raises `ImageError` when the pages fill no whole planes, when an axis is left over or pixels are not square, and what `read`
-    raises.
+    Parameters
+    ----------
+    path, layout
+        File, and the order of its raw frames.
+    axes, pixel_um, z_um
+        Override the metadata of the file.
+
+    Raises
+    ------
+    ImageError
+        When the pages are no multiple of the frames of a plane, when an axis is left over or pixels are not square; and as `read`.
     """
     from zsdeconv.io import check_restorable, read
 
@@ -39,14 +48,23 @@ def read_frames(
     image = as_frames(image, layout, z_um=z_um, named=axes is not None)
     check_restorable(image)
     y, x = (image.spacing_um.get(axis) for axis in "YX")
-    if y is not None and x is not None and abs(y / x - 1) > SQUARE:
-        limit = f"limit {100 * SQUARE:g} % off"
-        raise ImageError(f"pixels of {y:g} x {x:g} um: square ones are needed ({limit}); check the file, or give --pixel-um")
+    if y is not None and x is not None and abs(y / x - 1) > MAX_PIXEL_ANISOTROPY:
+        limit = f"limit {100 * MAX_PIXEL_ANISOTROPY:g} % off"
+        raise ImageError(f"pixels of {y:g} x {x:g} um: square ones are needed ({limit}); check the file, or give pixel_um")
     return image
 
 
 def as_frames(image: Image, layout: Layout, *, z_um: float | None = None, named: bool = False) -> Image:
-    """The raw frames of an image as `TPYX` or `TPZYX` (`read_frames`). `named` axes are what they say: only P are frames then.
+    """The raw frames of an image as `TPYX` or `TPZYX` (`read_frames`).
+
+    Parameters
+    ----------
+    image, layout
+        Image of the pages, and the order of its raw frames.
+    z_um
+        Overrides the step between planes of the image.
+    named
+        Whether the axes were named by the user: then only P holds frames.
 
     >>> import numpy as np
     >>> as_frames(Image(np.zeros((45, 8, 8)), "ZYX", {"Z": 0.125}), Layout(3, 5, "direction-z-phase")).sizes
@@ -54,7 +72,7 @@ def as_frames(image: Image, layout: Layout, *, z_um: float | None = None, named:
     """
     sizes = image.sizes
     spacing_um = dict(image.spacing_um) | ({} if z_um is None else {"Z": z_um})
-    deep = layout.phases >= FIVE_BANDS
+    deep = layout.phases >= MIN_STACK_PHASES
     if deep and sizes.get("P") == layout.frames and sizes.get("Z", 1) > 1:
         return replace(image, spacing_um=spacing_um).transposed("TPZYX")
     pages = _page_axis(sizes, layout, named)
@@ -73,12 +91,12 @@ def as_frames(image: Image, layout: Layout, *, z_um: float | None = None, named:
 
 
 def _page_axis(sizes: Mapping[str, int], layout: Layout, named: bool) -> str | None:
-    """The axis that is not called P and yet holds the frames: the only one with as many, or of a stack with whole planes of them."""
+    """The axis other than P that holds the frames: the only one of their number, or for a stack of a multiple of it."""
     if named or "P" in sizes:
         return None
     others = [axis for axis in sizes if axis in "ZCT"]
-    alike = [axis for axis in others if sizes[axis] == layout.frames]
-    if not alike and layout.phases >= FIVE_BANDS:
+    matching = [axis for axis in others if sizes[axis] == layout.frames]
+    if not matching and layout.phases >= MIN_STACK_PHASES:
         long = [axis for axis in others if sizes[axis] > 1]
-        alike = long if len(long) == 1 else [axis for axis in long if sizes[axis] % layout.frames == 0]
-    return alike[0] if len(alike) == 1 else None
+        matching = long if len(long) == 1 else [axis for axis in long if sizes[axis] % layout.frames == 0]
+    return matching[0] if len(matching) == 1 else None

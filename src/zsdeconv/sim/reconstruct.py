@@ -2,7 +2,7 @@
 
 Generalised Wiener recombination (Gustafsson 2000, J. Microsc. 198:82; Gustafsson et al. 2008, Biophys. J. 94:4957) with
 attenuation of the frequencies that carry light from out of focus (O'Holleran and Shaw 2014, Biomed. Opt. Express 5:2580).
-Nothing in it depends on the values of the frames, nothing is clipped: noise of mean 0 keeps mean 0.
+The operator does not depend on the values of the frames and clips nothing: noise of mean 0 keeps mean 0.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from zsdeconv.sim.patterns import SimParameters
 from zsdeconv.sim.weights import ATTENUATION, BandWeights, require_same_rank, step_um
 
 SIM_UPSAMPLING = 2
-RADIUS_IN_RESOLUTIONS = 5.4
-"""Half width of PSF and margin in units of 1 / cutoff: 2.7 wavelength / NA, as of a theoretical PSF."""
-AXIAL_RADIUS_IN_RESOLUTIONS = {"margin": 1.5, "psf": 3.0}
-"""The same in depth, in units of 1 / axial cutoff. Mirrored planes cost as much as real ones, and show little farther away; beyond
-the PSF lies less than 1 % of its energy."""
+"""Law: structured illumination at most doubles the cutoff, and with it the sampling frequency along y and x."""
+RADIUS_RESOLUTIONS = 5.4
+"""Half width of PSF and margin in units of 1 / cutoff. Chosen: 2.7 wavelength / NA, as for a theoretical PSF."""
+AXIAL_RADIUS_RESOLUTIONS = {"margin": 1.5, "psf": 3.0}
+"""The same in depth, in units of 1 / axial cutoff. Chosen: mirrored planes cost as much as recorded ones, and a larger margin changes
+little; beyond the PSF lies less than 1 % of its energy."""
 
 
 class Reconstruct(Operator):
@@ -39,24 +40,37 @@ class Reconstruct(Operator):
 
     `SR = F^-1{ W F[ sum_i sum_m r_mi(x) up2(F^-1{ a conj(H_m) F D_i }) ] }` with `r_0i = M^+_0i`,
     `r_mi = 2 Re[conj(c_m) M^+_mi exp(-2 pi i m p.x)]` and `W = A / (Dsum + w^2 N / Dsum)` (`BandWeights`), averaged over directions;
-    frame gains are in `M^+`. Two beams and a `DetectionOtf2d` reconstruct planes; three beams and a `DetectionOtf3d` stacks, whose
-    planes stay as many and `z_um` apart (unless given, as the parameters say). `W` is scaled so that a uniform object keeps its
-    brightness. A point at x0 becomes `H_SIM(x - x0)` (`psf`), the transform of `W Dsum`. `conj(c_m)` instead of `1 / c_m` does not
-    amplify the noise of a weak pattern.
+    frame gains are in `M^+`. Two beams and a `DetectionOtf2d` reconstruct planes; three beams and a `DetectionOtf3d` reconstruct stacks,
+    whose planes keep their number and step. `W` is scaled so that a uniform object keeps its brightness. A point at x0 becomes
+    `H_SIM(x - x0)` (`psf`), the transform of `W Dsum`. `conj(c_m)` instead of `1 / c_m` does not amplify the noise of a weak pattern.
 
-    Raw pixel j lies on fine pixel 2 j. Frames may be a part of those recorded: `origin_px` (y, x, before them z if you like) is where
-    their first pixel lies in them, for stripes go on from there. Beyond their borders frames continue as their mirror images, as in
-    `Blur`. Tables for the last two frame sizes are kept on the device and in the type of the frames.
+    Raw pixel j lies on fine pixel 2 j. Frames may be a region of the recorded ones: `origin_px` (y, x; a z before them has no effect) is
+    the position of their first pixel, which sets the phase of the fringes. Beyond their borders frames continue as their mirror images,
+    as in `Blur`. Tables for the last two frame sizes are kept on the device and in the type of the frames.
 
-    `wiener` is w: of planes about 0.1 for bright frames and 0.3 to 0.4 for dim ones, of stacks a tenth of that (`choose_wiener`).
-    Raises `ConfigError` unless it is positive, `OpticsError` when the fine grid cannot hold the widened band, or when pattern and
-    detection are not both of planes or both of stacks.
+    Parameters
+    ----------
+    parameters, detection
+        Pattern, and OTF of the detection.
+    pixel_um, z_um
+        Pixel size of the frames, and step between planes; `z_um` by default from the parameters.
+    wiener
+        w: for planes about 0.1 for bright frames and 0.3 to 0.4 for dim ones, for stacks a tenth of that (`choose_wiener`).
+    attenuation
+        Share of order 0 removed at zero frequency.
+
+    Raises
+    ------
+    ConfigError
+        Unless w is positive and the attenuation at least 0 and below 1.
+    OpticsError
+        When the fine grid cannot hold the widened band, and unless pattern and detection are both of planes or both of stacks.
 
     >>> from zsdeconv.physics.optics import Optics
     >>> from zsdeconv.sim.detection import detection_otf_3d, detection_otf_2d
     >>> from zsdeconv.sim.patterns import Direction, nominal_phases_rad
-    >>> stripes = Direction((0.0, 3.0), 0.8, 0.3, nominal_phases_rad(3), (1, 1, 1))
-    >>> reconstruct = Reconstruct(SimParameters((stripes,), 0.1), detection_otf_2d(Optics(1.0, 600)), 0.1, wiener=0.2)
+    >>> fringes = Direction((0.0, 3.0), 0.8, 0.3, nominal_phases_rad(3), (1, 1, 1))
+    >>> reconstruct = Reconstruct(SimParameters((fringes,), 0.1), detection_otf_2d(Optics(1.0, 600)), 0.1, wiener=0.2)
     >>> reconstruct(torch.ones(2, 3, 20, 31)).shape
     torch.Size([2, 1, 40, 62])
     >>> three_beams = Direction((0.0, 1.5), 1.3, 0.3, nominal_phases_rad(5), (1,) * 5, depth2=0.65, phase2_rad=0.6)
@@ -66,6 +80,7 @@ class Reconstruct(Operator):
     """
 
     remembered_shapes = 2
+    """Frame sizes whose tables are kept. Chosen: training alternates between patches and whole frames."""
 
     def __init__(
         self,
@@ -77,15 +92,15 @@ class Reconstruct(Operator):
         z_um: float | None = None,
     ) -> None:
         if not (math.isfinite(wiener) and wiener > 0):
-            raise ConfigError(f"Wiener parameter {wiener:g}: it must be positive, 0.1 for bright and 0.4 for dim frames; give --wiener")
+            raise ConfigError(f"Wiener parameter {wiener:g}: it must be positive, 0.1 for bright and 0.4 for dim frames; give `wiener`")
         if not 0 <= attenuation < 1:
-            raise ConfigError(f"attenuation {attenuation:g}: it must be 0 or more and less than 1; 0 turns it off")
+            raise ConfigError(f"attenuation {attenuation:g}: it must be at least 0 and below 1; 0 turns it off")
         require_same_rank(parameters, detection)
         require_fine_pixel(detection, pixel_um, parameters.finest_per_um)
         self.parameters, self.pixel_um, self.wiener = parameters, float(pixel_um), float(wiener)
         self.weights = BandWeights(parameters, detection, attenuation)
         self._z_um: tuple[float, ...] = (step_um(parameters, z_um),) if isinstance(detection, DetectionOtf3d) else ()
-        self.margin_px = math.ceil(RADIUS_IN_RESOLUTIONS / detection.cutoff_per_um / pixel_um)
+        self.margin_px = math.ceil(RADIUS_RESOLUTIONS / detection.cutoff_per_um / pixel_um)
         self._gain = 1.0
         self._gain = 1 / float(self.otf(*[np.zeros(1)] * detection.rank).squeeze())
         self._tables: dict[tuple[object, ...], _Tables] = {}
@@ -125,7 +140,7 @@ class Reconstruct(Operator):
 
     @property
     def z_um(self) -> float | None:
-        """Distance of the planes of a stack."""
+        """Step between the planes of a stack."""
         return self._z_um[0] if self._z_um else None
 
     @property
@@ -144,9 +159,9 @@ class Reconstruct(Operator):
         return self._gain * self.weights.apodisation(*k_per_um) * total / regularised
 
     def noise_spectrum(self, *k_per_um: np.ndarray) -> np.ndarray:
-        """Power spectrum of the noise that white noise of variance 1 in every raw frame becomes, at frequencies as for `otf`.
+        """Power spectrum of the reconstruction of white noise of variance 1 in every raw frame, at frequencies as for `otf`.
 
-        Its mean over the frequencies of the fine grid is the variance of a pixel there.
+        Its mean over the frequencies of the fine grid is the variance of a pixel of that grid.
         """
         gains = np.concatenate([direction.gains for direction in self.parameters.directions])
         _, regularised = self.weights.regularised(self.wiener, *k_per_um)
@@ -154,7 +169,7 @@ class Reconstruct(Operator):
         return SIM_UPSAMPLING**2 * np.square(gains).mean() / gains.size * self.weights.noise(*k_per_um) * last**2
 
     def psf(self, radius_um: float | None = None) -> Psf:
-        """`H_SIM`: what a point becomes, on the fine grid, (y x) or (z y x), sum 1; negative rings are real.
+        """`H_SIM`: the image of a point on the fine grid, (y x) or (z y x), sum 1; its negative rings are no artefact.
 
         `radius_um` is the half width along y and x, by default 5.4 / cutoff of the detection (2.7 wavelength / NA). Along z it
         is 3 / axial cutoff.
@@ -165,12 +180,12 @@ class Reconstruct(Operator):
         )
         return Psf(values / values.sum(), self.fine_spacing_um, source)
 
-    def kernel(self, of: Callable[..., np.ndarray], radius_um: float | None = None) -> np.ndarray:
-        """What a filter `of` frequencies (real, even; as `otf` takes them) makes of a point, on the grid and within the size of `psf`."""
-        radius = RADIUS_IN_RESOLUTIONS / self.weights.detection.cutoff_per_um if radius_um is None else radius_um
+    def kernel(self, transfer: Callable[..., np.ndarray], radius_um: float | None = None) -> np.ndarray:
+        """Impulse response of the filter `transfer` (real and even, a function of frequencies like `otf`), sampled like `psf`."""
+        radius = RADIUS_RESOLUTIONS / self.weights.detection.cutoff_per_um if radius_um is None else radius_um
         halves = [*self._axial_px("psf"), *[max(1, math.ceil(radius / self.fine_um))] * 2]
         sizes = [fast_length((4 if self._z_um else 8) * half) for half in halves]
-        values = np.fft.irfftn(of(*_half_frequencies(sizes, self.fine_spacing_um)), sizes, range(len(sizes)))
+        values = np.fft.irfftn(transfer(*_half_frequencies(sizes, self.fine_spacing_um)), sizes, range(len(sizes)))
         values = values[np.ix_(*(np.arange(-half, half + 1) for half in halves))]
         return (values + values[(slice(None, None, -1),) * values.ndim]) / 2
 
@@ -184,7 +199,7 @@ class Reconstruct(Operator):
         return _on_fine_grid(spectrum)
 
     def _band_adjoint(self, image: Tensor, tables: _Tables, order: int) -> Tensor:
-        """Transpose of `_band`, but for the mirroring."""
+        """Transpose of `_band` without the mirroring."""
         axes = tuple(range(2, image.ndim))
         spectrum = _from_fine_grid(image)
         if len(axes) == 3:
@@ -202,19 +217,19 @@ class Reconstruct(Operator):
         for frames, direction in zip(self.parameters.layout.numbers, directions, strict=True):
             separation = direction.separation()
             rows[0][0, frames] = separation[0].real
-            turn = 2 * np.pi * self.pixel_um * float(np.dot(direction.p_per_um, origin_px[-2:]))
+            phase = 2 * np.pi * self.pixel_um * float(np.dot(direction.p_per_um, origin_px[-2:]))
             for m, c in enumerate(direction.strengths, 1):
-                side = 2 * np.conj(c) * separation[2 * m - 1] * np.exp(-1j * m * turn)
+                side = 2 * np.conj(c) * separation[2 * m - 1] * np.exp(-1j * m * phase)
                 rows.append(np.zeros((2, self.parameters.layout.frames)))
                 rows[-1][:, frames] = side.real, side.imag
         return _like(torch.from_numpy(np.concatenate(rows) / len(directions)), like)
 
     def _axial_px(self, what: str) -> tuple[int, ...]:
-        """Planes on either side of margin or PSF; of a plane, nothing."""
+        """Planes of the margin or of the PSF on either side; empty for planes."""
         detection = self.weights.detection
         if not isinstance(detection, DetectionOtf3d):
             return ()
-        return (max(1, math.ceil(AXIAL_RADIUS_IN_RESOLUTIONS[what] / detection.axial_cutoff_per_um / self._z_um[0])),)
+        return (max(1, math.ceil(AXIAL_RADIUS_RESOLUTIONS[what] / detection.axial_cutoff_per_um / self._z_um[0])),)
 
     def _tables_for(self, shape: torch.Size, like: Tensor) -> _Tables:
         key = (shape, like.device, like.dtype)
@@ -236,29 +251,29 @@ class Reconstruct(Operator):
         return _Tables(tuple(sizes), tuple(margins), tuple(fine_sizes), first, torch.from_numpy(last), torch.from_numpy(carriers))
 
     def _last_filter(self, fine_sizes: Sequence[int]) -> np.ndarray:
-        """`W` on the half-spectrum of the fine grid. It is even along z, and computed for one half of it."""
+        """`W` on the half-spectrum of the fine grid; it is even along z, so one half is computed and mirrored."""
         *kz, ky, kx = _half_frequencies(fine_sizes, self.fine_spacing_um)
         half = [axis[: len(axis) // 2 + 1] for axis in kz]
-        found = self._gain * self.weights.apodisation(*half, ky, kx) / self.weights.regularised(self.wiener, *half, ky, kx)[1]
-        # A frequency and its opposite share the place at Nyquist, where the filter could not be even.
-        found[..., fine_sizes[-2] // 2, :], found[..., -1] = 0.0, 0.0
-        return np.concatenate([found, found[-2:0:-1]]) if kz else found
+        values = self._gain * self.weights.apodisation(*half, ky, kx) / self.weights.regularised(self.wiener, *half, ky, kx)[1]
+        # At the Nyquist frequency a frequency and its opposite share one sample, where the filter could not be even.
+        values[..., fine_sizes[-2] // 2, :], values[..., -1] = 0.0, 0.0
+        return np.concatenate([values, values[-2:0:-1]]) if kz else values
 
     def _carriers(self, sizes: Sequence[int], margins: Sequence[int]) -> np.ndarray:
         """1, then cosine and sine of `2 pi m p.x` for each direction and order (band y x), with x = 0 at the first pixel of the frame."""
         y, x = (self.fine_um * (np.arange(SIM_UPSAMPLING * n) - SIM_UPSAMPLING * margin) for n, margin in zip(sizes, margins, strict=True))
         images = [np.ones((len(y), len(x)))]
         for direction in self.parameters.directions:
-            turn = 2 * np.pi * np.add.outer(direction.p_per_um[0] * y, direction.p_per_um[1] * x)
+            phase = 2 * np.pi * np.add.outer(direction.p_per_um[0] * y, direction.p_per_um[1] * x)
             for m in range(1, direction.orders + 1):
-                images += [np.cos(m * turn), np.sin(m * turn)]
+                images += [np.cos(m * phase), np.sin(m * phase)]
         return np.stack(images)
 
 
 @dataclass(frozen=True, eq=False)
 class _Tables:
-    """What depends on the size of the frames: that of the mirrored ones, how much lies before the first pixel, and the size of the
-    fine grid; `a conj(H_m)` of each order and the last filter on half-spectra, and the carriers.
+    """Tables for one size of frames: `sizes` of the mirrored frames, `margins` before the first pixel, `fine_sizes` of the fine grid;
+    `lenses`, `a conj(H_m)` of each order, and the last `filter` on half-spectra; the `carriers`.
     """
 
     sizes: tuple[int, ...]
@@ -274,7 +289,7 @@ class _Tables:
 
 
 def halved_gaussian(widefield: Psf) -> Psf:
-    """A Gaussian half as wide (FWHM) along each axis as a wide-field PSF, on the same grid: the published stand-in for an unknown H_SIM.
+    """A Gaussian half as wide (FWHM) along each axis as a wide-field PSF, on the same grid: the published substitute for an unknown H_SIM.
 
     >>> from zsdeconv.physics.optics import Optics
     >>> from zsdeconv.physics.psf_check import fwhm_um
@@ -298,7 +313,7 @@ def _half_frequencies(sizes: Sequence[int], spacing_um: Sequence[float]) -> tupl
 
 
 def _even_at_nyquist(lens: np.ndarray) -> np.ndarray:
-    """A half-spectrum (... ky kx) that is real where a frequency and its opposite share a place along z."""
+    """A half-spectrum (... ky kx), made real where a frequency and its opposite share one sample along z."""
     if np.iscomplexobj(lens):
         lens[len(lens) // 2] = lens[len(lens) // 2].real
     return lens
@@ -314,7 +329,7 @@ def _on_fine_grid(spectrum: Tensor) -> Tensor:
 
 
 def _from_fine_grid(image: Tensor) -> Tensor:
-    """The half-spectrum (... ky kx) of what the raw grid holds of an image (... 2y 2x)."""
+    """The half-spectrum (... ky kx) on the raw grid of an image (... 2y 2x): the transpose of `_on_fine_grid`."""
     height, width = image.shape[-2] // 4, image.shape[-1] // 4
     spectrum = torch.fft.fft(torch.fft.rfft(image)[..., :width], dim=-2)
     kept = spectrum.new_zeros((*spectrum.shape[:-2], 2 * height, width + 1))
@@ -324,13 +339,13 @@ def _from_fine_grid(image: Tensor) -> Tensor:
 
 
 def _enclosed(x: Tensor, start: Sequence[int], sizes: Sequence[int]) -> Tensor:
-    """`x` (`b c *zyx`) as the part from `start` of zeros of `sizes`: the transpose of cutting it out."""
+    """`x` (`b c *zyx`) embedded at `start` in zeros of `sizes`: the transpose of cropping."""
     ends = [(first, size - first - n) for first, size, n in zip(start, sizes, x.shape[2:], strict=True)]
     return F.pad(x, [margin for pair in reversed(ends) for margin in pair])
 
 
 def _like(table: Tensor, like: Tensor) -> Tensor:
-    """A table in the precision, then on the device, of `like`: not every device has double precision."""
+    """A table in the precision and on the device of `like`, in this order: not every device has double precision."""
     return table.to(like.dtype.to_complex() if table.is_complex() else like.dtype).to(like.device)
 
 

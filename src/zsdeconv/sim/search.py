@@ -1,4 +1,4 @@
-"""The search for the wave vectors of the illumination: where bands of raw frames correlate, and whether the frames are in order."""
+"""Search for the wave vectors of the illumination by correlation of the bands, and a check of the order of the frames."""
 
 from __future__ import annotations
 
@@ -11,52 +11,65 @@ import numpy as np
 from zsdeconv.errors import ImageError
 from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d
 from zsdeconv.sim.patterns import Layout, mixing, nominal_phases_rad
-from zsdeconv.sim.prior import SEARCHED, PatternPrior
+from zsdeconv.sim.prior import SEARCH_RANGE_CUTOFFS, PatternPrior
 from zsdeconv.sim.spectra import Grid, notch, slices, zero_padded
 
-CHANCE = 1.3
-"""A peak must be so many times higher than the highest that noise alone is expected to make among the frequencies searched."""
-USUAL_PATTERN = 0.9
-"""Frequency of the finest stripes of a usual microscope, in units of the cutoff: how order 1 beats is told by it while it is unknown."""
-MIRRORED = 0.6
-"""Share of its height that the peak of a direction may have at the opposite wave vector too, before the phases are doubted."""
-WEAK, CLEARER = 2.5, 1.3
-"""Peaks of less than so many times their limit are compared with those of other orders, and yield to ones so many times higher."""
-ALIKE = 0.1
-"""Wave vectors of two directions that differ by a smaller share of their length are the same."""
+NOISE_PEAK_FACTOR = 1.3
+"""Limit of a peak over the expected maximum of pure noise among the frequencies searched. Chosen: frames without a pattern stay below."""
+TYPICAL_PATTERN_CUTOFFS = 0.9
+"""Frequency of the finest fringes in units of the cutoff, assumed for the axial modulation of order 1 before the period is known.
+Chosen: illumination near the rim of the pupil, as in most microscopes."""
+MAX_MIRROR_RATIO = 0.6
+"""Correlation at the opposite wave vector in units of the peak above which the phase steps are doubted. Chosen between 0, the value of
+equal steps through one period, and 1, the value of frames in a wrong order."""
+WEAK_PEAK_RATIO = 2.5
+"""Peak over its limit below which other orders of the frames are tried. Chosen: frames in a wrong order leave weak peaks only."""
+MIN_ORDER_GAIN = 1.3
+"""Ratio of peak heights from which on another order of the frames is preferred. Chosen: the same margin as `NOISE_PEAK_FACTOR`."""
+MIN_WAVE_VECTOR_DIFFERENCE = 0.1
+"""Difference relative to their length below which two wave vectors are equal. Chosen: directions of a microscope are 36 degrees apart
+or more (a difference of 0.6)."""
+NOTCH_WIDTH_CUTOFFS = 0.12
+"""Width of the region around zero frequency that is left out, in units of the cutoff. Chosen: it holds the out-of-focus light."""
+OTF_FLOOR_POWER = 0.02
+"""Regularisation of the whitening in units of the squared OTF `level`. Chosen: limits the amplification of noise near the cutoff."""
+MIN_OVERLAP = 0.02
+"""Lowest overlap of two bands relative to the largest. Chosen: with few overlapping frequencies noise reaches any height."""
+PLOT_MARGIN_FACTOR = 1.1
+"""Half width of the plotted spectrum in units of the highest frequency searched. Chosen: shows the whole annulus."""
 
 
 class Whitening:
-    """What the search for every direction needs: grid, OTFs, and the correlation that pure noise would show."""
+    """Weights that whiten the bands: grid, OTFs, and the expected correlation of pure noise. Shared by all directions."""
 
     def __init__(self, grid: Grid, detection: DetectionOtf2d | DetectionOtf3d) -> None:
         self.grid, self.detection, self.fine = grid, detection, grid.finer()
         self.orders = detection.rank - 1
-        k, cutoff, floor = grid.radius(), detection.cutoff_per_um, 0.02 * detection.level**2
-        usual = detection.under(USUAL_PATTERN * cutoff / self.orders)
-        transfers = [grid.transfer(usual, order) for order in range(1 + self.orders)]
-        self.weights = [notch(k, 0.12 * cutoff) * H.conj() / (np.abs(H) ** 2 + floor) for H in transfers]
+        k, cutoff, floor = grid.radius(), detection.cutoff_per_um, OTF_FLOOR_POWER * detection.level**2
+        typical = detection.under(TYPICAL_PATTERN_CUTOFFS * cutoff / self.orders)
+        transfers = [grid.transfer(typical, order) for order in range(1 + self.orders)]
+        self.weights = [notch(k, NOTCH_WIDTH_CUTOFFS * cutoff) * H.conj() / (np.abs(H) ** 2 + floor) for H in transfers]
         self.expected = [self._expected(order) for order in range(1, 1 + self.orders)]
 
     def correlation(self, bands: np.ndarray) -> np.ndarray:
-        """`|sum_k conj(band_0(k)) band_m(k + q)|` of the whitened bands over what noise would make, at each `q` of the finer grid.
+        """`|sum_k conj(band_0(k)) band_m(k + q)|` of the whitened bands over its expectation for noise, at each `q` of the finer grid.
 
-        Of three beams the geometric mean of both orders, at q of order 2 and half of it of order 1: what bright structures make
-        of one by chance they do not make of the other.
+        For three beams the geometric mean of both orders, order 2 at q and order 1 at q / 2: bright structures rarely produce a false
+        peak in both.
         """
         first, *others = (band * weight for band, weight in zip(bands, self.weights, strict=True))
-        found = [np.abs(self._correlated(first, other)) / expected for other, expected in zip(others, self.expected, strict=True)]
-        return found[0] if len(found) == 1 else np.sqrt(_stretched(found[0]) * found[1])
+        pairs = zip(others, self.expected, strict=True)
+        by_order = [np.abs(self._correlated(first, other)) / expected for other, expected in pairs]
+        return by_order[0] if len(by_order) == 1 else np.sqrt(_stretched(by_order[0]) * by_order[1])
 
     def _expected(self, order: int) -> np.ndarray:
         overlap = np.sqrt(np.real(self._correlated(*(np.abs(self.weights[m]) ** 2 for m in (0, order)))).clip(0))
-        # Where hardly any frequencies overlap, a few of them would make any height.
-        return np.maximum(overlap / overlap.max(), 0.02)
+        return np.maximum(overlap / overlap.max(), MIN_OVERLAP)
 
     def _correlated(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """`sum_k conj(first(k)) second(k + q)` over all k of a plane, and along z at equal frequencies, for q (y x).
+        """`sum_k conj(first(k)) second(k + q)` over all k of a plane, at equal frequencies along z, for q (y x).
 
-        By multiplication in real space on the twice finer grid: on the raw one the product would alias.
+        Multiplication in real space on the twice finer grid; on the raw grid the product would alias.
         """
         total = np.zeros(self.fine.yx_shape, np.complex64)
         for one, other in zip(slices(first), slices(second), strict=True):
@@ -66,7 +79,7 @@ class Whitening:
 
 
 def _stretched(spectrum: np.ndarray) -> np.ndarray:
-    """At each frequency q the spectrum (ky kx) at q / 2, the largest of the nearest.
+    """The spectrum (ky kx) at q / 2 for each frequency q: the largest of the nearest samples.
 
     >>> _stretched(np.array([[0.0, 1.0, 5.0, 3.0, 2.0]])).tolist()
     [[0.0, 1.0, 1.0, 2.0, 2.0]]
@@ -82,11 +95,20 @@ def _stretched(spectrum: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class PeakCandidate:
-    """The search in one direction: bands of orders 0, 1 ... (`order *zyx`), where the first and the last correlate, and the picture of it.
+    """The highest correlation peak of one direction.
 
-    `p_per_um` is the wave vector of the highest order. `mirrored` is the height of the correlation at the opposite wave vector in
-    units of that at the one found. Right phase steps leave nothing there; frames of several directions taken for phases of one
-    leave as much.
+    Parameters
+    ----------
+    bands
+        Bands of orders 0, 1 ... (`order *zyx`).
+    p_per_um
+        Wave vector of the highest order.
+    score, limit
+        Height of the peak over the median, and the height it must reach.
+    mirrored
+        Height at the opposite wave vector relative to the peak: near 0 for correct phase steps, near 1 for frames in a wrong order.
+    spectrum, reach_per_um
+        Correlation around zero frequency, and its half widths along y and x, for plots.
     """
 
     bands: np.ndarray
@@ -98,39 +120,48 @@ class PeakCandidate:
     reach_per_um: tuple[float, float]
 
     @property
-    def found(self) -> bool:
+    def significant(self) -> bool:
+        """Whether the peak reaches its limit."""
         return self.score >= self.limit
 
 
-def peak_candidates(frames: np.ndarray, layout: Layout, whitening: Whitening, guess: PatternPrior) -> list[PeakCandidate]:
-    """The search in each direction, from frames (`frame *zyx`) equally bright and tapered."""
+def peak_candidates(frames: np.ndarray, layout: Layout, whitening: Whitening, prior: PatternPrior) -> list[PeakCandidate]:
+    """The highest peak of each direction.
+
+    Parameters
+    ----------
+    frames
+        Frames (`frame *zyx`), equalised and tapered.
+    layout, whitening, prior
+        Order of the frames, weights of the bands, and the region to search.
+    """
     orders = whitening.orders
     separation = np.linalg.pinv(mixing(nominal_phases_rad(layout.phases), orders))[[0, *range(1, 2 * orders, 2)]]
     separation = separation.astype(np.result_type(frames.dtype, np.complex64))
     bands = (np.tensordot(separation, stack, 1) for stack in layout.split(frames))
-    return [_sighting(np.fft.fftn(parts, axes=whitening.grid.axes), whitening, guess, number) for number, parts in enumerate(bands)]
+    return [_peak_candidate(np.fft.fftn(parts, axes=whitening.grid.axes), whitening, prior, number) for number, parts in enumerate(bands)]
 
 
-def _sighting(bands: np.ndarray, whitening: Whitening, guess: PatternPrior, number: int) -> PeakCandidate:
+def _peak_candidate(bands: np.ndarray, whitening: Whitening, prior: PatternPrior, number: int) -> PeakCandidate:
     correlation = whitening.correlation(bands)
     ky, kx = whitening.fine.k_per_um
     cutoff = whitening.detection.cutoff_per_um
-    everywhere, nearby = PatternPrior().region(number, ky, kx, cutoff), guess.region(number, ky, kx, cutoff)
-    correlation /= np.median(correlation[everywhere])
-    row, column = np.unravel_index(int(np.where(nearby, correlation, 0).argmax()), correlation.shape)
+    annulus, searched = PatternPrior().region(number, ky, kx, cutoff), prior.region(number, ky, kx, cutoff)
+    correlation /= np.median(correlation[annulus])
+    row, column = np.unravel_index(int(np.where(searched, correlation, 0).argmax()), correlation.shape)
     score = float(correlation[row, column])
     opposite = correlation[np.ix_(-row + np.arange(-1, 2), -column + np.arange(-1, 2))].max()
     # The highest of n amplitudes of complex Gaussian noise is about sqrt(log2 n) times their median.
-    limit = CHANCE * float(np.sqrt(np.log2(max(np.count_nonzero(nearby), 2))))
+    limit = NOISE_PEAK_FACTOR * float(np.sqrt(np.log2(max(np.count_nonzero(searched), 2))))
     p = np.array([float(ky[row, 0]), float(kx[column])])
     return PeakCandidate(bands, p, score, limit, float(opposite) / score, *_around_zero(correlation, whitening))
 
 
 def _around_zero(correlation: np.ndarray, whitening: Whitening) -> tuple[np.ndarray, tuple[float, float]]:
-    """The part of a correlation that a picture shows, zero frequency in the middle, and how far it reaches along y and x."""
+    """The central part of a correlation for plots, zero frequency in the middle, and its half widths along y and x."""
     steps = whitening.fine.step_per_um
     halves = [
-        min(int(1.1 * SEARCHED[1] * whitening.detection.cutoff_per_um / step), n // 2 - 1)
+        min(int(PLOT_MARGIN_FACTOR * SEARCH_RANGE_CUTOFFS[1] * whitening.detection.cutoff_per_um / step), n // 2 - 1)
         for step, n in zip(steps, correlation.shape, strict=True)
     ]
     rows, columns = (np.arange(-half, half + 1) for half in halves)
@@ -138,52 +169,63 @@ def _around_zero(correlation: np.ndarray, whitening: Whitening) -> tuple[np.ndar
     return correlation[np.ix_(rows, columns)].astype(np.float32), (reach[0], reach[1])
 
 
-def refuse_unfound(seen: list[PeakCandidate]) -> None:
-    missing = [number for number, sighting in enumerate(seen) if not sighting.found]
+def refuse_insignificant(candidates: list[PeakCandidate]) -> None:
+    """Raise `ImageError` when the peak of a direction does not reach its limit."""
+    missing = [number for number, candidate in enumerate(candidates) if not candidate.significant]
     if missing:
-        worst = min((seen[number] for number in missing), key=lambda sighting: sighting.score / sighting.limit)
+        worst = min((candidates[number] for number in missing), key=lambda candidate: candidate.score / candidate.limit)
         which = ", ".join(str(number + 1) for number in missing)
         raise ImageError(
-            f"no pattern found in direction {which} of {len(seen)}: peak {worst.score:.2f} times the median "
-            f"(limit {worst.limit:.2f}); give --angles-deg and --period-um, or the parameters of a brighter data set"
+            f"no pattern found in direction {which} of {len(candidates)}: peak {worst.score:.2f} times the median "
+            f"(limit {worst.limit:.2f}); give angles_deg and period_um, or the parameters of a brighter data set"
         )
 
 
-def refuse_other_order(seen: list[PeakCandidate], frames: np.ndarray, layout: Layout, whitening: Whitening, guess: PatternPrior) -> None:
-    """Raise `ImageError` when the frames look ordered in another way: peaks without a mirror image, one in each direction, there and
-    not here. Frames in a wrong order leave weak peaks, so weak ones are compared with those of the other orders.
+def refuse_other_order(
+    candidates: list[PeakCandidate], frames: np.ndarray, layout: Layout, whitening: Whitening, prior: PatternPrior
+) -> None:
+    """Raise `ImageError` when another order of the frames gives significant peaks without mirror images in all directions, and this
+    order does not, or gives clearly lower ones. The other orders are tried only where this order is doubtful or its peaks are weak.
+
+    Parameters
+    ----------
+    candidates
+        Peaks in the order of `layout`.
+    frames, layout, whitening, prior
+        As for `peak_candidates`.
     """
-    weak = min(sighting.score / sighting.limit for sighting in seen) < WEAK
-    if (layout.directions == 1 and frames.ndim == 3) or (_in_order(seen) and not weak):
+    weak = min(candidate.score / candidate.limit for candidate in candidates) < WEAK_PEAK_RATIO
+    if (layout.directions == 1 and frames.ndim == 3) or (_in_order(candidates) and not weak):
         return
     for other, reordered in _other_orders(frames, layout):
-        there = peak_candidates(reordered, other, whitening, guess)
-        if _in_order(there) and not (_in_order(seen) and _height(there) < CLEARER * _height(seen)):
-            same = "all directions show the same one, " if _alike(seen) else ""
+        others = peak_candidates(reordered, other, whitening, prior)
+        if _in_order(others) and not (_in_order(candidates) and _height(others) < MIN_ORDER_GAIN * _height(candidates)):
+            same = "all directions show the same one, " if _repeated(candidates) else ""
             raise ImageError(
-                f"frames in the order {layout.order}: {same}opposite wave vectors fit equally well, or none does well (peak "
-                f"{_height(seen):.1f}, ratio {_mirrored(seen):.2f}, limit {MIRRORED:g}; {_height(there):.1f} and {_mirrored(there):.2f} in "
-                f"the order {other.order}); give --order {other.order}"
+                f"frames in the order {layout.order}: {same}opposite wave vectors fit equally well, or none fits well (peak "
+                f"{_height(candidates):.1f}, ratio {_mirrored(candidates):.2f}, limit {MAX_MIRROR_RATIO:g}; {_height(others):.1f} and "
+                f"{_mirrored(others):.2f} in the order {other.order}); give `order={other.order}`"
             )
 
 
-def _in_order(seen: list[PeakCandidate]) -> bool:
-    return _mirrored(seen) < MIRRORED and all(sighting.found for sighting in seen) and not _alike(seen)
+def _in_order(candidates: list[PeakCandidate]) -> bool:
+    """Whether all peaks are significant, of different wave vectors and without mirror images."""
+    return _mirrored(candidates) < MAX_MIRROR_RATIO and all(candidate.significant for candidate in candidates) and not _repeated(candidates)
 
 
-def _alike(seen: list[PeakCandidate]) -> bool:
-    """Whether two directions show the same wave vector."""
-    return any(same_stripes(one.p_per_um, other.p_per_um) for one, other in itertools.combinations(seen, 2))
+def _repeated(candidates: list[PeakCandidate]) -> bool:
+    """Whether two directions have the same wave vector."""
+    return any(same_fringes(one.p_per_um, other.p_per_um) for one, other in itertools.combinations(candidates, 2))
 
 
-def same_stripes(p: Sequence[float] | np.ndarray, q: Sequence[float] | np.ndarray) -> bool:
-    """Whether two wave vectors are equal or opposite, nearly: stripes are the same then."""
+def same_fringes(p: Sequence[float] | np.ndarray, q: Sequence[float] | np.ndarray) -> bool:
+    """Whether two wave vectors are nearly equal or opposite, and so describe the same fringes."""
     p, q = np.array(p), np.array(q)
-    return bool(min(np.hypot(*(p - q)), np.hypot(*(p + q))) < ALIKE * np.hypot(*p))
+    return bool(min(np.hypot(*(p - q)), np.hypot(*(p + q))) < MIN_WAVE_VECTOR_DIFFERENCE * np.hypot(*p))
 
 
 def _other_orders(frames: np.ndarray, layout: Layout) -> Iterator[tuple[Layout, np.ndarray]]:
-    """The other orders that a file can have, with the frames (`frame *zyx`) as they would be in them."""
+    """The other possible orders of the file, with the frames (`frame *zyx`) rearranged accordingly."""
     if frames.ndim == 3:
         yield layout.swapped, frames
         return
@@ -192,9 +234,9 @@ def _other_orders(frames: np.ndarray, layout: Layout) -> Iterator[tuple[Layout, 
         yield other, other.stack(pages)
 
 
-def _height(seen: list[PeakCandidate]) -> float:
-    return float(np.mean([sighting.score for sighting in seen]))
+def _height(candidates: list[PeakCandidate]) -> float:
+    return float(np.mean([candidate.score for candidate in candidates]))
 
 
-def _mirrored(seen: list[PeakCandidate]) -> float:
-    return float(np.mean([sighting.mirrored for sighting in seen]))
+def _mirrored(candidates: list[PeakCandidate]) -> float:
+    return float(np.mean([candidate.mirrored for candidate in candidates]))

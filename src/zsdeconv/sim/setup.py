@@ -1,4 +1,4 @@
-"""From settings and raw frames to a reconstruction: the lens, the layout of the frames, the pattern, the Wiener parameter."""
+"""From settings and raw frames to a reconstruction: detection, layout of the frames, pattern, Wiener parameter."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from zsdeconv.sim.reconstruct import Reconstruct
 from zsdeconv.sim.wiener import choose_wiener
 
 SPACING_TOLERANCE = 0.01
-"""Relative difference of spacings up to which parameters fit frames: more would move the stripes."""
-NUMBERS = ("na", "wavelength_nm", "immersion_ri")
-LAID_OUT = ("directions", "phases", "order")
-GUESSED = ("angles_deg", "period_um")
+"""Relative difference of spacings up to which stored parameters apply to frames. Chosen: above the rounding of sizes in
+files; a larger difference would move the fringes."""
+LENS_SETTINGS = ("na", "wavelength_nm", "immersion_ri")
+LAYOUT_SETTINGS = ("directions", "phases", "order")
+PRIOR_SETTINGS = ("angles_deg", "period_um")
 
 
 @dataclass(frozen=True)
 class DetectionSource:
-    """What the detection passes, the optics where it is their theory, and what it came from as plain values."""
+    """OTF of the detection, the optics of a theoretical OTF, and the source of both as plain values."""
 
     detection: DetectionOtf2d | DetectionOtf3d
     optics: Optics | None
@@ -37,131 +38,176 @@ class DetectionSource:
 
 
 def layout_of(settings: SimSection, beams: int = 2) -> Layout:
-    """How the raw frames follow each other: as told, from the parameter file, or 3 x 3, of three beams 3 x 5.
+    """Order of the raw frames: from the settings, from the parameter file, or by default 3 x 3, for three beams 3 x 5.
 
-    Raises `ConfigError` when told beside a parameter file, which knows it.
+    Raises `ConfigError` for settings of the layout or prior beside a parameter file, which contains them.
 
     >>> layout_of(SimSection(directions=2), beams=3).frames
     10
     """
     if settings.parameters is not None:
-        idle = [name for name in (*LAID_OUT, *GUESSED) if getattr(settings, name) is not None]
+        idle = [name for name in (*LAYOUT_SETTINGS, *PRIOR_SETTINGS) if getattr(settings, name) is not None]
         if idle:
-            option = f"--{idle[0].replace('_', '-')}"
-            raise ConfigError(f"{option} beside --sim-parameters, which holds it: one of the two is used; leave out {option}")
+            name = _argument(idle[0])
+            raise ConfigError(f"{name} beside sim_parameters, which contains it: one of the two is used; leave out {name}")
         return read_parameters(settings.parameters).layout
-    told = {name: getattr(settings, name) for name in LAID_OUT if getattr(settings, name) is not None}
-    return replace(Layout(phases=2 * beams - 1), **told)
+    given = {name: getattr(settings, name) for name in LAYOUT_SETTINGS if getattr(settings, name) is not None}
+    return replace(Layout(phases=2 * beams - 1), **given)
 
 
-def detection_of(config: Config, stated: Mapping[str, Any], *, deep: bool, optics: Optics | None = None) -> DetectionSource:
-    """The detection: of `optics`, else by the options, else as the parameter file remembers it, else as the image file has `stated`.
+def detection_of(config: Config, file_metadata: Mapping[str, Any], *, deep: bool, optics: Optics | None = None) -> DetectionSource:
+    """The detection, from the first source that has it: `optics`, the settings, the parameter file, the image file.
 
-    Raises `OpticsError` when nobody knows it, `ConfigError` when an OTF and numbers contradict each other.
+    Parameters
+    ----------
+    config
+        Settings.
+    file_metadata
+        Optics in the metadata of the image file.
+    deep
+        Whether the frames are stacks.
+    optics
+        Optics that override all settings.
+
+    Raises
+    ------
+    OpticsError
+        When no source has it.
+    ConfigError
+        When an OTF and numbers contradict each other.
     """
-    told = config.optics
-    if told.excitation_nm is not None and not deep:
+    settings = config.optics
+    if settings.excitation_nm is not None and not deep:
         raise ConfigError(
-            f"--excitation-nm {told.excitation_nm:g}: only the planes of a stack tell it; leave it out, or give --phases 5 if they are one"
+            f"excitation_nm {settings.excitation_nm:g}: it acts on stacks only; leave it out, or give `phases=5` if the frames are a stack"
         )
-    if optics is None and not any(getattr(told, name) for name in (*NUMBERS, "otf")) and config.sim.parameters is not None:
-        told = _remembered(read_parameters(config.sim.parameters), told)
-    if told.otf is not None:
-        return _measured(told, deep)
+    if optics is None and not any(getattr(settings, name) for name in (*LENS_SETTINGS, "otf")) and config.sim.parameters is not None:
+        settings = _with_stored_optics(read_parameters(config.sim.parameters), settings)
+    if settings.otf is not None:
+        return _measured(settings, deep)
     if optics is None:
-        values = {name: stated.get(name) if getattr(told, name) is None else getattr(told, name) for name in NUMBERS}
-        missing = " and ".join(f"--{name.replace('_', '-')}" for name in NUMBERS[:2] if values[name] is None)
+        values = {name: file_metadata.get(name) if getattr(settings, name) is None else getattr(settings, name) for name in LENS_SETTINGS}
+        missing = " and ".join(_argument(name) for name in LENS_SETTINGS[:2] if values[name] is None)
         if missing:
-            raise OpticsError(f"{missing} not given, no OTF either: one of the two is needed; give {missing}, or --otf")
-        na, wavelength_nm, index = (values[name] for name in NUMBERS)
+            raise OpticsError(f"{missing} not given, no OTF either: one of the two is needed; give {missing}, or `otf`")
+        na, wavelength_nm, index = (values[name] for name in LENS_SETTINGS)
         assert na is not None and wavelength_nm is not None
-        optics = Optics(na, wavelength_nm, index, pupil=told.pupil)
+        optics = Optics(na, wavelength_nm, index, pupil=settings.pupil)
     made_from = {"na": optics.na, "wavelength_nm": optics.wavelength_nm, "immersion_ri": optics.ri}
     if not deep:
         return DetectionSource(detection_otf_2d(optics), optics, made_from)
-    made_from |= {} if told.excitation_nm is None else {"excitation_nm": told.excitation_nm}
-    return DetectionSource(detection_otf_3d(optics, told.excitation_nm), optics, made_from)
+    made_from |= {} if settings.excitation_nm is None else {"excitation_nm": settings.excitation_nm}
+    return DetectionSource(detection_otf_3d(optics, settings.excitation_nm), optics, made_from)
 
 
 def measured_pattern(
     samples: Sequence[np.ndarray], spacing_um: Sequence[float], config: Config, source: DetectionSource, offset: float, *, file: str = ""
 ) -> Estimation:
-    """The pattern of `samples` (each `frame *zyx`, ADU), estimated once on the mean of those as large as the first.
+    """The pattern of `samples`, estimated once on the mean of the samples of the size of the first. Its messages become warnings.
 
-    Messages of the estimation become warnings.
+    Parameters
+    ----------
+    samples, spacing_um
+        Raw frames (each `frame *zyx`, ADU) and their spacing along zyx.
+    config, source
+        Settings and detection.
+    offset
+        Camera offset, ADU.
+    file
+        Name of the recording, kept in the parameters.
     """
     deep = len(spacing_um) == 3
-    alike = [sample for sample in samples if sample.shape == samples[0].shape]
-    mean = alike[0] if len(alike) == 1 else np.asarray(np.mean(alike, axis=0, dtype=np.float64))
-    guess = PatternPrior(config.sim.angles_deg, config.sim.period_um)
-    told = {name: getattr(config.sim, name) for name in GUESSED if getattr(config.sim, name) is not None}
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
-    known = {"optics": dict(source.made_from), "offset_adu": float(offset), "guess": plain}
-    found = estimate_parameters(
+    equal = [sample for sample in samples if sample.shape == samples[0].shape]
+    mean = equal[0] if len(equal) == 1 else np.asarray(np.mean(equal, axis=0, dtype=np.float64))
+    prior = PatternPrior(config.sim.angles_deg, config.sim.period_um)
+    given = {name: getattr(config.sim, name) for name in PRIOR_SETTINGS if getattr(config.sim, name) is not None}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    provenance = {"optics": dict(source.made_from), "offset_adu": float(offset), "guess": plain}
+    estimation = estimate_parameters(
         mean,
         spacing_um[-1],
         source.detection,
         layout_of(config.sim, beams=2 + deep),
         offset=offset,
-        guess=guess,
-        made_from={"program": f"zsdeconv {__version__}", "file": file} | known,
+        prior=prior,
+        made_from={"program": f"zsdeconv {__version__}", "file": file} | provenance,
         z_um=spacing_um[0] if deep else None,
     )
-    warn(found.messages)
-    return found
+    warn(estimation.messages)
+    return estimation
 
 
 def stored_pattern(path: str, spacing_um: Sequence[float]) -> SimParameters:
-    """The pattern in a parameter file, for frames of this spacing. Raises `ConfigError` when it was measured at another one."""
+    """The pattern in a parameter file, for frames of this spacing. Raises `ConfigError` for another spacing."""
     parameters, z_um = read_parameters(path), None if len(spacing_um) < 3 else spacing_um[0]
-    for um, known, what, option in (
-        (spacing_um[-1], parameters.pixel_um, "pixel", "--pixel-um"),
-        (z_um, parameters.z_um, "step in z", "--z-um"),
+    for um, stored_um, what, argument in (
+        (spacing_um[-1], parameters.pixel_um, "pixel", "pixel_um"),
+        (z_um, parameters.z_um, "step in z", "z_um"),
     ):
-        if um is not None and known is not None and abs(um / known - 1) > SPACING_TOLERANCE:
-            sizes = f"{what} {um:g} um, the parameters in {path} were measured at {known:g} um"
-            raise ConfigError(f"{sizes} (limit {100 * SPACING_TOLERANCE:g} % off); check {option}, or estimate them again")
+        if um is not None and stored_um is not None and abs(um / stored_um - 1) > SPACING_TOLERANCE:
+            sizes = f"{what} {um:g} um, the parameters in {path} were measured at {stored_um:g} um"
+            raise ConfigError(f"{sizes} (limit {100 * SPACING_TOLERANCE:g} % off); check {argument}, or estimate them again")
     return parameters
 
 
 def reconstruction(
-    above: np.ndarray, spacing_um: Sequence[float], parameters: SimParameters, source: DetectionSource, wiener: float | None
+    signal: np.ndarray, spacing_um: Sequence[float], parameters: SimParameters, source: DetectionSource, wiener: float | None
 ) -> Reconstruct:
-    """The reconstruction with these parameters; unless given, w is what frames like `above` (`frame *zyx`, offset removed) need."""
-    parameters.layout.require(len(above))
+    """The reconstruction with given parameters.
+
+    Parameters
+    ----------
+    signal, spacing_um
+        Raw frames (`frame *zyx`, offset removed) and their spacing along zyx.
+    parameters, source
+        Pattern and detection.
+    wiener
+        Wiener parameter; by default chosen from `signal`.
+    """
+    parameters.layout.require(len(signal))
     z_um = spacing_um[0] if len(spacing_um) == 3 else None
-    w = choose_wiener(above, parameters, source.detection, parameters.pixel_um, z_um=z_um) if wiener is None else wiener
+    w = choose_wiener(signal, parameters, source.detection, parameters.pixel_um, z_um=z_um) if wiener is None else wiener
     return Reconstruct(parameters, source.detection, parameters.pixel_um, w, z_um=z_um)
 
 
 def prepared_reconstruction(
     frames: Sequence[np.ndarray], spacing_um: Sequence[float], config: Config, source: DetectionSource, offset: float
 ) -> Reconstruct:
-    """The reconstruction of raw `frames` (each `frame *zyx`, ADU): its pattern from a parameter file where one is given, else measured."""
+    """The reconstruction of raw frames, its pattern from the parameter file in the settings, or else estimated on the frames.
+
+    Parameters
+    ----------
+    frames, spacing_um
+        Raw frames (each `frame *zyx`, ADU) and their spacing along zyx.
+    config, source
+        Settings and detection.
+    offset
+        Camera offset, ADU.
+    """
     settings = config.sim
     if settings.parameters is None:
         parameters = measured_pattern(frames, spacing_um, config, source, offset).parameters
     else:
-        layout_of(settings)  # refuses a layout beside the file, which holds one
+        layout_of(settings)  # refuses settings of the layout beside the file, which contains one
         parameters = stored_pattern(settings.parameters, spacing_um)
     return reconstruction(frames[0].astype(np.float32) - offset, spacing_um, parameters, source, settings.wiener)
 
 
 def remeasured(reconstruct: Reconstruct, frames: np.ndarray) -> Reconstruct:
-    """The same reconstruction for other `frames` (`frame *zyx`, above the offset), in which the stripes may have moved.
+    """The same reconstruction for other `frames` (`frame *zyx`, offset removed), in which the fringes may have moved.
 
-    Raises `ImageError` where these frames are too dim to find the pattern, near where it was.
+    Raises `ImageError` when no pattern is found near the previous one, as in frames that are too dim.
     """
     before, detection = reconstruct.parameters, reconstruct.weights.detection
     angles = tuple(direction.angle_deg for direction in before.directions)
-    guess = PatternPrior(angles, float(np.mean([direction.finest_um for direction in before.directions])))
+    prior = PatternPrior(angles, float(np.mean([direction.finest_um for direction in before.directions])))
     z_um, w, attenuation = reconstruct.z_um, reconstruct.wiener, reconstruct.weights.attenuation
-    found = estimate_parameters(frames, before.pixel_um, detection, before.layout, guess=guess, made_from=before.made_from, z_um=z_um)
-    return Reconstruct(found.parameters, detection, before.pixel_um, w, attenuation, z_um)
+    estimation = estimate_parameters(frames, before.pixel_um, detection, before.layout, prior=prior, made_from=before.made_from, z_um=z_um)
+    return Reconstruct(estimation.parameters, detection, before.pixel_um, w, attenuation, z_um)
 
 
 def facts(reconstruct: Reconstruct) -> dict[str, Any]:
-    """What a user should see of a reconstruction, as plain values; periods are those of the finest stripes."""
+    """Summary of a reconstruction for the user, as plain values; periods are those of the finest fringes."""
     rows = [
         {
             "angle_deg": round(direction.angle_deg, 3),
@@ -174,20 +220,25 @@ def facts(reconstruct: Reconstruct) -> dict[str, Any]:
     return {"directions": rows, "wiener": round(reconstruct.wiener, 4)}
 
 
-def _remembered(parameters: SimParameters, told: OpticsSection) -> OpticsSection:
-    """The options, with the lens that the parameters were measured with."""
+def _argument(name: str) -> str:
+    """The name of an argument as messages have it: a single word in backticks."""
+    return name if "_" in name else f"`{name}`"
+
+
+def _with_stored_optics(parameters: SimParameters, settings: OpticsSection) -> OpticsSection:
+    """The settings, completed by the optics with which the parameters were measured."""
     lens = parameters.made_from.get("optics")
     if not isinstance(lens, Mapping):
-        return told
-    names = {*NUMBERS, "otf", "excitation_nm"}
-    return told.model_copy(update={name: value for name, value in lens.items() if name in names and getattr(told, name) is None})
+        return settings
+    names = {*LENS_SETTINGS, "otf", "excitation_nm"}
+    return settings.model_copy(update={name: value for name, value in lens.items() if name in names and getattr(settings, name) is None})
 
 
-def _measured(told: OpticsSection, deep: bool) -> DetectionSource:
-    """The lens of an OTF file."""
-    both = [f"--{name.replace('_', '-')}" for name in (*NUMBERS, "excitation_nm") if getattr(told, name) is not None]
+def _measured(settings: OpticsSection, deep: bool) -> DetectionSource:
+    """The detection of an OTF file."""
+    both = [_argument(name) for name in (*LENS_SETTINGS, "excitation_nm") if getattr(settings, name) is not None]
     if both:
-        raise ConfigError(f"--otf and {both[0]}: the detection has one OTF, measured or from theory; leave out one of them")
-    path = str(told.otf)
+        raise ConfigError(f"`otf` and {both[0]}: the detection has one OTF, measured or from theory; leave out one of them")
+    path = str(settings.otf)
     detection = detection_otf_3d(read_deep_otf(path)) if deep else detection_otf_2d(read_otf(path))
     return DetectionSource(detection, None, {"otf": path})

@@ -1,4 +1,4 @@
-"""A reconstruction in a model file: everything that its numbers depend on."""
+"""Storage of a reconstruction in a model file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zsdeconv.sim.reconstruct import Reconstruct
 
 
 def to_parts(reconstruct: Reconstruct) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and plain values from which `from_parts` makes the same reconstruction."""
+    """Tensors and plain values from which `from_parts` restores the same reconstruction."""
     detection = reconstruct.weights.detection
     numbers = {name: value for name, value in detection.__dict__.items() if name != "otf"}
     samples = {name: value for name, value in detection.otf.__dict__.items() if name != "values"}
@@ -33,7 +33,7 @@ def to_parts(reconstruct: Reconstruct) -> tuple[dict[str, Tensor], dict[str, Any
 
 
 def from_parts(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Reconstruct:
-    """The reconstruction that `to_parts` has taken apart."""
+    """The reconstruction stored by `to_parts`."""
     parameters, numbers = SimParameters.from_yaml(header["parameters"], "model"), header["detection"]
     real, imaginary = tensors["otf"].numpy()
     if header["z_um"] is None:

@@ -1,4 +1,4 @@
-"""How the bands of structured illumination are weighted when they are put together: what the reconstruction does to each frequency."""
+"""Weights of the bands of structured illumination in the reconstruction, as functions of frequency."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from zsdeconv.errors import ConfigError, OpticsError
 from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d
 from zsdeconv.sim.patterns import SimParameters
 
-NOTHING = 1e-6
-"""`Dsum` below this is outside all bands."""
-ATTENUATION, ATTENUATION_WIDTH = 0.9, 0.15
-"""Share of order 0 taken out at zero frequency, and width of the region where it is, in units of the cutoff. Stacks gain by it
-too: there is light from beyond their ends."""
+MIN_TOTAL = 1e-6
+"""`Dsum` below which a frequency counts as outside all bands. Chosen: far below `w^2` of any Wiener parameter in use."""
+ATTENUATION, ATTENUATION_WIDTH_CUTOFFS = 0.9, 0.15
+"""Share of a band removed at its zero frequency, and width of that region in units of the cutoff. Chosen: removes the out-of-focus light
+(O'Holleran and Shaw 2014, Biomed. Opt. Express 5:2580), of stacks the light from beyond their ends."""
 
 
 @dataclass(frozen=True, eq=False)
 class BandWeights:
-    """How the bands of a parameter set are weighted and what that makes of the object, as functions of frequency.
+    """Weights of the bands of a parameter set, and the resulting transfer function of the object.
 
     `total` is `Dsum = mean over directions of sum_m |c_m|^2 a |H_m|^2(k + m p)`. `apodisation` is `A`, 0 outside all bands: in a plane a
-    cosine down to 0 at `cutoff + |p|` (mean of the directions); in depth a straight line down to 0 on the ellipsoid through
-    `cutoff + 2 |p|` and the highest axial frequency, for after a cosine the rings of H_SIM are half as strong as its core.
+    cosine down to 0 at `cutoff + |p|` (mean of the directions); in depth a linear decay to 0 on the ellipsoid through
+    `cutoff + 2 |p|` and the highest axial frequency, because with a cosine the rings of H_SIM reach half the height of its core.
     Frequencies are (ky kx) that broadcast, in depth (kz ky kx) with kz along the first axis.
     """
 
@@ -35,7 +35,7 @@ class BandWeights:
     attenuation: float
 
     def lens(self, order: int, *k_per_um: np.ndarray) -> np.ndarray:
-        """`a conj(H_order)`, with `a = 1 - attenuation exp(-kr^2 / 2 (0.15 cutoff)^2)`: what a band is multiplied by."""
+        """`a conj(H_order)`, with `a = 1 - attenuation exp(-kr^2 / 2 (0.15 cutoff)^2)`: the factor of a band."""
         kr, kz = _radial(k_per_um)
         return self._dip(kr) * self.passing(kr, order, *kz).conj()
 
@@ -48,26 +48,26 @@ class BandWeights:
         return self._sums(k_per_um)[1]
 
     def regularised(self, wiener: float, *k_per_um: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`Dsum`, and `Dsum + w^2 N / Dsum`, what the last filter divides by.
+        """`Dsum`, and `Dsum + w^2 N / Dsum`, the denominator of the last filter.
 
-        Wiener's filter for a signal `Dsum O` in noise of power `v N`. Without attenuation `N = Dsum`, and the sum is the usual
-        `Dsum + w^2`. With it `w^2` shrinks where the bands were attenuated, so that attenuation shifts weight between bands but
-        takes nothing of the image: brightness would depend on structure otherwise, and H_SIM have deep negative rings.
+        This is the Wiener filter for a signal `Dsum O` in noise of power `v N`. Without attenuation `N = Dsum`, and the denominator is
+        the usual `Dsum + w^2`. With attenuation `w^2` decreases where the bands were attenuated, so that weight moves between bands but
+        the image keeps its low frequencies; otherwise brightness would depend on structure, and H_SIM would have deep negative rings.
         """
         total, noise = self._sums(k_per_um)
-        relative = np.divide(noise, total, out=np.ones_like(total), where=total > NOTHING)
+        relative = np.divide(noise, total, out=np.ones_like(total), where=total > MIN_TOTAL)
         return total, total + wiener**2 * relative
 
     def apodisation(self, *k_per_um: np.ndarray) -> np.ndarray:
         """`A` at frequencies that broadcast."""
         kr, kz = _radial(k_per_um)
         ends = self.detection.cutoff_per_um + float(np.mean([1 / direction.finest_um for direction in self.parameters.directions]))
-        seen = self._seen(k_per_um)
+        covered = self._covered(k_per_um)
         distance = np.minimum(kr / ends, 1)
         if not isinstance(self.passing, DetectionOtf3d):
-            return np.where(seen & (distance < 1), np.cos(np.pi / 2 * distance), 0.0)
+            return np.where(covered & (distance < 1), np.cos(np.pi / 2 * distance), 0.0)
         along = kz[0].reshape(-1, *[1] * kr.ndim) / self.passing.axial_end_per_um
-        return np.where(seen, 1 - np.minimum(np.hypot(distance, along), 1), 0.0)
+        return np.where(covered, 1 - np.minimum(np.hypot(distance, along), 1), 0.0)
 
     @cached_property
     def passing(self) -> DetectionOtf2d | DetectionOtf3d:
@@ -75,7 +75,7 @@ class BandWeights:
         return self.detection.under(float(np.mean([1 / direction.period_um for direction in self.parameters.directions])))
 
     def _dip(self, kr: np.ndarray) -> np.ndarray:
-        width = ATTENUATION_WIDTH * self.detection.cutoff_per_um
+        width = ATTENUATION_WIDTH_CUTOFFS * self.detection.cutoff_per_um
         return 1 - self.attenuation * np.exp(-((kr / width) ** 2) / 2)
 
     def _sums(self, k: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +89,7 @@ class BandWeights:
             noise += self._dip(kr) * one
         return total, noise
 
-    def _seen(self, k: Sequence[np.ndarray]) -> np.ndarray:
+    def _covered(self, k: Sequence[np.ndarray]) -> np.ndarray:
         """Whether a frequency lies in any band."""
         inside: dict[int, np.ndarray] = {}
         for order, _, shifted in self._bands(k):
@@ -97,7 +97,7 @@ class BandWeights:
         return np.any([self.passing.passes(mask, order, *_radial(k)[1]) for order, mask in inside.items()], axis=0)
 
     def _bands(self, k: Sequence[np.ndarray]) -> Iterator[tuple[int, float, tuple[np.ndarray, ...]]]:
-        """Order, `|c_m|^2` over the number of directions, and `k + m p` of each band; the central one, which all share, first."""
+        """Order, `|c_m|^2` over the number of directions, and `k + m p` of each band; first order 0, common to all directions."""
         *kz, ky, kx = k
         yield 0, 1.0, (*kz, ky, kx)
         directions = self.parameters.directions
@@ -109,23 +109,23 @@ class BandWeights:
 
 
 def _radial(k_per_um: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Lateral distance from zero, and axial frequencies as a row where there are any."""
+    """Lateral distance from zero, and for stacks the axial frequencies as a row."""
     *kz, ky, kx = k_per_um
     return np.hypot(ky, kx), [np.ravel(axis) for axis in kz]
 
 
 def require_same_rank(parameters: SimParameters, detection: DetectionOtf2d | DetectionOtf3d) -> None:
-    """Raise `OpticsError` unless three beams meet an OTF in depth, or two beams one of a plane."""
+    """Raise `OpticsError` unless two beams come with a 2-D OTF, or three beams with a 3-D OTF."""
     if 1 + parameters.orders != detection.rank:
         raise OpticsError(
-            f"pattern of {1 + parameters.orders} beams and a {detection.rank}-D OTF ({detection.otf.source}): two beams take a 2-D one, "
-            "three beams one in depth; give --otf of the right kind, or --na and --wavelength-nm"
+            f"pattern of {1 + parameters.orders} beams and a {detection.rank}-D OTF ({detection.otf.source}): two beams need a 2-D one, "
+            "three beams a 3-D one; give an `otf` of the right kind, or `na` and wavelength_nm"
         )
 
 
 def step_um(parameters: SimParameters, z_um: float | None) -> float:
-    """Distance of the planes as given, or else as the parameters say. Raises `ConfigError` when neither does."""
-    found = parameters.z_um if z_um is None else z_um
-    if found is None or not (math.isfinite(found) and found > 0):
-        raise ConfigError(f"step in z {found}: a stack needs a positive one; give --z-um (um from plane to plane)")
-    return float(found)
+    """Step between planes as given, by default from the parameters. Raises `ConfigError` when it is missing or not positive."""
+    step = parameters.z_um if z_um is None else z_um
+    if step is None or not (math.isfinite(step) and step > 0):
+        raise ConfigError(f"step in z {step}: a stack needs a positive one; give z_um (um from plane to plane)")
+    return float(step)
