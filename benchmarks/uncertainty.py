@@ -3,8 +3,8 @@
     python benchmarks/uncertainty.py CASES OUT [--fit]
 
 OUT is what `run_cases.py CASES -o OUT` has written. The truth is that at the resolution which the network is asked for
-(`training.target_fwhm_fraction` of the width of the PSF). For each case: the share of pixels that are off by less than their standard error (68 %
-would be right), and, in eighths of the pixels by rising standard error, what 68 % of them are off by, over the standard error.
+(`training.target_fwhm_fraction` of the width of the PSF). For each case: the share of pixels that are off by less than their standard
+error (68 % would be right), and, in eighths of the pixels by rising standard error, what 68 % of them are off by, over the standard error.
 
 With `--fit`: for each modality the law (`zsdeconv.modality.ErrorLaw`) with which these ratios are nearest to 1.
 """
@@ -57,7 +57,7 @@ def read_run(case: Path, folder: Path) -> Run:
     seen = torch.from_numpy(denoised), torch.from_numpy(x)
     doubts = (
         median_reblur_residual(*seen, model.acquisition.forward_operator),
-        model.provenance["calibration"].get("offset_sigma", 0.0),
+        model.offset_sigma,
         abs(model.intensity_correction.predicted_zero) * model.unit.scale,
     )
     error = np.abs(x - wanted(case, model)).ravel()

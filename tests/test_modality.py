@@ -39,7 +39,7 @@ def test_frames_are_accepted(requested: str, axes: str, shape: tuple[int, ...]) 
     ("axes", "shape", "pattern"),
     [
         ("CYX", (2, 8, 9), "2 planes along C; split the channels"),
-        ("TX", (3, 9), "needs the axes YX, Y is missing; give --axes"),
+        ("TX", (3, 9), "needs the axes YX, Y is missing; give `axes`"),
     ],
 )
 @pytest.mark.parametrize("requested", ["auto", "2d"])
@@ -58,11 +58,11 @@ def test_stacks_are_accepted(requested: str, axes: str, shape: tuple[int, ...]) 
 @pytest.mark.parametrize(
     ("requested", "axes", "shape", "pattern"),
     [
-        ("auto", "ZYX", (4, 8, 9), "4 planes along Z, the 3d method needs 5 at least; restore them plane by plane with --axes TYX"),
+        ("auto", "ZYX", (4, 8, 9), "4 planes along Z, the 3d method needs 5 at least; restore them plane by plane with `axes=TYX`"),
         ("3d", "ZYX", (2, 8, 9), "2 planes along Z, the 3d method needs 5"),
-        ("2d", "ZYX", (5, 8, 9), "5 planes along Z; if the 5 planes are time points give --axes with T"),
+        ("2d", "ZYX", (5, 8, 9), "5 planes along Z; if the 5 planes are time points give `axes` with T"),
         ("auto", "CZYX", (2, 6, 8, 9), "2 planes along C; split the channels"),
-        ("3d", "TYX", (6, 8, 9), "the 3d method needs the axes ZYX, Z is missing; give --axes"),
+        ("3d", "TYX", (6, 8, 9), "the 3d method needs the axes ZYX, Z is missing; give `axes`"),
     ],
 )
 def test_stacks_that_do_not_fit_are_refused_with_advice(requested: str, axes: str, shape: tuple[int, ...], pattern: str) -> None:
@@ -77,12 +77,12 @@ def test_raw_frames_are_known_by_their_axis(axes: str, shape: tuple[int, ...], s
     row = choose("auto", image(axes, *shape))
     assert row.spatial_axes == spatial and row.acquisition.raw_frame_axis == "P"
     assert row.factors(2) == row.denoised_factors(2) and row.network_scale(2) == 1
-    with pytest.raises(ImageError, match="9 planes along P; raw frames of structured illumination are restored with --modality sim2d"):
+    with pytest.raises(ImageError, match="9 planes along P; raw frames of structured illumination are restored with `modality=sim2d`"):
         choose("2d", image("PYX", 9, 8, 9))
     with pytest.raises(ImageError, match="the sim2d method needs the axes PYX, P is missing"):
         choose("sim2d", image("YX", 8, 9))
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match="modality '4d': this version has 2d, 3d, sim2d, sim3d; give --modality auto"):
+    with pytest.raises(ConfigError, match="modality '4d': this version has 2d, 3d, sim2d, sim3d; give `modality=auto`"):
         choose("4d", image("YX", 8, 9))

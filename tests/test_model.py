@@ -119,7 +119,7 @@ def test_what_changes_over_time_is_given_back(model: Model) -> None:
 
 def test_the_standard_error_knows_the_doubt_about_the_offset_and_the_level_of_the_dark(model: Model) -> None:
     image, law, scale = Image(frames(16, 19), "YX", UM), model.modality.error_law, model.unit.scale
-    plain, doubtful = (dataclasses.replace(model, provenance={"calibration": {"offset_sigma": sigma}}) for sigma in (0.0, 6.0))
+    plain, doubtful = (dataclasses.replace(model, offset_sigma=sigma) for sigma in (0.0, 6.0))
     dark = dataclasses.replace(plain, intensity_correction=IntensityCorrection(deconvolved=AffineResponse(1.0, 0.1), dark_level=0.05))
     none = dataclasses.replace(plain, intensity_correction=IntensityCorrection())
     squares = {}
@@ -183,7 +183,7 @@ def test_tiles_and_progress(model: Model) -> None:
         (Image(np.zeros(9), "X", {"X": 0.065}), r"axes X"),
         (
             Image(np.zeros((8, 9)), "YX", {"Y": 0.065, "X": 0.1}),
-            r"pixel size 0\.1 um along X: the model was trained at 0\.065 um; .*--pixel-um",
+            r"pixel size 0\.1 um along X: the model was trained at 0\.065 um; .*pixel_um",
         ),
     ],
 )
@@ -266,5 +266,5 @@ def test_contents_that_do_not_fit_are_refused(model: Model, tmp_path: Path, name
 def test_devices() -> None:
     assert choose_device("cpu").type == "cpu"
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
-    with pytest.raises(ConfigError, match=r"device 'abacus': this machine has .*cpu; give --device auto"):
+    with pytest.raises(ConfigError, match=r"device 'abacus': this machine has .*cpu; give device auto"):
         choose_device("abacus")

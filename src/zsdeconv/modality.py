@@ -95,6 +95,7 @@ _VOLUME = {
     "network": {"channels": (8, 16, 32, 64), "lateral_first": True, "coarse_start": True},
     "prediction": {"passes": 4},
 }
+"""Chosen on the benchmark stacks: as many channels and passes as minutes on two processor cores allow (benchmarks/results.md)."""
 _PUBLISHED_VOLUME = {
     "patch_px": 80,
     "margin_px": 8,
@@ -107,7 +108,8 @@ _PUBLISHED_VOLUME = {
 }
 """What the published trainings of volumes have in common."""
 _STRIPES_TARGET = 0.45
-"""`training.target_fwhm_fraction` under stripes, whose PSF is half as wide: sharper gains psnr and loses soft_psnr (benchmarks/results.md)."""
+"""`training.target_fwhm_fraction` under stripes, whose PSF is half as wide: sharper gains psnr and loses soft_psnr
+(benchmarks/results.md)."""
 
 
 MODALITIES = {
@@ -216,7 +218,7 @@ def choose(requested: str, image: Image) -> Modality:
     '2d'
     """
     if requested != "auto" and requested not in MODALITIES:
-        raise ConfigError(f"modality {requested!r}: this version has {', '.join(MODALITIES)}; give --modality auto")
+        raise ConfigError(f"modality {requested!r}: this version has {', '.join(MODALITIES)}; give `modality=auto`")
     rows = MODALITIES.values() if requested == "auto" else [MODALITIES[requested]]
     for row in rows:
         if row.accepts(image):
@@ -234,15 +236,15 @@ def _nearest(rows: Iterable[Modality], image: Image) -> Modality:
 def _misfit(image: Image, row: Modality) -> str:
     missing = [a for a in row.recorded_axes if a not in image.axes]
     if missing:
-        return f"the {row.name} method needs the axes {row.recorded_axes}, {missing[0]} is missing; give --axes"
+        return f"the {row.name} method needs the axes {row.recorded_axes}, {missing[0]} is missing; give `axes`"
     short = [axis for axis, n in row.min_size.items() if image.sizes[axis] < n]
     if short:
         limit = f"the {row.name} method needs {row.min_size[short[0]]} at least"
-        return f"{image.sizes[short[0]]} planes along {short[0]}, {limit}; restore them plane by plane with --axes TYX --modality 2d"
+        return f"{image.sizes[short[0]]} planes along {short[0]}, {limit}; restore them plane by plane with `axes=TYX` `modality=2d`"
     extra = next(a for a, n in image.sizes.items() if n > 1 and a not in row.recorded_axes + row.sample_axes)
     advice = {
         "C": "split the channels into files, each has its own light and its own model",
-        "P": "raw frames of structured illumination are restored with --modality sim2d or sim3d",
-        "Z": f"if the {image.sizes[extra]} planes are time points give --axes with T, otherwise save single planes",
+        "P": "raw frames of structured illumination are restored with `modality=sim2d` or sim3d",
+        "Z": f"if the {image.sizes[extra]} planes are time points give `axes` with T, otherwise save single planes",
     }
-    return f"{image.sizes[extra]} planes along {extra}; {advice.get(extra, 'give --axes, or save single frames')}"
+    return f"{image.sizes[extra]} planes along {extra}; {advice.get(extra, 'give `axes`, or save single frames')}"

@@ -41,7 +41,8 @@ class Restored:
     """One image restored, ADU above the offset, float32, axes of the input with the spatial ones last.
 
     `denoised` lies on the raw grid, `deconvolved` and `uncertainty` (its standard error: 68 % of the pixels are off by less, see
-    `zsdeconv.report.checks.standard_error`; None with less than two passes) on the fine grid. Of structured illumination all lie on the fine
+    `zsdeconv.report.checks.standard_error`; None with less than two passes) on the fine grid. Of structured illumination all lie on the
+    fine
     grid, and `reconstructed` is what the network was given, with all its noise (None otherwise). `raw` is the image as it was recorded,
     and `model` restores the next one.
     """
@@ -228,13 +229,14 @@ class Model:
             spacing = {a: um / f for (a, um), f in zip(self._spacing().items(), factors, strict=True)}
             return Image(data, axes + self.modality.spatial_axes, spacing, 0.0, {**image.metadata, "kind": kind})
 
+        on_fine_grid = {kind: assembled(kind, fine) for kind in gathered if kind != "denoised"}
         return Restored(
             denoised=assembled("denoised", self.modality.denoised_factors(self.config.scale)),
-            deconvolved=assembled("deconvolved", fine),
-            uncertainty=assembled("uncertainty", fine) if "uncertainty" in gathered else None,
+            deconvolved=on_fine_grid["deconvolved"],
+            uncertainty=on_fine_grid.get("uncertainty"),
             model=self,
             raw=image,
-            reconstructed=assembled("reconstructed", fine) if "reconstructed" in gathered else None,
+            reconstructed=on_fine_grid.get("reconstructed"),
         )
 
     def _spacing(self) -> dict[str, float]:

@@ -178,14 +178,15 @@ def migrated(tensors: dict[str, Tensor], header: Mapping[str, Any]) -> tuple[dic
     header = dict(header)
     if "schema_version" in header:
         return tensors, header
-    provenance, sim, photometry = header.get("provenance") or {}, header.pop("sim", None), header.pop("photometry")
+    provenance, photometry = header.get("provenance") or {}, header.pop("photometry")
+    own = next(value for value in (header.pop("sim", None), {}) if value is not None)
     numbers = provenance.get("optics") or None
     return {name.replace("sim.", "acquisition.", 1) if name.startswith("sim.") else name: t for name, t in tensors.items()}, {
         **header,
         "schema_version": SCHEMA_VERSION,
         "camera": {**header["camera"], "offset_sigma": (provenance.get("calibration") or {}).get("offset_sigma", 0.0)},
         "optics": numbers and {"na": numbers["na"], "wavelength_nm": numbers["wavelength_nm"], "immersion_ri": numbers["ri"]},
-        "acquisition": {} if sim is None else sim,
+        "acquisition": own,
         "intensity_correction": {**{name: photometry[name] for name in ("denoised", "deconvolved")}, "dark_level": photometry["dark"]},
         "provenance": provenance,
     }

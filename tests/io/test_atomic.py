@@ -30,7 +30,7 @@ def test_nothing_is_left_after_a_failure(tmp_path, failure):
 def test_existing_result_is_kept_unless_told(tmp_path):
     final = tmp_path / "a.tif"
     final.write_text("old")
-    with pytest.raises(OutputError, match="--overwrite"), atomic_path(final):
+    with pytest.raises(OutputError, match="`overwrite`"), atomic_path(final):
         pytest.fail("the block must not run")
     with pytest.raises(ValueError), atomic_path(final, overwrite=True):
         raise ValueError

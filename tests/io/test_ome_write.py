@@ -125,7 +125,7 @@ def test_planes_are_converted_one_by_one(tmp_path):
 
 def test_existing_file_is_kept_unless_told(tmp_path):
     path = write(tmp_path / "a.ome.tif", restored("YX"), provenance={"seed": 1})
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="`overwrite`"):
         write(path, restored("YX"), provenance={"seed": 2})
     assert read_provenance(path) == {"seed": 1}
     write(path, restored("YX"), provenance={"seed": 2}, overwrite=True)

@@ -158,7 +158,7 @@ def test_option_replaces_an_impossible_value_silently(tmp_path):
 def test_negative_and_absurd_pixel_sizes_in_the_file(tmp_path, um):
     metadata = {"axes": "YX", "PhysicalSizeX": um, "PhysicalSizeY": um}
     tifffile.imwrite(tmp_path / "a.ome.tif", counts(31, 42), metadata=metadata, photometric="minisblack")
-    with pytest.warns(DataWarning, match="not believed; give --pixel-um"):
+    with pytest.warns(DataWarning, match="not believed; give pixel_um"):
         assert read(tmp_path / "a.ome.tif").spacing_um == {}
 
 
@@ -174,7 +174,7 @@ def test_ambiguous_planes_need_axes(tmp_path):
     shaped = tmp_path / "shaped.tif"
     tifffile.imwrite(shaped, data, photometric="minisblack")
     for ambiguous in (path, shaped):
-        with pytest.raises(ImageError, match=r"the 3 planes of \(3, 31, 42\) are; give --axes TYX"):
+        with pytest.raises(ImageError, match=r"the 3 planes of \(3, 31, 42\) are; give `axes=TYX`"):
             read(ambiguous)
         image = read(ambiguous, axes="CYX")
         assert image.sizes == {"C": 3, "Y": 31, "X": 42}
@@ -184,7 +184,7 @@ def test_ambiguous_planes_need_axes(tmp_path):
 def test_axes_that_do_not_fit(tmp_path):
     path = plain(tmp_path / "a.tif", counts(3, 31, 42))
     for axes in ("YX", "TZYX"):
-        with pytest.raises(ImageError, match=f"--axes {axes} names {len(axes)} dimensions, the file has 3"):
+        with pytest.raises(ImageError, match=f"`axes` {axes} names {len(axes)} dimensions, the file has 3"):
             read(path, axes=axes)
 
 
@@ -427,7 +427,7 @@ def test_real_files(shared, name, shape, axes, dtype, spacing_um):
     ],
 )
 def test_real_files_without_axes(shared, name, axes, shape):
-    with pytest.raises(ImageError, match="give --axes"):
+    with pytest.raises(ImageError, match="give `axes`"):
         read(shared / "realdata" / name)
     image = read(shared / "realdata" / name, axes=axes)
     assert image.data.shape == shape

@@ -79,7 +79,7 @@ def test_halo_is_the_exact_reach_of_the_convolutions(scale: int) -> None:
 def test_margin_equals_cutting_the_full_volumes(margin: int | tuple[int, int, int]) -> None:
     network, x = small(), volume(5, 11, 9)
     cut = grid.per_axis(margin, 3)
-    for part, whole, factors in zip(network(x, margin), network(x), ((1, 1, 1), (1, 2, 2)), strict=True):
+    for part, whole, factors in zip(network(x, margin_px=margin), network(x), ((1, 1, 1), (1, 2, 2)), strict=True):
         inner = grid.window(
             whole,
             [m * f for m, f in zip(cut, factors, strict=True)],

@@ -60,14 +60,14 @@ def test_odd_size_equals_the_mirrored_image_cut_back() -> None:
 def test_margin_equals_cutting_the_full_images(margin: int | tuple[int, int], scale: int) -> None:
     network, x = small(scale), image(23, 26)
     top, left = grid.per_axis(margin, 2)
-    for part, whole, factor in zip(network(x, margin), network(x), (1, scale), strict=True):
+    for part, whole, factor in zip(network(x, margin_px=margin), network(x), (1, scale), strict=True):
         rows, columns = (slice(factor * m, factor * (n - m)) for m, n in zip((top, left), (23, 26), strict=True))
         torch.testing.assert_close(part, whole[..., rows, columns], atol=1e-6, rtol=1e-5)  # float32 rounding
 
 
 def test_margin_that_leaves_nothing_is_refused() -> None:
     with pytest.raises(AssertionError, match="leave nothing"):
-        small()(image(16, 12), 6)
+        small()(image(16, 12), margin_px=6)
 
 
 @pytest.mark.parametrize(("levels", "convolutions", "scale"), [(1, 2, 1), (1, 1, 2), (2, 2, 2), (2, 1, 1)])

@@ -103,14 +103,15 @@ def test_a_slope_that_cannot_be_is_not_applied() -> None:
 
 
 class Lens(nn.Module):
-    symmetries = 1
     """An estimator that knows the object and its clean image."""
+
+    symmetries = 1
 
     def __init__(self, x: Tensor, clean: Tensor) -> None:
         super().__init__()
         self.x, self.clean = nn.Parameter(x), clean
 
-    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, y: Tensor, stage: int = 2, symmetry: int = 0) -> tuple[Tensor, Tensor]:
         return self.clean, self.x
 
 

@@ -40,7 +40,7 @@ def test_share_of_the_last_quarter(last: float) -> None:
     assert phase.late_share == pytest.approx(last, rel=1e-6)
     judged = section(measure(history(falling(last))))
     assert judged.level == ("warn" if last > MAX_LATE_SHARE else "ok")
-    assert ("more --steps" in judged.findings[0].message) == (last > MAX_LATE_SHARE)
+    assert ("more `steps`" in judged.findings[0].message) == (last > MAX_LATE_SHARE)
 
 
 def test_noise_of_the_validation_is_no_progress() -> None:
@@ -53,7 +53,7 @@ def test_noise_of_the_validation_is_no_progress() -> None:
 
 def test_a_training_that_never_improved_is_noticed() -> None:
     judged = section(measure(history([1, 2, 3, 2, 1.5, 1.2, 1.1, 1.05, 1.01])))
-    assert judged.level == "warn" and "--seed" in judged.findings[0].message
+    assert judged.level == "warn" and "`seed`" in judged.findings[0].message
 
 
 def test_few_validations_say_nothing_about_the_trend() -> None:

@@ -215,7 +215,7 @@ def test_written_whole_and_never_over_another(tmp_path: Path) -> None:
     report, path = Report("caf\u00e9.tif", [section("a", "ok")]), tmp_path / "cell_report.html"
     assert write_report(path, report) == path
     assert path.read_text(encoding="utf-8") == render(report)
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="`overwrite`"):
         write_report(path, report)
     write_report(path, replace(report, title="other.tif"), overwrite=True)
     assert "other.tif" in path.read_text(encoding="utf-8")

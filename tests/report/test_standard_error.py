@@ -76,6 +76,6 @@ def test_the_section_tells_bright_from_dark_and_a_single_pass_from_several(resto
     judged = section(measure(restored.deconvolved, restored.uncertainty, LAW, members=3))
     assert judged.numbers["ensemble_members"] == 3 and 0 < judged.numbers["bright_pixel_relative_error"] < 1
     assert judged.numbers["dark_pixel_error_adu"] < np.percentile(restored.deconvolved.data, 99)
-    assert "--passes" in section(measure(restored.deconvolved, None, LAW)).findings[0].message
+    assert "`passes`" in section(measure(restored.deconvolved, None, LAW)).findings[0].message
     doubtful = Image(np.full((9, 9), 2.0), "YX")
     assert section(measure(Image(np.ones((9, 9)), "YX"), doubtful, LAW)).level == "warn"

@@ -286,21 +286,21 @@ def test_other_programs_see_planes_in_the_order_of_the_file(stack, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "change", "words"),
     [
-        (SimScene, {"phases": 2}, "2 phases.*3 bands.*--phases 3"),
-        (SimScene, {"order": "z"}, "'z'.*phase-direction.*--order"),
-        (SimScene, {"directions": 0}, "directions 0 .*--directions"),
-        (SimScene, {"period_um": 0.15}, r"period 0.15 um.*0.1744 um.*NA 1.4.*--period-um 0.1744"),
-        (SimScene, {"period_um": float("nan")}, "period nan um.*--period-um"),
+        (SimScene, {"phases": 2}, "2 phases.*3 bands.*`phases` 3"),
+        (SimScene, {"order": "z"}, "'z'.*phase-direction.*`order`"),
+        (SimScene, {"directions": 0}, "directions 0 .*`directions`"),
+        (SimScene, {"period_um": 0.15}, r"period 0.15 um.*0.1744 um.*NA 1.4.*period_um 0.1744"),
+        (SimScene, {"period_um": float("nan")}, "period nan um.*period_um"),
         (SimScene, {"period_um": 190.0}, "period 190 um.*16.64 um.*micrometres"),
-        (SimScene, {"pixel_um": 0.1}, "pixel 0.1 um.*0.0937.*--pixel-um 0.0937"),
-        (SimScene, {"excitation_nm": 0.488}, "excitation 0.488 nm.*--excitation-nm"),
-        (SimScene, {"wavelength_nm": 205.0}, "excitation 190.65 nm.*--excitation-nm"),
-        (SimScene, {"modulation": 1.2}, "modulation 1.2 .*--modulation"),
-        (SimScene, {"bleaching": 0.6}, "bleaching 0.6 .*--bleaching"),
-        (SimScene, {"angle_deg": float("nan")}, "angle_deg nan .*--angle-deg"),
-        (SimStackScene, {"phases": 4}, "4 phases.*5 bands.*--phases 5"),
-        (SimStackScene, {"z_um": 0.3}, "step 0.3 um.*0.1679 um.*--z-um 0.1679"),
-        (SimStackScene, {"period_um": 0.18}, "0.1878 um.*--period-um"),
+        (SimScene, {"pixel_um": 0.1}, "pixel 0.1 um.*0.0937.*pixel_um 0.0937"),
+        (SimScene, {"excitation_nm": 0.488}, "excitation 0.488 nm.*excitation_nm"),
+        (SimScene, {"wavelength_nm": 205.0}, "excitation 190.65 nm.*excitation_nm"),
+        (SimScene, {"modulation": 1.2}, "modulation 1.2 .*`modulation`"),
+        (SimScene, {"bleaching": 0.6}, "bleaching 0.6 .*`bleaching`"),
+        (SimScene, {"angle_deg": float("nan")}, "angle_deg nan .*angle_deg"),
+        (SimStackScene, {"phases": 4}, "4 phases.*5 bands.*`phases` 5"),
+        (SimStackScene, {"z_um": 0.3}, "step 0.3 um.*0.1679 um.*z_um 0.1679"),
+        (SimStackScene, {"period_um": 0.18}, "0.1878 um.*period_um"),
     ],
 )
 def test_impossible_scenes_are_refused(kind, change, words):
@@ -316,16 +316,16 @@ def test_limits_that_are_named_can_be_kept():
 
 def test_finer_stripes_need_finer_pixels():
     """Stripes beyond the cutoff of the lens shift in detail that half a pixel has to hold."""
-    with pytest.raises(OpticsError, match=r"--pixel-um 0\.0847 "):
+    with pytest.raises(OpticsError, match=r"pixel_um 0\.0847 "):
         SimScene(excitation_nm=405.0, period_um=0.1546, pixel_um=0.09)
 
 
 @pytest.mark.parametrize(
     ("make", "scene", "words"),
     [
-        (simulate_sim2d, SimScene(frames=500), "4500 raw frames of 256 x 256 pixels: 295 million, 67 million.*--size, --frames"),
-        (simulate_sim3d, SimStackScene(planes=300), "4500 raw frames of 128.*--planes"),
-        (simulate_sim3d, SimStackScene(size=400), "76 x 800 x 800 voxels.*34 million.*--size"),
+        (simulate_sim2d, SimScene(frames=500), "4500 raw frames of 256 x 256 pixels: 295 million, 67 million.*`size`, `frames`"),
+        (simulate_sim3d, SimStackScene(planes=300), "4500 raw frames of 128.*`planes`"),
+        (simulate_sim3d, SimStackScene(size=400), "76 x 800 x 800 voxels.*34 million.*`size`"),
     ],
 )
 def test_frames_beyond_memory_are_refused(make, scene, words):

@@ -271,11 +271,11 @@ def test_nothing_is_overwritten_unasked(simulation, tmp_path):
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"structure": "stars"}, "--structure"),
-        ({"photons": 0.0}, "--photons"),
-        ({"photons": float("nan")}, "--photons"),
-        ({"size": 8}, "--size"),
-        ({"read_noise": -1.0}, "--read-noise"),
+        ({"structure": "stars"}, "`structure`"),
+        ({"photons": 0.0}, "`photons`"),
+        ({"photons": float("nan")}, "`photons`"),
+        ({"size": 8}, "`size`"),
+        ({"read_noise": -1.0}, "read_noise"),
     ],
 )
 def test_impossible_scenes_are_refused(change, word):
@@ -291,8 +291,8 @@ def test_impossible_optics_are_refused():
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"planes": 1}, "--planes"),
-        ({"z_um": 0.0}, "--z-um"),
+        ({"planes": 1}, "`planes`"),
+        ({"z_um": 0.0}, "z_um"),
         ({"pinhole_au": 1.0}, "microscope confocal"),
         ({"microscope": "twophoton"}, "excitation_nm"),
         ({"microscope": "confocal", "sheet_um": 1.0}, "microscope lightsheet"),
@@ -307,10 +307,10 @@ def test_impossible_stacks_are_refused(change, word):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"size": 4096}, "8192 x 8192 voxels.*67 million.*--size"),
-        ({"frames": 500}, "12040 x 256 x 256.*--frames"),
-        ({"pixel_um": 0.5, "size": 512, "z_um": 1.0}, "cubic um.*--pixel-um"),
-        ({"na": 0.05}, "PSF of NA 0.05.*--na"),
+        ({"size": 4096}, "8192 x 8192 voxels.*67 million.*`size`"),
+        ({"frames": 500}, "12040 x 256 x 256.*`frames`"),
+        ({"pixel_um": 0.5, "size": 512, "z_um": 1.0}, "cubic um.*pixel_um"),
+        ({"na": 0.05}, "PSF of NA 0.05.*`na`"),
     ],
 )
 def test_stacks_beyond_memory_are_refused(change, words):
@@ -320,5 +320,5 @@ def test_stacks_beyond_memory_are_refused(change, words):
 
 @pytest.mark.parametrize("changed", [{"size": 8192}, {"size": 256, "frames": 2000}])
 def test_images_that_would_not_fit_into_memory_are_refused(changed):
-    with pytest.raises(ConfigError, match=r"67 million at most; give a smaller --size or --frames"):
+    with pytest.raises(ConfigError, match=r"67 million at most; give a smaller `size` or `frames`"):
         simulate_2d(Scene(**changed))

@@ -163,14 +163,14 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         trainer(configuration(), path, killer(2)).fit()
     other = trainer(configuration(), path, key={**KEY, "data": "xyz"})
-    with pytest.raises(ConfigError, match=r"cell\.partial belongs to another run \(data differs\).*--resume"):
+    with pytest.raises(ConfigError, match=r"cell\.partial belongs to another run \(data differs\).*`resume`"):
         other.fit(resume=True)
     assert path.exists()
 
 
 def test_a_model_is_no_checkpoint(tmp_path: Path) -> None:
     path = save_model(tmp_path / "cell.zsd", {"w": torch.ones(1)}, KEY)
-    with pytest.raises(ConfigError, match=r"cell\.zsd .*--resume"):
+    with pytest.raises(ConfigError, match=r"cell\.zsd .*`resume`"):
         Checkpoint(path, KEY).load()
 
 
@@ -244,7 +244,7 @@ def test_weights_are_judged_and_kept_as_their_mean_over_the_last_steps() -> None
 
 
 def test_a_loss_that_is_no_number_is_reported() -> None:
-    with pytest.raises(UserError, match=r"loss nan at step \d+ of phase 'ramp': it must stay finite; give another --seed"):
+    with pytest.raises(UserError, match=r"loss nan at step \d+ of phase 'ramp': it must stay finite; give another `seed`"):
         ramp(Ramp(best_at=1.0, trap=0.05)).fit()
 
 

@@ -90,17 +90,14 @@ def reconstruct(raw: Raw, /, *, options: Settings, task: ReconstructionTask) -> 
     wiener = settings.sim.wiener
     from zsdeconv.cli.results import refuse_existing
     from zsdeconv.io import write
-    from zsdeconv.sim.setup import detection_of, measured_pattern, reconstruction, stored_pattern
+    from zsdeconv.sim.setup import detection_of, pattern_and_offset, reconstruction, wiener_origin
 
     refuse_existing([task.output], task.overwrite)
     image, spacing_um = _read(raw, settings)
     lens = detection_of(settings, image.metadata.get("optics", {}), deep=len(spacing_um) == 3)
-    if settings.sim.parameters is None:
-        offset = _offset(image.data, settings)
-        parameters = measured_pattern(list(image.data), spacing_um, settings, lens, offset, file=raw.name).parameters
-    else:
-        parameters = stored_pattern(settings.sim.parameters, spacing_um)
-        offset = _offset(image.data, settings, parameters.made_from.get("offset_adu"))
+    parameters, offset = pattern_and_offset(
+        list(image.data), spacing_um, settings, lens, lambda remembered: _offset(image.data, settings, remembered), file=raw.name
+    )
     frames = image.data.astype("float32") - offset
     operator = reconstruction(frames[0], spacing_um, parameters, lens, wiener)
     w = operator.wiener
@@ -109,7 +106,7 @@ def reconstruct(raw: Raw, /, *, options: Settings, task: ReconstructionTask) -> 
     if task.json:
         show_json({"file": str(path), "wiener": w} | _facts(parameters))
     elif not task.quiet:
-        show(f"{path}: w {w:.3g}{'' if wiener is not None else ' (from the noise)'}, pixel {operator.fine_um:.4g} um")
+        show(f"{path}: w {w:.3g}{wiener_origin(settings)}, pixel {operator.fine_um:.4g} um")
 
 
 def _read(path: Path, settings: Config) -> tuple[Image, tuple[float, ...]]:

@@ -1,7 +1,8 @@
 """From the names of arguments, in which the library speaks, to the options that people type.
 
 An argument stands in backticks in a message: `` `na` ``, with a value `` `scale=2` ``, by its place in the configuration
-`` `training.steps` ``. Names with an underscore, such as pixel_um, are recognised without them. Messages that speak of options stay
+`` `training.steps` ``. Names with an underscore, such as pixel_um, are recognised without them, and plain words such as psf where advice
+is given. Messages that speak of options stay
 as they are.
 """
 
@@ -14,6 +15,24 @@ NOT_SETTINGS = ("config", "dark", "flat", "model", "overwrite", "plot", "raw", "
 """Options of some verb that are arguments in the library and no settings."""
 
 _MARKED = re.compile(r"`([a-z][a-z0-9_.]*)(?:=([^`]+))?`")
+_SHORT = ("na", "psf", "otf", "scale", "axes", "background", "dark", "flat", "microscope", "pairs", "preset", "modality", "device", "seed")
+_SHORT += (
+    "phases",
+    "directions",
+    "order",
+    "wiener",
+    "destripe",
+    "steps",
+    "minutes",
+    "passes",
+    "pupil",
+    "overwrite",
+    "size",
+    "planes",
+    "frames",
+)
+_ADVISED = re.compile(r"(?<=\b)(give|check|correct|leave out|another|with|as|and|or|too|out) (" + "|".join(_SHORT) + r")(?![\w`-])")
+"""Arguments of one plain word, which are recognised where advice is given: after the last semicolon or colon of a message."""
 _BARE = re.compile(r"(?<![\w.`'\"/\\-])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w`'\"/\\=(-]|\.\w)")
 
 
@@ -31,8 +50,16 @@ def with_options(message: str) -> str:
 
     >>> with_options("the PSF depends on `na`; give pixel_um, `scale=2`, or `training.steps`")
     'the PSF depends on --na; give --pixel-um, --scale 2, or --steps'
+    >>> with_options("depth 3 um in a sample of unknown index; give sample_ri too, or psf")
+    'depth 3 um in a sample of unknown index; give --sample-ri too, or --psf'
     """
-    return _BARE.sub(_bare, _MARKED.sub(_marked, message))
+    head, mark, advice = _split(_BARE.sub(_bare, _MARKED.sub(_marked, message)))
+    return head + mark + _ADVISED.sub(lambda match: f"{match[1]} {flag_of(match[2])}", advice)
+
+
+def _split(message: str) -> tuple[str, str, str]:
+    """What precedes the advice of a message, the mark between them, and the advice."""
+    return message.rpartition(";") if ";" in message else message.rpartition(":")
 
 
 def _marked(match: re.Match[str]) -> str:

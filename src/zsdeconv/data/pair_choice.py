@@ -13,7 +13,7 @@ from zsdeconv.camera.detector import Camera, signal_estimate
 MIN_SLICES = 8
 """Slices that a stack needs to be interleaved. Chosen: each half then has four, more than the axial kernel of a network."""
 MAX_DIFFERENCE = 0.1
-"""Fraction of the signal variance by which neighbouring slices may differ. Two slices with a correlation of 0.95 differ by it: 2 (1 - 0.95)."""
+"""Fraction of the signal variance by which neighbouring slices may differ. At a correlation of 0.95 they differ by it: 2 (1 - 0.95)."""
 
 
 @dataclass(frozen=True)

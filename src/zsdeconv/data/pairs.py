@@ -1,4 +1,4 @@
-"""Training pairs: two images with independent noise from one, by re-corruption (Eq. 2) or from the interleaved slices of a stack (Eq. 8)."""
+"""Training pairs: two images with independent noise from one, by re-corruption (Eq. 2) or from interleaved slices (Eq. 8)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Range = tuple[float, float]
 
 
 def recorrupted(y: Tensor, z: Tensor, alpha: float | Tensor) -> tuple[Tensor, Tensor]:
-    """`y_hat = y + alpha z`, `y_tilde = y - z / alpha` (Eq. 2): two images with independent noise where `Var(z)` is that of the noise in `y`.
+    """`y_hat = y + alpha z`, `y_tilde = y - z / alpha` (Eq. 2): independent noise where `Var(z)` is the variance in `y`.
 
     >>> y_hat, y_tilde = recorrupted(torch.tensor(10.0), torch.tensor(2.0), 2.0)
     >>> y_hat.item(), y_tilde.item()

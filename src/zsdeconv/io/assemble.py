@@ -32,7 +32,7 @@ class Options:
     z_um: float | None = None
 
     def __post_init__(self) -> None:
-        for option, um in (("--pixel-um", self.pixel_um), ("--z-um", self.z_um)):
+        for option, um in (("pixel_um", self.pixel_um), ("z_um", self.z_um)):
             if um is not None and not is_pixel_size(um):
                 raise ConfigError(
                     f"{option} {um:g}: a pixel is {SMALLEST_UM:g} to {LARGEST_UM:g} um; give {option} in micrometres (65 nm is 0.065)"
@@ -80,7 +80,7 @@ def _source(axis: str, chosen: Mapping[str, float], believed: Mapping[str, float
 def _checked_letters(axes: str) -> str:
     letters = axes.strip().upper()
     if set(letters) - set(KNOWN_AXES) or len(set(letters)) < len(letters) or not {"Y", "X"} <= set(letters):
-        raise ConfigError(f"--axes {axes!r}: Y, X and each other letter of {KNOWN_AXES} at most once; give for example --axes TYX")
+        raise ConfigError(f"`axes` {axes!r}: Y, X and each other letter of {KNOWN_AXES} at most once; give for example `axes=TYX`")
     return letters
 
 
@@ -97,7 +97,7 @@ def _with_axes(name: str, data: np.ndarray, axes: str, wanted: str | None) -> tu
             data = data.reshape((1,) * (len(wanted) - data.ndim) + data.shape)
         if len(wanted) != data.ndim:
             raise ImageError(
-                f"{name}: --axes {wanted} names {len(wanted)} dimensions, the file has {data.ndim} {data.shape}; give one letter for each"
+                f"{name}: `axes` {wanted} names {len(wanted)} dimensions, the file has {data.ndim} {data.shape}; give one letter for each"
             )
         return data, wanted
     if all(axes.count(a) == 1 and a in KNOWN_AXES for a in axes):
@@ -105,15 +105,15 @@ def _with_axes(name: str, data: np.ndarray, axes: str, wanted: str | None) -> tu
     nameless = " and ".join(str(n) for a, n in zip(axes, data.shape, strict=True) if a not in KNOWN_AXES)
     planes = len(axes) == 3 and axes.endswith("YX")
     advice = (
-        "TYX (times), ZYX (depths; or --z-um), CYX (channels) or PYX (raw frames of structured light)"
+        "TYX (times), ZYX (depths; or z_um), CYX (channels) or PYX (raw frames of structured light)"
         if planes
         else "with one letter for each"
     )
-    raise ImageError(f"{name}: the file does not say what the {nameless} planes of {data.shape} are; give --axes {advice}")
+    raise ImageError(f"{name}: the file does not say what the {nameless} planes of {data.shape} are; give `axes` {advice}")
 
 
 def _refuse_type(name: str, dtype: np.dtype) -> None:
     if dtype.kind == "c":
-        raise ImageError(f"{name}: complex values ({dtype}), an image is real; give the intensity image, or an OTF with --otf")
+        raise ImageError(f"{name}: complex values ({dtype}), an image is real; give the intensity image, or an OTF with `otf`")
     if dtype.newbyteorder("=").name not in _READABLE:
         raise ImageError(f"{name}: pixels of type {dtype}, readable are {', '.join(_READABLE)}; save the raw image as uint16 or float32")

@@ -58,7 +58,7 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, a file name is needed; choose another output with -o")
     if not overwrite and os.path.lexists(path):
-        raise OutputError(f"{path}: exists, and existing results are kept; give --overwrite, or another output with -o")
+        raise OutputError(f"{path}: exists, and existing results are kept; give `overwrite`, or another output with -o")
 
 
 def _flush(path: Path) -> None:

@@ -72,7 +72,7 @@ def _refuse_small(image: Image) -> None:
     if image.data.size == 0 or min(sides) < SMALLEST_SIDE:
         raise ImageError(
             f"image of {sides[0]} x {sides[1]} pixels {image.data.shape}: at least {SMALLEST_SIDE} x {SMALLEST_SIDE} are needed; "
-            "give the whole camera frame, or mend --axes"
+            "give the whole camera frame, or mend `axes`"
         )
 
 
@@ -92,7 +92,7 @@ def _refuse_not_finite(image: Image) -> None:
 def _refuse_constant(channel: np.ndarray, where: str) -> None:
     low, high = channel.min(), channel.max()
     if low == high:
-        raise ImageError(f"{where}constant image (every pixel is {low:g}), at least two values are needed; check the exposure and --axes")
+        raise ImageError(f"{where}constant image (every pixel is {low:g}), at least two values are needed; check the exposure and `axes`")
 
 
 def _refuse_lost_planes(image: Image) -> None:

@@ -11,6 +11,7 @@ from zsdeconv.errors import ImageError
 PROGRAM_BYTES = 4.5e8
 """The interpreter with its libraries."""
 TILE_BYTES_PER_PX = {2: 1000, 3: 350}
+"""Measured with the default networks, as `LARGEST_TILE_PX` below."""
 LARGEST_TILE_PX = {2: 1024**2, 3: 8e6}
 """Of images of each rank: activations per raw pixel that a tile reads, and the largest tile; measured with the default networks."""
 
@@ -31,7 +32,8 @@ def restoration_bytes(sizes: Mapping[str, int], bytes_per_px: int, *, scale: int
     """Memory that `run` takes at its peak, roughly, for an image of so many pixels along each axis.
 
     The program itself; the input; the results in float32, on the raw grid and, one or two, on the fine grid, and of a series what its
-    frames are given back (`TemporalResidual`); the copies of one frame that noise is added to; and one tile in the network. Planes along Z are
+    frames are given back (`TemporalResidual`); the copies of one frame that noise is added to; and one tile in the network. Planes along
+    Z are
     one frame. Raw frames along P are reconstructed to one on the fine grid: all results lie there, one more of them, and so do the bands
     that it is made of.
 

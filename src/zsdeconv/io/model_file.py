@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "zsdeconv_model"
 FORMAT_VERSION = 1
+"""Of the container; the schema of its header has a version of its own (`zsdeconv.model_io`)."""
 MAX_HEADER_BYTES = 16 * 2**20
+"""Chosen: a thousand times the header of a large model; a longer one is an attack or damage."""
 MAX_FILE_BYTES = 4 * 2**30
+"""Chosen: twenty times the largest published network."""
 MAX_DIMENSIONS = 8
+"""Chosen: a tensor of any network here has at most five."""
 
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+"""Bytes per number of each type of the safetensors format."""
 _ADVICE = "give a .zsd file written by `zsdeconv train` or `zsdeconv run`, or train again"
 
 

@@ -19,7 +19,9 @@ from zsdeconv.io.assemble import Options, assemble
 from zsdeconv.io.tiff_structure import cut_short
 
 HEADER_BYTES = 1024
+"""Length of the header in the MRC2014 format."""
 _DV_IDENTIFIER = -16224
+"""Identifier of DeltaVision files in their header (IVE library)."""
 _DV_TYPES = {0: "u1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 7: "i4"}
 _DV_AXES = {0: "CTZ", 1: "TZC", 2: "TCZ"}  # by the header's sequence number, slowest first
 _HEADER = np.dtype(

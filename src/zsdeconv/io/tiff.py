@@ -110,7 +110,7 @@ def _samples_as_channels(name: str, tif: tifffile.TiffFile, series: tifffile.Tif
     if coloured and not declared and options.axes is None:
         raise ImageError(
             f"{name}: RGB colours ({samples} samples a pixel), one intensity is needed; save the raw camera image or split the "
-            f"channels (if they are separate channels: --axes {axes.replace('S', 'C')})"
+            f"channels (if they are separate channels: `axes` {axes.replace('S', 'C')})"
         )
     return axes.replace("S", "R" if "C" in axes else "C")
 

@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 from zsdeconv.errors import ImageError
 
 _BYTES_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a value of each field type (TIFF 6.0, section 2; BigTIFF)."""
 _FIRST_PRIVATE_TAG = 32768  # private tags may point anywhere
 _MAGIC = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
 

@@ -9,7 +9,9 @@ from collections.abc import Collection, Mapping
 from zsdeconv.errors import DataWarning
 
 SMALLEST_UM = 0.001
+"""Chosen: 1 nm, finer than any optical pixel."""
 LARGEST_UM = 1000.0
+"""Chosen: 1 mm, coarser than the pixel of any microscope."""
 
 _UM_PER_UNIT = {
     **dict.fromkeys(("m", "meter", "metre"), 1e6),
@@ -59,13 +61,13 @@ def believable(claims: Mapping[str, float], name: str, placeholder: float | None
     lateral_factors = [claims[a] for a in "YX" if a in claims]
     if lateral_factors and not all(map(is_pixel_size, lateral_factors)):
         wrong = next(um for um in lateral_factors if not is_pixel_size(um))
-        _ignore(f"{name}: pixel size {wrong:g} um in the file (possible: {SMALLEST_UM:g} to {LARGEST_UM:g})", "--pixel-um")
+        _ignore(f"{name}: pixel size {wrong:g} um in the file (possible: {SMALLEST_UM:g} to {LARGEST_UM:g})", "pixel_um")
         believed = _without(believed, "YX")
     elif lateral_factors and placeholder is not None and all(um == placeholder for um in lateral_factors):
-        _ignore(f"{name}: pixel size exactly {placeholder:g} um in the file (the mark of an uncalibrated image)", "--pixel-um")
+        _ignore(f"{name}: pixel size exactly {placeholder:g} um in the file (the mark of an uncalibrated image)", "pixel_um")
         believed = _without(believed, "YX")
     if "Z" in claims and not is_pixel_size(claims["Z"]):
-        _ignore(f"{name}: z step {claims['Z']:g} um in the file (possible: {SMALLEST_UM:g} to {LARGEST_UM:g})", "--z-um")
+        _ignore(f"{name}: z step {claims['Z']:g} um in the file (possible: {SMALLEST_UM:g} to {LARGEST_UM:g})", "z_um")
         believed = _without(believed, "Z")
     return believed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -168,6 +168,32 @@ def reconstruction(
     z_um = spacing_um[0] if len(spacing_um) == 3 else None
     w = choose_wiener(signal, parameters, source.detection, parameters.pixel_um, z_um=z_um) if wiener is None else wiener
     return Reconstruct(parameters, source.detection, parameters.pixel_um, w, z_um=z_um)
+
+
+def pattern_and_offset(
+    samples: Sequence[np.ndarray],
+    spacing_um: Sequence[float],
+    config: Config,
+    source: DetectionSource,
+    offset_of: Callable[[float | None], float],
+    *,
+    file: str = "",
+) -> tuple[SimParameters, float]:
+    """The pattern, from a parameter file where one is given and else measured on `samples`, and the camera offset in ADU.
+
+    `offset_of` gives the offset from the one that the parameter file remembers, None without one.
+    """
+    path = config.sim.parameters
+    if path is None:
+        offset = offset_of(None)
+        return measured_pattern(samples, spacing_um, config, source, offset, file=file).parameters, offset
+    parameters = stored_pattern(path, spacing_um)
+    return parameters, offset_of(parameters.made_from.get("offset_adu"))
+
+
+def wiener_origin(config: Config) -> str:
+    """A note where the Wiener parameter was chosen from the noise."""
+    return "" if config.sim.wiener is not None else " (from the noise)"
 
 
 def prepared_reconstruction(

@@ -75,11 +75,11 @@ class Scene:
 
     def __post_init__(self) -> None:
         if self.structure not in STRUCTURES:
-            raise ConfigError(f"structure {self.structure!r} is unknown; give --structure {'|'.join(STRUCTURES)}")
+            raise ConfigError(f"structure {self.structure!r} is unknown; give `structure` {'|'.join(STRUCTURES)}")
         for name, (low, high) in self.limits.items():
             value = getattr(self, name, low)
             if not low <= value <= high:
-                raise ConfigError(f"{name} {value:g} is outside {low:g} to {high:g}; give another --{name.replace('_', '-')}")
+                raise ConfigError(f"{name} {value:g} is outside {low:g} to {high:g}; give another `{name}`")
         _ = self.optics
 
     @property

@@ -74,10 +74,10 @@ class SimScene(Scene):
         bands = 2 * self.highest + 1
         if self.phases < bands:
             few = f"{self.phases} phases: at least {bands} are needed to tell {bands} bands apart"
-            raise ConfigError(f"{few}; give --phases {bands} or more")
+            raise ConfigError(f"{few}; give `phases` {bands} or more")
         _ = self.numbers
         if "z" in self.order:
-            raise ConfigError(f"order {self.order}: planes are an axis of their own here; give --order without z")
+            raise ConfigError(f"order {self.order}: planes are an axis of their own here; give `order` without z")
         _check_stripes(self)
         _check_pixel(self)
 
@@ -217,7 +217,7 @@ class SimStackScene(SimScene, DeepScene):
         if self.z_um > finest_um:
             raise OpticsError(
                 f"step {self.z_um:g} um: with these stripes a stack holds detail that needs {_below(finest_um)} um at most; "
-                f"give --z-um {_below(finest_um)} or less"
+                f"give z_um {_below(finest_um)} or less"
             )
 
     @property
@@ -291,15 +291,15 @@ def simulate_sim3d(scene: SimStackScene) -> Simulation:
 def _check_stripes(scene: SimScene) -> None:
     excitation_nm = 1e3 * scene.excitation_um
     if not 200 <= excitation_nm <= 2000:
-        raise OpticsError(f"excitation {excitation_nm:g} nm: light lies between 200 and 2000 nm; give --excitation-nm in nanometres")
+        raise OpticsError(f"excitation {excitation_nm:g} nm: light lies between 200 and 2000 nm; give excitation_nm in nanometres")
     finest_um, field_um = scene.finest_um, scene.size * scene.pixel_um
     if not scene.stripes_um >= finest_um:
         raise OpticsError(
             f"period {scene.stripes_um:g} um: stripes finer than {_above(finest_um)} um, {excitation_nm:.4g} nm / (2 x NA "
-            f"{scene.na:g}), do not pass the objective; give --period-um {_above(finest_um)} or more"
+            f"{scene.na:g}), do not pass the objective; give period_um {_above(finest_um)} or more"
         )
     if scene.stripes_um > field_um:
-        raise ConfigError(f"period {scene.stripes_um:g} um: the field is {field_um:g} um wide; give a smaller --period-um, in micrometres")
+        raise ConfigError(f"period {scene.stripes_um:g} um: the field is {field_um:g} um wide; give a smaller period_um, in micrometres")
 
 
 def _check_pixel(scene: SimScene) -> None:
@@ -309,7 +309,7 @@ def _check_pixel(scene: SimScene) -> None:
     if scene.pixel_um > coarsest_um:
         raise OpticsError(
             f"pixel {scene.pixel_um:g} um: frames under these stripes hold detail that needs {_below(coarsest_um)} um at most; "
-            f"give --pixel-um {_below(coarsest_um)} or less"
+            f"give pixel_um {_below(coarsest_um)} or less"
         )
 
 
@@ -319,7 +319,7 @@ def _check_frames_fit(scene: SimScene) -> None:
     if pixels > MOST_VOXELS:
         raise ConfigError(
             f"{frames} raw frames of {scene.size} x {scene.size} pixels: {pixels / 1e6:.0f} million, {MOST_VOXELS / 1e6:.0f} million at "
-            f"most; give a smaller --size, {'--planes, ' * (scene.rank - 2)}--frames, --directions or --phases"
+            f"most; give a smaller `size`, {'`planes`, ' * (scene.rank - 2)}`frames`, `directions` or `phases`"
         )
 
 

@@ -30,8 +30,11 @@ from zsdeconv.simulation.scenes import SCALE, DeepScene, Scene, StackScene, inne
 from zsdeconv.simulation.structures import STRUCTURES, Emitters
 
 LABEL_SIGMA_UM = 0.03
+"""Chosen: 30 nm, the size of an antibody label with its linker, about 70 nm FWHM."""
 HAZE_SIGMA_UM = 1.5
+"""Chosen: diffuse light varies over several widths of a PSF."""
 PEAK_PERCENTILE = 99.8
+"""Chosen: a bright pixel that is no outlier."""
 
 MOST_VOXELS = 2**26
 """Voxels of the fine grid at most, for about 6 GB: at the peak eight copies and more are held, of 8 bytes each."""
@@ -65,7 +68,7 @@ def simulate_2d(scene: Scene) -> Simulation:
     if max(side**2, scene.frames * scene.size**2) > MOST_VOXELS:
         raise ConfigError(
             f"{scene.frames} x {scene.size} x {scene.size} pixels, {side} x {side} on the fine grid: "
-            f"{MOST_VOXELS / 1e6:.0f} million at most; give a smaller --size or --frames"
+            f"{MOST_VOXELS / 1e6:.0f} million at most; give a smaller `size` or `frames`"
         )
     return simulated(scene, theoretical_psf(scene.optics, scene.spacing_um))
 
@@ -114,7 +117,7 @@ def write_simulation(simulation: Simulation, folder: str | Path, *, overwrite: b
     names = ("noisy.tif", "clean.tif", "truth.tif", "psf.tif", "settings.yaml")
     paths = {name.split(".")[0]: Path(folder) / name for name in names}
     if present := [path for path in paths.values() if path.exists() and not overwrite]:
-        raise OutputError(f"{present[0]}: exists, and existing results are kept; give --overwrite, or another output with -o")
+        raise OutputError(f"{present[0]}: exists, and existing results are kept; give `overwrite`, or another output with -o")
     stated = settings(simulation.scene)
     axes = simulation.scene.axes
     psf = Image(simulation.psf.values, axes, dict(zip(axes, simulation.psf.spacing_um, strict=True)), offset=0.0)
@@ -148,7 +151,7 @@ def _check_psf_fits(scene: DeepScene) -> None:
     if planes * side**2 > MOST_VOXELS:
         raise ConfigError(
             f"PSF of NA {scene.na:g}: {planes} x {side} x {side} voxels, {MOST_VOXELS / 1e6:.0f} million at most; "
-            "give a larger --pixel-um, --z-um or --na"
+            "give a larger pixel_um, z_um or `na`"
         )
 
 
@@ -159,13 +162,13 @@ def _check_sample_fits(scene: DeepScene, psf: Psf, most_voxels: int) -> None:
     if planes * side**2 > most_voxels:
         raise ConfigError(
             f"stack of {planes} x {side} x {side} voxels on the fine grid, with what lies above and below: "
-            f"{most_voxels / 1e6:.0f} million at most; give a smaller --size, --planes or --frames, or a larger --z-um"
+            f"{most_voxels / 1e6:.0f} million at most; give a smaller `size`, `planes` or `frames`, or a larger z_um"
         )
     sample_um3 = (scene.size * scene.pixel_um) ** 2 * scene.thickness_um(above)
     if sample_um3 > MOST_UM3:
         raise ConfigError(
             f"sample of {sample_um3:.3g} cubic um, with what lies above and below: {MOST_UM3:.3g} at most; "
-            "give a smaller --size, --planes, --pixel-um or --z-um"
+            "give a smaller `size`, `planes`, pixel_um or z_um"
         )
 
 
@@ -181,7 +184,7 @@ def simulated(scene: Scene, psf: Psf) -> Simulation:
     peak = float(np.percentile(raw[0], PEAK_PERCENTILE))
     if peak <= 0:
         empty = f"seed {scene.seed} puts no {scene.structure} into a field of {scene.size} pixels"
-        raise ConfigError(f"{empty}; give a larger --size or another --seed")
+        raise ConfigError(f"{empty}; give a larger `size` or another `seed`")
     scale = scene.photons * scene.gain / peak
     raw, truth = scale * raw, scale * truth
     noisy = _image(scene, expose(raw, scene.camera, of_noise), scene.raw_axes)

@@ -42,7 +42,7 @@ MISSING_WIDTHS = (1, 10, 10)
 AROUND_PLANES = 4
 """Planes above and below a patch of a stack whose light is reckoned with."""
 ADDED_NOISE = (0.5, 1.5)
-"""Range of alpha^2 of the noise in simulated recordings, about that of prediction (alpha = 1). Chosen: factors of 3 in light are covered."""
+"""Range of alpha^2 of the noise in simulated recordings, about 1 as in prediction. Chosen: covers factors of 3 in light."""
 EDGE_PX = 6
 """Raw pixels at the border of a patch that are left out of the error: convolutions there see padding."""
 
@@ -136,7 +136,8 @@ class SimulatedPairs:
     makes of it, and fresh noise follows the camera's variance law, (1 + alpha^2)-fold as in prediction. So stage 2 learns the
     mean object that explains a noisy image, among objects like those of the image itself, where Eq. 6 alone leaves all
     that the lens cuts off to a regulariser. `K` is a narrow Gaussian: what is much finer than the lens resolves is not asked for.
-    `acquisition` says how an object would be recorded; of one that is not `closed`, light is missing in `y` (`missing_background`), in that of the
+    `acquisition` says how an object would be recorded; where its light is open, light is missing in `y` (`missing_background`), in
+    that of the
     object and in its views alike. `psf_fwhm_px` is the width of the PSF at half maximum along each axis, fine pixels,
     `added_noise` the range of alpha^2.
 

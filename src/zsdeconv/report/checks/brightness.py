@@ -99,7 +99,7 @@ def _findings(result: Flux) -> list[Finding]:
     if abs(offset) > MAX_OFFSET_FRACTION:
         text = (
             f"Dark places of the deconvolved image differ from the denoised one by {100 * offset:+.1f} % of the brightness of bright "
-            f"places (limit ± {100 * MAX_OFFSET_FRACTION:.0f} %); give the offset of the camera with --background."
+            f"places (limit ± {100 * MAX_OFFSET_FRACTION:.0f} %); give the offset of the camera with `background`."
         )
         findings.append(Finding("warn", "flux_offset", offset, MAX_OFFSET_FRACTION, text))
     return findings

@@ -190,13 +190,13 @@ def _offset(below: float, calibration: Calibration) -> Finding:
     )
     if below <= MAX_BELOW_FRACTION:
         return Finding("ok", "offset", below, MAX_BELOW_FRACTION, text)
-    return Finding("warn", "offset", below, MAX_BELOW_FRACTION, f"{text}; the offset is too high: give the right one with --background")
+    return Finding("warn", "offset", below, MAX_BELOW_FRACTION, f"{text}; the offset is too high: give the right one with `background`")
 
 
 def _gain(electrons: float, calibration: Calibration) -> Finding:
     gain, sigma, (low, high) = calibration.camera.gain, calibration.gain_sigma, ELECTRON_RANGE
     text = f"the gain is {gain:.3g} +- {sigma:.2g} ADU per electron, the brightest places have {electrons:.3g} electrons"
-    advice = "measure the camera with `zsdeconv calibrate --dark FILE --flat FILE`"
+    advice = "measure the camera with `zsdeconv calibrate `dark=FILE` `flat=FILE``"
     if not low <= electrons <= high:
         limits = f"(limits {low:g} to {high:g})"
         return Finding("warn", "gain", electrons, high, f"{text} {limits}; the data were rescaled, or there is no light: {advice}")
@@ -210,7 +210,7 @@ def _read_noise(peak: float, calibration: Calibration) -> Finding:
     read, name = calibration.camera.read_noise, "read noise"
     text = f"the read noise is {read:.3g} ADU, the brightest places are {peak:.4g} ADU above the offset"
     if read > max(peak, 0.0):
-        return Finding("warn", name, read, peak, f"{text}: more noise than signal; lengthen the exposure, or check --background")
+        return Finding("warn", name, read, peak, f"{text}: more noise than signal; lengthen the exposure, or check `background`")
     if read <= 0:
-        return Finding("warn", name, read, 0.0, f"{text}; every camera has some: measure it with `zsdeconv calibrate --dark FILE`")
+        return Finding("warn", name, read, 0.0, f"{text}; every camera has some: measure it with `zsdeconv calibrate `dark=FILE``")
     return Finding("ok", name, read, peak, text)

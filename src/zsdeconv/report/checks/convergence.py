@@ -120,13 +120,13 @@ def _finding(phase: Phase) -> Finding:
     name, count, steps, late = f"training_{phase.name}", len(phase.step), int(phase.step[-1]), phase.late_share
     if not phase.improved and count > 1:
         text = f"{_words(phase)}: none of {count} validations in {steps} steps had a lower loss than the first (limit 1)"
-        return Finding("warn", name, 0.0, 1.0, f"{text}; give another --seed, or a lower training.learning_rate with --config.")
+        return Finding("warn", name, 0.0, 1.0, f"{text}; give another `seed`, or a lower training.learning_rate with `config`.")
     if late is None:
         text = f"{_words(phase)}: {count} validations in {steps} steps are too few for a trend ({MIN_VALIDATIONS} are needed)"
-        return Finding.not_checked(name, f"{text}; give more --steps or --minutes.", count, MIN_VALIDATIONS)
+        return Finding.not_checked(name, f"{text}; give more `steps` or `minutes`.", count, MIN_VALIDATIONS)
     text = f"{100 * late:.0f} % of the fall of the loss came in the last quarter of {steps} steps (limit {100 * MAX_LATE_SHARE:.0f} %)"
     if late > MAX_LATE_SHARE:
-        return Finding("warn", name, late, MAX_LATE_SHARE, f"{_words(phase)}: {text}; more --steps or --minutes may help.")
+        return Finding("warn", name, late, MAX_LATE_SHARE, f"{_words(phase)}: {text}; more `steps` or `minutes` may help.")
     return Finding("ok", name, late, MAX_LATE_SHARE, f"{_words(phase)}: {text}.")
 
 

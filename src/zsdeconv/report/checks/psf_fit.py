@@ -258,7 +258,7 @@ def _width(fit: WidthFit, rank: int, comparison: Comparison) -> Finding:
     low, high = WIDTH_LIMITS[rank]
     if not WIDTH_RANGE[0] < fit.width < WIDTH_RANGE[1]:
         text = f"no PSF of {WIDTH_RANGE[0]:g} to {WIDTH_RANGE[1]:g} times this width has the spectrum of the image"
-        advice = "check --na, --wavelength-nm, --pixel-um and --microscope, and that the image is raw camera data"
+        advice = "check `na`, wavelength_nm, pixel_um and `microscope`, and that the image is raw camera data"
         return Finding("warn", "width", fit.width, WIDTH_RANGE[0] if fit.width < 1 else WIDTH_RANGE[1], f"{text}; {advice}")
     text = f"the image prefers a PSF {fit.width:.2f} +- {fit.sigma:.2f} times as wide"
     differs = abs(fit.width - USUAL_WIDTH) > MIN_WIDTH_SIGMAS * fit.sigma and not low <= fit.width <= high
@@ -266,9 +266,9 @@ def _width(fit: WidthFit, rank: int, comparison: Comparison) -> Finding:
     if not differs and not narrower:
         return Finding("ok", "width", fit.width, high, f"{text} (limits {low:g} to {high:g})")
     if differs and fit.width > 1:
-        advice = "the PSF is too narrow, the image out of focus, or the object thick: measure beads, or check --na and --wavelength-nm"
+        advice = "the PSF is too narrow, the image out of focus, or the object thick: measure beads, or check `na` and wavelength_nm"
         return Finding("warn", "width", fit.width, high, f"{text} (limit {high:g}); {advice}")
-    advice = "the PSF is too wide, which creates artefacts: measure beads, or check --na, --wavelength-nm, --pixel-um and --psf-pixel-um"
+    advice = "the PSF is too wide, which creates artefacts: measure beads, or check `na`, wavelength_nm, pixel_um and psf_pixel_um"
     if differs:
         return Finding("warn", "width", fit.width, low, f"{text} (limit {low:g}); {advice}")
     better = f"a PSF {NARROW_FACTOR:g} times as wide explains it better, by {comparison.sigmas['narrower']:.1f} standard errors"

@@ -258,7 +258,7 @@ def _size_finding(result: Residuals) -> Finding:
     if level == "ok":
         return Finding(level, "residual_sd", sd, limit, f"{text}.")
     if sd < 1:
-        advice = "noise was fitted: train with fewer --steps, or check the gain of the camera"
+        advice = "noise was fitted: train with fewer `steps`, or check the gain of the camera"
     else:
         advice = "structure is left in the data, or their noise exceeds the camera law: check the PSF and the gain of the camera"
     return Finding(level, "residual_sd", sd, limit, f"{text}; {advice}.")
@@ -270,10 +270,10 @@ def _whiteness_findings(result: Residuals) -> list[Finding]:
     least, most = POWER_LIMITS[0] * spectrum.least[low], POWER_LIMITS[1]
     margin, findings = MIN_BAND_SIGMAS * spectrum.spread, []
     if spectrum.bands[low] < least and spectrum.bands[low] + margin[low] < spectrum.least[low]:
-        advice = "noise was fitted there: train with fewer --steps, and do not interpret detail of this size"
+        advice = "noise was fitted there: train with fewer `steps`, and do not interpret detail of this size"
         findings.append(_band_finding(result, low, least, advice))
     if spectrum.bands[high] > most and spectrum.bands[high] - margin[high] > 1:
-        advice = "structure of this size is left in the data: check the PSF, or train with more --steps"
+        advice = "structure of this size is left in the data: check the PSF, or train with more `steps`"
         findings.append(_band_finding(result, high, most, advice))
     return findings or [_band_finding(result, high, most, "")]
 

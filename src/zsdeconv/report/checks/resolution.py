@@ -192,7 +192,7 @@ def _agreement_finding(result: Resolution) -> Finding:
     if nm <= limit_nm:
         caveat = "agreement beyond the noise limit comes from the network and proves nothing"
         return Finding("ok", name, nm, limit_nm, f"{text}; {caveat}.")
-    return Finding("warn", name, nm, limit_nm, f"{text}; detail in the data is not restored reliably: train with more --steps.")
+    return Finding("warn", name, nm, limit_nm, f"{text}; detail in the data is not restored reliably: train with more `steps`.")
 
 
 def _crossed(frequency: np.ndarray, frc: np.ndarray) -> Correlation:

@@ -184,7 +184,7 @@ def _flicker_finding(result: Series) -> Finding:
         f"In {result.static_tiles} static tiles the restored variance from frame to frame is {result.pixel_variance:.3f} times that of raw "
         f"pixels and {result.tile_variance:.2f} times that of whole raw tiles (limit {low:g})"
     )
-    advice = "" if level == "ok" else "; the restoration adds flicker: average more --passes, or train with more --steps"
+    advice = "" if level == "ok" else "; the restoration adds flicker: average more `passes`, or train with more `steps`"
     return Finding(level, "flicker", value, low, f"{text}{advice}.")
 
 
