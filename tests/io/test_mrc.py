@@ -107,7 +107,7 @@ def test_standard_mrc_with_an_impossible_pixel_size(tmp_path):
     with mrcfile.new(tmp_path / "a.mrc") as file:
         file.set_data(np.ones((9, 10), np.float32))
         file.voxel_size = 1.0  # angstrom: what programs write that do not know
-    with pytest.warns(DataWarning, match="not believed"):
+    with pytest.warns(DataWarning, match="is ignored"):
         image = read(tmp_path / "a.mrc")
     assert image.axes == "YX"
     assert image.metadata["sources"]["pixel_um"] == "missing"

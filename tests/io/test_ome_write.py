@@ -104,7 +104,7 @@ def test_files_of_other_programs_have_no_provenance(tmp_path):
 
 def test_big_results_become_bigtiff(tmp_path, monkeypatch):
     for limit, expected in ((4 * 21 * 34, False), (4 * 21 * 34 - 1, True)):
-        monkeypatch.setattr(ome_write, "LARGEST_CLASSIC_BYTES", limit)
+        monkeypatch.setattr(ome_write, "MAX_CLASSIC_TIFF_BYTES", limit)
         path = write(tmp_path / "a.ome.tif", restored("YX"), provenance={}, overwrite=True)
         with tifffile.TiffFile(path) as tif:
             assert tif.is_bigtiff is expected

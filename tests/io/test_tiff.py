@@ -94,7 +94,7 @@ def test_imagej_in_nanometres_and_in_pixels(tmp_path):
 
 
 @pytest.mark.parametrize(("unit", "per_um"), [("CENTIMETER", 1e4), ("INCH", 25400)])
-def test_resolution_tags_of_a_microscope_are_believed(tmp_path, unit, per_um):
+def test_resolution_tags_of_a_microscope_are_taken(tmp_path, unit, per_um):
     image = read(plain(tmp_path / "a.tif", counts(31, 42), resolution=(per_um / 0.065, per_um / 0.1), resolutionunit=unit))
     assert image.spacing_um == pytest.approx({"Y": 0.1, "X": 0.065}, rel=1e-6)
 
@@ -148,7 +148,7 @@ def test_option_replaces_an_impossible_value_silently(tmp_path):
         photometric="minisblack",
     )
     assert read(tmp_path / "a.ome.tif", pixel_um=0.1).spacing_um == {"Y": 0.1, "X": 0.1}
-    with pytest.warns(DataWarning, match="pixel size 0 um"):
+    with pytest.warns(DataWarning, match="pixel size of 0 um"):
         image = read(tmp_path / "a.ome.tif")
     assert image.spacing_um == {}
     assert image.metadata["sources"]["pixel_um"] == "missing"
@@ -158,13 +158,13 @@ def test_option_replaces_an_impossible_value_silently(tmp_path):
 def test_negative_and_absurd_pixel_sizes_in_the_file(tmp_path, um):
     metadata = {"axes": "YX", "PhysicalSizeX": um, "PhysicalSizeY": um}
     tifffile.imwrite(tmp_path / "a.ome.tif", counts(31, 42), metadata=metadata, photometric="minisblack")
-    with pytest.warns(DataWarning, match="not believed; give pixel_um"):
+    with pytest.warns(DataWarning, match="um is ignored.*; give pixel_um"):
         assert read(tmp_path / "a.ome.tif").spacing_um == {}
 
 
 @pytest.mark.parametrize("options", [{"pixel_um": 0.0}, {"pixel_um": -0.1}, {"pixel_um": 6500.0}, {"z_um": 0.0}, {"axes": "TYQ"}])
 def test_impossible_options(tmp_path, options):
-    with pytest.raises(ConfigError, match=r"^--"):
+    with pytest.raises(ConfigError, match=r"^(pixel_um|z_um|`axes`) "):
         read(plain(tmp_path / "a.tif", counts(31, 42)), **options)
 
 
@@ -427,7 +427,7 @@ def test_real_files(shared, name, shape, axes, dtype, spacing_um):
     ],
 )
 def test_real_files_without_axes(shared, name, axes, shape):
-    with pytest.raises(ImageError, match="give `axes`"):
+    with pytest.raises(ImageError, match="give `axes"):
         read(shared / "realdata" / name)
     image = read(shared / "realdata" / name, axes=axes)
     assert image.data.shape == shape

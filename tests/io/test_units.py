@@ -4,7 +4,7 @@ import pytest
 
 from zsdeconv.errors import ConfigError, DataWarning
 from zsdeconv.io.assemble import Options
-from zsdeconv.io.units import believable, um_per
+from zsdeconv.io.units import plausible, um_per
 
 
 @pytest.mark.parametrize(
@@ -36,21 +36,23 @@ def test_units(unit, um):
 
 
 @pytest.mark.parametrize("wrong", [0.0, -0.065, 0.0005, 1001.0, math.nan, math.inf])
-def test_impossible_pixel_sizes_in_a_file_are_left_out_with_a_warning(wrong):
-    with pytest.warns(DataWarning, match=r"cell.tif: pixel size .* not believed; give pixel_um"):
-        assert believable({"Z": 0.3, "Y": 0.1, "X": wrong}, "cell.tif") == {"Z": 0.3}
+def test_implausible_pixel_sizes_in_a_file_are_left_out_with_a_warning(wrong):
+    with pytest.warns(
+        DataWarning, match=r"cell.tif: the file's pixel size of .* um is ignored, it must lie between 0.001 and 1000 um; give pixel_um"
+    ):
+        assert plausible({"Z": 0.3, "Y": 0.1, "X": wrong}, "cell.tif") == {"Z": 0.3}
     with pytest.warns(DataWarning, match=r"z step .* give z_um"):
-        assert believable({"Z": wrong, "Y": 0.1, "X": 0.2}, "cell.tif") == {"Y": 0.1, "X": 0.2}
+        assert plausible({"Z": wrong, "Y": 0.1, "X": 0.2}, "cell.tif") == {"Y": 0.1, "X": 0.2}
 
 
-def test_limits_themselves_are_possible():
-    assert believable({"Y": 0.001, "X": 1000.0}, "cell.tif") == {"Y": 0.001, "X": 1000.0}
+def test_limits_themselves_are_plausible():
+    assert plausible({"Y": 0.001, "X": 1000.0}, "cell.tif") == {"Y": 0.001, "X": 1000.0}
 
 
 def test_placeholder_of_an_uncalibrated_image():
     with pytest.warns(DataWarning, match="exactly 1 um"):
-        assert believable({"Y": 1.0, "X": 1.0}, "cell.tif") == {}
-    assert believable({"Y": 1.0, "X": 1.0}, "cell.ome.tif", placeholder=None) == {"Y": 1.0, "X": 1.0}
+        assert plausible({"Y": 1.0, "X": 1.0}, "cell.tif") == {}
+    assert plausible({"Y": 1.0, "X": 1.0}, "cell.ome.tif", placeholder=None) == {"Y": 1.0, "X": 1.0}
 
 
 @pytest.mark.parametrize("um", [0.0, -1.0, 65e3, 1e-5, math.nan])

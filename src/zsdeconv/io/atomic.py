@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: a result appears under its name only once it is complete on disk."""
+"""Atomic writing: a result appears under its name only when it is complete on disk."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from pathlib import Path
 
 from zsdeconv.errors import OutputError
 
-_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-_FAILED = {errno.EIO, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOTDIR}
-_LONGEST_NAME = 200  # a file name may have 255 bytes on common file systems; the prefix needs some of them
+_FULL_ERRNOS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_FORBIDDEN_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FAILED_ERRNOS = {errno.EIO, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOTDIR}
+_MAX_NAME_CHARS = 200
+"""Characters of the final name in a temporary one. Law: common file systems allow 255 bytes; the rest is left for the prefix."""
 
 
 @contextlib.contextmanager
 def atomic_path(final: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
-    """A temporary path beside `final` to write to; it becomes `final` when the block ends without an error.
+    """A temporary path beside `final`, renamed to `final` when the block ends without an error.
 
-    The temporary file lies in the same folder (made when missing) and keeps the ending of the name; it is flushed to the
-    disk (fsync) before it is renamed (`os.replace`, atomic), and removed on any failure or interruption, so that
-    nothing incomplete is ever found under `final`.
+    The temporary file lies in the same folder (created when missing) and keeps the extension. It is flushed to the disk (fsync) before
+    the atomic rename (`os.replace`), and removed after any failure or interruption: no incomplete file exists under `final`.
 
-    Raises `OutputError` when `final` exists and `overwrite` is false, when the folder cannot be written, and when the disk
-    is full.
+    Raises `OutputError` when `final` exists and `overwrite` is false, when the folder cannot be written, and when the disk is full.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -38,7 +37,7 @@ def atomic_path(final: str | os.PathLike[str], overwrite: bool = False) -> Itera
     """
     path = Path(final)
     _refuse_existing(path, overwrite)
-    temporary = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name[-_LONGEST_NAME:]}")
+    temporary = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name[-_MAX_NAME_CHARS:]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
@@ -56,9 +55,9 @@ def atomic_path(final: str | os.PathLike[str], overwrite: bool = False) -> Itera
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.is_dir():
-        raise OutputError(f"{path}: is a folder, a file name is needed; choose another output with -o")
+        raise OutputError(f"{path}: is a folder, a file name is needed; choose another output")
     if not overwrite and os.path.lexists(path):
-        raise OutputError(f"{path}: exists, and existing results are kept; give `overwrite`, or another output with -o")
+        raise OutputError(f"{path}: exists, and existing results are kept; give `overwrite`, or another output")
 
 
 def _flush(path: Path) -> None:
@@ -77,14 +76,14 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _explained(error: OSError, path: Path, temporary: Path) -> Exception:
-    """The error in the user's terms when it concerns this output, else the error itself."""
+    """An `OutputError` when the fault concerns this output, else the error itself."""
     ours = error.filename is None or Path(error.filename) in {temporary, path, *path.parents}
-    if error.errno in _FULL or error.errno is None:  # numpy reports a short write without a number
-        return OutputError(f"{path}: disk full{_space_left(path)}; free some space, or choose another output with -o")
-    if ours and error.errno in _FORBIDDEN:
-        return OutputError(f"{path}: the folder {path.parent} cannot be written ({error.strerror}); choose another output with -o")
-    if ours and (error.errno in _FAILED or isinstance(error, FileExistsError)):
-        return OutputError(f"{path}: cannot be written ({error.strerror}); choose another output with -o")
+    if error.errno in _FULL_ERRNOS or error.errno is None:  # numpy reports a short write without a number
+        return OutputError(f"{path}: disk full{_space_left(path)}; free some space, or choose another output")
+    if ours and error.errno in _FORBIDDEN_ERRNOS:
+        return OutputError(f"{path}: the folder {path.parent} cannot be written ({error.strerror}); choose another output")
+    if ours and (error.errno in _FAILED_ERRNOS or isinstance(error, FileExistsError)):
+        return OutputError(f"{path}: cannot be written ({error.strerror}); choose another output")
     return error
 
 

@@ -1,4 +1,4 @@
-"""Can these pixels be restored at all? Questions about content, asked once before anything is trained."""
+"""Checks of the pixels before a training: whether any method could restore them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ import numpy as np
 from zsdeconv.errors import DataWarning, ImageError
 from zsdeconv.image import Image
 
-SMALLEST_SIDE = 8
-"""Fewer pixels along Y or X than this hold no patch to learn from."""
+MIN_SIDE_PX = 8
+"""Smallest side of an image. Chosen: a smaller image holds no patch to learn from."""
 
-_SATURATED_FRACTION = 1e-5  # below it, a few hot pixels, not an exposure problem
-_PILE_UP = 4  # a clipped histogram has at least so many times more pixels at its top value than at the values below
+MAX_SATURATED_FRACTION = 1e-5
+"""Saturated fraction that raises no warning. Chosen: a few hot pixels of a camera are no fault of the exposure."""
+PILE_UP_RATIO = 4
+"""Pixels at the top of a clipped histogram over those at each of the values just below. Chosen: more than chance makes of an unclipped
+tail (tests/io/test_checks.py)."""
+PILE_UP_LEVELS = 3
+"""Values below the top that are compared. Chosen: a single one may be rare by chance."""
 
 
 def check_restorable(image: Image) -> None:
-    """Refuse images that no method could restore; warn about those that suffer.
+    """Refuse images that no method could restore, and warn of saturation.
 
-    Raises `ImageError` for complex data, no or too few pixels, NaN or infinite pixels (how many, and where the first is) and
-    a constant image, channel or plane. Warns (`DataWarning`) with the fraction of saturated pixels: at the top of the data type or of
-    a clipped histogram.
+    Raises `ImageError` for complex data, too few pixels, NaN or infinite pixels (with their number and the place of the first) and a
+    constant image, channel or plane. Warns (`DataWarning`) of saturated pixels, at the top of the data type or of a clipped histogram.
 
     >>> check_restorable(Image(np.arange(12.0 * 16).reshape(12, 16), "YX"))
     """
@@ -38,10 +42,10 @@ def check_restorable(image: Image) -> None:
 
 
 def saturated_fraction(data: np.ndarray) -> float:
-    """Fraction of pixels at the top: the largest value of an integer type, or the top of a histogram that was clipped.
+    """Fraction of saturated pixels: at the largest value of an integer type, or at the top of a clipped histogram.
 
-    Clipped means: the largest value present is held by several times more pixels than any of the three values below it (the
-    tail of a real histogram thins out instead). Works for any number type and any number of bits in use.
+    A histogram is clipped when the largest value occurs several times as often as each of the three values below it; the tail of an
+    unclipped histogram decreases. This holds for any number type and any number of bits in use.
 
     >>> saturated_fraction(np.array([[1, 2, 255, 255]], np.uint8))
     0.5
@@ -54,25 +58,25 @@ def saturated_fraction(data: np.ndarray) -> float:
 
 
 def _piles_up(data: np.ndarray, top: np.generic, count: int) -> bool:
-    if count < _PILE_UP:
+    if count < PILE_UP_RATIO:
         return False
     below = top
-    for _ in range(3):
+    for _ in range(PILE_UP_LEVELS):
         lower = data[data < below]
         if lower.size == 0:
             return False  # two or three values in all: a mask, not a histogram with a tail
         below = lower.max()
-        if count < _PILE_UP * np.count_nonzero(lower == below):
+        if count < PILE_UP_RATIO * np.count_nonzero(lower == below):
             return False
     return True
 
 
 def _refuse_small(image: Image) -> None:
     sides = [image.sizes.get(a, 1) for a in "YX"]
-    if image.data.size == 0 or min(sides) < SMALLEST_SIDE:
+    if image.data.size == 0 or min(sides) < MIN_SIDE_PX:
         raise ImageError(
-            f"image of {sides[0]} x {sides[1]} pixels {image.data.shape}: at least {SMALLEST_SIDE} x {SMALLEST_SIDE} are needed; "
-            "give the whole camera frame, or mend `axes`"
+            f"image of {sides[0]} x {sides[1]} pixels {image.data.shape}: at least {MIN_SIDE_PX} x {MIN_SIDE_PX} are needed; "
+            "give the whole camera frame, or check `axes`"
         )
 
 
@@ -85,7 +89,7 @@ def _refuse_not_finite(image: Image) -> None:
         first = np.unravel_index(int(np.argmax(bad)), bad.shape)
         where = ", ".join(f"{axis}={index}" for axis, index in zip(image.axes, first, strict=True))
         raise ImageError(
-            f"{count} of {bad.size} pixels are NaN or infinite (first: {where}), 0 are allowed; crop or replace them, or give the raw file"
+            f"{count} of {bad.size} pixels are NaN or infinite (first: {where}), none may be; crop or replace them, or give the raw file"
         )
 
 
@@ -96,25 +100,25 @@ def _refuse_constant(channel: np.ndarray, where: str) -> None:
 
 
 def _refuse_lost_planes(image: Image) -> None:
-    """A camera never records one value in a whole plane: such planes were lost, or put there to fill a gap."""
+    """A camera does not record a constant plane: such planes were lost, or inserted to fill a gap."""
     others = [axis for axis in image.axes if axis not in "YX"]
     planes = image.transposed("".join(others) + "YX").data
-    lost = np.ptp(planes, axis=(-2, -1)) == 0
-    if lost.any():
-        first = tuple(np.argwhere(lost)[0])
+    constant = np.ptp(planes, axis=(-2, -1)) == 0
+    if constant.any():
+        first = tuple(np.argwhere(constant)[0])
         where = ", ".join(f"{axis}={index}" for axis, index in zip(others, first, strict=True))
         raise ImageError(
-            f"{np.count_nonzero(lost)} of {lost.size} planes are constant (first: {where}, every pixel is {planes[first].flat[0]:g}), "
-            "0 can be real: planes were lost or filled in; leave them out"
+            f"{np.count_nonzero(constant)} of {constant.size} planes are constant (first: {where}, every pixel is "
+            f"{planes[first].flat[0]:g}), a camera records none: planes were lost or inserted; leave them out"
         )
 
 
 def _warn_saturated(channel: np.ndarray, where: str) -> None:
     fraction = saturated_fraction(channel)
-    if fraction > _SATURATED_FRACTION:
+    if fraction > MAX_SATURATED_FRACTION:
         warnings.warn(
             f"{where}{100 * fraction:.3g} % of the pixels are saturated (at {channel.max():g}), "
-            f"harmless is {100 * _SATURATED_FRACTION:g} %: their intensities are lost; expose less, or do not measure there",
+            f"limit {100 * MAX_SATURATED_FRACTION:g} %: their intensities are lost; expose less, or do not measure there",
             DataWarning,
             stacklevel=3,
         )

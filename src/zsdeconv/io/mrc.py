@@ -1,8 +1,8 @@
 """Reading MRC and DeltaVision (DV) files of either byte order: images, and optical transfer functions.
 
-Two dialects share one 1024-byte header. Standard MRC (stamped "MAP ") gives the size of a cell in angstrom and is
-left to `mrcfile`. DeltaVision and Priism files (identifier -16224) give the size of a pixel, in um (for OTFs: of a frequency
-sample, in 1/um), and number their planes along z, time and wavelength; these are read here.
+Two dialects share one 1024-byte header. Standard MRC (stamp "MAP "; Cheng et al. 2015, J. Struct. Biol. 192:146) states the size of a
+cell in angstrom and is read by `mrcfile`. DeltaVision and Priism files (identifier -16224) state the size of a pixel in um (for OTFs of
+a frequency sample in 1/um), and the numbers of their planes along z, time and wavelength; they are read here.
 """
 
 from __future__ import annotations
@@ -19,11 +19,17 @@ from zsdeconv.io.assemble import Options, assemble
 from zsdeconv.io.tiff_structure import cut_short
 
 HEADER_BYTES = 1024
-"""Length of the header in the MRC2014 format."""
+"""Law: length of the header in the MRC2014 format (Cheng et al. 2015)."""
 _DV_IDENTIFIER = -16224
-"""Identifier of DeltaVision files in their header (IVE library)."""
+"""Law: identifier of DeltaVision files in their header (IVE library)."""
+_MAX_MODE = 101
+"""Law: largest mode of the MRC2014 format, numbers of 4 bits."""
+_MAX_SIDE_PX = 2**20
+"""Largest size along an axis of a valid header. Chosen: above any image; most sizes read in the wrong byte order exceed it."""
 _DV_TYPES = {0: "u1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 7: "i4"}
-_DV_AXES = {0: "CTZ", 1: "TZC", 2: "TCZ"}  # by the header's sequence number, slowest first
+"""Number types of DeltaVision files by the mode of their header."""
+_DV_AXES = {0: "CTZ", 1: "TZC", 2: "TCZ"}
+"""Order of the planes by the sequence number of the header, slowest axis first."""
 _HEADER = np.dtype(
     {
         "names": ["shape", "mode", "m", "cella", "extra", "identifier", "n_times", "sequence", "n_waves", "waves", "stamp"],
@@ -32,6 +38,7 @@ _HEADER = np.dtype(
         "itemsize": HEADER_BYTES,
     }
 )
+"""Fields of both dialects at their offsets in the header."""
 
 
 def is_mrc(head: bytes) -> bool:
@@ -46,9 +53,9 @@ def is_mrc(head: bytes) -> bool:
 def read_mrc(path: str | os.PathLike[str], options: Options | None = None) -> Image:
     """An MRC or DV image: axes from the numbers of planes, pixel size in um, emission wavelengths as channel names.
 
-    Rows keep the order of the file (the first row is the first row).
+    Rows keep the order of the file.
 
-    Raises `ImageError` for truncated files, complex data (OTFs: `read_mrc_raw`) and stacks whose planes have no meaning.
+    Raises `ImageError` for truncated files, complex data (OTFs: `read_mrc_raw`) and stacks with unnamed planes.
     """
     path = Path(path)
     data, header = read_mrc_raw(path)
@@ -67,9 +74,9 @@ def read_mrc(path: str | os.PathLike[str], options: Options | None = None) -> Im
 def read_mrc_raw(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, Any]]:
     """Values of an MRC or DV file as stored (sections, rows, columns), complex64 for OTFs, and the numbers of its header.
 
-    Header: `format` ("mrc" or "dv"), `byte_order` ("<" or ">"), `mode`, `cella` (columns, rows, sections) as stored, `m`,
-    `spacing` (a step along columns, rows, sections: `cella` in dv, um or 1/um; `cella / m` in mrc, angstrom),
-    `n_times`, `n_waves`, `sequence`, `wavelengths_nm`. A single section is returned without its dimension.
+    The header has `format` ("mrc" or "dv"), `byte_order` ("<" or ">"), `mode`, `cella` (columns, rows, sections) as stored, `m`,
+    `spacing` (step along columns, rows, sections: `cella` in um or 1/um of a DV file, `cella / m` in angstrom of an MRC file),
+    `n_times`, `n_waves`, `sequence` and `wavelengths_nm`. A single section is returned without its dimension.
 
     Raises `ImageError` for other files, unknown number types and truncated data.
     """
@@ -87,14 +94,14 @@ def read_mrc_raw(path: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, An
 
 
 def _byte_order(head: bytes) -> Literal["<", ">"] | None:
-    """Byte order of an MRC/DV header, found by its identifier or else by sizes and mode that make sense; None: no header."""
+    """Byte order of an MRC or DV header, from its identifier or else from plausible sizes and mode; None: no header."""
     if len(head) < HEADER_BYTES:
         return None
     for order in ("<", ">"):
         fields = np.frombuffer(head[:HEADER_BYTES], _HEADER.newbyteorder(order))[0]
-        sane = all(0 < n < 1 << 20 for n in fields["shape"]) and 0 <= fields["mode"] <= 101 and fields["extra"] >= 0
-        stamped = fields["stamp"].startswith(b"MAP") or fields["identifier"] == _DV_IDENTIFIER
-        if sane and (stamped or (fields["mode"] in _DV_TYPES and np.all(fields["m"] > 0) and np.all(fields["cella"] >= 0))):
+        plausible = all(0 < n < _MAX_SIDE_PX for n in fields["shape"]) and 0 <= fields["mode"] <= _MAX_MODE and fields["extra"] >= 0
+        identified = fields["stamp"].startswith(b"MAP") or fields["identifier"] == _DV_IDENTIFIER
+        if plausible and (identified or (fields["mode"] in _DV_TYPES and np.all(fields["m"] > 0) and np.all(fields["cella"] >= 0))):
             return order
     return None
 
@@ -102,7 +109,7 @@ def _byte_order(head: bytes) -> Literal["<", ">"] | None:
 def _dv_values(path: Path, fields: np.void, order: str) -> np.ndarray:
     mode = int(fields["mode"])
     if mode not in _DV_TYPES:
-        raise ImageError(f"{path.name}: numbers of mode {mode}, readable are {sorted(_DV_TYPES)}; save the file as TIFF")
+        raise ImageError(f"{path.name}: numbers of mode {mode}, readable are modes {sorted(_DV_TYPES)}; save the file as TIFF")
     dtype = np.dtype(order + _DV_TYPES[mode])
     columns, rows, sections = (int(n) for n in fields["shape"])
     start, count = HEADER_BYTES + int(fields["extra"]), columns * rows * sections
@@ -127,7 +134,7 @@ def _numbers(fields: np.void, order: str, standard: bool) -> dict[str, Any]:
     cella = tuple(float(str(length)) for length in fields["cella"])  # 0.0626, not float32's 0.06260000169
     m = tuple(fields["m"].tolist())
     waves = int(fields["n_waves"])
-    known = [] if standard else [nm for nm in fields["waves"].tolist()[: max(waves, 0)] if nm > 0]
+    wavelengths_nm = [] if standard else [nm for nm in fields["waves"].tolist()[: max(waves, 0)] if nm > 0]
     return {
         "format": "mrc" if standard else "dv",
         "byte_order": order,
@@ -138,12 +145,12 @@ def _numbers(fields: np.void, order: str, standard: bool) -> dict[str, Any]:
         "n_times": 1 if standard else max(int(fields["n_times"]), 1),
         "n_waves": 1 if standard else max(waves, 1),
         "sequence": 0 if standard else int(fields["sequence"]),
-        "wavelengths_nm": known,
+        "wavelengths_nm": wavelengths_nm,
     }
 
 
 def _plane_axes(shape: tuple[int, ...], header: dict[str, Any]) -> tuple[tuple[int, ...], str]:
-    """Shape and axes with sections split into wavelengths, times and depths; letters of length 1 left out."""
+    """Shape and axes with sections split into wavelengths, times and depths, axes of length 1 left out."""
     if len(shape) == 2:
         return shape, "YX"
     if header["format"] == "mrc":

@@ -16,18 +16,30 @@ from zsdeconv.image import SPATIAL_AXES, Image
 from zsdeconv.io.atomic import atomic_path
 from zsdeconv.io.tiff_metadata import ANNOTATION_NAMESPACE
 
-LARGEST_CLASSIC_BYTES = int(3.9e9)
-"""Above it BigTIFF is written: offsets of a classic TIFF end at 4 GiB."""
+MAX_CLASSIC_TIFF_BYTES = int(3.9e9)
+"""Pixels above which BigTIFF is written. Law: offsets of a classic TIFF have 32 bits (4.29e9); the rest is left for directories."""
 
 
 def write(path: str | os.PathLike[str], image: Image, *, provenance: Mapping[str, Any], overwrite: bool = False) -> Path:
-    """Write `image` as OME-TIFF (float32, zlib) and return the path; the file appears only when it is complete.
+    """Write an image as OME-TIFF (float32, zlib) and return the path. The file appears only when it is complete.
 
-    Axes keep their order, with Y and X last. OME-XML carries pixel sizes (um), the channel names in `metadata["channels"]`,
-    and a MapAnnotation with offset and `provenance` as JSON; `zsdeconv.io.read` restores all of them. Planes are converted
-    one by one: no second copy of the data is made.
+    Axes keep their order, with Y and X last. Planes are converted one by one, without a second copy of the data.
 
-    Raises `OutputError` when the file exists and `overwrite` is false, the folder is not writable, or the disk is full.
+    Parameters
+    ----------
+    path
+        Name of the file.
+    image
+        The image. Its pixel sizes (um), `metadata["channels"]` and offset are stored as OME-XML and restored by `zsdeconv.io.read`.
+    provenance
+        How the image came about, stored as JSON in a MapAnnotation.
+    overwrite
+        Whether an existing file is replaced.
+
+    Raises
+    ------
+    OutputError
+        When the file exists and `overwrite` is false, the folder is not writable, or the disk is full.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -36,7 +48,7 @@ def write(path: str | os.PathLike[str], image: Image, *, provenance: Mapping[str
     """
     image = image.transposed("".join(a for a in image.axes if a not in "YX") + "YX")
     size = 4 * math.prod(image.data.shape)
-    with atomic_path(path, overwrite) as temporary, tifffile.TiffWriter(temporary, bigtiff=size > LARGEST_CLASSIC_BYTES, ome=True) as tif:
+    with atomic_path(path, overwrite) as temporary, tifffile.TiffWriter(temporary, bigtiff=size > MAX_CLASSIC_TIFF_BYTES, ome=True) as tif:
         tif.write(
             _planes(image.data),
             shape=image.data.shape,
@@ -54,10 +66,11 @@ def _planes(data: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _ome_metadata(image: Image, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    ours = {"axes": image.axes, "offset": image.offset, "provenance": provenance}
+    annotation = {"axes": image.axes, "offset": image.offset, "provenance": provenance}
     metadata: dict[str, Any] = {
         "axes": image.axes,
-        "MapAnnotation": {"Namespace": ANNOTATION_NAMESPACE} | {key: json.dumps(value, default=_plain) for key, value in ours.items()},
+        "MapAnnotation": {"Namespace": ANNOTATION_NAMESPACE}
+        | {key: json.dumps(value, default=_plain) for key, value in annotation.items()},
     }
     for axis in SPATIAL_AXES:
         if axis in image.spacing_um:
@@ -69,7 +82,7 @@ def _ome_metadata(image: Image, provenance: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _plain(value: Any) -> Any:
-    """JSON's spelling of numbers and paths that it does not know."""
+    """Arrays, mappings and paths as values that JSON can hold."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Mapping):

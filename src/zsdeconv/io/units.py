@@ -1,4 +1,4 @@
-"""Lengths met in image files, in micrometres; and which of them can be a microscope's pixel size."""
+"""Lengths in image files, in micrometres, and which of them are plausible pixel sizes of a microscope."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping
 
 from zsdeconv.errors import DataWarning
 
-SMALLEST_UM = 0.001
-"""Chosen: 1 nm, finer than any optical pixel."""
-LARGEST_UM = 1000.0
-"""Chosen: 1 mm, coarser than the pixel of any microscope."""
+MIN_PIXEL_UM = 0.001
+"""Smallest plausible pixel. Chosen: 1 nm, finer than any optical pixel."""
+MAX_PIXEL_UM = 1000.0
+"""Largest plausible pixel. Chosen: 1 mm, coarser than the pixel of any microscope."""
 
 _UM_PER_UNIT = {
     **dict.fromkeys(("m", "meter", "metre"), 1e6),
@@ -23,10 +23,11 @@ _UM_PER_UNIT = {
     **dict.fromkeys(("å", "a", "angstrom"), 1e-4),
     **dict.fromkeys(("pm", "picometer", "picometre"), 1e-6),
 }
+"""Law: micrometres per unit, by the spellings in OME-TIFF, ImageJ, STK and LSM files."""
 
 
 def um_per(unit: str | None) -> float | None:
-    r"""Micrometres per `unit` as files spell it, None when the name is no physical length ("pixel", "").
+    r"""Micrometres per `unit` in the spelling of a file; None for names that are no physical length ("pixel", "").
 
     Both micro signs (U+00B5, U+03BC), ImageJ's escape `\u00B5m`, plurals and capitals are understood.
 
@@ -40,41 +41,42 @@ def um_per(unit: str | None) -> float | None:
 
 
 def is_pixel_size(um: float) -> bool:
-    """Whether a length can be a microscope's pixel size: 1 nm to 1 mm.
+    """Whether a length is a plausible pixel size of a microscope: 1 nm to 1 mm.
 
     >>> is_pixel_size(0.065), is_pixel_size(0.0), is_pixel_size(float("nan"))
     (True, False, False)
     """
-    return math.isfinite(um) and SMALLEST_UM <= um <= LARGEST_UM
+    return math.isfinite(um) and MIN_PIXEL_UM <= um <= MAX_PIXEL_UM
 
 
-def believable(claims: Mapping[str, float], name: str, placeholder: float | None = 1.0) -> dict[str, float]:
-    """The pixel sizes (um per axis) of a file that can be true; the others are warned about (`DataWarning`) and left out.
+def plausible(sizes_um: Mapping[str, float], name: str, placeholder: float | None = 1.0) -> dict[str, float]:
+    """The plausible pixel sizes (um per axis) among those of a file; the others are left out with a warning (`DataWarning`).
 
-    Y and X stand or fall together. `placeholder` um along both is what programs write when nobody calibrated the image:
-    not believed either (None: no such value).
+    Y and X are kept or left out together. `placeholder` (um along both) marks an uncalibrated image and is left out too; None: the
+    format has no such value.
 
-    >>> believable({"Z": 0.3, "Y": 0.065, "X": 0.065}, "cell.tif")
+    >>> plausible({"Z": 0.3, "Y": 0.065, "X": 0.065}, "cell.tif")
     {'Z': 0.3, 'Y': 0.065, 'X': 0.065}
     """
-    believed = dict(claims)
-    lateral_factors = [claims[a] for a in "YX" if a in claims]
-    if lateral_factors and not all(map(is_pixel_size, lateral_factors)):
-        wrong = next(um for um in lateral_factors if not is_pixel_size(um))
-        _ignore(f"{name}: pixel size {wrong:g} um in the file (possible: {SMALLEST_UM:g} to {LARGEST_UM:g})", "pixel_um")
-        believed = _without(believed, "YX")
-    elif lateral_factors and placeholder is not None and all(um == placeholder for um in lateral_factors):
-        _ignore(f"{name}: pixel size exactly {placeholder:g} um in the file (the mark of an uncalibrated image)", "pixel_um")
-        believed = _without(believed, "YX")
-    if "Z" in claims and not is_pixel_size(claims["Z"]):
-        _ignore(f"{name}: z step {claims['Z']:g} um in the file (possible: {SMALLEST_UM:g} to {LARGEST_UM:g})", "z_um")
-        believed = _without(believed, "Z")
-    return believed
+    kept = dict(sizes_um)
+    lateral = [sizes_um[a] for a in "YX" if a in sizes_um]
+    limits = f"it must lie between {MIN_PIXEL_UM:g} and {MAX_PIXEL_UM:g} um"
+    if lateral and not all(map(is_pixel_size, lateral)):
+        implausible = next(um for um in lateral if not is_pixel_size(um))
+        _warn(f"{name}: the file's pixel size of {implausible:g} um is ignored, {limits}; give pixel_um")
+        kept = _without(kept, "YX")
+    elif lateral and placeholder is not None and all(um == placeholder for um in lateral):
+        _warn(f"{name}: the file's pixel size of exactly {placeholder:g} um is ignored, it marks an uncalibrated image; give pixel_um")
+        kept = _without(kept, "YX")
+    if "Z" in sizes_um and not is_pixel_size(sizes_um["Z"]):
+        _warn(f"{name}: the file's z step of {sizes_um['Z']:g} um is ignored, {limits}; give z_um")
+        kept = _without(kept, "Z")
+    return kept
 
 
-def _without(claims: Mapping[str, float], axes: Collection[str]) -> dict[str, float]:
-    return {axis: um for axis, um in claims.items() if axis not in axes}
+def _without(sizes_um: Mapping[str, float], axes: Collection[str]) -> dict[str, float]:
+    return {axis: um for axis, um in sizes_um.items() if axis not in axes}
 
 
-def _ignore(what: str, option: str) -> None:
-    warnings.warn(f"{what} is not believed; give {option}", DataWarning, stacklevel=2)
+def _warn(message: str) -> None:
+    warnings.warn(message, DataWarning, stacklevel=2)
