@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from zsdeconv._version import __version__
@@ -93,7 +93,7 @@ class OpticsPart(_Part):
 class Header(_Part):
     """Everything in a model file but the tensors; `acquisition` holds what the acquisition's own kind needs beside the parts here."""
 
-    schema_version: int
+    schema_version: int = Field(strict=True, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
     modality: str
     rank: int
     version: str
@@ -163,8 +163,9 @@ def read_model(path: str | Path) -> ModelParts:
     if row is None or row.rank != header["rank"]:
         made_for = f"modality {header['modality']!r} of rank {header['rank']}"
         raise ModelError(f"model {path}: {made_for} is not known to version {__version__} ({', '.join(MODALITIES)}); update zsdeconv")
-    if header.get("schema_version", 1) > SCHEMA_VERSION:
-        newer = f"schema version {header['schema_version']}, this program reads up to {SCHEMA_VERSION}"
+    schema = header.get("schema_version")
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
+        newer = f"schema version {schema}, this program reads up to {SCHEMA_VERSION}"
         raise ModelError(f"model {path}: {newer}; update zsdeconv")
     try:
         return _from_parts(*migrated(tensors, header))

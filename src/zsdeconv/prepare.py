@@ -120,14 +120,14 @@ def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -
     config, calibration, optics = recording.config, recording.calibration, acquisition.optics
     given = config.pairs.kind
     if given == "interleave" and given not in modality.pairs:
-        raise ConfigError("pairs interleave: it takes every other plane of a stack, the images are single planes; leave it out")
+        raise ConfigError("`pairs=interleave`: it takes every other plane of a stack, the images are single planes; leave it out")
     if given == "recorrupt" or "interleave" not in modality.pairs:
         return PairChoice("recorrupt", "re-corrupted pairs")
     stacks = [acquisition.stack_of(frame) for frame in recording.frames]
     planes = min(len(stack) for stack in stacks)
     if given == "interleave":
         if planes < MIN_SLICES:
-            raise ConfigError(f"{planes} planes: interleaving needs {MIN_SLICES} at least, re-corruption does not; leave out pairs")
+            raise ConfigError(f"{planes} planes: interleaving needs {MIN_SLICES} at least, re-corruption does not; leave out `pairs`")
         return PairChoice("interleave", "interleaved pairs, as given")
     depth_of_field_um = None if optics is None else optics.ri * optics.wavelength_um / optics.na**2
     difference = neighbour_difference(stacks[:MAX_COMPARED_STACKS], calibration.camera)

@@ -146,7 +146,7 @@ def test_stored_reconstructions_of_stacks_are_the_same(simulation: Simulation, s
         ({"sim": {"phases": 4}}, ImageError, r"15 raw frames: 3 directions x 4 phases are 12"),
         ({"optics": {"excitation_nm": 5000.0}}, OpticsError, r"excitation 5000 nm: light lies between"),
         ({"optics": {"otf": "plane.mrc"}}, OpticsError, r"OTF plane.mrc"),
-        ({"scale": 1}, ConfigError, r"--scale 1 with sim3d"),
+        ({"scale": 1}, ConfigError, r"scale 1 with structured"),
     ],
 )
 def test_what_cannot_be_is_refused(simulation: Simulation, change: dict[str, Any], kind: type[Exception], words: str) -> None:

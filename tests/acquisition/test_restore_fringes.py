@@ -129,7 +129,7 @@ def test_the_psf_of_the_reconstruction_may_be_given(simulation: Simulation) -> N
 @pytest.mark.parametrize(
     ("change", "kind", "words"),
     [
-        ({"scale": 1}, ConfigError, r"--scale 1 with sim2d: .*leave it out"),
+        ({"scale": 1}, ConfigError, r"scale 1 with structured.*leave it out"),
         ({"sim": {"phases": 5}}, ImageError, r"9 raw frames: 3 directions x 5 phases are 15; give --directions"),
         ({"sim": {"phases": 2}}, ConfigError, r"2 phases: at least 3 are needed"),
         ({"sim": {"order": "sideways"}}, ConfigError, r"order 'sideways'.*give --order"),

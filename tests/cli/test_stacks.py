@@ -71,7 +71,7 @@ def test_a_movie_of_stacks_trains_one_model_that_restores_the_next(zs, save3, ti
 
 def test_pairs_can_be_told(zs, save3, tiny3, tmp_path):
     cell = save3("cell.tif", stack(9, 40, 37))
-    for kind, words in (("interleave", "interleaved pairs, as told"), ("recorrupt", "re-corrupted pairs")):
+    for kind, words in (("interleave", "interleaved pairs, as given"), ("recorrupt", "re-corrupted pairs")):
         ended = zs("run", cell, "-o", tmp_path / kind, *OPTICS, "--config", tiny3, "--pairs", kind)
         assert ended.code == 0 and words in ended.out, ended.err
         assert yaml.safe_load((tmp_path / kind / "cell_config.yaml").read_text())["pairs"]["kind"] == kind

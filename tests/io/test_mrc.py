@@ -118,7 +118,7 @@ def test_standard_mrc_stack_of_images_needs_axes(tmp_path):
         file.set_data(np.ones((4, 9, 10), np.int16))
         file.set_image_stack()
         file.voxel_size = 650.0
-    with pytest.raises(ImageError, match="`axes=TYX`"):
+    with pytest.raises(ImageError, match="`axes` TYX"):
         read(tmp_path / "a.mrc")
     assert read(tmp_path / "a.mrc", axes="TYX").axes == "TYX"
 

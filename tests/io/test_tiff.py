@@ -174,7 +174,7 @@ def test_ambiguous_planes_need_axes(tmp_path):
     shaped = tmp_path / "shaped.tif"
     tifffile.imwrite(shaped, data, photometric="minisblack")
     for ambiguous in (path, shaped):
-        with pytest.raises(ImageError, match=r"the 3 planes of \(3, 31, 42\) are; give `axes=TYX`"):
+        with pytest.raises(ImageError, match=r"the 3 planes of \(3, 31, 42\) are; give `axes` TYX"):
             read(ambiguous)
         image = read(ambiguous, axes="CYX")
         assert image.sizes == {"C": 3, "Y": 31, "X": 42}

@@ -67,9 +67,10 @@ class StructuredAcquisition(Acquisition):
         *,
         per_frame: bool = False,
         optics: Optics | None = None,
+        pattern_origin: str = "of the model",
     ) -> None:
         super().__init__(unit, camera, psf, forward_model(psf.values, psf.rank, 1), 1, optics=optics)
-        self.reconstruct, self.per_frame = reconstruct, per_frame
+        self.reconstruct, self.per_frame, self.pattern_origin = reconstruct, per_frame, pattern_origin
         wide = reconstruct.kernel(lambda *k: _detection_otf(reconstruct, k))
         self.lens = Blur(wide / wide.sum())
         self.colour = Blur(reconstruct.kernel(lambda *k: np.sqrt(_mean_over_symmetries(reconstruct.noise_spectrum, k))))
@@ -101,7 +102,8 @@ class StructuredAcquisition(Acquisition):
         if recording.psf is not None or config.optics.psf is not None:
             psf, origin = given_psf(recording, *optics_of(replace(recording, optics=source.optics)))
         psf = recording.fitted(psf)
-        made = cls(recording.unit, calibration.camera, psf, reconstruct, per_frame=config.sim.per_frame, optics=source.optics)
+        known = {"per_frame": config.sim.per_frame, "optics": source.optics, "pattern_origin": origins["sim"]}
+        made = cls(recording.unit, calibration.camera, psf, reconstruct, **known)
         return made, origins | {"psf": origin}
 
     @classmethod
@@ -168,7 +170,7 @@ class StructuredAcquisition(Acquisition):
             )
             for n, row in enumerate(facts(self.reconstruct)["directions"], 1)
         ]
-        return [*rows, ("reconstruction", f"w {self.reconstruct.wiener:.3g}")]
+        return [*rows, ("reconstruction", f"w {self.reconstruct.wiener:.3g}, pattern {self.pattern_origin}")]
 
 
 class StructuredPlanes(StructuredAcquisition):

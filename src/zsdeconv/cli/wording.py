@@ -31,7 +31,9 @@ _SHORT += (
     "planes",
     "frames",
 )
-_ADVISED = re.compile(r"(?<=\b)(give|check|correct|leave out|another|with|as|and|or|too|out) (" + "|".join(_SHORT) + r")(?![\w`-])")
+_ADVISED = re.compile(
+    r"(?<=\b)(give|check|correct|leave out|another|smaller|larger|with|as|and|or|too|out) (" + "|".join(_SHORT) + r")(?![\w`-])"
+)
 """Arguments of one plain word, which are recognised where advice is given: after the last semicolon or colon of a message."""
 _BARE = re.compile(r"(?<![\w.`'\"/\\-])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w`'\"/\\=(-]|\.\w)")
 

@@ -40,7 +40,7 @@ class Config(Section):
     scale: Annotated[Literal[1, 2], Setting("2 halves the pixel size, 1 keeps it", group="Training")] = 2
     device: Annotated[str, Setting("auto, cpu, cuda or mps", group="Computation")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63), Setting("same seed, same bits (on a CPU)", group="Computation", metavar="N")] = 0
-    report: Annotated[bool, Setting("say how far to trust the result; takes about a minute", default="--report", group="Output")] = True
+    report: Annotated[bool, Setting("say how far to trust the result; takes about a minute", default="on", group="Output")] = True
     input: InputSection = Field(default_factory=InputSection)
     optics: OpticsSection = Field(default_factory=OpticsSection)
     sim: SimSection = Field(default_factory=SimSection)

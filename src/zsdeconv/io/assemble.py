@@ -127,7 +127,7 @@ def _with_axes(name: str, data: np.ndarray, axes: str, given: str | None) -> tup
     unnamed = " and ".join(str(n) for a, n in zip(axes, data.shape, strict=True) if a not in KNOWN_AXES)
     planes = len(axes) == 3 and axes.endswith("YX")
     advice = (
-        "`axes=TYX` (times), ZYX (depths; or z_um), CYX (channels) or PYX (raw frames of structured illumination)"
+        "`axes` TYX (times), ZYX (depths; or z_um), CYX (channels) or PYX (raw frames of structured illumination)"
         if planes
         else "`axes` with one letter for each dimension"
     )

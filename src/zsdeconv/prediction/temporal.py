@@ -57,6 +57,7 @@ class TemporalResidual:
 
 def smoothing_px(psf: Psf, factors: Sequence[int]) -> list[float]:
     """`sigma_px` of `TemporalResidual` on a grid `factors` coarser than the PSF's: its width at half maximum, laterally `LEAST_PX` at
-    least."""
+    least.
+    """
     widths = [um / spacing / factor for um, spacing, factor in zip(fwhms_um(psf), psf.spacing_um, factors, strict=True)]
     return [*widths[:-2], *(max(width, LEAST_PX) for width in widths[-2:])]
