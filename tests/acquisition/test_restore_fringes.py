@@ -72,7 +72,7 @@ def test_light_is_conserved(simulation: Simulation, trained: zs.Model) -> None:
 
 def test_a_saved_model_restores_to_the_same_bits(simulation: Simulation, trained: zs.Model, tmp_path: Path) -> None:
     again = zs.load(trained.save(tmp_path / "sim.zsd"))
-    assert again.provenance["sim"]["directions"][0]["period_um"] == pytest.approx(SCENE.stripes_um, rel=0.02)
+    assert again.provenance["sim"]["directions"][0]["period_um"] == pytest.approx(SCENE.fringe_period_um, rel=0.02)
     for one, other in zip(
         trained.predict(simulation.noisy).images().values(), again.predict(simulation.noisy).images().values(), strict=True
     ):

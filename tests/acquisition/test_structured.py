@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sim.simulator import KC, OPTICS, PIXEL_UM, curves, record, stripes
+from sim.simulator import KC, OPTICS, PIXEL_UM, curves, record, two_beams
 from zsdeconv.acquisition.base import training_excerpts
 from zsdeconv.acquisition.structured import StructuredPlanes
 from zsdeconv.acquisition.structured_noise import ReconstructedPairs, StructuredMeasurement
@@ -22,12 +22,12 @@ from zsdeconv.sim.stored import from_parts, to_parts
 CPU = torch.device("cpu")
 CAMERA = Camera(offset=100.0, gain=1.3, read_variance=4.0)
 UNIT = Affine(100.0, 50.0)
-RECONSTRUCT = Reconstruct(stripes(), detection_otf_2d(OPTICS), PIXEL_UM, 0.2)
+RECONSTRUCT = Reconstruct(two_beams(), detection_otf_2d(OPTICS), PIXEL_UM, 0.2)
 IMAGING = StructuredPlanes(UNIT, CAMERA, RECONSTRUCT.psf(), RECONSTRUCT)
 
 
 def frames(photons: float = 40, yx_shape: tuple[int, int] = (64, 72), seed: int = 0) -> np.ndarray:
-    recording = record(stripes(), photons, np.random.default_rng(seed), yx_shape)
+    recording = record(two_beams(), photons, np.random.default_rng(seed), yx_shape)
     return 100 + CAMERA.gain * recording.frames
 
 
@@ -49,7 +49,7 @@ def test_a_field_is_the_reconstruction_of_its_frames() -> None:
 
 def test_its_noise_varies_as_that_of_reconstructed_frames_does() -> None:
     """Against the variance of frames that were recorded again and again, on average and where it is bright."""
-    recording = record(stripes(), 40, np.random.default_rng(0), (64, 72))
+    recording = record(two_beams(), 40, np.random.default_rng(0), (64, 72))
     rng, camera = np.random.default_rng(7), UNIT.camera_in_unit(CAMERA)
     again = CAMERA.gain * rng.poisson(recording.clean, (150, *recording.clean.shape)) + rng.normal(0, 2, (150, *recording.clean.shape))
     images = RECONSTRUCT(torch.from_numpy(again / 50).float())[:, 0]
@@ -108,7 +108,7 @@ def test_the_errors_of_a_pair_are_uncorrelated(beyond: float) -> None:
     """Eq. 2 through the reconstruction: over recordings the errors of `y_hat` and `y_tilde` have no covariance, also under stripes that
     the lens still shows.
     """
-    parameters = stripes(beyond * KC)
+    parameters = two_beams(beyond * KC)
     reconstruct = Reconstruct(parameters, detection_otf_2d(OPTICS), PIXEL_UM, 0.2)
     acquisition = StructuredPlanes(UNIT, CAMERA, reconstruct.psf(), reconstruct)
     recording = record(parameters, 40, np.random.default_rng(0), (80, 88))

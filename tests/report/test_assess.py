@@ -107,7 +107,7 @@ def test_structured_illumination_in_a_plane() -> None:
     sections = made.report().sections
     assert [section.key for section in sections] == ["psf", "camera", "pattern", *EVERY[2:]]
     found = sections[2]
-    assert found.numbers["periods_um"] == pytest.approx([scene.stripes_um] * 3, rel=0.02) and found.level == "ok"
+    assert found.numbers["periods_um"] == pytest.approx([scene.fringe_period_um] * 3, rel=0.02) and found.level == "ok"
     assert render_figure(found.figures[0]).png[1:4] == b"PNG"
 
 

@@ -8,7 +8,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from sim.simulator import OPTICS, PIXEL_UM, record, stripes
+from sim.simulator import OPTICS, PIXEL_UM, record, two_beams
 from zsdeconv.acquisition.direct import CameraMeasurement
 from zsdeconv.acquisition.light import OpenLight
 from zsdeconv.acquisition.structured import StructuredPlanes
@@ -179,8 +179,8 @@ def test_a_wrong_gain_is_called_noisier_than_the_camera() -> None:
 def striped() -> tuple[StructuredPlanes, np.ndarray, torch.Tensor]:
     """Structured illumination, its noise-free frames, and their reconstruction."""
     camera, unit = Camera(100.0, 1.3, 4.0), Affine(100.0, 50.0)
-    reconstruct = Reconstruct(stripes(), detection_otf_2d(OPTICS), PIXEL_UM, 0.2)
-    clean = camera.gain * record(stripes(), 40, np.random.default_rng(0), (64, 72)).clean
+    reconstruct = Reconstruct(two_beams(), detection_otf_2d(OPTICS), PIXEL_UM, 0.2)
+    clean = camera.gain * record(two_beams(), 40, np.random.default_rng(0), (64, 72)).clean
     return (
         StructuredPlanes(unit, camera, reconstruct.psf(), reconstruct),
         clean,

@@ -6,7 +6,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from sim.simulator import OPTICS, PIXEL_UM, record, stripes
+from sim.simulator import OPTICS, PIXEL_UM, record, two_beams
 from zsdeconv.acquisition.direct import CameraMeasurement
 from zsdeconv.acquisition.structured import StructuredPlanes
 from zsdeconv.camera.detector import Camera
@@ -133,9 +133,9 @@ def test_the_noise_limit_of_a_stack() -> None:
 def test_the_noise_limit_of_a_reconstruction() -> None:
     """Structured illumination: signal power from noise-free frames, noise power from recordings over and over."""
     camera, unit = Camera(100.0, 1.3, 4.0), Affine(100.0, 50.0)
-    reconstruct = Reconstruct(stripes(), detection_otf_2d(OPTICS), PIXEL_UM, 0.2)
+    reconstruct = Reconstruct(two_beams(), detection_otf_2d(OPTICS), PIXEL_UM, 0.2)
     acquisition = StructuredPlanes(unit, camera, reconstruct.psf(), reconstruct)
-    frames = 1.3 * record(stripes(), 25, np.random.default_rng(0), (84, 96)).clean
+    frames = 1.3 * record(two_beams(), 25, np.random.default_rng(0), (84, 96)).clean
     rng, um = np.random.default_rng(5), (PIXEL_UM / 2, PIXEL_UM / 2)
     measurements = [
         acquisition.measure(100 + 1.3 * rng.poisson(frames / 1.3) + rng.normal(0, 2, frames.shape), torch.device("cpu")) for _ in range(12)

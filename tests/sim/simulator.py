@@ -21,7 +21,7 @@ def lens(k_per_um: np.ndarray) -> np.ndarray:
     return 2 / np.pi * (np.arccos(r) - r * np.sqrt(1 - r**2))
 
 
-def stripes(
+def two_beams(
     p: float = 0.85 * KC,
     angles_rad: tuple[float, ...] = (0.31, 1.29, 2.47),
     depths: tuple[float, ...] = (0.8, 0.65, 0.9),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sim.simulator import OPTICS, PIXEL_UM, record, stripes
+from sim.simulator import OPTICS, PIXEL_UM, record, two_beams
 from zsdeconv.physics.beads import measure_beads
 from zsdeconv.physics.psf_check import fwhms_um
 from zsdeconv.sim.detection import detection_otf_2d
@@ -18,7 +18,7 @@ def test_beads_that_were_reconstructed_show_the_psf_of_the_reconstruction() -> N
     for y in range(90, truth.shape[0] - 90, 62):
         for x in range(90, truth.shape[1] - 90, 62):
             truth[y + rng.integers(-6, 7), x + rng.integers(-6, 7)] = 1.0
-    frames = record(stripes(), 20_000, rng, shape, truth=truth).frames
+    frames = record(two_beams(), 20_000, rng, shape, truth=truth).frames
     detection = detection_otf_2d(OPTICS)
     found = estimate_parameters(frames, PIXEL_UM, detection)
     reconstruct = Reconstruct(found.parameters, detection, PIXEL_UM, 0.15)

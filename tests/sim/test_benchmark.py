@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sim.simulator import OPTICS, PIXEL_UM, record, stripes
+from sim.simulator import OPTICS, PIXEL_UM, record, two_beams
 from zsdeconv.physics.optics import Optics
 from zsdeconv.sim.detection import detection_otf_2d
 from zsdeconv.sim.estimate import estimate_parameters
@@ -53,7 +53,7 @@ def test_benchmark_cases_of_seed_1(shared: Path, structure: str, photons: int, f
 
 def test_time() -> None:
     """9 x 512 x 512 pixels: 2 s for the estimation and 0.3 s for a reconstruction were asked for on two idle cores."""
-    frames = record(stripes(), 100, np.random.default_rng(0), (512, 512)).frames
+    frames = record(two_beams(), 100, np.random.default_rng(0), (512, 512)).frames
     detection = detection_otf_2d(OPTICS)
     start = time.process_time()
     parameters = estimate_parameters(frames, PIXEL_UM, detection).parameters

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from sim.simulator import KC, OPTICS, PIXEL_UM, record, stripes
+from sim.simulator import KC, OPTICS, PIXEL_UM, record, two_beams
 from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
 from zsdeconv.io import read
 from zsdeconv.physics.optics import Optics
@@ -42,7 +42,7 @@ def errors(found: SimParameters, truth: SimParameters, yx_shape: tuple[int, ...]
 @pytest.mark.parametrize("p", [0.55, 0.85, 1.06])
 @pytest.mark.parametrize("photons", [200, 2000])
 def test_accuracy_inside_and_beyond_the_cutoff(p: float, photons: int) -> None:
-    truth = stripes(p * KC)
+    truth = two_beams(p * KC)
     frames = record(truth, photons, np.random.default_rng(0)).frames
     found = estimate_parameters(frames, PIXEL_UM, DETECTION)
     # The accuracy asked of the method: 0.02 frequency pixels, 0.03 in depth, 0.06 rad.
@@ -53,7 +53,7 @@ def test_accuracy_inside_and_beyond_the_cutoff(p: float, photons: int) -> None:
 @pytest.mark.parametrize(("p", "limits"), [(0.55, (0.02, 0.03, 0.06)), (0.85, (0.02, 0.03, 0.06)), (1.06, (0.05, 0.05, 0.06))])
 def test_accuracy_at_twenty_photons(p: float, limits: tuple[float, float, float]) -> None:
     """Root mean square of nine. Beyond the cutoff bands overlap at high frequencies only, where 20 photons are mostly noise."""
-    truth = stripes(p * KC)
+    truth = two_beams(p * KC)
     found = []
     for seed in range(3):
         frames = record(truth, 20, np.random.default_rng(seed)).frames
@@ -64,7 +64,7 @@ def test_accuracy_at_twenty_photons(p: float, limits: tuple[float, float, float]
 
 def test_depth_is_not_biased_by_noise() -> None:
     """Without the noise floor taken off, depths at 20 photons read a quarter too small."""
-    truth = stripes()
+    truth = two_beams()
     depths = [
         [
             d.depth
@@ -78,7 +78,7 @@ def test_depth_is_not_biased_by_noise() -> None:
 
 @pytest.mark.parametrize("order", ["direction-phase", "phase-direction"])
 def test_other_numbers_of_directions_and_phases(order: str) -> None:
-    truth = stripes(0.8 * KC, (0.2, 0.9, 1.7, 2.6, 3.0), (0.7, 0.8, 0.6, 0.9, 0.75), phases=4, order=order)
+    truth = two_beams(0.8 * KC, (0.2, 0.9, 1.7, 2.6, 3.0), (0.7, 0.8, 0.6, 0.9, 0.75), phases=4, order=order)
     frames = record(truth, 200, np.random.default_rng(3), (131, 150)).frames
     found = estimate_parameters(frames, PIXEL_UM, DETECTION, truth.layout).parameters
     assert found.layout == truth.layout
@@ -88,7 +88,7 @@ def test_other_numbers_of_directions_and_phases(order: str) -> None:
 @pytest.mark.parametrize("order", ["direction-phase", "phase-direction"])
 @pytest.mark.parametrize("p", [0.8, 1.06])
 def test_the_wrong_order_is_told(order: str, p: float) -> None:
-    truth = stripes(p * KC, order=order)
+    truth = two_beams(p * KC, order=order)
     frames = record(truth, 60, np.random.default_rng(4)).frames
     with pytest.raises(ImageError, match=f"give `order={order}`"):
         estimate_parameters(frames, PIXEL_UM, DETECTION, truth.layout.swapped)
@@ -96,7 +96,7 @@ def test_the_wrong_order_is_told(order: str, p: float) -> None:
 
 def test_uneven_phase_steps_are_told() -> None:
     """Steps of a third of what they should be leave the opposite order in the band."""
-    even = stripes()
+    even = two_beams()
     uneven = SimParameters(
         tuple(Direction(d.p_per_um, d.depth, d.phase_rad, (0.0, 0.7, 1.4), d.gains) for d in even.directions), even.pixel_um
     )
@@ -105,7 +105,7 @@ def test_uneven_phase_steps_are_told() -> None:
 
 
 def test_bleaching_is_made_up_for_by_gains_that_are_reported() -> None:
-    truth = stripes()
+    truth = two_beams()
     brightness = 0.97 ** np.arange(9)
     frames = record(truth, 200, np.random.default_rng(6), brightness=brightness).frames
     found = estimate_parameters(frames, PIXEL_UM, DETECTION)
@@ -119,12 +119,12 @@ def test_bleaching_is_made_up_for_by_gains_that_are_reported() -> None:
 def test_one_frame_of_a_third_of_the_brightness_is_told() -> None:
     brightness = np.ones(9)
     brightness[4] = 0.3
-    found = estimate_parameters(record(stripes(), 500, np.random.default_rng(6), brightness=brightness).frames, PIXEL_UM, DETECTION)
+    found = estimate_parameters(record(two_beams(), 500, np.random.default_rng(6), brightness=brightness).frames, PIXEL_UM, DETECTION)
     assert any(message.startswith("frame 4 is 3.") for message in found.messages)
 
 
 def test_the_offset_is_subtracted_and_what_made_the_parameters_is_kept() -> None:
-    frames = record(stripes(), 200, np.random.default_rng(7)).frames
+    frames = record(two_beams(), 200, np.random.default_rng(7)).frames
     plain, moved = (
         estimate_parameters(frames + offset, PIXEL_UM, DETECTION, offset=offset, made_from={"file": "a"}) for offset in (0.0, 250.0)
     )
@@ -135,21 +135,21 @@ def test_the_offset_is_subtracted_and_what_made_the_parameters_is_kept() -> None
 
 @pytest.mark.parametrize("shape", [(97, 128), (128, 75)])
 def test_small_frames(shape: tuple[int, int]) -> None:
-    truth = stripes(0.8 * KC)
+    truth = two_beams(0.8 * KC)
     frames = record(truth, 500, np.random.default_rng(8), shape).frames
     # fewer pixels, fewer photons in all: twice the errors allowed
     assert (errors(estimate_parameters(frames, PIXEL_UM, DETECTION).parameters, truth, shape) < (0.04, 0.06, 0.12)).all()
 
 
 def test_nothing_modulated_is_nothing_found() -> None:
-    flat = record(stripes(), 100, np.random.default_rng(9)).clean.mean(0)
+    flat = record(two_beams(), 100, np.random.default_rng(9)).clean.mean(0)
     frames = np.random.default_rng(10).poisson(np.broadcast_to(flat, (9, *flat.shape)))
     with pytest.raises(ImageError, match=r"no pattern found .* \(limit .*; give angles_deg and period_um, or .* brighter data set"):
         estimate_parameters(frames, PIXEL_UM, DETECTION)
 
 
 def test_a_prior_finds_what_a_search_without_one_does_not() -> None:
-    truth = stripes(1.06 * KC, depths=(0.5, 0.5, 0.5))
+    truth = two_beams(1.06 * KC, depths=(0.5, 0.5, 0.5))
     frames = record(truth, 13, np.random.default_rng(13)).frames
     with pytest.raises(ImageError, match="no pattern found"):
         estimate_parameters(frames, PIXEL_UM, DETECTION)
@@ -159,7 +159,7 @@ def test_a_prior_finds_what_a_search_without_one_does_not() -> None:
 
 
 def test_a_coarse_pattern_needs_a_prior() -> None:
-    truth = stripes(0.3 * KC)
+    truth = two_beams(0.3 * KC)
     frames = record(truth, 500, np.random.default_rng(12)).frames
     found = estimate_parameters(frames, PIXEL_UM, DETECTION, prior=PatternPrior(period_um=1 / (0.31 * KC))).parameters
     assert (errors(found, truth, frames.shape[1:]) < (0.02, 0.03, 0.06)).all()
@@ -181,7 +181,7 @@ def test_impossible_priors(prior: PatternPrior, kind: type[Exception], message: 
 
 
 def test_frames_that_cannot_be_used() -> None:
-    frames = record(stripes(), 100, np.random.default_rng(13), (96, 90)).frames
+    frames = record(two_beams(), 100, np.random.default_rng(13), (96, 90)).frames
     with pytest.raises(ImageError, match="8 raw frames"):
         estimate_parameters(frames[:8], PIXEL_UM, DETECTION)
     with pytest.raises(ImageError, match="9 raw frames: 3 directions x 5 phases are 15"):
@@ -201,19 +201,19 @@ def test_frames_that_cannot_be_used() -> None:
 
 
 def test_saturated_frames_are_told() -> None:
-    frames = record(stripes(), 100, np.random.default_rng(14)).frames
+    frames = record(two_beams(), 100, np.random.default_rng(14)).frames
     with pytest.warns(DataWarning, match="saturated"):
         estimate_parameters(np.minimum(frames, 70).clip(0).astype(np.uint8), PIXEL_UM, DETECTION)
 
 
 def test_pixels_that_fold_the_finest_frequencies_are_told() -> None:
-    truth = stripes(0.6 * KC, pixel_um=0.106)
+    truth = two_beams(0.6 * KC, pixel_um=0.106)
     found = estimate_parameters(record(truth, 500, np.random.default_rng(19), (128, 131)).frames, 0.106, DETECTION)
     assert len(found.messages) == 1 and found.messages[0].startswith("pixel 0.106 um is coarser than 0.101 um")
 
 
 def test_a_depth_out_of_range_is_used_within_it_and_told() -> None:
-    frames = record(stripes(depths=(0.7, 0.8, 0.9)), 2000, np.random.default_rng(15)).frames
+    frames = record(two_beams(depths=(0.7, 0.8, 0.9)), 2000, np.random.default_rng(15)).frames
     frames[:3] = 0.1 * frames[:3] + 0.9 * frames[:3].mean(0)
     found = estimate_parameters(frames, PIXEL_UM, DETECTION)
     assert found.peaks[0].depth == pytest.approx(0.07, abs=0.01)
@@ -222,7 +222,7 @@ def test_a_depth_out_of_range_is_used_within_it_and_told() -> None:
 
 
 def test_a_measured_otf_of_any_sampling_serves_as_well() -> None:
-    truth = stripes()
+    truth = two_beams()
     frames = record(truth, 200, np.random.default_rng(16)).frames
     for dkr in (0.031, 0.0573):
         k = dkr * np.arange(int(7 / dkr))
@@ -238,7 +238,7 @@ def test_gains_keep_the_mean_brightness() -> None:
 
 
 def test_the_picture_is_written(tmp_path: Path) -> None:
-    found = estimate_parameters(record(stripes(), 200, np.random.default_rng(18), (100, 131)).frames, PIXEL_UM, DETECTION)
+    found = estimate_parameters(record(two_beams(), 200, np.random.default_rng(18), (100, 131)).frames, PIXEL_UM, DETECTION)
     assert isinstance(found, Estimation)
     for peak in found.peaks:
         assert peak.spectrum.max() == pytest.approx(peak.score, rel=1e-4)  # float32

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sim.simulator import stripes
+from sim.simulator import two_beams
 from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.sim.patterns import Direction, Layout, SimParameters, illumination, nominal_phases_rad, read_parameters
 
@@ -35,7 +35,7 @@ def test_frame_counts_that_fit_no_layout_are_refused() -> None:
 
 
 def test_the_pattern_equals_the_loops() -> None:
-    parameters = stripes(phases=4, order="phase-direction")
+    parameters = two_beams(phases=4, order="phase-direction")
     images = illumination(parameters, (5, 7), (0.05, 0.03))
     for number in range(12):
         phase, direction = divmod(number, 3)
@@ -65,7 +65,7 @@ def test_angle_period_and_strength() -> None:
 
 
 def test_yaml_keeps_every_digit_and_where_it_came_from(tmp_path) -> None:
-    one = stripes(phases=5, order="phase-direction")
+    one = two_beams(phases=5, order="phase-direction")
     parameters = SimParameters(one.directions, one.pixel_um, one.order, {"file": "raw.tif", "optics": {"na": 1.3}})
     path = tmp_path / "sim.yaml"
     path.write_text(parameters.to_yaml(), encoding="utf-8")
@@ -75,7 +75,7 @@ def test_yaml_keeps_every_digit_and_where_it_came_from(tmp_path) -> None:
 
 
 def test_yaml_that_holds_no_parameters_is_refused_with_a_sentence(tmp_path) -> None:
-    good = stripes().to_yaml()
+    good = two_beams().to_yaml()
     texts = [
         "",
         "- 1\n",
@@ -113,4 +113,4 @@ def test_impossible_directions_are_refused(change: dict, message: str) -> None:
 
 def test_directions_must_agree_in_their_number_of_phases() -> None:
     with pytest.raises(ConfigError, match=r"\[3, 5\]"):
-        SimParameters((*stripes().directions, *stripes(phases=5).directions), 0.1)
+        SimParameters((*two_beams().directions, *two_beams(phases=5).directions), 0.1)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from laws import assert_adjoint, assert_gradient_is_adjoint, assert_linear
-from sim.simulator import KC, OPTICS, PIXEL_UM, lens, record, stripes
+from sim.simulator import KC, OPTICS, PIXEL_UM, lens, record, two_beams
 from zsdeconv.camera.detector import Camera, signal_estimate
 from zsdeconv.data.pairs import Recorruption
 from zsdeconv.errors import ConfigError, OpticsError
@@ -107,8 +107,8 @@ def test_laws() -> None:
 
 
 def test_linear_in_single_precision() -> None:
-    recording = record(stripes(), 100, np.random.default_rng(1), (96, 110))
-    operator = Reconstruct(stripes(), DETECTION, PIXEL_UM, 0.1)
+    recording = record(two_beams(), 100, np.random.default_rng(1), (96, 110))
+    operator = Reconstruct(two_beams(), DETECTION, PIXEL_UM, 0.1)
     parts = [torch.from_numpy(part.astype(np.float32))[None] for part in (recording.clean, recording.frames - recording.clean)]
     whole, sum_of_parts = operator(parts[0] + parts[1]), operator(parts[0]) + operator(parts[1])
     assert float((whole - sum_of_parts).abs().max()) < 1e-5 * float(whole.abs().max())
@@ -130,7 +130,7 @@ def test_a_part_of_the_frames_is_reconstructed_as_the_whole() -> None:
 
 
 def test_types_batches_and_frame_sizes() -> None:
-    operator = Reconstruct(stripes(), DETECTION, PIXEL_UM, 0.1)
+    operator = Reconstruct(two_beams(), DETECTION, PIXEL_UM, 0.1)
     x = torch.randn(3, 9, 40, 51, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     exact = operator(x)
     assert exact.shape == (3, 1, 80, 102) and exact.dtype == torch.float64
@@ -145,7 +145,7 @@ def test_types_batches_and_frame_sizes() -> None:
 
 
 def test_a_uniform_object_keeps_its_brightness_and_negative_noise_stays() -> None:
-    parameters = stripes()
+    parameters = two_beams()
     contrast = float(DETECTION(np.array(0.85 * KC)))  # what the lens leaves of the fringes themselves
     frames = 37 * (1 + contrast * (illumination(parameters, (90, 101), (PIXEL_UM, PIXEL_UM)) - 1))
     operator = Reconstruct(parameters, DETECTION, PIXEL_UM, 0.3)
@@ -160,7 +160,7 @@ def test_a_uniform_object_keeps_its_brightness_and_negative_noise_stays() -> Non
 @pytest.mark.parametrize("place_px", [(61.27, 70.61), (70.5, 55.0), (66.04, 81.93)])
 def test_a_point_becomes_the_psf(place_px: tuple[float, float], wiener: float) -> None:
     """The published route: a bead is imaged under every pattern and reconstructed. It is H_SIM, wherever it lies."""
-    shape, parameters = (129, 140), stripes(0.97 * KC)
+    shape, parameters = (129, 140), two_beams(0.97 * KC)
     ky, kx = np.fft.fftfreq(shape[0], PIXEL_UM)[:, None], np.fft.fftfreq(shape[1], PIXEL_UM)
     y, x = (PIXEL_UM * p for p in place_px)
     light = DETECTION(np.hypot(ky, kx)) * np.exp(-2j * np.pi * (ky * y + kx * x))
@@ -186,11 +186,11 @@ def test_a_point_becomes_the_psf(place_px: tuple[float, float], wiener: float) -
 
 def test_the_psf_is_finer_than_that_of_the_lens() -> None:
     wide = theoretical_psf(OPTICS, (PIXEL_UM / 2, PIXEL_UM / 2))
-    psf = Reconstruct(stripes(1.02 * KC, depths=(0.9, 0.9, 0.9)), DETECTION, PIXEL_UM, 0.05).psf()
+    psf = Reconstruct(two_beams(1.02 * KC, depths=(0.9, 0.9, 0.9)), DETECTION, PIXEL_UM, 0.05).psf()
     assert psf.spacing_um == (PIXEL_UM / 2, PIXEL_UM / 2)
     assert fwhm_um(wide) / fwhm_um(psf) > 1.8
     for wiener in (0.05, 0.2, 0.5):
-        values = Reconstruct(stripes(), DETECTION, PIXEL_UM, wiener).psf().values
+        values = Reconstruct(two_beams(), DETECTION, PIXEL_UM, wiener).psf().values
         assert -values[values < 0].sum() < 0.25 * values[values > 0].sum()
         np.testing.assert_allclose(values, values[::-1, ::-1], atol=1e-15)  # centred
     assert fwhm_um(halved_gaussian(wide)) == pytest.approx(fwhm_um(wide) / 2, rel=0.03)  # measured on samples
@@ -205,7 +205,7 @@ def nrmse(image: np.ndarray, truth: np.ndarray) -> float:
 @pytest.mark.parametrize(("photons", "limit"), [(2000, 0.225), (20, 0.482)])
 def test_quality_on_a_simulated_cell(photons: float, limit: float) -> None:
     """Blind: parameters estimated on the frames, w chosen from them; truth is the object with the same apodisation."""
-    truth = stripes(0.9 * KC)
+    truth = two_beams(0.9 * KC)
     recording = record(truth, photons, np.random.default_rng(3), (256, 256))
     frames = recording.frames.astype(np.float32)
     parameters = estimate_parameters(frames, PIXEL_UM, DETECTION).parameters
@@ -245,7 +245,7 @@ def test_errors_of_recorrupted_pairs_are_uncorrelated() -> None:
     5-pixel mean of Eq. 3, and z then lacks the fringes of the variance.
     """
     camera, alpha = Camera(offset=0.0, gain=1.0, read_variance=4.0), 1.5
-    parameters = stripes(1.06 * KC)
+    parameters = two_beams(1.06 * KC)
     recording = record(parameters, 20, np.random.default_rng(5), (96, 105))
     operator = Reconstruct(parameters, DETECTION, PIXEL_UM, 0.2)
     rng, generator = np.random.default_rng(6), torch.Generator().manual_seed(7)
@@ -268,7 +268,7 @@ def test_errors_of_recorrupted_pairs_are_uncorrelated() -> None:
 
 
 def test_the_wiener_parameter_follows_the_light() -> None:
-    parameters = stripes()
+    parameters = two_beams()
     found = []
     for photons in (2000, 100, 20, 5):
         recording = record(parameters, photons, np.random.default_rng(8), (190, 190))
@@ -278,7 +278,7 @@ def test_the_wiener_parameter_follows_the_light() -> None:
 
 
 def test_the_wiener_parameter_is_nearly_the_best() -> None:
-    parameters, n = stripes(), 160
+    parameters, n = two_beams(), 160
     recording = record(parameters, 20, np.random.default_rng(9), (n, n))
     k = np.fft.fftfreq(2 * n, PIXEL_UM / 2)
 
@@ -296,11 +296,11 @@ def test_the_wiener_parameter_is_nearly_the_best() -> None:
 def test_impossible_settings_are_refused() -> None:
     for wiener in (0.0, -1.0, float("nan")):
         with pytest.raises(ConfigError, match="give `wiener`"):
-            Reconstruct(stripes(), DETECTION, PIXEL_UM, wiener)
+            Reconstruct(two_beams(), DETECTION, PIXEL_UM, wiener)
     with pytest.raises(ConfigError, match="attenuation 1"):
-        Reconstruct(stripes(), DETECTION, PIXEL_UM, 0.1, attenuation=1.0)
+        Reconstruct(two_beams(), DETECTION, PIXEL_UM, 0.1, attenuation=1.0)
     with pytest.raises(OpticsError, match=r"pixel 0.11 um"):
-        Reconstruct(stripes(1.06 * KC), DETECTION, 0.11, 0.1)
+        Reconstruct(two_beams(1.06 * KC), DETECTION, 0.11, 0.1)
 
 
 def test_the_simulator_and_the_theory_have_the_same_lens() -> None:

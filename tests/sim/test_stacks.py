@@ -20,8 +20,8 @@ from sim.simulator import (
     lens,
     record,
     record_stack,
-    stripes,
     three_beams,
+    two_beams,
 )
 from zsdeconv.errors import ConfigError, ImageError, OpticsError
 from zsdeconv.io import read
@@ -68,7 +68,7 @@ def test_yaml_of_three_beams_keeps_every_digit(tmp_path: Path) -> None:
     parameters = replace(three_beams(order="direction-z-phase"), made_from={"offset_adu": 100.0})
     (tmp_path / "sim.yaml").write_text(parameters.to_yaml(), encoding="utf-8")
     assert read_parameters(tmp_path / "sim.yaml") == parameters
-    assert "depth2" not in stripes().to_yaml()
+    assert "depth2" not in two_beams().to_yaml()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_impossible_patterns_are_refused(change: dict, message: str) -> None:
 
 def test_directions_of_two_and_of_three_beams_do_not_mix() -> None:
     with pytest.raises(ConfigError, match=r"\[1, 2\] orders"):
-        SimParameters((*stripes(phases=5).directions, *three_beams().directions), 0.1)
+        SimParameters((*two_beams(phases=5).directions, *three_beams().directions), 0.1)
     with pytest.raises(ConfigError, match="step in z"):
         replace(three_beams(), z_um=-0.1)
 
@@ -544,11 +544,11 @@ def test_stacks_that_cannot_be_used(frames: np.ndarray) -> None:
 
 def test_pattern_and_otf_of_unlike_kinds_are_refused() -> None:
     flat = detection_otf_2d(DEEP_OPTICS)
-    for parameters, detection in ((three_beams(), flat), (stripes(), DETECTION)):
+    for parameters, detection in ((three_beams(), flat), (two_beams(), DETECTION)):
         with pytest.raises(OpticsError, match="two beams need a 2-D one"):
             Reconstruct(parameters, detection, DEEP_PIXEL_UM, 0.1)
     with pytest.raises(OpticsError, match="two beams need a 2-D one"):
-        choose_wiener(record(stripes(), 50, np.random.default_rng(0), (60, 60)).frames, stripes(), DETECTION, 0.0626)
+        choose_wiener(record(two_beams(), 50, np.random.default_rng(0), (60, 60)).frames, two_beams(), DETECTION, 0.0626)
     with pytest.raises(ConfigError, match="give z_um"):
         Reconstruct(replace(three_beams(), z_um=None), DETECTION, DEEP_PIXEL_UM, 0.1)
     with pytest.raises(OpticsError, match=r"pixel 0.11 um"):

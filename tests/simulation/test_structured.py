@@ -88,7 +88,7 @@ def test_grids_and_units(simulation, stack):
 @pytest.mark.parametrize(
     ("directions", "phases", "order"), [(3, 3, "direction-phase"), (2, 5, "phase-direction"), (1, 4, "direction-phase")]
 )
-def test_stripes_light_the_object_before_the_lens_sees_it(simulation, directions, phases, order):
+def test_the_pattern_multiplies_the_object_before_the_blur(simulation, directions, phases, order):
     """Each frame is the object times its pattern, through lens and pixels, done in real space; in the order of the file."""
     scene = dataclasses.replace(SMALL, directions=directions, phases=phases, order=order)
     psf, x = lopsided((9, 13), scene.spacing_um), simulation.truth.data
@@ -104,15 +104,15 @@ def test_three_beams_interfere_at_the_focal_plane():
     """The pattern of three plane waves stays with the focal plane while the sample is stepped through it."""
     scene = dataclasses.replace(STACK, directions=1, modulation=1.0)
     psf = lopsided((7, 9, 13), scene.spacing_um)
-    above = scene.above(psf)
-    x = np.random.default_rng(4).random((3 + 2 * above, 64, 64)) ** 8
+    context = scene.context_planes(psf)
+    x = np.random.default_rng(4).random((3 + 2 * context, 64, 64)) ** 8
     raw = scene.record(x, psf)
     for plane in range(3):
         for phase in range(5):
             expected = np.zeros((64, 64))
             for from_focus in range(-3, 4):
-                lit = x[above + plane + from_focus] * beams(scene, 0, phase, from_focus * scene.z_um)
-                expected += fftconvolve(lit, psf.values[3 - from_focus], mode="same")
+                excited = x[context + plane + from_focus] * beams(scene, 0, phase, from_focus * scene.z_um)
+                expected += fftconvolve(excited, psf.values[3 - from_focus], mode="same")
             assert raw[plane, phase] == pytest.approx(pixels(expected), abs=1e-9 * raw.max())  # FFT rounding
 
 
@@ -127,9 +127,9 @@ def test_the_mean_over_phases_is_the_wide_field_image(simulation):
 
 def test_the_mean_over_phases_is_the_wide_field_stack():
     psf = lopsided((5, 9, 13), STACK.spacing_um)
-    x = np.random.default_rng(4).random((3 + 2 * STACK.above(psf), 64, 64)) ** 8
-    above = STACK.above(psf)
-    wide = np.stack([pixels(plane) for plane in fftconvolve(x, psf.values, mode="same")[above:-above]])
+    x = np.random.default_rng(4).random((3 + 2 * STACK.context_planes(psf), 64, 64)) ** 8
+    context = STACK.context_planes(psf)
+    wide = np.stack([pixels(plane) for plane in fftconvolve(x, psf.values, mode="same")[context:-context]])
     by_phase = STACK.record(x, psf).reshape(3, 3, 5, 32, 32)
     assert by_phase.mean(2) == pytest.approx(np.repeat(wide[:, None], 3, 1), abs=1e-9 * wide.max())
 
@@ -161,7 +161,7 @@ def test_a_uniform_field_shows_the_pattern_that_the_settings_state():
         assert 2 * np.abs(at_first) / order0[0, 0] == pytest.approx(row["depth"] * lens * washed)
 
 
-def test_a_bead_flashes_as_the_stripes_pass(monkeypatch):
+def test_a_bead_follows_the_pattern_from_frame_to_frame(monkeypatch):
     """The light of a bead, in each frame, is that of the pattern at its place."""
     y_um, x_um = 2.03, 1.87
     one = Emitters(np.array([[0.0], [y_um], [x_um]]), np.ones(1), np.zeros(1, int))
@@ -179,7 +179,7 @@ def test_a_bead_flashes_as_the_stripes_pass(monkeypatch):
 def test_order_1_turns_over_with_the_focus_and_order_2_does_not():
     scene = dataclasses.replace(STACK, planes=11, size=48)
     psf = theoretical_psf(scene.optics, scene.spacing_um)
-    x = np.zeros((11 + 2 * scene.above(psf), 96, 96))
+    x = np.zeros((11 + 2 * scene.context_planes(psf), 96, 96))
     x[len(x) // 2, 51, 46] = 1.0  # in the plane 5
     total = scene.record(x, psf).sum((2, 3)).reshape(11, 3, 5)
     bands = np.fft.fft(total, axis=2) / total.sum(2, keepdims=True)
@@ -209,7 +209,7 @@ def test_light_fades_from_frame_to_frame(simulation):
 
 
 def test_photons_set_the_light_level(simulation):
-    """The 99.8th percentile of all raw frames; another light level shows the same object under the same stripes."""
+    """The 99.8th percentile of all raw frames; another light level shows the same object under the same pattern."""
     raw = SMALL.record(simulation.truth.data, simulation.psf)
     assert np.percentile(raw, 99.8) == pytest.approx(40)
     assert simulation.noisy.data.mean() - 100 == pytest.approx(
@@ -220,7 +220,7 @@ def test_photons_set_the_light_level(simulation):
     assert settings(brighter.scene)["illumination"] == settings(SMALL)["illumination"]
 
 
-def test_a_seed_is_an_object_with_or_without_stripes(simulation):
+def test_a_seed_is_an_object_with_or_without_a_pattern(simulation):
     plain = simulate_2d(Scene(size=48, seed=5)).truth.data
     assert simulation.truth.data / simulation.truth.data.sum() == pytest.approx(plain / plain.sum())
     again, other = simulate_sim2d(SMALL), dataclasses.replace(SMALL, seed=6)
@@ -309,13 +309,13 @@ def test_impossible_scenes_are_refused(kind, change, words):
 
 
 def test_limits_that_are_named_can_be_kept():
-    assert SimScene(period_um=0.1744).stripes_um == 0.1744
+    assert SimScene(period_um=0.1744).fringe_period_um == 0.1744
     assert SimScene(pixel_um=0.0937).pixel_um == 0.0937
     assert SimStackScene(z_um=0.1679).z_um == 0.1679
 
 
-def test_finer_stripes_need_finer_pixels():
-    """Stripes beyond the cutoff of the lens shift in detail that half a pixel has to hold."""
+def test_finer_fringes_need_finer_pixels():
+    """Fringes beyond the cutoff of the lens widen the band that half a pixel has to carry."""
     with pytest.raises(OpticsError, match=r"pixel_um 0\.0847 "):
         SimScene(excitation_nm=405.0, period_um=0.1546, pixel_um=0.09)
 

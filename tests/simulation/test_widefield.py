@@ -14,7 +14,7 @@ from zsdeconv.errors import ConfigError, OpticsError, OutputError
 from zsdeconv.metrics import bin2
 from zsdeconv.physics.psf_theory import theoretical_psf
 from zsdeconv.simulation.structures import STRUCTURES, Emitters
-from zsdeconv.simulation.widefield import Scene, StackScene, _object, expose, simulate_2d, simulate_3d, write_simulation
+from zsdeconv.simulation.widefield import Scene, StackScene, _rendered, expose, simulate_2d, simulate_3d, write_simulation
 
 SMALL = Scene(size=48, photons=40.0)
 STACK = StackScene(size=32, planes=7, photons=40.0)
@@ -33,7 +33,7 @@ def stack():
 
 @pytest.fixture
 def bead(monkeypatch):
-    """A structure of one emitter at the depth `z_um` from the middle of the stack, off every grid line along y and x."""
+    """A structure of one emitter at the depth `z_um` from the center of the stack, off every grid line along y and x."""
 
     def at(z_um, yx_um=BEAD_YX_UM):
         one = Emitters(np.array([[z_um], *([um] for um in yx_um)]), np.ones(1), np.zeros(1, int))
@@ -87,7 +87,7 @@ def test_a_camera_clips_and_never_wraps():
     assert frame.tolist() == [65535, 0]
 
 
-def test_same_seed_same_bits_other_seed_another_object(simulation):
+def test_same_seed_same_bits_other_seed_another_rendered(simulation):
     again = simulate_2d(SMALL)
     other = simulate_2d(dataclasses.replace(SMALL, seed=1))
     assert np.array_equal(again.noisy.data, simulation.noisy.data)
@@ -118,7 +118,7 @@ def test_an_emitter_lands_where_it_is_and_keeps_its_light():
     """One emitter, off every grid line: its centre of mass in micrometres and its sum."""
     scene = Scene(size=40, haze=0.0)
     here = Emitters(np.array([[0.0], [1.2345], [0.9876]]), np.array([3.0]), np.array([0]))
-    grid = _object(here, scene)
+    grid = _rendered(here, scene)
     centre = (np.arange(80) + 0.5) * scene.fine_um
     assert grid.sum() == pytest.approx(3.0, rel=1e-4)  # the label's Gaussian is cut at four sigma
     assert (grid.sum(1) @ centre) / grid.sum() == pytest.approx(1.2345, abs=1e-6)
@@ -126,20 +126,20 @@ def test_an_emitter_lands_where_it_is_and_keeps_its_light():
 
 
 def test_an_emitter_lands_in_its_depth():
-    """z counts from the middle of the stack, also on a grid that goes on beyond it."""
+    """z counts from the center of the stack, also on a grid that goes on beyond it."""
     scene = dataclasses.replace(STACK, haze=0.0)
     here = Emitters(np.array([[0.33], [1.5], [1.6]]), np.array([3.0]), np.array([0]))
-    for above in (0, 4):
-        light = _object(here, scene, above).sum((1, 2))
+    for context in (0, 4):
+        light = _rendered(here, scene, context).sum((1, 2))
         assert light.sum() == pytest.approx(3.0, rel=1e-4)
-        assert light @ (scene.z_um * (np.arange(7 + 2 * above) - 3 - above)) / light.sum() == pytest.approx(0.33, abs=1e-6)
+        assert light @ (scene.z_um * (np.arange(7 + 2 * context) - 3 - context)) / light.sum() == pytest.approx(0.33, abs=1e-6)
 
 
 def test_haze_moves_light_and_keeps_it():
     """Away from the borders, the diffuse part holds exactly its fraction."""
     scene = Scene(size=256, haze=0.25)
-    middle = Emitters(np.array([[0.0], [8.3], [8.4]]), np.array([1.0]), np.array([0]))
-    sharp, hazy = _object(middle, dataclasses.replace(scene, haze=0.0)), _object(middle, scene)
+    center = Emitters(np.array([[0.0], [8.3], [8.4]]), np.array([1.0]), np.array([0]))
+    sharp, hazy = _rendered(center, dataclasses.replace(scene, haze=0.0)), _rendered(center, scene)
     assert hazy.sum() == pytest.approx(sharp.sum(), rel=1e-3)
     assert hazy.max() == pytest.approx(0.75 * sharp.max(), rel=0.01)
 
@@ -170,7 +170,7 @@ def test_a_bead_through_the_stack_is_the_psf(bead, microscope, plane):
     """In the stack, and three planes above the last one, where no plane of the truth shows it."""
     scene = dataclasses.replace(STACK, microscope=microscope, haze=0.0)
     psf = theoretical_psf(scene.optics, scene.spacing_um)
-    in_plane = _object(STRUCTURES[bead(0.0)](0, np.random.default_rng(), 0), dataclasses.replace(SMALL, size=32, pixel_um=0.1, haze=0.0))
+    in_plane = _rendered(STRUCTURES[bead(0.0)](0, np.random.default_rng(), 0), dataclasses.replace(SMALL, size=32, pixel_um=0.1, haze=0.0))
     seen = simulate_3d(dataclasses.replace(scene, structure=bead((plane - 3) * scene.z_um)))
     through = psf.values[psf.values.shape[0] // 2 - plane :][:7]
     expected = np.stack([bin2(convolve2d(in_plane, one, mode="same")) for one in through])

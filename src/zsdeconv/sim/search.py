@@ -18,7 +18,7 @@ NOISE_PEAK_FACTOR = 1.3
 """Limit of a peak over the expected maximum of pure noise among the frequencies searched. Chosen: frames without a pattern stay below."""
 TYPICAL_PATTERN_CUTOFFS = 0.9
 """Frequency of the finest fringes in units of the cutoff, assumed for the axial modulation of order 1 before the period is known.
-Chosen: illumination near the rim of the pupil, as in most microscopes."""
+Chosen: illumination near the border of the pupil, as in most microscopes."""
 MAX_MIRROR_RATIO = 0.6
 """Correlation at the opposite wave vector in units of the peak above which the phase steps are doubted. Chosen between 0, the value of
 equal steps through one period, and 1, the value of frames in a wrong order."""

@@ -1,4 +1,4 @@
-"""What simulated images show and how it is recorded: planes and stacks, their grids, optics and cameras."""
+"""Scenes of a simulation: the sample, its grid, the optics and the camera, of planes and of stacks."""
 
 from __future__ import annotations
 
@@ -17,24 +17,44 @@ from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.simulation.structures import STRUCTURES
 
-SCALE = 2
-"""Samples of the fine grid in a raw pixel, along y and x."""
-SHEET_UM = 1.0
-"""Half thickness of a light sheet, unless given."""
-SURROUND_UM = 4.0
-"""The sample goes on above and below the recorded planes, so far at least: as far as a wide-field microscope of NA 1.1 sees."""
-_IN_DEPTH = ("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um")
+FINE_PER_RAW_PX = 2
+"""Samples of the fine grid per raw pixel, along y and x. Chosen: the grid of a restoration at its default scale."""
+DEFAULT_SHEET_UM = 1.0
+"""Half thickness of a light sheet. Chosen: about the axial resolution of the default lens (NA 1.1: 0.8 um)."""
+MIN_CONTEXT_UM = 4.0
+"""Least thickness of the sample above and below the recorded planes. Chosen: about the half depth of a wide-field PSF of NA 1.1."""
+_MICROSCOPE_SETTINGS = ("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is looked at, through what, with which camera.
+    """A plane, its optics and its camera. Other scenes derive from it and override what differs.
 
-    `photons` are photo-electrons per raw pixel at the 99.8th percentile of what is taken first; `size` raw pixels along Y and X;
-    `haze` the fraction of light that is diffuse; `motion_um` the root-mean-square way that each element moves between
-    two of the `frames`. Camera: `gain` (ADU per photo-electron), `read_noise` and `offset` in ADU.
+    Parameters
+    ----------
+    structure
+        A name in `STRUCTURES`.
+    photons
+        Photo-electrons per raw pixel at the 99.8th percentile of the first frame.
+    size
+        Raw pixels along Y and X.
+    pixel_um
+        Raw pixel size.
+    na, wavelength_nm, immersion_ri, pupil
+        As for `Optics`.
+    gain, read_noise, offset
+        Of the camera, in ADU per photo-electron, ADU and ADU.
+    haze
+        Fraction of diffuse light.
+    frames, motion_um
+        Number of time points, and the root-mean-square displacement of each element between two of them.
+    seed
+        Seed of object, motion and noise, which have independent streams.
 
-    Raises `ConfigError` (and `OpticsError`, for the optics) on values out of range.
+    Raises
+    ------
+    ConfigError, OpticsError
+        For values out of range.
 
     >>> Scene(structure="vesicles").fine_um
     0.0325
@@ -57,6 +77,8 @@ class Scene:
     seed: int = 0
 
     axes: ClassVar[str] = "YX"
+    extent_settings: ClassVar[tuple[str, ...]] = ("size",)
+    """Names of the settings that give the number of pixels of an image, for messages."""
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         "photons": (0.01, 1e6),
         "size": (32, 8192),
@@ -71,7 +93,7 @@ class Scene:
         "motion_um": (0.0, 100.0),
         "seed": (0, 2**63 - 1),
     }
-    """Least and largest value of each number."""
+    """Least and largest value of each setting. Chosen: wide enough for the microscopes and cameras in use; a seed has 63 bits."""
 
     def __post_init__(self) -> None:
         if self.structure not in STRUCTURES:
@@ -84,29 +106,30 @@ class Scene:
 
     @property
     def rank(self) -> int:
+        """Number of spatial axes."""
         return len(self.axes)
 
     @property
     def fine_um(self) -> float:
         """Pixel of the fine grid, um."""
-        return self.pixel_um / SCALE
+        return self.pixel_um / FINE_PER_RAW_PX
 
     @property
     def spacing_um(self) -> tuple[float, ...]:
-        """Distance of samples of the fine grid along each axis, um."""
+        """Spacing of the fine grid along each axis, um."""
         return (self.fine_um, self.fine_um)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Samples of the fine grid along each axis."""
-        return (SCALE * self.size, SCALE * self.size)
+        return (FINE_PER_RAW_PX * self.size, FINE_PER_RAW_PX * self.size)
 
-    def above(self, psf: Psf) -> int:
-        """Planes of the sample above the recorded ones, and as many below; a plane has none."""
+    def context_planes(self, psf: Psf) -> int:
+        """Planes of the sample above the recorded ones, and the same number below; 0 for a plane."""
         return 0
 
-    def thickness_um(self, above: int) -> float:
-        """Depth of the sample, um, with the planes above and below the recorded ones; 0 for a plane."""
+    def thickness_um(self, context: int) -> float:
+        """Thickness of the sample, um, including `context` planes above and below the recorded ones; 0 for a plane."""
         return 0.0
 
     @property
@@ -119,23 +142,30 @@ class Scene:
 
     @property
     def raw_axes(self) -> str:
-        """Axes of what the camera takes at one time."""
+        """Axes of a recording at one time."""
         return self.axes
 
     @property
     def derived(self) -> dict[str, Any]:
-        """What a reader would ask for beyond the values given, as plain values."""
+        """Values that follow from the settings, as plain values for settings.yaml."""
         axes = self.raw_axes if self.frames == 1 else f"T{self.raw_axes}"
         return {"immersion_ri": self.optics.immersion_ri, "fine_pixel_um": self.fine_um, "axes": axes}
 
     def record(self, x: np.ndarray, psf: Psf, time: int = 0) -> np.ndarray:
-        """What the camera takes of the object `x` (fine grid, with the planes above and below) without noise; axes `raw_axes`."""
-        return bin2(through(x, psf.values, self.above(psf)).clip(0))  # clipped is what rounding makes of darkness
+        """The noise-free recording (`raw_axes`), `D H x`, of an object `x` on the fine grid with its context.
+
+        Negative rounding errors of the Fourier transform are clipped.
+        """
+        return bin2(blurred(x, psf.values, self.context_planes(psf)).clip(0))
+
+    def widefield(self, raw: np.ndarray) -> np.ndarray:
+        """The wide-field image (T and `axes`) of noise-free recordings (T and `raw_axes`): of a wide-field camera, the recordings."""
+        return raw
 
 
 @dataclass(frozen=True)
 class DeepScene(Scene):
-    """What is looked at in depth: a sample that goes on above and below the recorded `planes`, which lie `z_um` apart.
+    """A stack of `planes` recorded planes, `z_um` apart, of a sample that extends above and below them.
 
     >>> DeepScene(planes=7).spacing_um
     (0.2, 0.0325, 0.0325)
@@ -145,6 +175,7 @@ class DeepScene(Scene):
     z_um: float = 0.2
 
     axes: ClassVar[str] = "ZYX"
+    extent_settings: ClassVar[tuple[str, ...]] = ("size", "planes")
 
     @property
     def spacing_um(self) -> tuple[float, ...]:
@@ -154,20 +185,20 @@ class DeepScene(Scene):
     def shape(self) -> tuple[int, ...]:
         return (self.planes, *super().shape)
 
-    def above(self, psf: Psf) -> int:
-        return max(len(psf.values) // 2, ceil(SURROUND_UM / self.z_um))
+    def context_planes(self, psf: Psf) -> int:
+        return max(len(psf.values) // 2, ceil(MIN_CONTEXT_UM / self.z_um))
 
-    def thickness_um(self, above: int) -> float:
-        return (self.planes + 2 * above) * self.z_um
+    def thickness_um(self, context: int) -> float:
+        return (self.planes + 2 * context) * self.z_um
 
 
 @dataclass(frozen=True)
 class StackScene(DeepScene):
-    """A stack of one of the microscopes that scan a sample plane by plane.
+    """A stack of a microscope that scans the sample plane by plane.
 
-    `microscope` and what belongs to it (`sheet_um`, `pinhole_au`, `excitation_nm`, `sample_ri`, `depth_um`) are those of
-    `Optics`. Unless told, a light sheet of 1 um half thickness under a water-immersion lens of NA 1.1, critically sampled:
-    dim light, quick volumes and a PSF of a few planes, which is what stacks are restored for most.
+    `microscope` and its settings (`sheet_um`, `pinhole_au`, `excitation_nm`, `sample_ri`, `depth_um`) are those of `Optics`. The default
+    is a light sheet of 1 um half thickness and a water-immersion lens of NA 1.1, critically sampled: the common case of little light and
+    a PSF of few planes.
 
     >>> StackScene(planes=7).shape, StackScene(microscope="confocal").optics.pinhole_au
     ((7, 256, 256), 1.0)
@@ -185,30 +216,30 @@ class StackScene(DeepScene):
 
     @property
     def optics(self) -> Optics:
-        in_depth = {name: getattr(self, name) for name in _IN_DEPTH}
+        settings = {name: getattr(self, name) for name in _MICROSCOPE_SETTINGS}
         if self.sheet_um is None and "sheet_um" in microscope_named(self.microscope).parameters:
-            in_depth["sheet_um"] = SHEET_UM
-        return Optics(self.na, self.wavelength_nm, self.immersion_ri, self.pupil, **in_depth)
+            settings["sheet_um"] = DEFAULT_SHEET_UM
+        return Optics(self.na, self.wavelength_nm, self.immersion_ri, self.pupil, **settings)
 
     @property
     def derived(self) -> dict[str, Any]:
-        return super().derived | {name: getattr(self.optics, name) for name in _IN_DEPTH}
+        return super().derived | {name: getattr(self.optics, name) for name in _MICROSCOPE_SETTINGS}
 
 
-def through(x: np.ndarray, kernel: np.ndarray, above: int) -> np.ndarray:
-    """`H x` of the recorded planes, for an object with `above` planes above them and as many below; on its grid.
+def blurred(x: np.ndarray, kernel: np.ndarray, context: int) -> np.ndarray:
+    """`H x` of the recorded planes, on the grid of the object `x`, which has `context` planes above them and as many below.
 
-    Linear convolution with the planes that send light to the recorded ones.
+    Linear convolution with all planes whose light reaches the recorded ones.
 
-    >>> through(np.eye(3), np.ones((1, 3)), 0).round(6).tolist()
+    >>> blurred(np.eye(3), np.ones((1, 3)), 0).round(6).tolist()
     [[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
     """
     from scipy.signal import fftconvolve
 
-    reach = sum(n // 2 for n in kernel.shape[:-2])
-    return inner(fftconvolve(inner(x, above - reach), kernel, mode="same"), reach)
+    support = sum(n // 2 for n in kernel.shape[:-2])
+    return crop_planes(fftconvolve(crop_planes(x, context - support), kernel, mode="same"), support)
 
 
-def inner(x: np.ndarray, planes: int) -> np.ndarray:
-    """A stack without its first and last `planes`; a plane as it is."""
+def crop_planes(x: np.ndarray, planes: int) -> np.ndarray:
+    """A stack without its first and last `planes`; a single plane unchanged."""
     return x[tuple(slice(planes, n - planes) for n in x.shape[:-2])]
