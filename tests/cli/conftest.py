@@ -8,7 +8,7 @@ import pytest
 import tifffile
 import yaml
 
-from sim.simulator import record, stripes
+from sim.simulator import record, two_beams
 from zsdeconv.cli import main
 
 
@@ -88,7 +88,7 @@ def tiny(tmp_path_factory):
 @pytest.fixture(scope="session")
 def counts():
     """Raw frames of structured illumination: 60 photons, offset 100, gain 1, read noise 2 (ADU), 3 x 3 frames of 121 x 136 pixels."""
-    frames = record(stripes(), 60, np.random.default_rng(0), (121, 136)).frames
+    frames = record(two_beams(), 60, np.random.default_rng(0), (121, 136)).frames
     return np.rint(frames + 100).clip(0).astype(np.uint16)
 
 

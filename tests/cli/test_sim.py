@@ -8,7 +8,7 @@ import tifffile
 import torch
 import yaml
 
-from sim.simulator import DEEP_PIXEL_UM, DEEP_Z_UM, EXCITATION_UM, KC, PIXEL_UM, record_stack, stripes, three_beams
+from sim.simulator import DEEP_PIXEL_UM, DEEP_Z_UM, EXCITATION_UM, KC, PIXEL_UM, record_stack, three_beams, two_beams
 from zsdeconv.io import read, read_provenance
 from zsdeconv.physics.optics import Optics
 from zsdeconv.sim.detection import detection_otf_2d, detection_otf_3d
@@ -73,7 +73,7 @@ def test_the_other_order_is_told_and_then_taken(zs, counts, save, tmp_path):
 def test_guesses_and_otf_files(zs, raw, shared, tmp_path):
     command = ("sim", "estimate", raw, "-o", tmp_path / "sim.yaml", "--pixel-um", PIXEL_UM, "--background", 100, "--overwrite")
     otf = shared / "realdata/sim/otf2d/TIRF488_cam1_0_z30_OTF2d.mrc"
-    angles = ",".join(f"{direction.angle_deg + 180:.0f}" for direction in stripes().directions)
+    angles = ",".join(f"{direction.angle_deg + 180:.0f}" for direction in two_beams().directions)
     assert zs(*command, "--otf", otf, "--angles-deg", angles, "--period-um", 0.24).code == 0
     found = read_parameters(tmp_path / "sim.yaml")
     assert found.made_from["guess"] == {"angles_deg": [float(angle) for angle in angles.split(",")], "period_um": 0.24}
