@@ -36,7 +36,7 @@ $(READY): $(RUNTIME)
 	@touch $@
 
 demo: $(RUNTIME)  ## simulate a noisy image, restore it, score it, draw demo/restoration.png (STACK=1: a stack)
-	@$(BIN)/zsdeconv demo -o demo$(if $(STACK),-stack --stack)
+	@$(BIN)/zsdeconv demo -o demo$(if $(STACK),-stack --stack) --overwrite
 
 test: $(READY) lint  ## lint, then the test suite with doctests and coverage
 	@$(BIN)/python -m pytest -m "not slow and not gui" --cov --cov-report=term

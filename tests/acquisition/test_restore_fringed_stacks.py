@@ -144,7 +144,7 @@ def test_stored_reconstructions_of_stacks_are_the_same(simulation: Simulation, s
     [
         ({"sim": {"phases": 3}}, ImageError, r"15 raw frames: 3 directions x 3 phases are 9"),
         ({"sim": {"phases": 4}}, ImageError, r"15 raw frames: 3 directions x 4 phases are 12"),
-        ({"optics": {"excitation_nm": 5000.0}}, OpticsError, r"excitation 5000 nm: light lies between"),
+        ({"optics": {"excitation_nm": 5000.0}}, OpticsError, r"excitation 5000 nm: it must lie between"),
         ({"optics": {"otf": "plane.mrc"}}, OpticsError, r"OTF plane.mrc"),
         ({"scale": 1}, ConfigError, r"scale 1 with structured"),
     ],

@@ -130,14 +130,14 @@ def test_the_psf_of_the_reconstruction_may_be_given(simulation: Simulation) -> N
     ("change", "kind", "words"),
     [
         ({"scale": 1}, ConfigError, r"scale 1 with structured.*leave it out"),
-        ({"sim": {"phases": 5}}, ImageError, r"9 raw frames: 3 directions x 5 phases are 15; give --directions"),
+        ({"sim": {"phases": 5}}, ImageError, r"9 raw frames: 3 directions x 5 phases are 15; give `directions`"),
         ({"sim": {"phases": 2}}, ConfigError, r"2 phases: at least 3 are needed"),
-        ({"sim": {"order": "sideways"}}, ConfigError, r"order 'sideways'.*give --order"),
-        ({"sim": {"order": "phase-direction"}}, ImageError, r"give --order direction-phase"),
-        ({"sim": {"period_um": 0.05}}, OpticsError, r"period 0\.05 um: .*is the finest"),
+        ({"sim": {"order": "sideways"}}, ConfigError, r"order 'sideways'.*give `order`"),
+        ({"sim": {"order": "phase-direction"}}, ImageError, r"give `order=direction-phase`"),
+        ({"sim": {"period_um": 0.05}}, OpticsError, r"period 0\.05 um: .*the finest that light"),
         ({"sim": {"parameters": "nowhere.yaml"}}, ConfigError, r"SIM parameters nowhere.yaml: .*sim estimate"),
         ({"pairs": {"kind": "interleave"}}, ConfigError, r"single planes; leave it out"),
-        ({"modality": "auto", "input": {"pixel_um": 0.2}}, OpticsError, r"pixel 0\.2 um: on half of it the widened band"),
+        ({"modality": "auto", "input": {"pixel_um": 0.2}}, OpticsError, r"pixel 0\.2 um: the widened band"),
     ],
 )
 def test_what_cannot_be_is_refused(simulation: Simulation, change: dict[str, Any], kind: type[Exception], words: str) -> None:

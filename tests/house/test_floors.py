@@ -20,7 +20,6 @@ FLOORS = (
     ("prediction",),
     ("training",),
     ("modality",),
-    ("framing",),
     ("report",),
     ("model_io",),
     ("model",),

@@ -17,7 +17,7 @@ from typing import Any
 
 FOUND = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None)
 QUIET = ("quic", "background-networking", "component-update", "sync", "gpu", "dev-shm-usage")
-FLAGS = ["`headless`", "no_sandbox", "no_first_run", "hide_scrollbars", *(f"`disable`-{name}" for name in QUIET)]
+FLAGS = ["--headless", "--no-sandbox", "--no-first-run", "--hide-scrollbars", *(f"--disable-{name}" for name in QUIET)]
 PATIENCE_S = 60.0
 WATCHED = ("Page", "Runtime", "Log", "Network")
 
@@ -88,7 +88,7 @@ def browser(folder: Path) -> Iterator[Browser]:
     high_in, high_out = (fcntl(fd, F_DUPFD_CLOEXEC, 10) for fd in (theirs_in, theirs_out))
     log = (os.POSIX_SPAWN_OPEN, 2, str(folder / "browser.log"), os.O_WRONLY | os.O_CREAT, 0o600)
     actions = [(os.POSIX_SPAWN_DUP2, high_in, 3), (os.POSIX_SPAWN_DUP2, high_out, 4), log]
-    words = [FOUND, *FLAGS, "remote_debugging_pipe", f"user_data_dir={folder / 'profile'}"]
+    words = [FOUND, *FLAGS, "--remote-debugging-pipe", f"--user-data-dir={folder / 'profile'}"]
     process = os.posix_spawn(FOUND, words, dict(os.environ), file_actions=actions, setpgroup=0)
     for fd in (theirs_in, theirs_out, high_in, high_out):
         os.close(fd)

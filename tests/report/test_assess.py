@@ -23,7 +23,7 @@ def toy(modality: str = "auto", **changes: object) -> Config:
     settings = {
         "modality": modality,
         "network": {"channels": (4, 8)},
-        "training": {"patch_px": 32, "patch_planes": 4, "batch": 1, "steps": 6, "validate_every": 2},
+        "training": {"patch_px": 32, "batch": 1, "steps": 6, "validate_every": 2},
         "prediction": {"passes": 2},
         "input": {"background": 100.0},
         "device": "cpu",

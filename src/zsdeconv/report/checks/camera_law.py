@@ -196,7 +196,7 @@ def _offset(below: float, calibration: Calibration) -> Finding:
 def _gain(electrons: float, calibration: Calibration) -> Finding:
     gain, sigma, (low, high) = calibration.camera.gain, calibration.gain_sigma, ELECTRON_RANGE
     text = f"the gain is {gain:.3g} +- {sigma:.2g} ADU per electron, the brightest places have {electrons:.3g} electrons"
-    advice = "measure the camera with `zsdeconv calibrate `dark=FILE` `flat=FILE``"
+    advice = "measure the camera with dark and flat frames (zsdeconv calibrate)"
     if not low <= electrons <= high:
         limits = f"(limits {low:g} to {high:g})"
         return Finding("warn", "gain", electrons, high, f"{text} {limits}; the data were rescaled, or there is no light: {advice}")
@@ -212,5 +212,5 @@ def _read_noise(peak: float, calibration: Calibration) -> Finding:
     if read > max(peak, 0.0):
         return Finding("warn", name, read, peak, f"{text}: more noise than signal; lengthen the exposure, or check `background`")
     if read <= 0:
-        return Finding("warn", name, read, 0.0, f"{text}; every camera has some: measure it with `zsdeconv calibrate `dark=FILE``")
+        return Finding("warn", name, read, 0.0, f"{text}; every camera has some: measure it with dark frames (zsdeconv calibrate)")
     return Finding("ok", name, read, peak, text)
