@@ -97,7 +97,7 @@ def test_a_movie_has_its_traces_checked(frames: int) -> None:
 
 def test_a_stack() -> None:
     scene = StackScene(size=48, planes=9, photons=80, seed=1)
-    made = zs.restore(simulate_3d(scene).noisy, scene.optics, config=toy("3d"))
+    made = zs.restore(simulate_3d(scene).noisy, scene.optics, config=toy("3d", training={"patch_planes": 4}))
     assert [section.key for section in made.report().sections] == EVERY
 
 

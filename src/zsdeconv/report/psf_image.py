@@ -16,13 +16,23 @@ from zsdeconv.report.checks.psf_fit import PsfFit, measure
 
 
 def examine_image(image: Image, psf: Psf, *, scale: int = 2, offset: float | None = None, seed: int = 0) -> PsfFit:
-    """Whether `psf` is that of `image`, a camera image with pixel sizes: its first frame, or stack, counts.
+    """Whether a PSF is that of an image, of which the first frame (or stack) is used.
 
-    The PSF is brought to the grid `scale` times finer than the image; of a PSF in depth a plane uses the focus. `offset` of the camera
-    in ADU, measured where not given.
+    Parameters
+    ----------
+    image : camera image with pixel sizes
+    psf : PSF on any grid; of a PSF in depth a plane uses the focus
+    scale : the PSF is resampled to a grid that is finer than the image by this factor
+    offset : offset of the camera, ADU; measured where it is left out
+    seed : of the noise that is drawn
 
-    Raises `ImageError` for images without pixel size, of several channels, or raw frames of structured illumination (theirs is the PSF
-    of the reconstruction, not the lens's), and `OpticsError` for a PSF that does not fit the image's grid.
+    Raises
+    ------
+    ImageError
+        For images without pixel size, with several channels, or with raw frames of structured illumination, whose PSF is that of the
+        reconstruction.
+    OpticsError
+        For a PSF that does not fit the grid of the image.
 
     >>> from zsdeconv.simulation.widefield import Scene, simulate_2d
     >>> scene = simulate_2d(Scene(structure="puncta", size=96, photons=200, seed=3))
