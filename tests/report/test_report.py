@@ -229,3 +229,9 @@ def test_a_picture_that_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no data"):
         write_report(tmp_path / "r.html", Report("a", [replace(section("a", "ok"), figures=[CaptionedFigure("p", broken)])]))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_arguments_in_messages_are_set_as_code() -> None:
+    once = Section("a", "A", "Why?", [Finding.not_checked("passes", "a single pass; give `passes=2` or <more>")])
+    page = render(Report("cell.tif", [once]))
+    assert page.count("A single pass; give <code>passes=2</code> or &lt;more&gt;.") == 2, "in the list of checks, and in its section"
