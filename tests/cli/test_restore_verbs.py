@@ -205,7 +205,10 @@ def test_a_run_says_how_far_to_trust_it(zs, save, frame, tiny, tmp_path):
     ended = zs("run", cell, "-o", tmp_path, *OPTICS, "--config", tiny, "--report")
     assert ended.code == 0, ended.err
     assert sorted(path.name for path in tmp_path.glob("cell_*.html")) == ["cell_report.html"]
-    assert re.search(r"^trust +\d+ of \d+ findings are good", ended.out, re.MULTILINE)
+    good, every, missing = re.search(r"^trust +(\d+) of (\d+) good, (\d+) not checked; ", ended.out, re.MULTILINE).groups()  # pyright: ignore[reportOptionalMemberAccess]
+    listed = re.findall(r"^(?:warn|fail) +", ended.out, re.MULTILINE)
+    assert int(every) == int(good) + int(missing) + len(listed), "what was not checked is neither good nor doubtful"
+    assert "not_checked" not in ended.out
     page = (tmp_path / "cell_report.html").read_text(encoding="utf-8")
     assert "cell.tif" in page and "<h1" in page
     known = zs("run", cell, "-o", tmp_path, *OPTICS, "--config", tiny, "--report", "--json", "--overwrite").json["results"][0]["trust"]

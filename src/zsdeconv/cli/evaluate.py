@@ -112,7 +112,9 @@ def _evaluate_alone(prediction: Path, given: Mapping[str, Any], task: Evaluation
     if task.json:
         show_json({"prediction": str(prediction), "model": str(task.model), "raw": str(task.raw), **found.to_dict()})
     else:
-        show_rows((finding.level, with_options(finding.message)) for section in found.sections for finding in section.findings)
+        show_rows(
+            (finding.level.replace("_", " "), with_options(finding.message)) for section in found.sections for finding in section.findings
+        )
 
 
 def refuse_other(path: Path, found: Image, made: Image) -> None:

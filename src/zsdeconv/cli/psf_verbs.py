@@ -145,7 +145,7 @@ def psf_check(file: Annotated[Path, argument("PSF to check", "FILE")], /, *, set
     if task.json:
         show_json(shown if fit is None else shown | {"image": {"file": str(task.image), **fit.to_dict()}})
     else:
-        show_rows((f"{finding.level:<4}  {finding.name}", with_options(finding.message)) for finding in findings)
+        show_rows((f"{finding.level.replace('_', ' '):<11}  {finding.name}", with_options(finding.message)) for finding in findings)
     failed = [finding for finding in findings if finding.level == "fail"]
     if failed:
         others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""

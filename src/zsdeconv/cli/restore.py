@@ -210,9 +210,11 @@ def _reported(restored: Restored, name: str, silent: bool) -> Report:
     """The report, and what in it needs attention shown to the user."""
     report = restored.report(name)
     if not silent:
-        found = [finding for section in report.sections for finding in section.findings]
-        doubtful = [finding for finding in found if finding.level != "ok"]
-        show_rows([("trust", f"{len(found) - len(doubtful)} of {len(found)} findings are good; all are in the report")])
+        from zsdeconv.report.page.summary import count_words
+
+        findings = [finding for section in report.sections for finding in section.findings]
+        doubtful = [finding for finding in findings if finding.level in ("warn", "fail")]
+        show_rows([("trust", f"{count_words(findings)}; all findings are in the report")])
         show_rows((finding.level, with_options(finding.message)) for finding in doubtful)
     return report
 
