@@ -1,5 +1,7 @@
 """A format is one row of the table: files and folders alike."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +52,9 @@ def test_other_folders_and_files_are_refused_as_before(pages, tmp_path):
     assert read_provenance(tmp_path / "note.txt") == {}
     with pytest.raises(ImageError, match=r"note.txt: not an image, readable are TIFF, MRC, DV and PAGES; export"):
         read(tmp_path / "note.txt")
+
+
+def test_the_packages_of_a_format_are_imported_with_its_first_file():
+    code = "import sys, zsdeconv.io; print([name for name in ('tifffile', 'mrcfile') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""Memory: what the machine has, and what a restoration takes of it."""
+"""Memory of the machine, and the memory that a restoration takes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from collections.abc import Mapping
 from zsdeconv.errors import ImageError
 
 PROGRAM_BYTES = 4.5e8
-"""The interpreter with its libraries."""
+"""Memory of the interpreter with its libraries. Measured: 0.42 GB after the imports of a run, rounded up."""
 TILE_BYTES_PER_PX = {2: 1000, 3: 350}
-"""Measured with the default networks, as `LARGEST_TILE_PX` below."""
-LARGEST_TILE_PX = {2: 1024**2, 3: 8e6}
-"""Of images of each rank: activations per raw pixel that a tile reads, and the largest tile; measured with the default networks."""
-
-
-BANDS = 20
-"""Images on the fine grid that a reconstruction holds at once: real and complex ones of each band."""
+"""Memory of the activations per raw pixel of a tile, by the rank of the image. Measured with the default networks."""
+MAX_TILE_PX = {2: 1024**2, 3: 8e6}
+"""Raw pixels of the largest tile, by the rank of the image. Measured with the default networks."""
+FLOAT_BYTES = 4
+"""Law: bytes of a number in single precision."""
+NOISE_COPIES = 6
+"""Images of the size of a frame that are held while noise is added to it. An estimate."""
+RAW_FRAME_COPIES = 3
+"""Images held for each raw frame of a reconstruction while noise is added to it. An estimate."""
+BAND_IMAGES = 20
+"""Images on the fine grid that a reconstruction holds at once: real and complex ones of each band. An estimate."""
 
 
 def machine_bytes() -> float:
-    """Memory of this machine; infinite where the system does not tell."""
+    """Memory of this machine; infinite where the system does not report it."""
     try:
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):
@@ -29,32 +33,39 @@ def machine_bytes() -> float:
 
 
 def restoration_bytes(sizes: Mapping[str, int], bytes_per_px: int, *, scale: int = 2, with_spread: bool = True) -> float:
-    """Memory that `run` takes at its peak, roughly, for an image of so many pixels along each axis.
+    """Approximate peak memory of a restoration: program, input, results, copies of one frame, and one tile in the network.
 
-    The program itself; the input; the results in float32, on the raw grid and, one or two, on the fine grid, and of a series what its
-    frames are given back (`TemporalResidual`); the copies of one frame that noise is added to; and one tile in the network. Planes along
-    Z are
-    one frame. Raw frames along P are reconstructed to one on the fine grid: all results lie there, one more of them, and so do the bands
-    that it is made of.
+    Parameters
+    ----------
+    sizes
+        Pixels along each axis. The planes along Z form one frame; the raw frames along P are reconstructed to one image on the fine grid,
+        where all their results lie.
+    bytes_per_px
+        Of the input.
+    scale
+        Samples of the fine grid per raw pixel.
+    with_spread
+        Whether the standard error is stored as well.
 
     >>> round(restoration_bytes({"Y": 4096, "X": 4096}, 2) / 1e9, 1)
     2.5
     """
     rank = 3 if sizes.get("Z", 1) > 1 else 2
-    frame = math.prod(sizes.get(axis, 1) for axis in "ZYX")
-    raw = sizes.get("P", 1)
-    frames = math.prod(sizes.values()) // max(frame * raw, 1)
+    frame_px = math.prod(sizes.get(axis, 1) for axis in "ZYX")
+    raw_frames = sizes.get("P", 1)
+    times = math.prod(sizes.values()) // max(frame_px * raw_frames, 1)
     fine = scale**2
-    images = (1 + (1 + with_spread) * fine) if raw == 1 else (3 + with_spread) * fine
-    images += 2 * (frames > 1) * (1 if raw == 1 else fine)
-    results = 4 * frame * images * (frames if frames == 1 else frames + 1)
-    copies = 4 * frame * (6 if raw == 1 else 3 * raw + BANDS * fine)
-    tile = TILE_BYTES_PER_PX[rank] * min(frame, LARGEST_TILE_PX[rank])
-    return PROGRAM_BYTES + bytes_per_px * frame * raw * frames + results + copies + tile
+    if raw_frames == 1:  # sizes of images in raw frames: results, temporal residuals of a series, copies
+        results, residuals, copies = 1 + (1 + with_spread) * fine, 2, NOISE_COPIES
+    else:
+        results, residuals, copies = (3 + with_spread) * fine, 2 * fine, RAW_FRAME_COPIES * raw_frames + BAND_IMAGES * fine
+    stored = results if times == 1 else (results + residuals) * (times + 1)
+    tile_bytes = TILE_BYTES_PER_PX[rank] * min(frame_px, MAX_TILE_PX[rank])
+    return PROGRAM_BYTES + bytes_per_px * frame_px * raw_frames * times + FLOAT_BYTES * frame_px * (stored + copies) + tile_bytes
 
 
 def refuse_larger_than_memory(name: str, needed_bytes: float, what: str) -> None:
-    """Raise `ImageError` when the machine does not have the memory that `what` takes: it would come to a standstill, or be killed.
+    """Raise `ImageError` when `what` takes more memory than the machine has and would be stopped by the system.
 
     >>> refuse_larger_than_memory("a.tif", 1e6, "reading it")
     """

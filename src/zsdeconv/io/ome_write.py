@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 
 from zsdeconv.image import SPATIAL_AXES, Image
 from zsdeconv.io.atomic import atomic_path
@@ -46,6 +45,8 @@ def write(path: str | os.PathLike[str], image: Image, *, provenance: Mapping[str
     ...     write(Path(folder, "a.ome.tif"), Image(np.eye(9), "YX", {"Y": 0.1, "X": 0.1}), provenance={"seed": 1}).name
     'a.ome.tif'
     """
+    import tifffile
+
     image = image.transposed("".join(a for a in image.axes if a not in "YX") + "YX")
     size = 4 * math.prod(image.data.shape)
     with atomic_path(path, overwrite) as temporary, tifffile.TiffWriter(temporary, bigtiff=size > MAX_CLASSIC_TIFF_BYTES, ome=True) as tif:

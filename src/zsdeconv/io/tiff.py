@@ -8,11 +8,10 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
-import tifffile
 
 from zsdeconv.errors import DataWarning, ImageError, UserError
 from zsdeconv.image import Image
@@ -20,6 +19,9 @@ from zsdeconv.io.assemble import Options, assemble
 from zsdeconv.io.memory import refuse_larger_than_memory
 from zsdeconv.io.tiff_metadata import file_metadata, read_annotation
 from zsdeconv.io.tiff_structure import cut_short, refuse_truncated
+
+if TYPE_CHECKING:
+    import tifffile
 
 _COLOURS = {"RGB", "YCBCR", "CIELAB", "ICCLAB", "SEPARATED"}
 _UNDESCRIBED_KINDS = {"generic", "uniform"}
@@ -53,6 +55,8 @@ def read_tiff_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     """A file after the check of its completeness. Later errors of the parser or of a codec are faults of the file."""
+    import tifffile
+
     refuse_truncated(path)
     try:
         with _quiet(), tifffile.TiffFile(path) as tif:
@@ -131,9 +135,8 @@ def _refuse_missing_planes(path: Path, tif: tifffile.TiffFile, series: tifffile.
         missing = len(pages) - len(present)
         raise cut_short(path, f"{missing} of {len(pages)} planes are missing; are all files of the data set in one folder?")
     expected = int((tif.imagej_metadata or {}).get("images", 1))
-    if series.kind in _UNDESCRIBED_KINDS and expected > len(
-        pages
-    ):  # tifffile reads an ImageJ file as undescribed when it is shorter than its count
+    # A file of ImageJ with fewer planes than it announces has no dialect for tifffile.
+    if series.kind in _UNDESCRIBED_KINDS and expected > len(pages):
         raise cut_short(path, f"{len(pages)} of ImageJ's {expected} planes are present")
     sizes: dict[str, int] = {}
     for number, page in enumerate(present):

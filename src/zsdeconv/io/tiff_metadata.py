@@ -6,12 +6,13 @@ import contextlib
 import json
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
 
-from tifffile import TiffFile
-
 from zsdeconv.io.units import um_per
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
 
 ANNOTATION_NAMESPACE = "zsdeconv/provenance"
 """Namespace of the OME MapAnnotation with the values that OME-XML has no element for."""
