@@ -107,8 +107,8 @@ _PUBLISHED_VOLUME = {
     "steps": 10_000,
 }
 """What the published trainings of volumes have in common."""
-_STRIPES_TARGET = 0.45
-"""`training.target_fwhm_fraction` under stripes, whose PSF is half as wide: sharper gains psnr and loses soft_psnr
+_FRINGES_TARGET = 0.45
+"""`training.target_fwhm_fraction` under fringes, whose PSF is half as wide: sharper gains psnr and loses soft_psnr
 (benchmarks/results.md)."""
 
 
@@ -144,8 +144,8 @@ MODALITIES = {
             "YX",
             error_law=ErrorLaw(pass_spread=1.6, brightness=0.04, reblur_residual=0.55),
             presets={
-                "fast": {"training": {"patch_px": 128, "batch": 2, "target_fwhm_fraction": _STRIPES_TARGET}},
-                "quality": {"training": {"patch_px": 192, "batch": 4, "target_fwhm_fraction": _STRIPES_TARGET}},
+                "fast": {"training": {"patch_px": 128, "batch": 2, "target_fwhm_fraction": _FRINGES_TARGET}},
+                "quality": {"training": {"patch_px": 192, "batch": 4, "target_fwhm_fraction": _FRINGES_TARGET}},
                 "paper": {"pairs": {"alpha": (2.0, 5.0), "beta1_factor": (1.5, 3.0)}},
             },
         ),
@@ -158,8 +158,8 @@ MODALITIES = {
             pairs=("recorrupt", "interleave"),
             error_law=ErrorLaw(pass_spread=4.0, brightness=0.04, reblur_residual=0.1),
             presets={
-                "fast": {**_VOLUME, "training": {"patch_px": 48, "patch_planes": 16, "batch": 2, "target_fwhm_fraction": _STRIPES_TARGET}},
-                "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4, "target_fwhm_fraction": _STRIPES_TARGET}},
+                "fast": {**_VOLUME, "training": {"patch_px": 48, "patch_planes": 16, "batch": 2, "target_fwhm_fraction": _FRINGES_TARGET}},
+                "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4, "target_fwhm_fraction": _FRINGES_TARGET}},
                 "paper": {
                     "network": {"kind": "rcan-sim"},
                     "loss": {"lambda_hessian": 0.0},

@@ -66,7 +66,7 @@ def test_a_movie_of_stacks_trains_one_model_that_restores_the_next(zs, save3, ti
     assert io.read(path).data.shape == (6, 60, 62)
     assert io.read_provenance(path)["stripes"]["length_um"] == 2
     alone = zs("predict", tmp_path / "out" / "cell.zsd", other, "-o", tmp_path / "more", "--stripe-width-um", 1)
-    assert alone.error.startswith("--stripe-width-um 1 without --destripe")
+    assert alone.error.startswith("--stripe-width-um 1.0 has no effect without --destripe")
 
 
 def test_pairs_can_be_told(zs, save3, tiny3, tmp_path):
@@ -113,7 +113,7 @@ REFUSED = {
     "interleaving a plane": ((40, 37), "YX", {}, ("--pairs", "interleave"), "--pairs interleave: it takes every other plane of a stack"),
     "planes as a stack": ((9, 40, 37), "TYX", {}, ("--modality", "3d"), "needs the axes ZYX, Z is missing; give --axes"),
     "negative step": ((9, 40, 37), "ZYX", {}, ("--z-um", -0.2), "--z-um -0.2"),
-    "lone step of a PSF": ((9, 40, 37), "ZYX", {}, ("--psf-z-um", 0.2), "--psf-z-um 0.2 without a PSF file"),
+    "lone step of a PSF": ((9, 40, 37), "ZYX", {}, ("--psf-z-um", 0.2), "--psf-z-um 0.2 has no effect without a PSF file"),
     "constant": ((9, 40, 37), "ZYX", {}, (), "constant"),
     "unknown microscope": ((9, 40, 37), "ZYX", {}, ("--microscope", "electron"), "electron"),
 }

@@ -64,10 +64,10 @@ class StructuredMeasurement(Measurement):
 
 
 def signal_under_fringes(above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int] = (0, 0)) -> np.ndarray:
-    """Rough signal of Eq. 3 of raw frames (frame y x, offset removed): `A` of their mean, under the stripes that the lens still shows.
+    """Rough signal of Eq. 3 of raw frames (frame y x, offset removed): `A` of their mean, under the fringes that the lens still shows.
 
-    The 5-pixel mean of single frames would flatten the stripes, and re-corrupted pairs would share noise, for `z` then lacks what the
-    stripes make of the variance. `1 + depth H(p) cos(2 pi p.r + phase + phases[i])` is what they make of an object without detail.
+    The 5-pixel mean of single frames would flatten the fringes, and re-corrupted pairs would share noise, for `z` then lacks what the
+    fringes make of the variance. `1 + depth H(p) cos(2 pi p.r + phase + phases[i])` is what they make of an object without detail.
     """
     parameters, um, detection = reconstruct.parameters, reconstruct.pixel_um, reconstruct.weights.detection
     assert isinstance(detection, DetectionOtf2d)

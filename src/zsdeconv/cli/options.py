@@ -13,6 +13,7 @@ from pydantic import SkipValidation
 
 from zsdeconv.cli.wording import flag_of
 from zsdeconv.config import OPTIONS, SETTINGS, Option, as_settings, read_config, resolve
+from zsdeconv.config.relevance import refuse_lone
 from zsdeconv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -231,15 +232,7 @@ def configuration(given: Mapping[str, Any], file: Path | None) -> Config:
         config = resolve(as_settings(options), None if file is None else read_config(file))
     except ConfigError as fault:
         raise _naming_the_option(fault, options) from None
-    for name in ("psf_pixel_um", "psf_z_um"):
-        um = getattr(config.optics, name)
-        if um is not None and config.optics.psf is None:
-            lone = f"{flag_of(name)} {um:g} without a PSF file"
-            raise ConfigError(f"{lone}: there is nothing that it describes; give --psf too, or leave it out")
-    for name in ("stripe_width_um", "stripe_length_um"):
-        if given.get(name) is not None and config.prediction.destripe is None:
-            lone = f"{flag_of(name)} {given[name]:g} without --destripe"
-            raise ConfigError(f"{lone}: nothing is damped; give --destripe X or Y, or leave it out")
+    refuse_lone(config)
     return config
 
 

@@ -42,7 +42,9 @@ _STACK = Need(lambda facts: facts.rank == 3, "on planes", "leave it out, or give
 _RECORRUPT = Need(lambda facts: facts.config.pairs.kind == "recorrupt", "on interleaved pairs", "leave it out, or give pairs recorrupt")
 _INTERLEAVE = Need(lambda facts: facts.config.pairs.kind == "interleave", "on re-corrupted pairs", "leave it out, or give pairs interleave")
 _PSF = Need(lambda facts: facts.config.optics.psf is not None, "without a PSF file", "give psf too, or leave it out")
-_DESTRIPE = Need(lambda facts: facts.config.prediction.destripe is not None, "without destripe", "give destripe X or Y, or leave it out")
+_DESTRIPE = Need(lambda facts: facts.config.prediction.destripe is not None, "without `destripe`", "give destripe X or Y, or leave it out")
+_LONE = (_PSF, _DESTRIPE)
+"""Needs that the settings alone decide, before any image is read."""
 _HALVING = Need(
     lambda facts: facts.config.training.schedule == "halving", "on the cosine schedule", "give training.schedule halving, or leave it out"
 )
@@ -111,7 +113,26 @@ def refuse_idle(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> None:
     for path, value in leaves(given):
         failing = [need for need in NEEDS.get(path, ()) if not need.holds(facts)]
         if failing and _value(over_preset(_without(given, path), presets), path) != _value(facts.config, path):
-            raise ConfigError(f"{_NAMES.get(path, path)} {value} has no effect {failing[0].where}: {failing[0].remedy}")
+            raise _idle(path, value, failing[0])
+
+
+def refuse_lone(config: Config) -> None:
+    """Raise `ConfigError` for the first given setting that describes or shapes what is not given; no image is needed to tell.
+
+    >>> from zsdeconv.config import resolve
+    >>> refuse_lone(resolve({"optics": {"psf_pixel_um": 0.1}}))
+    Traceback (most recent call last):
+    zsdeconv.errors.ConfigError: psf_pixel_um 0.1 has no effect without a PSF file: give psf too, or leave it out
+    """
+    facts = Facts(config, rank=3, uses=frozenset())
+    for path, value in leaves(config.explicit):
+        failing = [need for need in NEEDS.get(path, ()) if need in _LONE and not need.holds(facts)]
+        if failing and value != _value(Config(), path):
+            raise _idle(path, value, failing[0])
+
+
+def _idle(path: str, value: Any, need: Need) -> ConfigError:
+    return ConfigError(f"{_NAMES.get(path, path)} {value} has no effect {need.where}: {need.remedy}")
 
 
 _NAMES = {path: name for name, path in SETTINGS.items()}

@@ -138,8 +138,8 @@ class NetworkSection(Section):
 
 
 class SimSection(Section):
-    """Structured illumination: `directions` x `phases` raw frames in that `order`; about how the stripes lie (`angles_deg`, `period_um`)
-    or a file of `parameters`; `per_frame`, the pattern is measured anew at each time, for stripes that drift; the `wiener` parameter of
+    """Structured illumination: `directions` x `phases` raw frames in that `order`; about how the fringes lie (`angles_deg`, `period_um`)
+    or a file of `parameters`; `per_frame`, the pattern is measured anew at each time, for fringes that drift; the `wiener` parameter of
     the reconstruction (None: from the noise). Or the images are `reconstructed` already, by whatever program.
     """
 
