@@ -39,7 +39,7 @@ demo: $(RUNTIME)  ## simulate a noisy image, restore it, score it, draw demo/res
 	@$(BIN)/zsdeconv demo -o demo$(if $(STACK),-stack --stack) --overwrite
 
 test: $(READY) lint  ## lint, then the test suite with doctests and coverage
-	@$(BIN)/python -m pytest -m "not slow and not gui" --cov --cov-report=term
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gui" --cov --cov-report=term
 
 lint: $(READY)  ## ruff and pyright
 	@$(BIN)/ruff check --quiet .
