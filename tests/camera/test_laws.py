@@ -105,13 +105,11 @@ def test_the_likelihood_is_the_blurred_density_of_the_counts(name: str) -> None:
         if n == 0 or shape is None:
             expected = stats.norm.pdf(u, n, read)
         else:
-            light = stats.gamma(shape * n, scale=1 / shape)
-            expected = [
-                integrate.quad(
-                    lambda x, v=v, light=light: light.pdf(x) * stats.norm.pdf(v - x, 0, read), 0, max(v, 0) + 9 * read, limit=200
-                )[0]
-                for v in u
-            ]
+
+            def joint(x: float, v: float, n: int = n, k: int = shape) -> float:
+                return float(stats.gamma.pdf(x, k * n, scale=1 / k) * stats.norm.pdf(v - x, 0, read))
+
+            expected = [integrate.quad(joint, 0, max(v, 0) + 9 * read, args=(v,), limit=200)[0] for v in u]
         np.testing.assert_allclose(found[:, n], expected, rtol=1e-3, atol=1e-7)
 
 

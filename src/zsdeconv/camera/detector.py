@@ -36,6 +36,8 @@ NORMAL_FROM_E = 8.0
 """Most probable electrons of a multiplier from which their posterior is taken as normal. Chosen: its skewness is below 0.2 there."""
 LEAST_READ_NOISE_E = 0.02
 """Read noise, electrons, below which neighbouring numbers of electrons are told apart anyway. Law: 25 standard deviations lie between."""
+MAX_LOOKED_UP = 2**12
+"""Largest number whose factorial is looked up. Chosen: a small table; pixels of more electrons are rare where their mean is low."""
 CHUNK_PX = 2**17
 """Pixels divided at a time. Chosen: tables of the posterior of so many take below 20 MB."""
 
@@ -324,9 +326,11 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
 
 
 def _log_factorial(n: Tensor) -> Tensor:
-    """Of whole numbers, looked up."""
-    numbers = n.long()
-    return torch.lgamma(torch.arange(1, int(numbers.max()) + 2, dtype=n.dtype, device=n.device))[numbers]
+    """Of whole numbers, looked up where they are small."""
+    most = int(n.max())
+    if most > MAX_LOOKED_UP:
+        return torch.lgamma(n + 1)
+    return torch.lgamma(torch.arange(1, most + 2, dtype=n.dtype, device=n.device))[n.long()]
 
 
 def _drawn(score: Tensor, generator: torch.Generator) -> Tensor:
