@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,7 +191,7 @@ class Model:
     ) -> FramePrediction:
         """Restore a measurement of `acquisition`, in the network's unit, with the intensity corrected."""
         network, factors = self.network.eval(), lateral_factors(self.modality.rank, self.acquisition.scale)
-        drawn = Passes(measurement.noise, passes, self.config.pairs.prediction_alpha, self.config.seed)
+        drawn = Passes(partial(measurement.added_noise, self.config.pairs.prediction_alpha), passes, self.config.seed)
         prediction = predict_frame(as_network(network), measurement.y, drawn, factors=factors, tiling=tiling, progress=progress)
         return self.intensity_correction.corrected(prediction)
 

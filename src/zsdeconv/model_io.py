@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zsdeconv._version import __version__
 from zsdeconv.acquisition.base import Acquisition, Stored
-from zsdeconv.camera.detector import Camera
+from zsdeconv.camera.detector import DETECTORS, Camera
 from zsdeconv.config import Config, with_new_names
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ModelError, UserError
@@ -44,8 +44,10 @@ class UnitPart(_Part):
 
 
 class CameraPart(_Part):
-    """`zsdeconv.camera.detector.Camera`, and the standard error of its offset, ADU."""
+    """A law of `zsdeconv.camera.detector`, by its kind, and the standard error of its offset, ADU."""
 
+    detector: str = "camera"
+    shape: int | None = None
     offset: float
     gain: float
     read_variance: float
@@ -141,7 +143,12 @@ def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False)
         spacing_um=model.spacing_um,
         unit=UnitPart(offset=acquisition.unit.offset, scale=acquisition.unit.scale),
         camera=CameraPart(
-            offset=detector.offset, gain=detector.gain, read_variance=detector.read_variance, offset_sigma=model.offset_sigma
+            detector=detector.kind,
+            shape=getattr(detector, "shape", None),
+            offset_sigma=model.offset_sigma,
+            offset=detector.offset,
+            gain=detector.gain,
+            read_variance=detector.read_variance,
         ),
         psf=PsfPart(spacing_um=acquisition.psf.spacing_um, source=acquisition.psf.source, fingerprint=acquisition.psf.fingerprint),
         optics=None if acquisition.optics is None else _optics_part(acquisition.optics),
@@ -198,9 +205,10 @@ def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> ModelP
     modality, config = MODALITIES[header.modality], Config.model_validate(with_new_names(header.config))
     psf = Psf(tensors.pop("psf").numpy(), header.psf.spacing_um, header.psf.source)
     own = {name.removeprefix("acquisition."): tensors.pop(name) for name in list(tensors) if name.startswith("acquisition.")}
-    unit, camera = Affine(**header.unit.model_dump()), Camera(**header.camera.model_dump(exclude={"offset_sigma"}))
+    unit, camera = Affine(**header.unit.model_dump()), _detector(header.camera)
     optics = None if header.optics is None else Optics(**header.optics.model_dump())
     acquisition = modality.acquisition.from_stored(Stored(unit, camera, psf, optics, config, own, header.acquisition))
+    acquisition.splits = config.pairs.kind == "split"
     network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
     responses = {name: AffineResponse(**part.model_dump()) for name, part in header.intensity_correction if isinstance(part, ResponsePart)}
@@ -215,6 +223,13 @@ def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> ModelP
         history=header.history,
         provenance=header.provenance,
     )
+
+
+def _detector(part: CameraPart) -> Camera:
+    if part.detector not in DETECTORS:
+        raise ValueError(f"unknown detector {part.detector!r}")
+    shape = {} if part.shape is None else {"shape": part.shape}
+    return DETECTORS[part.detector](offset=part.offset, gain=part.gain, read_variance=part.read_variance, **shape)
 
 
 def _optics_part(optics: Optics) -> OpticsPart:

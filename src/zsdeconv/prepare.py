@@ -15,7 +15,7 @@ from zsdeconv.camera.calibrate import Calibration
 from zsdeconv.camera.frames import calibrate_frames
 from zsdeconv.config import Config
 from zsdeconv.config.relevance import Facts, refuse_idle
-from zsdeconv.data.pair_choice import MIN_SLICES, PairChoice, choose_pairs, neighbour_difference
+from zsdeconv.data.pair_choice import MIN_SLICES, PairChoice, choose_pairs, neighbour_difference, pairs_by_law
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
@@ -62,7 +62,13 @@ class Prepared:
             "spacing_um": dict(zip(self.modality.spatial_axes, self.spacing_um, strict=True)),
             "optics": None if optics is None else {"na": optics.na, "wavelength_nm": optics.wavelength_nm, "ri": optics.ri},
             "psf": {"source": psf.source, "fingerprint": psf.fingerprint, "shape": list(psf.values.shape)},
-            "camera": {"offset_adu": camera.offset, "gain_adu_per_e": camera.gain, "read_noise_adu": camera.read_noise},
+            "camera": {
+                "detector": camera.kind,
+                "excess": camera.excess,
+                "offset_adu": camera.offset,
+                "gain_adu_per_e": camera.gain,
+                "read_noise_adu": camera.read_noise,
+            },
             "sources": self.sources,
             **self.acquisition.summary(),
         }
@@ -86,10 +92,12 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     recording = Recording(images[0], frames, spacing_um, upsampling, calibration, config, optics, psf)
     acquisition, origins = modality.acquisition.prepare(recording)
     pairs = _pairs(recording, modality, acquisition)
+    acquisition.splits = pairs.kind == "split"
     config = config.model_copy(update={"pairs": config.pairs.model_copy(update={"kind": pairs.kind})})
     refuse_idle(Facts(config, modality.rank, modality.acquisition.settings | network_kind(config).settings), modality.presets)
     sources |= origins | {
         "camera": "image" if config.input.background == "auto" else "image, offset from option",
+        "detector": calibration.detector_source,
         "pairs": pairs.reason,
     }
     return Prepared(config, modality, frames, spacing_um, acquisition, calibration, sources)
@@ -116,12 +124,20 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
 
 
 def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -> PairChoice:
-    """The kind of pairs: as given, or chosen by the stacks and their noise; the published networks learn from interleaved slices."""
+    """The kind of pairs: as given, or chosen by the law of the detector; of the published networks and correlated noise by the slices."""
     config, calibration, optics = recording.config, recording.calibration, acquisition.optics
     given = config.pairs.kind
     if given == "interleave" and given not in modality.pairs:
         raise ConfigError("`pairs=interleave`: it takes every other plane of a stack, the images are single planes; leave it out")
-    if given == "recorrupt" or "interleave" not in modality.pairs:
+    if given == "recorrupt":
+        return PairChoice("recorrupt", "re-corrupted pairs, as given")
+    if given == "split":
+        _refuse_split(modality, calibration)
+        return PairChoice("split", "split pairs, as given")
+    if given == "auto" and network_kind(config).learns_from_recorruption and not calibration.correlated:
+        choice = pairs_by_law(calibration.camera, _peak_adu(recording))
+        return choice if modality.acquisition.divides else PairChoice("recorrupt", "re-corrupted pairs: noise of raw frames, reconstructed")
+    if "interleave" not in modality.pairs:
         return PairChoice("recorrupt", "re-corrupted pairs")
     stacks = [acquisition.stack_of(frame) for frame in recording.frames]
     planes = min(len(stack) for stack in stacks)
@@ -131,14 +147,25 @@ def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -
         return PairChoice("interleave", "interleaved pairs, as given")
     depth_of_field_um = None if optics is None else optics.ri * optics.wavelength_um / optics.na**2
     difference = neighbour_difference(stacks[:MAX_COMPARED_STACKS], calibration.camera)
-    law_holds = network_kind(config).learns_from_recorruption and not calibration.correlated
-    return choose_pairs(planes, recording.spacing_um[0], depth_of_field_um, difference, law_holds=law_holds)
+    return choose_pairs(planes, recording.spacing_um[0], depth_of_field_um, difference)
+
+
+def _peak_adu(recording: Recording) -> float:
+    """Signal of the brightest places above the offset."""
+    return recording.unit.scale
+
+
+def _refuse_split(modality: Modality, calibration: Calibration) -> None:
+    if not modality.acquisition.divides:
+        raise ConfigError(f"`pairs=split`: electrons of {modality.name} frames are not divided; leave out `pairs`")
+    if calibration.camera.gain <= 0:
+        raise ConfigError("`pairs=split`: the gain is 0, there are no electrons to divide; leave out `pairs`")
 
 
 def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:
     """The camera; the messages of its calibration become warnings."""
     background = config.input.background
-    calibration = calibrate_frames(frames, None if background == "auto" else float(background))
+    calibration = calibrate_frames(frames, None if background == "auto" else float(background), config.input.detector)
     for message in calibration.messages:
         warnings.warn(message, DataWarning, stacklevel=2)
     return calibration

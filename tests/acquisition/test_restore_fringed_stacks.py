@@ -13,7 +13,7 @@ from sim.simulator import reconstruct_of, small_settings
 from zsdeconv.acquisition.structured import StructuredStacks
 from zsdeconv.acquisition.structured_noise import StructuredMeasurement
 from zsdeconv.config import Config, resolve
-from zsdeconv.data.batches import InterleavedPairs, RandomStreams, RecorruptedPairs
+from zsdeconv.data.batches import InterleavedPairs, RandomStreams, SplitPairs
 from zsdeconv.data.normalize import Affine
 from zsdeconv.data.pairs import Recorruption
 from zsdeconv.errors import ConfigError, ImageError, OpticsError
@@ -83,7 +83,7 @@ def test_coloured_noise_is_that_of_reconstructed_frames(simulation: Simulation) 
     generator = torch.Generator().manual_seed(0)
     exact = torch.stack([measurement.noise(generator) for _ in range(6)])
     pairs = acquisition.pairs([measurement], Recorruption(acquisition.camera, (1, 1), (1, 1), (1, 1)), settings().training, range(8))
-    assert isinstance(pairs, RecorruptedPairs) and pairs.colour is not None
+    assert isinstance(pairs, SplitPairs) and pairs.colour is not None
     _, signal = pairs.sampler.samples[0]
     white = acquisition.camera.variance(signal).sqrt() * torch.randn(6, *signal.shape, generator=generator)
     drawn = pairs.colour(white[:, None])[:, 0]
@@ -97,7 +97,7 @@ def test_coloured_noise_is_that_of_reconstructed_frames(simulation: Simulation) 
 
 
 def test_pairs_are_made_of_noise_or_of_planes(simulation: Simulation) -> None:
-    for kind, expected in (("recorrupt", RecorruptedPairs), ("interleave", InterleavedPairs)):
+    for kind, expected in (("recorrupt", SplitPairs), ("interleave", InterleavedPairs)):
         prepared = prepare([simulation.noisy], settings(pairs={"kind": kind}), SCENE.optics)
         acquisition = acquisition_of(simulation)
         measurement = acquisition.measure(prepared.frames[0], torch.device("cpu"))

@@ -129,7 +129,8 @@ def test_the_errors_of_a_pair_are_uncorrelated(beyond: float) -> None:
 
 def test_patches_are_turned_after_the_reconstruction() -> None:
     quiet = Camera(offset=0.0, gain=0.0, read_variance=0.0)
-    smooth = StructuredMeasurement(torch.arange(96.0 * 96).reshape(96, 96), torch.zeros(9, 48, 48), quiet, RECONSTRUCT, (0, 0), 0.0)
+    frames = torch.zeros(9, 48, 48)
+    smooth = StructuredMeasurement(torch.arange(96.0 * 96).reshape(96, 96), frames, frames, quiet, RECONSTRUCT, (0, 0), 0.0)
     pairs = ReconstructedPairs([smooth], Recorruption(quiet), training(patch_px=96, batch=4), [5])
     y_hat, _, _ = pairs(torch.nn.Identity(), RandomStreams(0, CPU))
     assert torch.equal(y_hat[0, 0], grid.apply_symmetry(smooth.y, 5))

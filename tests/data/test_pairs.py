@@ -8,8 +8,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from zsdeconv.camera.detector import Camera, signal_estimate
-from zsdeconv.data.pair_choice import MAX_DIFFERENCE, MIN_SLICES, choose_pairs, neighbour_difference
+from zsdeconv.camera.detector import Camera, Counter, signal_estimate
+from zsdeconv.data.pair_choice import MAX_DIFFERENCE, MIN_SLICES, choose_pairs, neighbour_difference, pairs_by_law
 from zsdeconv.data.pairs import Interleaving, Recorruption
 
 CAMERA = Camera(offset=100.0, gain=2.2, read_variance=9.0)
@@ -179,5 +179,6 @@ def test_limits_of_the_choice() -> None:
 
 
 def test_where_the_noise_law_holds_nothing_is_left_out() -> None:
-    choice = choose_pairs(30, 0.1, 0.6, 0.0, law_holds=True)
-    assert choice.kind == "recorrupt" and "independent" in choice.reason
+    bright = pairs_by_law(Camera(100.0, 0.01, 4.0), 60.0)
+    assert bright.kind == "recorrupt" and "independent" in bright.reason
+    assert pairs_by_law(Counter(0.0, 1.0), 3.0).kind == "split"

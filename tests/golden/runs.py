@@ -24,7 +24,7 @@ TINY = {"network": {"channels": [4, 8]}, "prediction": {"passes": 2}, "device": 
 
 @dataclass(frozen=True)
 class Run:
-    """What is simulated (`scene`), how it is restored (`settings`), and whether it is judged and its model is stored."""
+    """What is simulated (`scene`), how it is restored (`settings`), whether it is judged, and whether version 0.1.0 left a model of it."""
 
     scene: Callable[[], Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -175,8 +175,6 @@ def main(names: list[str]) -> None:
         run = RUNS[name]
         result = restored(run)
         stored["runs"][name] = measured(result, run)
-        if run.model:
-            result.model.save(FOLDER / f"{name}.zsd", overwrite=True)
         sys.stdout.write(f"{name}\n")
     STORED.write_text(json.dumps(stored, indent=None, separators=(",", ":")) + "\n", encoding="utf-8")
 

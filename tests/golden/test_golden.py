@@ -43,9 +43,9 @@ def test_a_run_gives_what_it_gave(name: str) -> None:
 def test_model_files_of_the_first_version_are_read_and_restore_alike(name: str) -> None:
     """Stored before the acquisitions, under the old names of settings and factors."""
     model = zs.load(runs.FOLDER / f"{name}.zsd")
-    run, stored = runs.RUNS[name], STORED["runs"][name]["images"]["deconvolved"]
+    run, stored = runs.RUNS[name], STORED["first_version"][name]
     restored = model.predict(run.scene()).deconvolved.data
-    np.testing.assert_allclose(restored.ravel()[:: runs.STRIDE], stored["pixels"], rtol=0, atol=ROUNDING * np.ptp(stored["pixels"]))
+    np.testing.assert_allclose(restored.ravel()[:: runs.STRIDE], stored, rtol=0, atol=ROUNDING * np.ptp(stored))
 
 
 def renamed(value: Any) -> Any:

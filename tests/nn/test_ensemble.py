@@ -65,11 +65,8 @@ def test_a_pass_is_that_of_its_member() -> None:
 def test_the_mean_over_passes_is_that_over_members_and_their_differences_are_in_the_spread() -> None:
     ensemble = networks(2)
     y = torch.rand(16, 24, generator=torch.Generator().manual_seed(2))
-    both = predict_frame(as_network(ensemble), y, Passes(lambda _: torch.zeros_like(y), 4, alpha=0.0), factors=(2, 2))
-    each = [
-        predict_frame(as_network(member), y, Passes(lambda _: torch.zeros_like(y), 2, alpha=0.0), factors=(2, 2))
-        for member in ensemble.members
-    ]
+    both = predict_frame(as_network(ensemble), y, Passes(lambda _: torch.zeros_like(y), 4), factors=(2, 2))
+    each = [predict_frame(as_network(member), y, Passes(lambda _: torch.zeros_like(y), 2), factors=(2, 2)) for member in ensemble.members]
     first, second = (prediction.deconvolved for prediction in each)
     torch.testing.assert_close(both.deconvolved, (first + second) / 2)
     assert both.spread is not None and each[0].spread is not None and each[1].spread is not None

@@ -59,7 +59,7 @@ def white(y: Tensor, sd: float = 1.0) -> Callable[[torch.Generator], Tensor]:
 
 
 def predicted(network: nn.Module, y: Tensor, *, scale: int = 2, noise: float = 0.0, **options: Any) -> FramePrediction:
-    passes = Passes(white(y, noise), options.pop("passes", 0), options.pop("alpha", 1.0), options.pop("seed", 0))
+    passes = Passes(white(y, options.pop("alpha", 1.0) * noise), options.pop("passes", 0), options.pop("seed", 0))
     progress = {"progress": options.pop("progress")} if "progress" in options else {}
     return predict_frame(as_network(network), y, passes, factors=(scale, scale), tiling=Tiling(**options), **progress)
 

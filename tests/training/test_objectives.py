@@ -12,7 +12,7 @@ from zsdeconv.acquisition.direct import CameraMeasurement, DirectAcquisition
 from zsdeconv.acquisition.light import OpenLight
 from zsdeconv.camera.detector import Camera
 from zsdeconv.config import LossSection, TrainingSection, resolve
-from zsdeconv.data.batches import InterleavedPairs, RandomStreams, RecorruptedPairs
+from zsdeconv.data.batches import InterleavedPairs, RandomStreams, SplitPairs
 from zsdeconv.data.normalize import Affine
 from zsdeconv.data.pairs import Recorruption
 from zsdeconv.nn.fast import FastNet
@@ -83,7 +83,7 @@ def pair_of(objective: TwoStageObjective | Denoise, seed: int = 0) -> tuple[np.n
 def test_both_stages_at_once_are_equations_4_to_6(error) -> None:
     margin, mu, weight = 3, 0.3, 0.05
     settings = training(margin_px=margin)
-    pairs, loss_section = RecorruptedPairs(samples(), RECORRUPT, settings), LossSection(mu=mu, lambda_hessian=weight, norm=error)
+    pairs, loss_section = SplitPairs(samples(), RECORRUPT, settings), LossSection(mu=mu, lambda_hessian=weight, norm=error)
     objective = TwoStageObjective(pairs, settings, loss_section, OPERATOR)
     loss = float(objective(Stub(), RandomStreams(0, CPU)).detach())
 
@@ -175,7 +175,7 @@ def test_the_published_training_turns_patches_as_far_as_the_lens_allows(kernel: 
     for kind, expected in (("unet", allowed), ("fast", 8)):
         config = resolve({"network": {"kind": kind}})
         objective = training_phases(config, DirectAcquisition(Affine(0.0, 1.0), CAMERA, psf, 2), fields())[0][0]
-        assert isinstance(objective, TwoStageObjective | Denoise) and isinstance(objective.pairs, RecorruptedPairs)
+        assert isinstance(objective, TwoStageObjective | Denoise) and isinstance(objective.pairs, SplitPairs)
         assert len(objective.pairs.sampler.symmetries) == expected
 
 
@@ -213,7 +213,7 @@ def test_stage_2_of_a_stack_learns_from_views_of_some_of_its_planes() -> None:
 
 
 def test_denoising_compares_through_the_pair_and_leaves_out_the_border() -> None:
-    objective = Denoise(RecorruptedPairs(samples(), RECORRUPT, training()), LossSection())
+    objective = Denoise(SplitPairs(samples(), RECORRUPT, training()), LossSection())
     y_hat, y_tilde = pair_of(objective)
     edge = (24 - 1) // 4
     assert edge == 5 < EDGE_PX  # small patches keep their middle

@@ -24,7 +24,7 @@ from zsdeconv.camera.detector import Camera
 from zsdeconv.config import Config, TrainingSection
 from zsdeconv.data.batches import Pairs
 from zsdeconv.data.normalize import Affine
-from zsdeconv.data.pairs import Recorruption, recorrupted
+from zsdeconv.data.pairs import PairMaker, recorrupted
 from zsdeconv.findings import Finding
 from zsdeconv.image import Image
 from zsdeconv.notation import Batch
@@ -69,9 +69,13 @@ class Measurement(ABC):
     def with_light(self, added: Tensor) -> Self:
         """The measurement with `added` (`*zyx`) in its image; the noise law stays that of the original."""
 
-    def recorrupted(self, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`y_hat`, `y_tilde` of the whole image (Eq. 2), with noise drawn from the generator."""
+    def pair(self, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`y_hat`, `y_tilde` of the whole image (Eq. 2, or split), with noise drawn from the generator."""
         return recorrupted(self.y, self.noise(generator), alpha)
+
+    def added_noise(self, alpha: float, generator: torch.Generator) -> Tensor:
+        """`y_hat - y` of a fresh pair; for `alpha` 1 its opposite is as good, `y_tilde - y`."""
+        return self.noise(generator).mul_(alpha)
 
 
 Part = TypeVar("Part", bound=Measurement)
@@ -132,9 +136,9 @@ class Stored:
 class Acquisition(ABC):
     """One way of recording measurements.
 
-    `unit` maps camera counts to the network's unit, `detector` is the variance law in ADU and `camera` the same law in the network's
-    unit. `forward_operator` maps objects to their noise-free images on a grid `scale` times coarser laterally, `psf` is its PSF on the
-    fine grid, and `optics` the microscope where it is known.
+    `unit` maps camera counts to the network's unit, `detector` is the law of the detector in ADU and `camera` the same law in the
+    network's unit; `splits` says whether pairs are made by dividing its electrons. `forward_operator` maps objects to their noise-free
+    images on a grid `scale` times coarser laterally, `psf` is its PSF on the fine grid, and `optics` the microscope where it is known.
     """
 
     raw_frame_axis: ClassVar[str] = ""
@@ -143,6 +147,8 @@ class Acquisition(ABC):
     """Keys of the checks of a report that apply."""
     settings: ClassVar[frozenset[str]] = frozenset()
     """Settings of the configuration, by their path, that only some kinds of recording read and this one does (`config.relevance`)."""
+    divides: ClassVar[bool] = True
+    """Whether pairs can be made by dividing the electrons of camera pixels."""
     light: ClassVar[LightBalance] = ClosedLight()
     """Whether the forward model accounts for all light."""
 
@@ -151,6 +157,7 @@ class Acquisition(ABC):
     ) -> None:
         self.unit, self.detector, self.camera = unit, camera, unit.camera_in_unit(camera)
         self.psf, self.forward_operator, self.scale, self.optics = psf, forward_operator, scale, optics
+        self.splits = False
 
     @classmethod
     def network_scale(cls, scale: int) -> int:
@@ -194,10 +201,8 @@ class Acquisition(ABC):
         """The measurement in recorded frames (ADU), or in the part of them that begins at `origin_px`."""
 
     @abstractmethod
-    def pairs(
-        self, measurements: Sequence[Measurement], recorruption: Recorruption, training: TrainingSection, symmetries: Sequence[int]
-    ) -> Pairs:
-        """Re-corrupted pairs (Eq. 2) of patches of measurements of this acquisition."""
+    def pairs(self, measurements: Sequence[Measurement], maker: PairMaker, training: TrainingSection, symmetries: Sequence[int]) -> Pairs:
+        """Pairs that `maker` makes of patches of measurements of this acquisition."""
 
     @abstractmethod
     def simulate(self, x: Batch, crop: Crop, variance_factor: Tensor, generator: torch.Generator) -> Batch:

@@ -16,9 +16,9 @@ from zsdeconv.acquisition.noise_reference import CameraReference, NoiseReference
 from zsdeconv.acquisition.point_spread import given_psf, optics_of
 from zsdeconv.camera.detector import Camera, signal_estimate
 from zsdeconv.config import Config, TrainingSection
-from zsdeconv.data.batches import RecorruptedPairs
+from zsdeconv.data.batches import SplitPairs
 from zsdeconv.data.normalize import Affine
-from zsdeconv.data.pairs import Recorruption
+from zsdeconv.data.pairs import PairMaker, share_of
 from zsdeconv.image import Image
 from zsdeconv.io import read
 from zsdeconv.notation import Batch
@@ -41,6 +41,8 @@ class CameraMeasurement(Measurement):
 
     y: Tensor
     camera: Camera
+    splits: bool = False
+    """Whether pairs are made by splitting electrons, where the law of the detector is known well enough."""
 
     @property
     def signal(self) -> Tensor:
@@ -52,7 +54,15 @@ class CameraMeasurement(Measurement):
         return z.mul_(self.camera.variance(self.signal).sqrt())
 
     def variance_bias(self) -> Tensor:
-        return self.camera.variance(self.signal) - (self.camera.gain * self.y + self.camera.read_variance)
+        return self.camera.variance(self.signal) - (self.camera.beta1 * self.y + self.camera.read_variance)
+
+    def pair(self, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        if not self.splits:
+            return super().pair(alpha, generator)
+        return self.camera.split(self.y, self.signal, share_of(alpha), generator)
+
+    def added_noise(self, alpha: float, generator: torch.Generator) -> Tensor:
+        return self.pair(alpha, generator)[0].sub_(self.y) if self.splits else super().added_noise(alpha, generator)
 
     def center_crop(self, pixels: float) -> Self:
         window = (..., *center_window(self.y.shape, pixels))
@@ -111,20 +121,22 @@ class DirectAcquisition(Acquisition):
 
     def measure(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> CameraMeasurement:
         y = self.unit.to_unit(frames.astype(np.float64)).astype(np.float32)
-        return CameraMeasurement(torch.from_numpy(y).to(device), self.camera)
+        return CameraMeasurement(torch.from_numpy(y).to(device), self.camera, self.splits)
 
     def pairs(
-        self, measurements: Sequence[Measurement], recorruption: Recorruption, training: TrainingSection, symmetries: Sequence[int]
-    ) -> RecorruptedPairs:
+        self, measurements: Sequence[Measurement], maker: PairMaker, training: TrainingSection, symmetries: Sequence[int]
+    ) -> SplitPairs:
         samples = [(each.y, each.signal) for each in measurements if isinstance(each, CameraMeasurement)]
-        return RecorruptedPairs(samples, recorruption, training, symmetries)
+        return SplitPairs(samples, maker, training, symmetries)
 
     def simulate(self, x: Batch, crop: Crop, variance_factor: Tensor, generator: torch.Generator) -> Batch:
         clean = crop(self.forward_operator(x)).clamp(min=0)
+        if self.splits:
+            return self.camera.simulate(clean, 1 / variance_factor, generator)
         z = torch.randn(clean.shape, generator=generator, device=clean.device)
         return clean + z * (self.camera.variance(clean) * variance_factor).sqrt()
 
     def simulate_added(self, x: Batch, generator: torch.Generator) -> Batch:
         clean = self.forward_operator(x).clamp(min=0)
         z = torch.randn(clean.shape, generator=generator, device=clean.device)
-        return clean + z * (self.camera.gain * clean).sqrt()
+        return clean + z * (self.camera.beta1 * clean).sqrt()

@@ -52,7 +52,7 @@ class NoiseReference(ABC):
 
 
 class CameraReference(NoiseReference):
-    """Noise of a camera image with a known mean: Poisson noise of the photo-electrons, Gaussian read noise.
+    """Noise of a camera image with a known mean, as its detector makes it.
 
     >>> reference = CameraReference(torch.full((64, 64), 4.0), Camera(0.0, 2.0, 1.0))
     >>> reference.sigma[0, 0].item(), bool(abs(reference.draw(torch.Generator().manual_seed(0)).std() - 1) < 0.05)
@@ -61,14 +61,10 @@ class CameraReference(NoiseReference):
 
     def __init__(self, mean: Tensor, camera: Camera) -> None:
         self.mean, self.camera = mean.clip(0), camera
-        self.sigma = camera.variance(mean).clip(MIN_ELECTRONS * camera.gain**2).sqrt()
+        self.sigma = camera.variance(mean).clip(MIN_ELECTRONS * camera.gain * camera.beta1).sqrt()
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        z = torch.randn(self.mean.shape, generator=generator).to(self.mean.device) * self.camera.read_noise
-        if self.camera.gain > 0:
-            electrons = torch.poisson((self.mean / self.camera.gain).cpu(), generator=generator).to(self.mean.device)
-            z = z + self.camera.gain * electrons - self.mean
-        return z / self.sigma
+        return (self.camera.simulate(self.mean.cpu(), 1.0, generator).to(self.mean.device) - self.mean) / self.sigma
 
 
 class MeasurementReference(NoiseReference):

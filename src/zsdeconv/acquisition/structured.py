@@ -23,9 +23,9 @@ from zsdeconv.acquisition.point_spread import given_psf, optics_of
 from zsdeconv.acquisition.structured_noise import ReconstructedPairs, StructuredMeasurement, signal_under_fringes
 from zsdeconv.camera.detector import Camera, signal_estimate
 from zsdeconv.config import Config, TrainingSection
-from zsdeconv.data.batches import Pairs, RecorruptedPairs
+from zsdeconv.data.batches import Pairs, SplitPairs
 from zsdeconv.data.normalize import Affine
-from zsdeconv.data.pairs import Recorruption
+from zsdeconv.data.pairs import PairMaker
 from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.findings import Finding
 from zsdeconv.image import Image
@@ -126,9 +126,10 @@ class StructuredAcquisition(Acquisition):
         above = self.unit.to_unit(frames.astype(np.float64))
         signal = self.signal(above, reconstruct, place)
         drawn, exact = self.camera.variance(signal).mean(), self.camera.variance(above.mean())
-        y, signal = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (above, signal))
-        y = reconstruct(y[None], place)[0, 0]
-        return StructuredMeasurement(y, signal, self.camera, reconstruct, place, float((drawn - exact) / drawn) if drawn else 0.0)
+        raw, signal = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (above, signal))
+        y = reconstruct(raw[None], place)[0, 0]
+        bias = float((drawn - exact) / drawn) if drawn else 0.0
+        return StructuredMeasurement(y, raw, signal, self.camera, reconstruct, place, bias, self.splits)
 
     @abstractmethod
     def signal(self, above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int]) -> np.ndarray:
@@ -141,7 +142,7 @@ class StructuredAcquisition(Acquisition):
 
     def simulate_added(self, x: Batch, generator: torch.Generator) -> Batch:
         z = torch.randn(x.shape, generator=generator, device=x.device)
-        return self.forward_operator(x) + self.colour(z * (self.camera.gain * self.lens(x).clamp(min=0)).sqrt())
+        return self.forward_operator(x) + self.colour(z * (self.camera.beta1 * self.lens(x).clamp(min=0)).sqrt())
 
     def intermediate(self, measurement: Measurement) -> dict[str, Tensor]:
         return {"reconstructed": measurement.y}
@@ -181,11 +182,9 @@ class StructuredPlanes(StructuredAcquisition):
     def signal(self, above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int]) -> np.ndarray:
         return signal_under_fringes(above, reconstruct, origin_px)
 
-    def pairs(
-        self, measurements: Sequence[Measurement], recorruption: Recorruption, training: TrainingSection, symmetries: Sequence[int]
-    ) -> Pairs:
+    def pairs(self, measurements: Sequence[Measurement], maker: PairMaker, training: TrainingSection, symmetries: Sequence[int]) -> Pairs:
         own = [each for each in measurements if isinstance(each, StructuredMeasurement)]
-        return ReconstructedPairs(own, recorruption, training, symmetries)
+        return ReconstructedPairs(own, maker, training, symmetries)
 
 
 class StructuredStacks(StructuredAcquisition):
@@ -196,19 +195,18 @@ class StructuredStacks(StructuredAcquisition):
     """
 
     beams = 3
+    divides = False
     light = OpenLight()
     checks = StructuredAcquisition.checks - {"flux"}
 
     def signal(self, above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int]) -> np.ndarray:
         return signal_estimate(above, 0.0)
 
-    def pairs(
-        self, measurements: Sequence[Measurement], recorruption: Recorruption, training: TrainingSection, symmetries: Sequence[int]
-    ) -> Pairs:
+    def pairs(self, measurements: Sequence[Measurement], maker: PairMaker, training: TrainingSection, symmetries: Sequence[int]) -> Pairs:
         factors = grid.lateral_factors(3, SIM_UPSAMPLING)
         own = [each for each in measurements if isinstance(each, StructuredMeasurement)]
         samples = [(each.y, grid.upsample(each.signal.mean(0)[None, None], factors)[0, 0]) for each in own]
-        return RecorruptedPairs(samples, recorruption, training, symmetries, self.colour)
+        return SplitPairs(samples, maker, training, symmetries, self.colour)
 
 
 def _detection_otf(reconstruct: Reconstruct, k_per_um: Sequence[np.ndarray]) -> np.ndarray:

@@ -20,7 +20,7 @@ from zsdeconv.acquisition.noise_reference import MeasurementReference, NoiseRefe
 from zsdeconv.camera.detector import Camera, signal_estimate
 from zsdeconv.config import TrainingSection
 from zsdeconv.data.batches import RandomStreams
-from zsdeconv.data.pairs import Recorruption, recorrupted
+from zsdeconv.data.pairs import PairMaker, Splitting
 from zsdeconv.physics import grid
 from zsdeconv.physics.grid import center_window
 from zsdeconv.physics.operators import Crop
@@ -33,14 +33,19 @@ CONTEXT_PX = 8
 
 @dataclass(frozen=True, eq=False)
 class StructuredMeasurement(Measurement):
-    """A reconstruction `y` of raw frames whose `signal` is `A(y - b)` (`frame *zyx`), with the noise of the camera made through it."""
+    """A reconstruction `y` of raw `frames` whose `signal` is `A(y - b)` (both `frame *zyx`), with the noise of the camera made through it.
+
+    `splits` as of a camera measurement, of the raw frames.
+    """
 
     y: Tensor
+    frames: Tensor
     signal: Tensor
     camera: Camera
     reconstruct: Reconstruct
     origin_px: tuple[int, int]
     variance_bias_fraction: float
+    splits: bool = False
 
     def noise_reference(self, mean: Tensor, seed: int) -> NoiseReference:
         return MeasurementReference(self, seed).checked()
@@ -52,6 +57,19 @@ class StructuredMeasurement(Measurement):
         z = torch.randn(self.signal.shape, generator=generator, device=generator.device).to(self.signal.device)
         return self.reconstruct(z.mul_(self.camera.variance(self.signal).sqrt())[None], self.origin_px)[0, 0]
 
+    def pair(self, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        if not self.splits:
+            return super().pair(alpha, generator)
+        deviations = Splitting(self.camera, (alpha, alpha)).deviations(self.frames[None], self.signal[None], generator, self._reconstructed)
+        y_hat, y_tilde = (self.y + deviation for deviation in deviations)
+        return y_hat, y_tilde
+
+    def added_noise(self, alpha: float, generator: torch.Generator) -> Tensor:
+        return self.pair(alpha, generator)[0].sub_(self.y) if self.splits else super().added_noise(alpha, generator)
+
+    def _reconstructed(self, z: Tensor) -> Tensor:
+        return self.reconstruct(z, self.origin_px)[0, 0]
+
     def variance_bias(self) -> Tensor:
         drawn = self.noise(torch.Generator().manual_seed(0))
         return (self.variance_bias_fraction * drawn.square().mean()).expand_as(self.y)
@@ -60,7 +78,8 @@ class StructuredMeasurement(Measurement):
         y, x = center_window(self.signal.shape[1:], pixels / SIM_UPSAMPLING**2)
         fine = (..., slice(SIM_UPSAMPLING * y.start, SIM_UPSAMPLING * y.stop), slice(SIM_UPSAMPLING * x.start, SIM_UPSAMPLING * x.stop))
         origin = (self.origin_px[0] + y.start, self.origin_px[1] + x.start)
-        return replace(self, y=self.y[fine], signal=self.signal[..., y, x], origin_px=origin)
+        frames, signal = self.frames[..., y, x], self.signal[..., y, x]
+        return replace(self, y=self.y[fine], frames=frames, signal=signal, origin_px=origin)
 
 
 def signal_under_fringes(above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int] = (0, 0)) -> np.ndarray:
@@ -91,30 +110,38 @@ class ReconstructedPairs:
     def __init__(
         self,
         measurements: Sequence[StructuredMeasurement],
-        recorruption: Recorruption,
+        maker: PairMaker,
         training: TrainingSection,
         symmetries: Sequence[int] = range(grid.SYMMETRIES),
     ) -> None:
-        self.measurements, self.recorruption, self.batch, self.symmetries = (
-            list(measurements),
-            recorruption,
-            training.batch,
-            list(symmetries),
-        )
+        self.measurements, self.maker = list(measurements), maker
+        self.batch, self.symmetries = training.batch, list(symmetries)
         self.side = min(training.patch_px // SIM_UPSAMPLING, *(n for measurement in measurements for n in measurement.signal.shape[1:]))
         self.patch_px = (SIM_UPSAMPLING * self.side, SIM_UPSAMPLING * self.side)
         self.shares = torch.tensor([float(measurement.y.numel()) for measurement in measurements])
         self.context = min(CONTEXT_PX, self.side - 1)
-        self.signals = [_mirrored(measurement.signal, self.context) for measurement in measurements]
+        self.signals, self.frames = (
+            [_mirrored(image, self.context) for image in images]
+            for images in zip(*((measurement.signal, measurement.frames) for measurement in measurements), strict=True)
+        )
 
     def __call__(self, network: nn.Module, draws: RandomStreams) -> tuple[Tensor, Tensor, None]:
         chosen = torch.multinomial(self.shares, self.batch, replacement=True, generator=draws.host).tolist()
         places = [(i, *self._start(i, draws.host)) for i in chosen]
-        signal = torch.stack([_window(self.signals[i], start, self.side + 2 * self.context) for i, *start in places])
-        alpha, z = self.recorruption.noise(signal, draws.device)
-        patches = [self._patch(place, frames, draws.host) for place, frames in zip(places, z, strict=True)]
-        y, z = torch.stack(patches).split(1, dim=1)
-        return *recorrupted(y, z, alpha), None
+        turns = [self.symmetries[int(torch.randint(len(self.symmetries), (), generator=draws.host))] for _ in places]
+        frames, signal = (torch.stack([self._framed(images[i], start) for i, *start in places]) for images in (self.frames, self.signals))
+
+        def reconstructed(z: Tensor) -> Tensor:
+            """Of noise (patch frame y x) around each place, what a reconstruction makes of it at the place, turned."""
+            noise = (self._reconstructed(place, part) for place, part in zip(places, z, strict=True))
+            return torch.stack([grid.apply_symmetry(image, turn) for image, turn in zip(noise, turns, strict=True)])[:, None]
+
+        hat, tilde = self.maker.deviations(frames, signal, draws.device, reconstructed)
+        y = torch.stack([grid.apply_symmetry(self._image(place), turn) for place, turn in zip(places, turns, strict=True)])[:, None]
+        return y + hat, y + tilde, None
+
+    def _framed(self, images: Tensor, start: Sequence[int]) -> Tensor:
+        return _window(images, start, self.side + 2 * self.context)
 
     def _start(self, number: int, generator: torch.Generator) -> tuple[int, int]:
         """First raw pixel (y, x) of a patch of that field."""
@@ -122,15 +149,16 @@ class ReconstructedPairs:
         top, left = (int(torch.randint(n - self.side + 1, (), generator=generator)) for n in (height, width))
         return top, left
 
-    def _patch(self, place: tuple[int, int, int], z: Tensor, generator: torch.Generator) -> Tensor:
-        """`y` and the reconstruction of noise `z` (frame y x) at a place (field y x), one above the other, turned."""
+    def _reconstructed(self, place: tuple[int, int, int], z: Tensor) -> Tensor:
+        """The reconstruction of noise `z` (frame y x) at a place (field y x)."""
         number, *start = place
         measurement = self.measurements[number]
         origin = [first + at - self.context for first, at in zip(measurement.origin_px, start, strict=True)]
-        noise = Crop([SIM_UPSAMPLING * self.context] * 2)(measurement.reconstruct(z[None], origin))[0, 0]
-        y = _window(measurement.y, [SIM_UPSAMPLING * at for at in start], SIM_UPSAMPLING * self.side)
-        symmetry = self.symmetries[int(torch.randint(len(self.symmetries), (), generator=generator))]
-        return grid.apply_symmetry(torch.stack((y, noise)), symmetry)
+        return Crop([SIM_UPSAMPLING * self.context] * 2)(measurement.reconstruct(z[None], origin))[0, 0]
+
+    def _image(self, place: tuple[int, int, int]) -> Tensor:
+        number, *start = place
+        return _window(self.measurements[number].y, [SIM_UPSAMPLING * at for at in start], SIM_UPSAMPLING * self.side)
 
 
 def _mirrored(frames: Tensor, context: int) -> Tensor:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zsdeconv.camera.detector import Camera
+from zsdeconv.camera.detector import Camera, Counter, Multiplier
 from zsdeconv.camera.highpass import CUTOFF_RANGE_PER_PX
 from zsdeconv.camera.levels import Levels, TransferLine, fit_line
 from zsdeconv.camera.offset import combine, darkest_level, skewness_offset
 from zsdeconv.camera.photon_transfer import as_frames, dark_constants, flat_levels
+from zsdeconv.camera.recognise import NOTHING_KNOWN, Recognition, count_unit, is_counting, recognise
 from zsdeconv.camera.survey import MAX_NOISE_CORRELATION, Survey, is_correlated, survey_frames
 from zsdeconv.errors import ConfigError
 
@@ -23,6 +25,9 @@ MAX_CLIPPED_FRACTION = 1e-3
 """Fraction of clipped pixels above which a message warns of it. Chosen: fewer are hot pixels or single bright spots."""
 MAX_GAIN_ERROR_RATIO = 0.3
 """Relative standard error of the gain above which a message warns of it. Chosen: below the range of gains in re-corruption, 0.5."""
+MISFIT = 2.0
+"""Factor on the standard errors of a fitted histogram. Measured: dark pixels are not quite negative binomial, offsets are off by twice as
+much as counting alone would make them."""
 MIN_GAIN_SIGMAS = 3
 """Gain, in standard errors, below which the prior of a positive gain is used. Chosen: the usual 3 sigma."""
 
@@ -34,7 +39,8 @@ class Calibration:
     `signal`, `variance` and `variance_sigma` have one entry per brightness level, the signal as recorded with the offset.
     `saturated_fraction` and `floor_fraction` are the fractions of pixels clipped at the top and at the bottom of the range,
     `noise_correlation` is that between neighbouring pixels (near 0 for raw camera data; the method requires |.| < 0.08),
-    `cutoff_per_px` the frequency (cycles per pixel) above which the image is pure noise. `messages` are warnings, one line each.
+    `cutoff_per_px` the frequency (cycles per pixel) above which the image is pure noise. `messages` are warnings, one line each,
+    `detector_source` says how the kind of the detector came to be known, `found` what the shape of the noise says of it (None for counts).
     """
 
     camera: Camera
@@ -50,6 +56,8 @@ class Calibration:
     noise_correlation_sigma: float
     cutoff_per_px: float
     messages: tuple[str, ...]
+    detector_source: str = "given"
+    found: Recognition | None = None
 
     @property
     def correlated(self) -> bool:
@@ -58,7 +66,11 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers and lists, ready for JSON."""
-        camera = {"offset_adu": self.camera.offset, "gain_adu_per_e": self.camera.gain, "read_noise_adu": self.camera.read_noise}
+        camera = {"detector": self.camera.kind, "detector_source": self.detector_source, "excess": self.camera.excess}
+        camera |= {"offset_adu": self.camera.offset, "gain_adu_per_e": self.camera.gain, "read_noise_adu": self.camera.read_noise}
+        if self.found is not None:
+            shape = {"kind": self.found.kind, "skewness_ratio": self.found.ratio, "skewness_ratio_sigma": self.found.ratio_sigma}
+            camera["noise_shape"] = shape | {"log_likelihood_ratio": self.found.evidence}
         arrays = {name: getattr(self, name).tolist() for name in ("signal", "variance", "variance_sigma")}
         names = ("offset_sigma", "gain_sigma", "read_noise_sigma", "saturated_fraction", "floor_fraction", "noise_correlation")
         names += ("noise_correlation_sigma", "cutoff_per_px")
@@ -72,8 +84,9 @@ def calibrate(
     flat: np.ndarray | None = None,
     offset: float | None = None,
     cutoff_per_px: float | None = None,
+    detector: str = "auto",
 ) -> Calibration:
-    """Offset `b`, gain `beta1` and read variance `beta2` of a camera (Eq. 3).
+    """Offset `b`, gain and read variance `beta2` of a detector (Eq. 3), and which kind of detector it is.
 
     Without dark and flat frames, noise variance against mean beyond the cutoff of the optics gives `beta1` and one
     combination of `b` and `beta2`; the darkest level and the skewness of the noise give `b` (modules `highpass`, `levels`,
@@ -90,13 +103,15 @@ def calibrate(
         Known offset (ADU), which is then kept exactly.
     cutoff_per_px
         Cutoff of the optics in cycles per pixel, 2 NA pixel / wavelength; detected in the spectrum by default.
+    detector
+        Kind of the detector: camera, emccd or counting; by default told from the shape of the noise (module `recognise`).
 
     Raises
     ------
     ImageError
         For frames that cannot be used.
     ConfigError
-        For an impossible offset or cutoff.
+        For an impossible offset or cutoff, and for pixels that are no numbers of photons where counting is given.
 
     References
     ----------
@@ -115,24 +130,97 @@ def calibrate(
         raise ConfigError(f"offset {offset} ADU, it must be a finite number; give background as a number, or auto")
     if cutoff_per_px is not None and not (np.isfinite(cutoff_per_px) and cutoff_per_px > 0):
         raise ConfigError(f"cutoff {cutoff_per_px} cycles per pixel, it must be positive; check na, wavelength_nm and pixel_um")
+    counted = _counting(stack, cutoff_per_px, offset, detector) if dark is None and flat is None else None
+    if counted is not None:
+        return counted
     survey = survey_frames(stack, cutoff_per_px)
     messages = _clip_messages(survey) + _correlation_messages(survey)
     known = None if dark is None else dark_constants(dark)
     if known and offset is not None:
         known = (float(offset), 0.0, *known[2:])
     line, levels = _transfer_line(survey, flat, known)
+    white = not _correlation_messages(survey)
+    recognition = recognise(survey.frames, survey.levels, line.moved(-survey.shift), survey.kernel) if white else NOTHING_KNOWN
+    multiplied, source = _is_multiplied(recognition, detector, messages)
+    law = _multiplier(recognition, line) if multiplied else Camera(0.0, 1.0, 0.0)
     if known:
         b, b_sigma, read, read_sigma = known
+    elif multiplied:
+        b, b_sigma, read, read_sigma = _dark_constants_of(recognition, survey, offset)
+        line = fit_line(levels, survey.kernel.spread, (b, read), kurtosis=law.kurtosis)
     else:
         b, b_sigma = _find_offset(survey, line) if offset is None else (float(offset), 0.0)
         line, read, read_sigma = _read_variance(survey, levels, line, (b, b_sigma), messages)
-    gain, gain_sigma, read = _positive_gain(survey, levels, line, (b, read), messages)
+    beta1, beta1_sigma, read = _positive_gain(survey, levels, line, (b, read), messages)
+    camera = replace(law, offset=b, gain=beta1 / law.excess, read_variance=float(read))
+    sigmas = (b_sigma, beta1_sigma / law.excess, float(np.sqrt(read + read_sigma) - np.sqrt(read)))
+    return replace(_result(survey, camera, sigmas, levels, messages), detector_source=source, found=recognition)
+
+
+def _result(survey: Survey, camera: Camera, sigmas: tuple[float, float, float], levels: Levels, messages: Sequence[str]) -> Calibration:
+    """With the standard errors of offset, gain and read noise."""
     rho, rho_sigma, _ = survey.correlation
     return Calibration(
-        Camera(b, float(gain), float(read)), b_sigma, float(gain_sigma), float(np.sqrt(read + read_sigma) - np.sqrt(read)),
+        camera, sigmas[0], sigmas[1], sigmas[2],
         levels.signal, levels.variance, levels.variance_sigma, survey.fractions[1], survey.fractions[0],
         rho, rho_sigma, survey.cutoff, tuple(messages),
     )  # fmt: skip
+
+
+def _counting(stack: np.ndarray, cutoff_per_px: float | None, offset: float | None, detector: str) -> Calibration | None:
+    """The calibration of a photon counter, if the frames are numbers of photons; their unit is the distance of grey values."""
+    if detector not in ("auto", "counting"):
+        return None
+    unit = count_unit(stack)
+    if unit is None and detector == "counting":
+        raise ConfigError(
+            "detector counting: the pixels are not whole numbers from 0 on, as photons are; give detector auto, or the raw counts"
+        )
+    if unit is None:
+        return None
+    survey = survey_frames(stack, cutoff_per_px, floor=False)
+    levels = survey.levels.moved(survey.shift)
+    counts, words = is_counting(fit_line(levels, survey.kernel.spread), unit)
+    if not counts and detector == "auto":
+        return None
+    messages = _correlation_messages(survey)
+    if not counts:
+        messages.append(f"told to be a photon counter, but {words}; leave out detector, or check that the values were not rescaled")
+    if detector == "auto" and offset not in (None, 0):
+        messages.append(f"background {offset:g} ADU of a photon counter, whose counts start at 0; leave it out, or give detector camera")
+    camera = Counter(0.0 if offset is None else float(offset), float(unit))
+    source = "given" if detector == "counting" else f"counts from 0 on, {words}"
+    survey = replace(survey, fractions=(0.0, survey.fractions[1]))
+    return replace(_result(survey, camera, (0.0, 0.0, 0.0), levels, messages), detector_source=source)
+
+
+def _is_multiplied(recognition: Recognition, detector: str, messages: list[str]) -> tuple[bool, str]:
+    """Whether the detector multiplies electrons, and how that is known; what contradicts a given kind is added to `messages`."""
+    kind = recognition.kind
+    if detector == "auto":
+        found = f"from the noise: {recognition.words}" if kind else f"could not be told from the noise ({recognition.words})"
+        return kind == "emccd", found
+    if kind and kind != detector:
+        told = f"detector {detector} was given, but the noise is that of {kind}"
+        messages.append(f"{told}: {recognition.words}; leave it out, or check the file")
+    if detector == "emccd" and not recognition.fits:
+        raise ConfigError("detector emccd: brightness varies too little to measure its gain; give detector auto, or a larger field")
+    return detector == "emccd", "given"
+
+
+def _multiplier(recognition: Recognition, line: TransferLine) -> Multiplier:
+    shape = getattr(recognition.fits["emccd"].law, "shape", 1)
+    return Multiplier(0.0, line.slope / (1 + 1 / shape), 0.0, shape)
+
+
+def _dark_constants_of(recognition: Recognition, survey: Survey, offset: float | None) -> tuple[float, float, float, float]:
+    """Offset, its standard error, read variance and its standard error of a multiplier, from its darkest pixels."""
+    fit = recognition.fits["emccd"]
+    read = max(fit.law.read_variance, survey.step**2 / 12)
+    read_sigma = 2 * fit.law.read_noise * MISFIT * fit.read_noise_sigma
+    if offset is not None:
+        return float(offset), 0.0, read, read_sigma
+    return fit.law.offset + survey.shift, MISFIT * fit.offset_sigma, read, read_sigma
 
 
 def _transfer_line(survey: Survey, flat: np.ndarray | None, known: tuple[float, float, float, float] | None) -> tuple[TransferLine, Levels]:
@@ -152,9 +240,8 @@ def _find_offset(survey: Survey, line: TransferLine) -> tuple[float, float]:
     darkest = darkest_level(survey.frames, local)
     pure = survey.cutoff < CUTOFF_RANGE_PER_PX[1] and not _correlation_messages(survey)
     skewness = skewness_offset(survey.levels, local, survey.kernel) if pure else (0.0, np.inf)
-    lowest = -np.inf
-    if local.slope > 0:
-        lowest = (_least_variance(survey) - local.intercept - 2 * local.sigma_at(darkest[0])) / local.slope
+    slope = max(local.slope, local.slope_sigma)  # an unknown gain leaves a wide range
+    lowest = darkest[0] - max(local.at(darkest[0]) + 2 * local.sigma_at(darkest[0]) - _least_variance(survey), 0.0) / slope
     offset, sigma = combine(darkest, skewness, lowest)
     return offset + survey.shift, sigma
 

@@ -14,6 +14,8 @@ MAX_CLIPPED_LEVEL_FRACTION = 0.01
 6 %."""
 MIN_LEVEL_PX = 50
 """Pixels of a brightness level. Chosen: the standard error of the variance of 50 independent values is 20 %."""
+FILTERED_KURTOSIS = 0.2
+"""Fourth cumulant that a high-pass leaves of white noise: `sum h^4`, about the same for all cutoffs."""
 FIT_ITERATIONS = 12
 """Iterations of the reweighted line fit. Chosen: by then the gain of simulated images has converged to 1e-10."""
 
@@ -121,6 +123,11 @@ class TransferLine:
         design = np.array([signal, 1.0])
         return float(np.sqrt(max(design @ self.covariance @ design, 0.0)))
 
+    @property
+    def slope_sigma(self) -> float:
+        """Standard error of the slope."""
+        return float(np.sqrt(max(self.covariance[0, 0], 0.0)))
+
     def moved(self, shift: float) -> TransferLine:
         """The line of the image plus `shift`."""
         jacobian = np.array([[1.0, 0.0], [-shift, 1.0]])
@@ -135,11 +142,11 @@ class TransferLine:
         return TransferLine(self.slope, height - self.slope * mean, jacobian @ covariance @ jacobian.T)
 
 
-def fit_line(levels: Levels, spread: float, through: tuple[float, float] | None = None) -> TransferLine:
+def fit_line(levels: Levels, spread: float, through: tuple[float, float] | None = None, *, kurtosis: float = 1.0) -> TransferLine:
     """Robust, iteratively reweighted regression of variance on signal; `through` fixes a point (signal, variance) of the line.
 
     The weight of a level follows from the fitted variance (2 v^2 for Gaussian noise plus the fourth cumulant of Poisson noise)
-    and not from the measured one, which would favour levels whose variance is low by chance. Huber's weights limit the
+    times `kurtosis` and not from the measured one, which would favour levels whose variance is low by chance. Huber's weights limit the
     influence of levels far from the line (Huber, Ann. Math. Stat. 35, 73, 1964).
     """
     pivot = through[0] if through else float(np.average(levels.signal, weights=levels.count))
@@ -151,7 +158,7 @@ def fit_line(levels: Levels, spread: float, through: tuple[float, float] | None 
     solution, inverse = np.zeros(design.shape[1]), np.zeros((design.shape[1],) * 2)
     residual, robust = np.zeros_like(y), np.ones_like(y)
     for _ in range(FIT_ITERATIONS):
-        expected = spread * (2 * fitted**2 + 0.2 * solution[0] ** 2 * fitted) / levels.count
+        expected = spread * (2 * fitted**2 + FILTERED_KURTOSIS * kurtosis * solution[0] ** 2 * fitted) / levels.count
         weight = robust / expected
         inverse = np.linalg.pinv(design.T @ (design * weight[:, None]), hermitian=True)
         solution = inverse @ (design.T @ (weight * y))

@@ -49,8 +49,9 @@ def is_correlated(rho: float, sigma: float) -> bool:
     return abs(rho) > max(MAX_NOISE_CORRELATION, 3 * sigma)
 
 
-def survey_frames(stack: np.ndarray, cutoff_per_px: float | None) -> Survey:
-    """Survey of the frames (t y x) of a camera; the cutoff (cycles per pixel) is detected unless given.
+def survey_frames(stack: np.ndarray, cutoff_per_px: float | None, *, floor: bool = True) -> Survey:
+    """Survey of the frames (t y x) of a camera; the cutoff (cycles per pixel) is detected unless given. Without `floor`, many equal pixels
+    at the bottom of the range are none that were clipped, but places without a photon.
 
     Raises `ImageError` for constant images, which hold no noise.
     """
@@ -60,6 +61,8 @@ def survey_frames(stack: np.ndarray, cutoff_per_px: float | None) -> Survey:
     raw = stack[index]
     shift = float(np.median(raw[:, ::3, ::3]))
     low, high = _clip_values(raw)
+    if not floor:
+        low = -np.inf
     step = _step(raw)
     clip = (low - shift, high - shift)
     images = [(frame - np.asarray(shift, np.float64)).astype(np.float32) for frame in raw]

@@ -28,7 +28,7 @@ class CalibrationTask(Written):
     output: Annotated[Path | None, option("picture of the fit (png, pdf, svg)", name=("--output", "-o"), metavar="FILE")] = None
 
 
-@takes(settings=chosen("axes", "background"), task=CalibrationTask)
+@takes(settings=chosen("axes", "background", "detector"), task=CalibrationTask)
 def calibrate(*inputs: Inputs, settings: Settings, task: CalibrationTask) -> None:
     """Measure offset, gain and read noise of the camera, with uncertainties, from images or from dark and flat frames.
 
@@ -45,6 +45,7 @@ def calibrate(*inputs: Inputs, settings: Settings, task: CalibrationTask) -> Non
         dark=_extra(task.dark, axes),
         flat=_extra(task.flat, axes),
         offset=offset if isinstance(offset, float) else None,
+        detector=given.get("detector") or "auto",
     )
     if output is not None:
         from zsdeconv.io import atomic_path
@@ -109,6 +110,7 @@ def _stack(image: Any, path: Path) -> np.ndarray:
 def _calibration_rows(calibration: Calibration) -> list[tuple[str, str]]:
     camera = calibration.camera
     return [
+        ("detector", f"{camera.words} ({calibration.detector_source})"),
         ("offset", f"{camera.offset:.2f} +- {calibration.offset_sigma:.2f} ADU"),
         ("gain", f"{camera.gain:.3f} +- {calibration.gain_sigma:.3f} ADU per photo-electron"),
         ("read noise", f"{camera.read_noise:.2f} +- {calibration.read_noise_sigma:.2f} ADU"),

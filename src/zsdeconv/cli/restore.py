@@ -254,6 +254,7 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
     return [
         ("image", f"{facts['frames']} x {sizes} pixels of {pixels} um ({sources['pixel_um']})"),
         ("psf", f"{facts['psf']['source']} ({sources['psf']}{assumed})"),
+        ("detector", f"{prepared.calibration.camera.words} ({sources['detector']})"),
         ("camera", f"{values} ({sources['camera']})"),
         *prepared.acquisition.describe(),
         ("pairs", sources["pairs"]),

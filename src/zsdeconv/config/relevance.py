@@ -39,8 +39,13 @@ def _used(name: str, where: str, remedy: str) -> Need:
 
 
 _STACK = Need(lambda facts: facts.rank == 3, "on planes", "leave it out, or give a stack")
-_RECORRUPT = Need(lambda facts: facts.config.pairs.kind == "recorrupt", "on interleaved pairs", "leave it out, or give pairs recorrupt")
-_INTERLEAVE = Need(lambda facts: facts.config.pairs.kind == "interleave", "on re-corrupted pairs", "leave it out, or give pairs interleave")
+_DIVIDED = Need(lambda facts: facts.config.pairs.kind != "interleave", "on interleaved pairs", "leave it out, or give pairs recorrupt")
+_RECORRUPT = Need(
+    lambda facts: facts.config.pairs.kind == "recorrupt", "but on re-corrupted pairs", "leave it out, or give pairs recorrupt"
+)
+_INTERLEAVE = Need(
+    lambda facts: facts.config.pairs.kind == "interleave", "but on interleaved pairs", "leave it out, or give pairs interleave"
+)
 _PSF = Need(lambda facts: facts.config.optics.psf is not None, "without a PSF file", "give psf too, or leave it out")
 _DESTRIPE = Need(lambda facts: facts.config.prediction.destripe is not None, "without `destripe`", "give destripe X or Y, or leave it out")
 _LONE = (_PSF, _DESTRIPE)
@@ -76,7 +81,7 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
         f"sim.{name}": (_of_acquisition(f"sim.{name}"),)
         for name in ("directions", "phases", "order", "angles_deg", "period_um", "parameters", "per_frame", "wiener")
     },
-    "pairs.alpha": (_RECORRUPT,),
+    "pairs.alpha": (_DIVIDED,),
     "pairs.beta1_factor": (_RECORRUPT,),
     "pairs.beta2_factor": (_RECORRUPT,),
     "network.channels": (_of_network("network.channels"),),
@@ -107,7 +112,7 @@ def refuse_idle(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> None:
     >>> config = resolve({"loss": {"gamma": 2.0}, "pairs": {"kind": "recorrupt"}})
     >>> refuse_idle(Facts(config, 2, frozenset()), {})
     Traceback (most recent call last):
-    zsdeconv.errors.ConfigError: loss.gamma 2.0 has no effect on re-corrupted pairs: leave it out, or give pairs interleave
+    zsdeconv.errors.ConfigError: loss.gamma 2.0 has no effect but on interleaved pairs: leave it out, or give pairs interleave
     """
     given = facts.config.explicit
     for path, value in leaves(given):

@@ -56,6 +56,10 @@ class InputSection(Section):
     background: Annotated[
         Literal["auto"] | Annotated[float, Field(allow_inf_nan=False)], Setting("camera offset", unit="ADU", metavar="ADU")
     ] = "auto"
+    detector: Annotated[
+        Literal["auto", "camera", "emccd", "counting"],
+        Setting("camera, emccd (electron multiplication, photomultiplier), or counting (photons)", default="from the noise"),
+    ] = "auto"
 
 
 class OpticsSection(Section):
@@ -95,12 +99,14 @@ class OpticsSection(Section):
 
 
 class PairsSection(Section):
-    """How pairs are made: by re-corruption (Eq. 2, 3; ranges that each pair draws from), or of every other plane of a stack (Eq. 8)."""
+    """How pairs are made: by splitting electrons or re-corruption (Eq. 2, 3; ranges that each pair draws from), or of every other plane
+    of a stack (Eq. 8).
+    """
 
     title: ClassVar[str] = "Training"
     kind: Annotated[
-        Literal["auto", "recorrupt", "interleave"],
-        Setting("auto, recorrupt (add noise), or interleave (odd and even planes of a stack)", name="pairs"),
+        Literal["auto", "split", "recorrupt", "interleave"],
+        Setting("auto, split (divide electrons), recorrupt (add noise), or interleave (odd and even planes of a stack)", name="pairs"),
     ] = "auto"
     alpha: tuple[Positive, Positive] = (1.0, 2.0)
     beta1_factor: tuple[NotNegative, NotNegative] = (0.5, 1.5)

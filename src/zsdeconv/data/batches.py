@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zsdeconv.config import TrainingSection
-from zsdeconv.data.pairs import Interleaving, Recorruption, recorrupted
+from zsdeconv.data.pairs import Interleaving, PairMaker
 from zsdeconv.data.patches import PatchSampler, Sample
 from zsdeconv.physics import grid
 from zsdeconv.physics.operators import Operator
@@ -42,8 +42,8 @@ class Pairs(Protocol):
         ...
 
 
-class RecorruptedPairs:
-    """Pairs of patches of the samples `(y, A(y - b))`, made by adding noise and taking it away (Eq. 2).
+class SplitPairs:
+    """Pairs of patches of the samples `(y, A(y - b))`, each made of one patch by re-corruption (Eq. 2) or splitting.
 
     Where the noise of neighbouring pixels is not independent, `colour` makes of independent noise what is in `y`.
     """
@@ -51,21 +51,19 @@ class RecorruptedPairs:
     def __init__(
         self,
         samples: Sequence[Sample],
-        recorrupt: Recorruption,
+        maker: PairMaker,
         training: TrainingSection,
         symmetries: Sequence[int] = range(grid.SYMMETRIES),
         colour: Operator | None = None,
     ) -> None:
-        self.recorrupt, self.colour = recorrupt, colour
+        self.maker, self.colour = maker, colour
         self.sampler = PatchSampler(samples, training.patch(samples[0][0].ndim), training.batch, symmetries)
         self.patch_px = self.sampler.patch_px
 
     def __call__(self, network: nn.Module, draws: RandomStreams) -> tuple[Tensor, Tensor, None]:
         y, signal = self.sampler(draws.host)
-        alpha, z = self.recorrupt.noise(signal, draws.device)
-        if self.colour is not None:
-            z = self.colour(z)
-        return *recorrupted(y, z, alpha), None
+        hat, tilde = self.maker.deviations(y, signal, draws.device, self.colour or (lambda z: z))
+        return y + hat, y + tilde, None
 
 
 class InterleavedPairs:

@@ -44,4 +44,4 @@ class Affine:
 
     def camera_in_unit(self, camera: Camera) -> Camera:
         """The variance law of the camera (Eq. 3) for images in the unit of the network."""
-        return Camera(offset=0.0, gain=camera.gain / self.scale, read_variance=camera.read_variance / self.scale**2)
+        return camera.in_unit(self.scale)

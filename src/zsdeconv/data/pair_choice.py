@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from zsdeconv.camera.detector import Camera, signal_estimate
+from zsdeconv.camera.detector import GAUSSIAN_SKEWNESS, Camera, signal_estimate
 
 MIN_SLICES = 8
 """Slices that a stack needs to be interleaved. Chosen: each half then has four, more than the axial kernel of a network."""
@@ -20,28 +20,38 @@ MAX_DIFFERENCE = 0.1
 class PairChoice:
     """How the pairs of a stack are made, and why, in a sentence for the user."""
 
-    kind: Literal["interleave", "recorrupt"]
+    kind: Literal["interleave", "recorrupt", "split"]
     reason: str
 
 
-def choose_pairs(slices: int, dz_um: float, depth_of_field_um: float | None, difference: float, *, law_holds: bool = False) -> PairChoice:
+def pairs_by_law(camera: Camera, peak_adu: float) -> PairChoice:
+    """How pairs are made of single images where the law of the noise holds: independent in each pixel, from a known detector.
+
+    Such pairs show one object, as often as wanted with fresh noise, at the step dz of a stack itself. Electrons are split where the noise
+    of an image whose brightest places are `peak_adu` above the offset is not Gaussian; where it is, Eq. 2 does the same in less time.
+
+    >>> pairs_by_law(Camera(100.0, 1.0, 4.0), 15.0).kind, pairs_by_law(Camera(100.0, 0.1, 4.0), 15.0).kind
+    ('split', 'recorrupt')
+    """
+    if camera.gaussian or camera.skewness(peak_adu) < GAUSSIAN_SKEWNESS:
+        return PairChoice("recorrupt", "re-corrupted pairs: noise that is Gaussian and independent in each pixel, as Eq. 2 needs it")
+    return PairChoice("split", "split pairs: each electron goes to one of two images, whose noise is then independent")
+
+
+def choose_pairs(slices: int, dz_um: float, depth_of_field_um: float | None, difference: float) -> PairChoice:
     """Interleaved or re-corrupted pairs, for stacks of at least so many slices.
 
-    Where the `law_holds` that Eq. 2 takes for granted, independent noise of known variance in every pixel, re-corruption is chosen:
-    its pairs show one object, as often as wanted with fresh noise, at the step dz of the stack itself. Interleaving needs no law
-    but likeness, and where that is missing too, re-corruption is what is left.
+    Interleaving needs no law of the noise but likeness of neighbours, and where that is missing, re-corruption is what is left.
 
     Interleaving halves the stack, so it takes `MIN_SLICES`. Slices of a half lie 2 dz apart and still have to sample the
     image: 2 dz must not exceed the depth of field `n lambda / NA^2` (None where the optics are unknown). And neighbours must
     show the same object: `difference` of `neighbour_difference`, in units of the signal's variance, `MAX_DIFFERENCE` at most.
 
-    >>> choose_pairs(32, 0.15, 0.58, 0.02).kind, choose_pairs(32, 0.15, 0.58, 0.02, law_holds=True).kind
-    ('interleave', 'recorrupt')
+    >>> choose_pairs(32, 0.15, 0.58, 0.02).kind
+    'interleave'
     >>> choose_pairs(32, 0.5, 0.58, 0.3).reason
     're-corrupted pairs: slices 2 x 0.5 um apart cannot sample a depth of field of 0.58 um'
     """
-    if law_holds:
-        return PairChoice("recorrupt", "re-corrupted pairs: the noise of neighbouring pixels is independent, as Eq. 2 needs it")
     if slices < MIN_SLICES:
         return PairChoice("recorrupt", f"re-corrupted pairs: {slices} slices are too few to be halved ({MIN_SLICES} are needed)")
     if depth_of_field_um is not None and 2 * dz_um > depth_of_field_um:

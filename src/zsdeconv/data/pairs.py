@@ -1,8 +1,10 @@
-"""Training pairs: two images with independent noise from one, by re-corruption (Eq. 2) or from interleaved slices (Eq. 8)."""
+"""Training pairs: two images with independent noise from one, by re-corruption (Eq. 2), splitting, or from interleaved slices (Eq. 8)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +13,33 @@ from zsdeconv.camera.detector import Camera
 from zsdeconv.notation import Batch
 
 Range = tuple[float, float]
+Linear = Callable[[Tensor], Tensor]
+
+
+def share_of(alpha: float | Tensor) -> float | Tensor:
+    """Fraction of the electrons in `y_hat` for which its variance is `1 + alpha^2` times that of `y`, as by Eq. 2.
+
+    >>> share_of(2.0)
+    0.2
+    """
+    return 1 / (1 + alpha**2)
+
+
+class PairMaker(Protocol):
+    """Makes of an image two with independent noise."""
+
+    def deviations(self, y: Batch, signal: Batch, generator: torch.Generator, through: Linear = lambda z: z) -> tuple[Tensor, Tensor]:
+        """`y_hat - y` and `y_tilde - y` for each image; `signal` is `A(y - b)`, clipped at 0, in the unit of `y`.
+
+        What follows the camera, such as a reconstruction, is linear and is done to both by `through`.
+        """
+        ...
+
+
+def draw_alpha(limits: Range, images: Batch, generator: torch.Generator) -> Tensor:
+    """A number for each image, uniform within limits."""
+    shape = (len(images), *[1] * (images.ndim - 1))
+    return torch.empty(shape, device=images.device).uniform_(*limits, generator=generator)
 
 
 def recorrupted(y: Tensor, z: Tensor, alpha: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -52,16 +81,43 @@ class Recorruption:
         alpha, z = self.noise(signal, generator)
         return recorrupted(y, z, alpha)
 
+    def deviations(self, y: Batch, signal: Batch, generator: torch.Generator, through: Linear = lambda z: z) -> tuple[Tensor, Tensor]:
+        """`alpha z` and `-z / alpha` of each image."""
+        alpha, z = self.noise(signal, generator)
+        return recorrupted(torch.zeros(()), through(z), alpha)
+
     def noise(self, signal: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
         """`alpha` and `z` of each image, for what is linear in the images and may take `z` by itself."""
 
         def draw(limits: Range) -> Tensor:
-            shape = (len(signal), *[1] * (signal.ndim - 1))
-            return torch.empty(shape, device=signal.device).uniform_(*limits, generator=generator)
+            return draw_alpha(limits, signal, generator)
 
         alpha = draw(self.alpha)
-        variance = draw(self.beta1_factor) * self.camera.gain * signal + draw(self.beta2_factor) * self.camera.read_variance
+        variance = draw(self.beta1_factor) * self.camera.beta1 * signal + draw(self.beta2_factor) * self.camera.read_variance
         return alpha, torch.randn(signal.shape, generator=generator, device=signal.device) * variance.sqrt()
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """Noise-independent pair from one image by dividing its electrons between both (`Camera.split`).
+
+    `y_hat` has the fraction `1 / (1 + alpha^2)` of them, so that `alpha` says the same of the noise as in Eq. 2. The noise of both is
+    independent, not only uncorrelated, also where few photons or a multiplier make it skewed.
+
+    >>> from zsdeconv.camera.detector import Counter
+    >>> y, generator = torch.full((1, 1, 8, 8), 6.0), torch.Generator().manual_seed(0)
+    >>> a, b = Splitting(Counter(0.0, 1.0), alpha=(1.0, 1.0)).deviations(y, y, generator)
+    >>> bool((a + b == 0).all())
+    True
+    """
+
+    camera: Camera
+    alpha: Range = (1.0, 2.0)
+
+    def deviations(self, y: Batch, signal: Batch, generator: torch.Generator, through: Linear = lambda z: z) -> tuple[Tensor, Tensor]:
+        """`y_hat - y` and `y_tilde - y` of each image."""
+        y_hat, y_tilde = self.camera.split(y, signal, share_of(draw_alpha(self.alpha, y, generator)), generator)
+        return through(y_hat - y), through(y_tilde - y)
 
 
 class Interleaving:

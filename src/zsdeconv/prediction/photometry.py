@@ -167,7 +167,7 @@ def measure_intensity_correction(
         shape = measurement.y.shape
         inner = _inner(shape[:-2], len(shape), operator.support_px)
         for n in range(max(1, min(MAX_ROUNDS, PIXELS_PER_SAMPLE // measurement.y.numel()))):
-            y_hat, y_tilde = (image[None, None] for image in measurement.recorrupted(alpha, generator))
+            y_hat, y_tilde = (image[None, None] for image in measurement.pair(alpha, generator))
             denoised, deconvolved = forward_with_symmetry(as_network(network), n, y_hat)
             denoised, reblurred, y_hat, y_tilde = map(inner, (denoised, operator(deconvolved), y_hat, y_tilde))
             for fit, estimate in zip(fits, (denoised, reblurred), strict=True):

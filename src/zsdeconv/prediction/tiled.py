@@ -49,14 +49,13 @@ class _Accumulator:
 
 @dataclass(frozen=True)
 class Passes:
-    """`count` re-corrupted passes over an image, averaged: `noise` is drawn from a generator of `seed` and weighed with `alpha`.
+    """`count` passes over an image with fresh noise, averaged: `added_noise` (`y_hat - y`) is drawn from a generator of `seed`.
 
     With `count` 0 the image itself is restored once.
     """
 
-    noise: Callable[[torch.Generator], Tensor]
+    added_noise: Callable[[torch.Generator], Tensor]
     count: int
-    alpha: float = 1.0
     seed: int = 0
 
 
@@ -84,7 +83,7 @@ def predict_frame(
 ) -> FramePrediction:
     """Restore one frame.
 
-    With passes, the network is given `y + alpha z` and `y - alpha z` in turn with fresh noise `z`, and the mean over all passes is
+    With passes, the network is given `y + d` and `y - d` in turn with fresh noise `d`, and the mean over all passes is
     returned: the input has the noise level of the training, and most of the added noise averages out, the more so as each pass uses
     another symmetry. The frame is continued by its mirror image, so that its borders are no borders to the network, and cut into tiles.
     With the default overlap, the halo of the network, tiles agree with the whole to 1e-5 of the range.
@@ -109,7 +108,7 @@ def predict_frame(
     world = y.new_empty(0)
     for n in range(count):
         if passes.count and n % 2 == 0:
-            image = passes.noise(generator).mul_(passes.alpha).add_(y)
+            image = passes.added_noise(generator).add_(y)
         elif passes.count:
             image = 2 * y - grid.window(world, border, [b + size for b, size in zip(border, y.shape, strict=True)])[0, 0]
         else:

@@ -152,7 +152,8 @@ def _psf(analysis: Analysis) -> psf_fit.PsfFit:
 
 
 def _camera(analysis: Analysis) -> camera_law.CameraCheck:
-    return camera_law.measure(analysis.frames, calibrate_frames(analysis.frames, analysis.acquisition.detector.offset))
+    detector = analysis.acquisition.detector
+    return camera_law.measure(analysis.frames, calibrate_frames(analysis.frames, detector.offset, detector.kind))
 
 
 def _residuals(analysis: Analysis) -> residuals.Residuals:

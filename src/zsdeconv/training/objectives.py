@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from zsdeconv.acquisition.base import Acquisition, Measurement, training_excerpts
 from zsdeconv.config import Config, LossSection, TrainingSection
 from zsdeconv.data.batches import InterleavedPairs, Pairs, RandomStreams
-from zsdeconv.data.pairs import Recorruption
+from zsdeconv.data.pairs import PairMaker, Recorruption, Splitting
 from zsdeconv.nn.contract import as_network, forward_with_symmetry
 from zsdeconv.nn.ensemble import members_of
 from zsdeconv.notation import FWHM_PER_SIGMA
@@ -205,7 +205,7 @@ class SimulatedPairs:
         alpha = math.sqrt(sum(self.added_noise) / 2)
         total = torch.zeros_like(measurement.y)[None, None]
         for n in range(0, OBJECT_PASSES, 2):
-            z = measurement.noise(draws.device).mul_(alpha)
+            z = measurement.added_noise(alpha, draws.device)
             for k, sign in enumerate((1, -1)):
                 total += forward_with_symmetry(as_network(network), n + k, (measurement.y + sign * z)[None, None], stage=1)[0]
         return total / OBJECT_PASSES
@@ -265,8 +265,13 @@ def two_phases(config: Config, acquisition: Acquisition, measurements: Sequence[
 def _pairs(config: Config, acquisition: Acquisition, measurements: Sequence[Measurement], symmetries: Sequence[int]) -> Pairs:
     if config.pairs.kind == "interleave":
         return InterleavedPairs([(measurement.y,) for measurement in measurements], config.training, symmetries)
-    recorruption = Recorruption(acquisition.camera, **config.pairs.ranges())
-    return acquisition.pairs(measurements, recorruption, config.training, symmetries)
+    return acquisition.pairs(measurements, _pair_maker(config, acquisition), config.training, symmetries)
+
+
+def _pair_maker(config: Config, acquisition: Acquisition) -> PairMaker:
+    if acquisition.splits:
+        return Splitting(acquisition.camera, config.pairs.alpha)
+    return Recorruption(acquisition.camera, **config.pairs.ranges())
 
 
 def _edges(patch_px: Sequence[int]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from zsdeconv.camera.calibrate import MAX_CLIPPED_FRACTION, Calibration, draw_calibration
+from zsdeconv.camera.recognise import DECISIVE
 from zsdeconv.camera.survey import MAX_NOISE_CORRELATION
 from zsdeconv.findings import Finding, Level
 from zsdeconv.report.section import CaptionedFigure, Section
@@ -32,6 +34,8 @@ MIN_PATTERN_SIGMAS = 4.5
 """Standard errors from which a pattern is significant. Chosen: the normal distribution exceeds them once in 300 000 images."""
 MAX_BELOW_FRACTION = 0.01
 """Fraction of pixels lower than `BELOW_SIGMAS` read noises under the offset, up to which the level is ok. Normal noise puts 0.001 there."""
+LAW_NAMES = {"camera": "camera", "emccd": "electron multiplier", "counting": "photon counter"}
+"""Detectors in words, by their kind."""
 BELOW_SIGMAS = 3
 """Read noises below the offset from which a pixel counts as too dark. Chosen: a normal distribution has 0.1 % there."""
 PEAK_PERCENTILE = 99.9
@@ -95,7 +99,12 @@ def measure(frames: Sequence[np.ndarray] | np.ndarray, calibration: Calibration)
     misfit = _law_misfit(calibration)
     electrons = peak / camera.gain if camera.gain > 0 else float("inf")
     below = float((above < -BELOW_SIGMAS * max(camera.read_noise, 1e-30)).mean())
-    findings = [_law(misfit), _correlation(calibration), *(_pattern(name, patterns[name], pattern) for name, pattern in measured.items())]
+    findings = [
+        _law(misfit),
+        _detector(calibration),
+        _correlation(calibration),
+        *(_pattern(name, patterns[name], pattern) for name, pattern in measured.items()),
+    ]
     findings += [_saturation(calibration), _floor(calibration), _offset(below, calibration)]
     findings += [_gain(electrons, calibration), _read_noise(peak, calibration)]
     return CameraCheck(calibration, misfit, electrons, below, patterns, findings)
@@ -136,6 +145,24 @@ def _law(misfit: float | None) -> Finding:
         return Finding("ok", name, misfit, MAX_LAW_MISFIT, text)
     advice = "the image was processed (gamma, compression, averaging) or the detector is not linear: use raw data"
     return Finding("warn", name, misfit, MAX_LAW_MISFIT, f"{text}; {advice}")
+
+
+def _detector(calibration: Calibration) -> Finding:
+    """Whether the shape of the noise is that of the detector whose law was used."""
+    name, used, found = "detector", calibration.camera, calibration.found
+    if found is None:
+        told = next((message for message in calibration.messages if "photon counter" in message), None)
+        if told is None:
+            return Finding("ok", name, math.nan, math.nan, f"variance and mean are those of a {used.words}")
+        return Finding("fail", name, math.nan, math.nan, told)
+    if not found.kind:
+        return Finding.not_checked(name, f"camera or electron multiplier: the noise does not tell ({found.words})", limit=DECISIVE)
+    text = f"the noise has the shape of a {LAW_NAMES[found.kind]}: {found.words}"
+    if found.kind == used.kind:
+        return Finding("ok", name, abs(found.evidence), DECISIVE, text)
+    return Finding(
+        "fail", name, abs(found.evidence), DECISIVE, f"{text}; the law of a {LAW_NAMES[used.kind]} was used: leave out `detector`"
+    )
 
 
 def _correlation(calibration: Calibration) -> Finding:
@@ -211,6 +238,6 @@ def _read_noise(peak: float, calibration: Calibration) -> Finding:
     text = f"the read noise is {read:.3g} ADU, the brightest places are {peak:.4g} ADU above the offset"
     if read > max(peak, 0.0):
         return Finding("warn", name, read, peak, f"{text}: more noise than signal; lengthen the exposure, or check `background`")
-    if read <= 0:
+    if read <= 0 and calibration.camera.kind != "counting":
         return Finding("warn", name, read, 0.0, f"{text}; every camera has some: measure it with dark frames (zsdeconv calibrate)")
     return Finding("ok", name, read, peak, text)

@@ -72,7 +72,7 @@ def make_pair(measurement: Measurement, window: tuple[slice, ...], generator: to
     >>> bool(abs((pair.y_hat * pair.y_tilde).mean()) < 0.1)
     True
     """
-    y_hat, y_tilde = (image[window] for image in measurement.recorrupted(ALPHA, generator))
+    y_hat, y_tilde = (image[window] for image in measurement.pair(ALPHA, generator))
     return Pair(y_hat, y_tilde, (1 + ALPHA**-2) * _smooth_variance([draw[window] for draw in draws]))
 
 

@@ -41,7 +41,7 @@ def noise_splits(measurement: Measurement, generator: torch.Generator) -> tuple[
     >>> torch.allclose((first + second) / 2, measurement.y)
     True
     """
-    return measurement.recorrupted(1.0, generator)
+    return measurement.pair(1.0, generator)
 
 
 def alternating_splits(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,93 @@
+"""Which detector recorded an image, and its constants, with honest standard errors."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from zsdeconv.camera import calibrate
+from zsdeconv.camera.detector import Camera, Counter, Multiplier
+from zsdeconv.camera.recognise import count_unit
+from zsdeconv.errors import ConfigError
+
+DETECTORS = {"camera": Camera(100.0, 2.0, 9.0), "emccd": Multiplier(490.0, 45.0, 60.0), "counting": Counter(0.0, 1.0)}
+
+
+def light(seed: int, size: int = 176) -> np.ndarray:
+    """Blurred curves, 1 in the brightest places, on a dim haze."""
+    rng = np.random.default_rng(seed)
+    levels = gaussian_filter(rng.normal(size=(size, size + 15)), 6)
+    image = gaussian_filter(np.exp(-((levels / levels.std()) ** 2) * 12), 1.6)
+    return image / np.quantile(image, 0.998) + 0.01
+
+
+def recorded(kind: str, photons: float, seed: int) -> np.ndarray:
+    law = DETECTORS[kind]
+    mean = torch.from_numpy(light(seed) * photons * law.gain)
+    y = law.simulate(mean, 1.0, torch.Generator().manual_seed(seed)).numpy() + law.offset
+    return y.round().clip(0, 65535).astype(np.uint16)
+
+
+@pytest.mark.parametrize("kind", DETECTORS)
+@pytest.mark.parametrize("photons", [3, 10, 30])
+def test_the_detector_is_recognised(kind: str, photons: float) -> None:
+    for seed in range(3):
+        found = calibrate(recorded(kind, photons, seed))
+        assert found.camera.kind == kind, found.detector_source
+        assert found.detector_source.startswith(("from the noise", "counts from 0 on"))
+
+
+@pytest.mark.parametrize("kind", ["camera", "emccd"])
+def test_constants_with_honest_errors(kind: str) -> None:
+    """Root mean square of the errors, in standard errors, is about 1; 8 images leave it uncertain by a quarter."""
+    law, offset, gain = DETECTORS[kind], [], []
+    for seed in range(8):
+        found = calibrate(recorded(kind, 8, seed))
+        offset.append((found.camera.offset - law.offset) / found.offset_sigma)
+        gain.append((found.camera.gain - law.gain) / found.gain_sigma)
+    for errors in (offset, gain):
+        assert np.sqrt(np.mean(np.square(errors))) < 1.8
+        assert np.max(np.abs(errors)) < 3.5
+
+
+def test_uniform_haze_is_not_taken_for_offset() -> None:
+    """The darkest place of a sample in haze holds light; the skewness of its noise tells."""
+    mean = torch.from_numpy((light(0) * 20 + 4) * 2.0)
+    y = Camera(0.0, 2.0, 9.0).simulate(mean, 1.0, torch.Generator().manual_seed(1)).numpy().round() + 100
+    found = calibrate(y)
+    assert abs(found.camera.offset - 100) < 3 * found.offset_sigma
+    assert found.camera.offset < 106  # the darkest places are at 108
+
+
+def test_a_wrong_kind_is_contradicted_and_the_right_one_is_not() -> None:
+    for kind in ("camera", "emccd"):
+        y = recorded(kind, 6, 4)
+        assert not calibrate(y, detector=kind).messages
+        other = "emccd" if kind == "camera" else "camera"
+        told = calibrate(y, detector=other)
+        assert told.camera.kind == other
+        assert any(f"detector {other} was given, but the noise is that of {kind}" in message for message in told.messages)
+
+
+def test_counting_takes_whole_numbers() -> None:
+    y = recorded("counting", 6, 0)
+    assert calibrate(y * 4).camera == Counter(0.0, 4.0)
+    assert calibrate(y.astype(np.float32), detector="counting").camera == Counter(0.0, 1.0)
+    with pytest.raises(ConfigError, match="whole numbers"):
+        calibrate(y + 0.3 * np.random.default_rng(0).random(y.shape), detector="counting")
+    told = calibrate(recorded("camera", 8, 0), detector="counting")
+    assert any("photon counter" in message for message in told.messages)
+
+
+def test_units_of_counts() -> None:
+    assert count_unit(np.array([[0, 3], [9, 6]])) == 3
+    assert count_unit(np.array([-1, 0, 1])) is None
+    assert count_unit(np.array([0.0, 1.0, 1.5])) == 0.5
+    assert count_unit(np.array([2.0, 2.0])) is None
+
+
+def test_calibration_is_equivariant_for_a_multiplier() -> None:
+    y = recorded("emccd", 5, 2).astype(np.float64)
+    one, other = calibrate(y).camera, calibrate(3 * y + 70).camera
+    assert other.offset == pytest.approx(3 * one.offset + 70, abs=0.5)
+    assert other.gain == pytest.approx(3 * one.gain, rel=1e-2)
