@@ -97,7 +97,7 @@ def train_prepared(
         measurements,
         config.pairs.prediction_alpha,
         seed=config.seed,
-        offset_known=config.input.background != "auto",
+        offset_sigma=prepared.calibration.offset_sigma / acquisition.unit.scale,
     )
     provenance = {"version": __version__, "calibration": prepared.calibration.to_dict(), **prepared.summary()}
     provenance["offset_correction_adu"] = round(correction.dark_level * acquisition.unit.scale, 4)

@@ -130,13 +130,14 @@ def test_an_offset_that_is_wrong_is_seen_under_the_light_that_the_lens_spreads(e
     clean = lens(x)[0, 0]
     assert clean.min() > 0.02, "no pixel without light"
     samples = [(y + error, signal) for y, signal in (sample(clean.numpy().astype(float), seed) for seed in range(3))]
-    found, known = (
-        measure_intensity_correction(Lens(x, clean[None, None]), imaged_by(lens), fields(samples), seed=0, offset_known=known)
-        for known in (False, True)
+    found, bounded, known = (
+        measure_intensity_correction(Lens(x, clean[None, None]), imaged_by(lens), fields(samples), seed=0, offset_sigma=sigma)
+        for sigma in (1.0, 0.01, 0.0)
     )
     # noise sd 0.05, in y_tilde 0.07, over 3 x 1280 pixels of which the eight rounds share half: standard error 0.001
     assert found.dark_level == pytest.approx(error, abs=0.005)
     assert known.dark_level == 0.0
+    assert bounded.dark_level == pytest.approx(0.02 * np.sign(error))  # two standard errors of a well known offset, no more
 
 
 def test_sums_over_parts_equal_the_whole() -> None:

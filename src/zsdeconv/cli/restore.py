@@ -236,7 +236,9 @@ def _done(written: list[Path], model: Model, started: float, silent: bool) -> di
     seconds = round(time.monotonic() - started, 1)
     steps = sum(max(event["step"] for event in model.history if event["phase"] == phase) for phase in {e["phase"] for e in model.history})
     if not silent:
-        show_rows([("trained", f"{steps} steps, {seconds:g} s in all"), *(("wrote", str(path)) for path in written)])
+        moved = model.provenance.get("offset_correction_adu") or 0.0
+        zero = [("zero", f"{moved:+.2g} ADU against the offset above, which the optics showed")] if abs(moved) > 0 else []
+        show_rows([("trained", f"{steps} steps, {seconds:g} s in all"), *zero, *(("wrote", str(path)) for path in written)])
     return {"outputs": [str(path) for path in written], "steps": steps, "seconds": seconds}
 
 

@@ -23,6 +23,8 @@ SLOPE_LIMITS = (0.5, 1.5)
 """A slope outside these says that there was hardly any signal to measure it on, and is not applied."""
 DARK_SHARE = 0.2
 """Share of the pixels, the darkest ones, on which the zero of the intensity scale is measured."""
+MAX_DARK_SIGMAS = 2.0
+"""Standard errors of the offset by which the dark level may correct it. Law: 95 % of the offsets lie within."""
 MIN_ALPHA = 0.3
 """Adds a tenth to the variance of the noise, which no network minds."""
 LEAST_CONTRAST = 10
@@ -144,7 +146,7 @@ def measure_intensity_correction(
     alpha: float = 1.0,
     *,
     seed: int,
-    offset_known: bool = False,
+    offset_sigma: float = math.inf,
 ) -> IntensityCorrection:
     """Responses and dark level of a trained network on the measurements of its training, from re-corrupted pairs (Eq. 2).
 
@@ -158,7 +160,8 @@ def measure_intensity_correction(
     measurements : what the network was trained on
     alpha : noise added in prediction, of which the pairs are made
     seed : of the noise
-    offset_known : the camera offset was given and is not corrected: the dark level is 0
+    offset_sigma : standard error of the camera offset, network's unit; the dark level corrects it by at most `MAX_DARK_SIGMAS` of it, and
+        not at all where the offset is known
     """
     alpha, operator = max(alpha, MIN_ALPHA), acquisition.forward_operator
     generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
@@ -175,8 +178,8 @@ def measure_intensity_correction(
             dark_level.add(denoised, reblurred, y_tilde)
         variance_bias.add(inner(measurement.variance_bias()[None, None]))
     denoised, deconvolved = (fit.response(variance_bias.mean) for fit in fits)
-    doubtful = not offset_known and deconvolved != AffineResponse()
-    measured = IntensityCorrection(denoised, deconvolved, dark_level.level if doubtful else 0.0)
+    most = MAX_DARK_SIGMAS * offset_sigma if deconvolved != AffineResponse() else 0.0
+    measured = IntensityCorrection(denoised, deconvolved, min(max(dark_level.level, -most), most))
     return acquisition.light.absolute(lambda: measured, IntensityCorrection(denoised))
 
 
