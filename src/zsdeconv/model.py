@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
+from zsdeconv.camera.defects import clean, without_light
 from zsdeconv.camera.detector import Camera
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
@@ -151,7 +152,8 @@ class Model:
             When the axes or the pixel size are not those of the training.
         """
         image, settings = self._fitting(image), self.config.prediction
-        frames, device_used = self.modality.frames_of(image), choose_device(device or self.config.device)
+        recorded, device_used = self.modality.frames_of(image), choose_device(device or self.config.device)
+        frames, defects = clean(recorded, self.camera)
         self.network.to(device_used)
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
         gathered: dict[str, _Gathered] = {}
@@ -174,7 +176,8 @@ class Model:
             }
             for kind, part in parts.items():
                 if part is not None:
-                    gathered.setdefault(kind, _Gathered(len(frames))).add(n, part.mul_(self.unit.scale).cpu().numpy())
+                    adu = part.mul_(self.unit.scale).cpu().numpy()
+                    gathered.setdefault(kind, _Gathered(len(frames))).add(n, without_light(adu, defects[n].areas))
             del prediction, measurement, parts  # before the next ones are made
         for kind, residual in residuals.items():
             residual.add_to(gathered[kind].data, self.unit.scale)

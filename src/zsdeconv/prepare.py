@@ -12,6 +12,7 @@ import numpy as np
 
 from zsdeconv.acquisition.base import Acquisition, Recording
 from zsdeconv.camera.calibrate import Calibration
+from zsdeconv.camera.defects import clean, filled, find_defects, known_part, told
 from zsdeconv.camera.frames import calibrate_frames
 from zsdeconv.config import Config
 from zsdeconv.config.relevance import Facts, refuse_idle
@@ -87,7 +88,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
         check_restorable(image)
     spacing_um, sources = _spacing(images, config, modality)
     frames = [frame for image in images for frame in modality.frames_of(image)]
-    calibration = _calibration(frames, config)
+    frames, calibration, left_out = _clean(frames, config)
     upsampling = modality.factors(config.scale)
     recording = Recording(images[0], frames, spacing_um, upsampling, calibration, config, optics, psf)
     acquisition, origins = modality.acquisition.prepare(recording)
@@ -99,6 +100,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
         "camera": "image" if config.input.background == "auto" else "image, offset from option",
         "detector": calibration.detector_source,
         "pairs": pairs.reason,
+        **({"left_out": left_out} if left_out else {}),
     }
     return Prepared(config, modality, frames, spacing_um, acquisition, calibration, sources)
 
@@ -160,6 +162,23 @@ def _refuse_split(modality: Modality, calibration: Calibration) -> None:
         raise ConfigError(f"`pairs=split`: electrons of {modality.name} frames are not divided; leave out `pairs`")
     if calibration.camera.gain <= 0:
         raise ConfigError("`pairs=split`: the gain is 0, there are no electrons to divide; leave out `pairs`")
+
+
+def _clean(frames: Sequence[np.ndarray], config: Config) -> tuple[list[np.ndarray], Calibration, str]:
+    """The frames with pixels without data filled as the detector would have recorded them, the detector, and what was filled, in words.
+
+    Areas without data are left out of the calibration.
+    """
+    defects = [find_defects(frame) for frame in frames]
+    known = []
+    for frame, each in zip(frames, defects, strict=True):
+        rows, columns = known_part(frame, each.areas)
+        known.append(filled(frame, each)[..., rows, columns])
+    calibration = _calibration(known, config)
+    left_out = told(defects)
+    if left_out:
+        warnings.warn(f"{left_out} were found, left out, and restored from their surroundings", DataWarning, stacklevel=3)
+    return clean(frames, calibration.camera, defects)[0], calibration, left_out
 
 
 def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:
