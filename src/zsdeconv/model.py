@@ -181,6 +181,8 @@ class Model:
             del prediction, measurement, parts  # before the next ones are made
         for kind, residual in residuals.items():
             residual.add_to(gathered[kind].data, self.unit.scale)
+            if kind == "deconvolved":
+                gathered[kind].data.clip(min=0, out=gathered[kind].data)  # light that a frame lacks can be more than a dark place has
         restored, destripe = self._restored(image, gathered), destripe or Destriping.of(settings)
         return restored if destripe is None else restored.destriped(destripe)
 
@@ -219,7 +221,7 @@ class Model:
         terms = GlobalErrorTerms(
             median_reblur_residual(*images) if law.reblur_residual else 0.0,  # takes time
             self.offset_sigma / self.unit.scale,
-            abs(self.intensity_correction.predicted_zero),
+            self.intensity_correction.deconvolved.most_taken,
         )
         return standard_error(prediction.deconvolved, prediction.spread, terms, law)
 

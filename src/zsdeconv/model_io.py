@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from torch import Tensor, nn
 
 from zsdeconv._version import __version__
@@ -25,7 +25,7 @@ from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES, Modality
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
-from zsdeconv.prediction.photometry import AffineResponse, IntensityCorrection
+from zsdeconv.prediction.photometry import AffineResponse, IntensityCorrection, PositiveResponse
 from zsdeconv.training.networks import make_network
 
 SCHEMA_VERSION = 2
@@ -69,11 +69,25 @@ class ResponsePart(_Part):
     intercept: float
 
 
+class PositivePart(_Part):
+    """`zsdeconv.prediction.photometry.PositiveResponse`."""
+
+    gain: float
+    knee: float
+    floor: float
+
+
+def _kind_of_response(part: Any) -> str:
+    return "line" if "slope" in (part if isinstance(part, Mapping) else vars(part)) else "positive"
+
+
 class IntensityPart(_Part):
-    """`zsdeconv.prediction.photometry.IntensityCorrection`."""
+    """`zsdeconv.prediction.photometry.IntensityCorrection`; version 0.1.0 had a line for the deconvolved image, too."""
 
     denoised: ResponsePart
-    deconvolved: ResponsePart
+    deconvolved: Annotated[
+        Annotated[ResponsePart, Tag("line")] | Annotated[PositivePart, Tag("positive")], Discriminator(_kind_of_response)
+    ]
     dark_level: float
 
 
@@ -153,7 +167,7 @@ def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False)
         psf=PsfPart(spacing_um=acquisition.psf.spacing_um, source=acquisition.psf.source, fingerprint=acquisition.psf.fingerprint),
         optics=None if acquisition.optics is None else _optics_part(acquisition.optics),
         acquisition=own_header,
-        intensity_correction=IntensityPart.model_validate(correction.to_dict()),
+        intensity_correction=IntensityPart.model_validate(asdict(correction)),
         history=model.history,
         provenance=json.loads(json.dumps(model.provenance, default=str)),
     )
@@ -188,14 +202,18 @@ def migrated(tensors: dict[str, Tensor], header: Mapping[str, Any]) -> tuple[dic
         return tensors, header
     provenance, photometry = header.get("provenance") or {}, header.pop("photometry")
     own = next(value for value in (header.pop("sim", None), {}) if value is not None)
-    numbers = provenance.get("optics") or None
+    numbers, line, dark = provenance.get("optics") or None, photometry["deconvolved"], photometry["dark"]
     return {name.replace("sim.", "acquisition.", 1) if name.startswith("sim.") else name: t for name, t in tensors.items()}, {
         **header,
         "schema_version": SCHEMA_VERSION,
         "camera": {**header["camera"], "offset_sigma": (provenance.get("calibration") or {}).get("offset_sigma", 0.0)},
         "optics": numbers and {"na": numbers["na"], "wavelength_nm": numbers["wavelength_nm"], "immersion_ri": numbers["ri"]},
         "acquisition": own,
-        "intensity_correction": {**{name: photometry[name] for name in ("denoised", "deconvolved")}, "dark_level": photometry["dark"]},
+        "intensity_correction": {
+            "denoised": photometry["denoised"],
+            "deconvolved": {**line, "intercept": line["intercept"] + line["slope"] * dark},  # the dark level was taken off by itself
+            "dark_level": dark,
+        },
         "provenance": provenance,
     }
 
@@ -211,18 +229,22 @@ def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> ModelP
     acquisition.splits = config.pairs.kind == "split"
     network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
-    responses = {name: AffineResponse(**part.model_dump()) for name, part in header.intensity_correction if isinstance(part, ResponsePart)}
     return ModelParts(
         network,
         modality,
         config,
         acquisition,
         header.spacing_um,
-        IntensityCorrection(**responses, dark_level=header.intensity_correction.dark_level),
+        _intensity_correction(header.intensity_correction),
         header.camera.offset_sigma,
         history=header.history,
         provenance=header.provenance,
     )
+
+
+def _intensity_correction(part: IntensityPart) -> IntensityCorrection:
+    kind = PositiveResponse if isinstance(part.deconvolved, PositivePart) else AffineResponse
+    return IntensityCorrection(AffineResponse(**part.denoised.model_dump()), kind(**part.deconvolved.model_dump()), part.dark_level)
 
 
 def _detector(part: CameraPart) -> Camera:

@@ -20,7 +20,7 @@ from zsdeconv.acquisition.noise_reference import MeasurementReference, NoiseRefe
 from zsdeconv.camera.detector import Camera, signal_estimate
 from zsdeconv.config import TrainingSection
 from zsdeconv.data.batches import RandomStreams
-from zsdeconv.data.pairs import PairMaker, Splitting
+from zsdeconv.data.pairs import PairMaker, share_of
 from zsdeconv.physics import grid
 from zsdeconv.physics.grid import center_window
 from zsdeconv.physics.operators import Crop
@@ -60,15 +60,12 @@ class StructuredMeasurement(Measurement):
     def pair(self, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         if not self.splits:
             return super().pair(alpha, generator)
-        deviations = Splitting(self.camera, (alpha, alpha)).deviations(self.frames[None], self.signal[None], generator, self._reconstructed)
-        y_hat, y_tilde = (self.y + deviation for deviation in deviations)
+        parts = self.camera.split(self.frames, self.signal, share_of(alpha), generator)
+        y_hat, y_tilde = (self.y + self.reconstruct((part - self.frames)[None], self.origin_px)[0, 0] for part in parts)
         return y_hat, y_tilde
 
     def added_noise(self, alpha: float, generator: torch.Generator) -> Tensor:
         return self.pair(alpha, generator)[0].sub_(self.y) if self.splits else super().added_noise(alpha, generator)
-
-    def _reconstructed(self, z: Tensor) -> Tensor:
-        return self.reconstruct(z, self.origin_px)[0, 0]
 
     def variance_bias(self) -> Tensor:
         drawn = self.noise(torch.Generator().manual_seed(0))

@@ -124,13 +124,16 @@ class Camera:
         y : counts above the offset, of any shape
         mean : their local mean, of the same shape, from which electrons that were not counted are guessed
         fraction : between 0 and 1, broadcast to `y`; the variances are those of `y` over `fraction` and over `1 - fraction`
-        generator : of the device of `y`
+        generator : of any device; where it is another than that of `y`, the division is done there
 
         >>> generator = torch.Generator().manual_seed(0)
         >>> first, second = Counter(0.0, 1.0).split(torch.full((4000,), 6.0), torch.full((4000,), 6.0), 0.25, generator)
         >>> bool((0.25 * first + 0.75 * second == 6).all())
         True
         """
+        if y.device.type != generator.device.type:
+            first, second = self.split(y.to(generator.device), mean.to(generator.device), fraction, generator)
+            return first.to(y.device), second.to(y.device)
         fraction = torch.as_tensor(fraction, dtype=y.dtype, device=y.device)
         root = (fraction * (1 - fraction)).sqrt()
         first = fraction * y + root * self.variance(mean).sqrt() * _normal(y.shape, generator)
