@@ -10,13 +10,14 @@ import zsdeconv as zs
 from zsdeconv.config import Config, resolve
 from zsdeconv.errors import ImageError
 from zsdeconv.model import Restored
+from zsdeconv.prediction.photometry import PositiveResponse
 from zsdeconv.report import assess
 from zsdeconv.report.assess import CHECKS, Check
 from zsdeconv.report.page.figures import render_figure
 from zsdeconv.simulation.structured import SimScene, simulate_sim2d
 from zsdeconv.simulation.widefield import Scene, Simulation, StackScene, simulate_2d, simulate_3d
 
-EVERY = ["psf", "camera", "training", "residuals", "resolution", "flux", "uncertainty", "error_map", "recovery"]
+EVERY = ["psf", "camera", "training", "residuals", "noise_left", "resolution", "flux", "uncertainty", "error_map", "recovery"]
 
 
 def toy(modality: str = "auto", **changes: object) -> Config:
@@ -80,7 +81,7 @@ def test_a_good_restoration_is_called_good_and_a_wrong_one_is_not(restored: Rest
     model = restored.model
     wrong = replace(
         model,
-        intensity_correction=replace(model.intensity_correction, deconvolved=replace(model.intensity_correction.deconvolved, slope=1.3)),
+        intensity_correction=replace(model.intensity_correction, deconvolved=PositiveResponse(gain=0.75)),
     )
     doubtful = {section.key: section for section in wrong.predict(simulated.noisy).report().sections}
     assert doubtful["flux"].level != "ok" and doubtful["residuals"].level != "ok"

@@ -26,6 +26,7 @@ from zsdeconv.report.checks import (
     camera_law,
     convergence,
     fringes,
+    noise_left,
     psf_fit,
     recovery,
     residuals,
@@ -172,6 +173,10 @@ def _residuals(analysis: Analysis) -> residuals.Residuals:
     )
 
 
+def _noise_left(analysis: Analysis) -> noise_left.NoiseLeft:
+    return noise_left.measure(analysis.model, analysis.measurement, analysis.prediction.denoised.cpu().numpy(), analysis.seed)
+
+
 def _resolution(analysis: Analysis) -> resolution.Resolution:
     generator = torch.Generator(analysis.measurement.y.device).manual_seed(analysis.seed)
     splits = restored_splits(analysis.model, analysis.measurement, generator)
@@ -229,6 +234,7 @@ CHECKS: tuple[Check, ...] = (
     Check(fringes, lambda analysis: fringes.measure(cast(StructuredAcquisition, analysis.acquisition).reconstruct)),
     Check(convergence, lambda analysis: convergence.measure(analysis.model.history)),
     Check(residuals, _residuals),
+    Check(noise_left, _noise_left),
     Check(resolution, _resolution),
     Check(brightness, lambda analysis: brightness.measure(analysis.adu(analysis.reblurred), analysis.adu(analysis.prediction.denoised))),
     Check(standard_error, _uncertainty),
