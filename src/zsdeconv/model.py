@@ -12,11 +12,12 @@ import numpy as np
 from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
-from zsdeconv.camera.defects import clean, without_light
+from zsdeconv.camera.defects import without_light
 from zsdeconv.camera.detector import Camera
+from zsdeconv.camera.maps import MAX_GAIN_DIFFERENCE, CameraMaps
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
-from zsdeconv.errors import ImageError
+from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.modality import Modality
@@ -119,6 +120,21 @@ class Model:
         """The PSF on the fine grid."""
         return self.acquisition.psf
 
+    def with_camera(self, maps: CameraMaps) -> Model:
+        """The same model for a camera with other maps: its frames become those of the camera of the training.
+
+        Raises `ConfigError` where the gains differ by more than the network has seen.
+        """
+        own, gain = self.camera, maps.law.gain
+        if own.kind != maps.law.kind:
+            raise ConfigError(f"camera maps for a model of a {own.words}: its pixels do not differ; leave out camera")
+        if abs(gain - own.gain) > MAX_GAIN_DIFFERENCE * own.gain:
+            gains = (
+                f"gain {gain:.4g} ADU per electron in the camera maps, {own.gain:.4g} in the model (limit {100 * MAX_GAIN_DIFFERENCE:g} %)"
+            )
+            raise ConfigError(f"{gains}: another camera, or another setting of it; train a model with its maps, or leave out camera")
+        return replace(self, acquisition=self.acquisition.with_maps(replace(maps, target=(own.offset, own.gain))))
+
     def predict(
         self,
         image: Image | np.ndarray,
@@ -153,7 +169,7 @@ class Model:
         """
         image, settings = self._fitting(image), self.config.prediction
         recorded, device_used = self.modality.frames_of(image), choose_device(device or self.config.device)
-        frames, defects = clean(recorded, self.camera)
+        frames, defects = self.acquisition.cleaned(recorded)
         self.network.to(device_used)
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
         gathered: dict[str, _Gathered] = {}

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from zsdeconv._version import __version__
 from zsdeconv.acquisition.base import Acquisition, Stored
 from zsdeconv.camera.detector import DETECTORS, Camera
+from zsdeconv.camera.maps import CameraMaps
 from zsdeconv.config import Config, with_new_names
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ModelError, UserError
@@ -28,6 +29,8 @@ from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.photometry import AffineResponse, IntensityCorrection, PositiveResponse
 from zsdeconv.training.networks import make_network
 
+MAPS = ("offset", "gain", "read_variance", "bad")
+"""Tensors of camera maps by their fields."""
 SCHEMA_VERSION = 2
 """Of the header below. Version 1, without a number, was written by version 0.1 of the program."""
 
@@ -52,6 +55,14 @@ class CameraPart(_Part):
     gain: float
     read_variance: float
     offset_sigma: float
+
+
+class MapsPart(_Part):
+    """What belongs to the tensors `maps` of `zsdeconv.camera.maps.CameraMaps`."""
+
+    sigmas: tuple[float, float, float]
+    frames: tuple[int, int]
+    target: tuple[float, float] | None = None
 
 
 class PsfPart(_Part):
@@ -117,6 +128,7 @@ class Header(_Part):
     spacing_um: tuple[float, ...]
     unit: UnitPart
     camera: CameraPart
+    maps: MapsPart | None = None
     psf: PsfPart
     optics: OpticsPart | None
     acquisition: dict[str, Any]
@@ -147,6 +159,9 @@ def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False)
     tensors = {f"network.{name}": tensor for name, tensor in model.network.state_dict().items()}
     tensors["psf"] = torch.from_numpy(acquisition.psf.values.copy())
     tensors |= {f"acquisition.{name}": tensor for name, tensor in own_tensors.items()}
+    maps = acquisition.maps
+    if maps is not None:
+        tensors |= {f"maps.{name}": torch.from_numpy(getattr(maps, name)) for name in MAPS}
     detector, correction = acquisition.detector, model.intensity_correction
     header = Header(
         schema_version=SCHEMA_VERSION,
@@ -164,6 +179,7 @@ def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False)
             gain=detector.gain,
             read_variance=detector.read_variance,
         ),
+        maps=None if maps is None else MapsPart(sigmas=maps.sigmas, frames=maps.frames, target=maps.target),
         psf=PsfPart(spacing_um=acquisition.psf.spacing_um, source=acquisition.psf.source, fingerprint=acquisition.psf.fingerprint),
         optics=None if acquisition.optics is None else _optics_part(acquisition.optics),
         acquisition=own_header,
@@ -227,6 +243,9 @@ def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> ModelP
     optics = None if header.optics is None else Optics(**header.optics.model_dump())
     acquisition = modality.acquisition.from_stored(Stored(unit, camera, psf, optics, config, own, header.acquisition))
     acquisition.splits = config.pairs.kind == "split"
+    if header.maps is not None:
+        offset, gain, read_variance, bad = (tensors.pop(f"maps.{name}").numpy() for name in MAPS)
+        acquisition.maps = CameraMaps(offset, gain, read_variance, bad, header.maps.sigmas, header.maps.frames, header.maps.target)
     network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
     return ModelParts(

@@ -6,14 +6,17 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zsdeconv.acquisition.base import Acquisition, Recording
 from zsdeconv.camera.calibrate import Calibration
-from zsdeconv.camera.defects import clean, filled, find_defects, known_part, told
+from zsdeconv.camera.defects import Defects, beyond_law, clean, filled, known_part, told
+from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.frames import calibrate_frames
+from zsdeconv.camera.maps import CameraMaps, examined
 from zsdeconv.config import Config
 from zsdeconv.config.relevance import Facts, refuse_idle
 from zsdeconv.data.pair_choice import MIN_SLICES, PairChoice, choose_pairs, neighbour_difference, pairs_by_law
@@ -88,16 +91,17 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
         check_restorable(image)
     spacing_um, sources = _spacing(images, config, modality)
     frames = [frame for image in images for frame in modality.frames_of(image)]
-    frames, calibration, left_out = _clean(frames, config)
+    maps = None if config.input.camera is None else CameraMaps.load(config.input.camera)
+    frames, calibration, left_out = _clean(frames, config, maps)
     upsampling = modality.factors(config.scale)
     recording = Recording(images[0], frames, spacing_um, upsampling, calibration, config, optics, psf)
     acquisition, origins = modality.acquisition.prepare(recording)
     pairs = _pairs(recording, modality, acquisition)
-    acquisition.splits = pairs.kind == "split"
+    acquisition.splits, acquisition.maps = pairs.kind == "split", maps
     config = config.model_copy(update={"pairs": config.pairs.model_copy(update={"kind": pairs.kind})})
     refuse_idle(Facts(config, modality.rank, modality.acquisition.settings | network_kind(config).settings), modality.presets)
     sources |= origins | {
-        "camera": "image" if config.input.background == "auto" else "image, offset from option",
+        "camera": _camera_source(config, maps),
         "detector": calibration.detector_source,
         "pairs": pairs.reason,
         **({"left_out": left_out} if left_out else {}),
@@ -164,27 +168,39 @@ def _refuse_split(modality: Modality, calibration: Calibration) -> None:
         raise ConfigError("`pairs=split`: the gain is 0, there are no electrons to divide; leave out `pairs`")
 
 
-def _clean(frames: Sequence[np.ndarray], config: Config) -> tuple[list[np.ndarray], Calibration, str]:
-    """The frames with pixels without data filled as the detector would have recorded them, the detector, and what was filled, in words.
+def _camera_source(config: Config, maps: CameraMaps | None) -> str:
+    if maps is not None:
+        dark, flat = maps.frames
+        return f"maps {Path(str(config.input.camera)).name}" + (f" from {dark} dark and {flat} flat frames" if dark else "")
+    return "image" if config.input.background == "auto" else "image, offset from option"
+
+
+def _clean(recorded: Sequence[np.ndarray], config: Config, maps: CameraMaps | None) -> tuple[list[np.ndarray], Calibration, str]:
+    """The frames, equalised by camera maps and with pixels without data filled as the detector would have recorded them, the detector, and
+    what was filled, in words.
 
     Areas without data are left out of the calibration.
     """
-    defects = [find_defects(frame) for frame in frames]
-    known = []
+    frames, defects = examined(recorded, maps)
+    calibration = _calibration(frames, defects, config, maps)
+    if maps is None:  # their bad pixels are known
+        more = [beyond_law(frame, each, calibration.camera) for frame, each in zip(frames, defects, strict=True)]
+        if told(more) != told(defects):
+            defects, calibration = more, _calibration(frames, more, config, maps)
+    for message in calibration.messages:
+        warnings.warn(message, DataWarning, stacklevel=3)
+    unknown = defects if maps is None else [Defects(each.pixels & ~maps.bad, each.areas & ~maps.bad) for each in defects]
+    if found := told(unknown):
+        warnings.warn(f"{found} were found, left out, and restored from their surroundings", DataWarning, stacklevel=3)
+    return clean(frames, calibration.camera, defects)[0], calibration, told(defects)
+
+
+def _calibration(frames: Sequence[np.ndarray], defects: Sequence[Defects], config: Config, maps: CameraMaps | None) -> Calibration:
+    """The camera, by the parts of the frames that hold data."""
+    known, background = [], config.input.background
     for frame, each in zip(frames, defects, strict=True):
         rows, columns = known_part(frame, each.areas)
         known.append(filled(frame, each)[..., rows, columns])
-    calibration = _calibration(known, config)
-    left_out = told(defects)
-    if left_out:
-        warnings.warn(f"{left_out} were found, left out, and restored from their surroundings", DataWarning, stacklevel=3)
-    return clean(frames, calibration.camera, defects)[0], calibration, left_out
-
-
-def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:
-    """The camera; the messages of its calibration become warnings."""
-    background = config.input.background
-    calibration = calibrate_frames(frames, None if background == "auto" else float(background), config.input.detector)
-    for message in calibration.messages:
-        warnings.warn(message, DataWarning, stacklevel=2)
-    return calibration
+    if maps is not None:
+        return maps.calibrated(calibrate_frames(known, None, Camera.kind))
+    return calibrate_frames(known, None if background == "auto" else float(background), config.input.detector)

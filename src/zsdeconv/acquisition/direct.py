@@ -54,7 +54,7 @@ class CameraMeasurement(Measurement):
         return z.mul_(self.camera.variance(self.signal).sqrt())
 
     def variance_bias(self) -> Tensor:
-        return self.camera.variance(self.signal) - (self.camera.beta1 * self.y + self.camera.read_variance)
+        return self.camera.variance(self.signal) - (self.camera.beta1 * self.y + self.camera.read_variances)
 
     def pair(self, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         if not self.splits:
@@ -65,8 +65,8 @@ class CameraMeasurement(Measurement):
         return self.pair(alpha, generator)[0].sub_(self.y) if self.splits else super().added_noise(alpha, generator)
 
     def center_crop(self, pixels: float) -> Self:
-        window = (..., *center_window(self.y.shape, pixels))
-        return replace(self, y=self.y[window])
+        y, x = center_window(self.y.shape, pixels)
+        return replace(self, y=self.y[..., y, x], camera=self.camera.within(y, x))
 
     def noise_reference(self, mean: Tensor, seed: int) -> NoiseReference:
         return CameraReference(mean, self.camera).checked()
@@ -121,20 +121,21 @@ class DirectAcquisition(Acquisition):
 
     def measure(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> CameraMeasurement:
         y = self.unit.to_unit(frames.astype(np.float64)).astype(np.float32)
-        return CameraMeasurement(torch.from_numpy(y).to(device), self.camera, self.splits)
+        return CameraMeasurement(torch.from_numpy(y).to(device), self.law_at(frames.shape, origin_px, device), self.splits)
 
     def pairs(
         self, measurements: Sequence[Measurement], maker: PairMaker, training: TrainingSection, symmetries: Sequence[int]
     ) -> SplitPairs:
-        samples = [(each.y, each.signal) for each in measurements if isinstance(each, CameraMeasurement)]
+        samples = [(each.y, each.signal, *each.camera.maps_of(each.y)) for each in measurements if isinstance(each, CameraMeasurement)]
         return SplitPairs(samples, maker, training, symmetries)
 
     def simulate(self, x: Batch, crop: Crop, variance_factor: Tensor, generator: torch.Generator) -> Batch:
         clean = crop(self.forward_operator(x)).clamp(min=0)
+        camera = self.law_anywhere(clean, generator)
         if self.splits:
-            return self.camera.simulate(clean, 1 / variance_factor, generator)
+            return camera.simulate(clean, 1 / variance_factor, generator)
         z = torch.randn(clean.shape, generator=generator, device=clean.device)
-        return clean + z * (self.camera.variance(clean) * variance_factor).sqrt()
+        return clean + z * (camera.variance(clean) * variance_factor).sqrt()
 
     def simulate_added(self, x: Batch, generator: torch.Generator) -> Batch:
         clean = self.forward_operator(x).clamp(min=0)

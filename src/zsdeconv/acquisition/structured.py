@@ -129,7 +129,8 @@ class StructuredAcquisition(Acquisition):
         raw, signal = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (above, signal))
         y = reconstruct(raw[None], place)[0, 0]
         bias = float((drawn - exact) / drawn) if drawn else 0.0
-        return StructuredMeasurement(y, raw, signal, self.camera, reconstruct, place, bias, self.splits)
+        camera = self.law_at(frames.shape, origin_px, device)
+        return StructuredMeasurement(y, raw, signal, camera, reconstruct, place, bias, self.splits)
 
     @abstractmethod
     def signal(self, above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int]) -> np.ndarray:
@@ -205,7 +206,10 @@ class StructuredStacks(StructuredAcquisition):
     def pairs(self, measurements: Sequence[Measurement], maker: PairMaker, training: TrainingSection, symmetries: Sequence[int]) -> Pairs:
         factors = grid.lateral_factors(3, SIM_UPSAMPLING)
         own = [each for each in measurements if isinstance(each, StructuredMeasurement)]
-        samples = [(each.y, grid.upsample(each.signal.mean(0)[None, None], factors)[0, 0]) for each in own]
+        samples = []
+        for each in own:
+            signal = each.signal.mean(0)
+            samples.append((each.y, *(grid.upsample(image[None, None], factors)[0, 0] for image in (signal, *each.camera.maps_of(signal)))))
         return SplitPairs(samples, maker, training, symmetries, self.colour)
 
 

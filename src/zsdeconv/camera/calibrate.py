@@ -40,7 +40,8 @@ class Calibration:
     `saturated_fraction` and `floor_fraction` are the fractions of pixels clipped at the top and at the bottom of the range,
     `noise_correlation` is that between neighbouring pixels (near 0 for raw camera data; the method requires |.| < 0.08),
     `cutoff_per_px` the frequency (cycles per pixel) above which the image is pure noise. `messages` are warnings, one line each,
-    `detector_source` says how the kind of the detector came to be known, `found` what the shape of the noise says of it (None for counts).
+    `fit_messages` those of them that say how badly the image knows the constants. `detector_source` says how the kind of the detector came
+    to be known, `found` what the shape of the noise says of it (None for counts).
     """
 
     camera: Camera
@@ -57,6 +58,7 @@ class Calibration:
     cutoff_per_px: float
     messages: tuple[str, ...]
     detector_source: str = "given"
+    fit_messages: tuple[str, ...] = ()
     found: Recognition | None = None
 
     @property
@@ -143,6 +145,7 @@ def calibrate(
     recognition = recognise(survey.frames, survey.levels, line.moved(-survey.shift), survey.kernel) if white else NOTHING_KNOWN
     multiplied, source = _is_multiplied(recognition, detector, messages)
     law = _multiplier(recognition, line) if multiplied else Camera(0.0, 1.0, 0.0)
+    of_data = len(messages)
     if known:
         b, b_sigma, read, read_sigma = known
     elif multiplied:
@@ -154,7 +157,8 @@ def calibrate(
     beta1, beta1_sigma, read = _positive_gain(survey, levels, line, (b, read), messages)
     camera = replace(law, offset=b, gain=beta1 / law.excess, read_variance=float(read))
     sigmas = (b_sigma, beta1_sigma / law.excess, float(np.sqrt(read + read_sigma) - np.sqrt(read)))
-    return replace(_result(survey, camera, sigmas, levels, messages), detector_source=source, found=recognition)
+    result = _result(survey, camera, sigmas, levels, messages)
+    return replace(result, detector_source=source, found=recognition, fit_messages=result.messages[of_data:])
 
 
 def _result(survey: Survey, camera: Camera, sigmas: tuple[float, float, float], levels: Levels, messages: Sequence[str]) -> Calibration:

@@ -17,8 +17,26 @@ TAIL_FRACTIONS = (0.02, 0.007)
 """Fractions of pixels between which the fall of the tail of deviations is measured. Chosen: beyond it lies ten times what is ever hot."""
 TAIL_MARGIN = 1.5
 """Factor on the extrapolated largest deviation, beyond which a pixel is no noise. Chosen: an exponential tail, the heaviest noise has."""
+TAIL_ROUNDS = 5
+"""How often the tail is measured anew without the pixels that were found. Chosen: it hardly changes after three."""
 CHANCE = 0.01
 """Pixels of an image that noise alone would put beyond the extrapolated tail. Chosen: one image in a hundred, before the margin."""
+MIN_READ_NOISE_E = 1.0
+"""Read noise, electrons, from which the law tells hot pixels. Chosen: with less, the light in the dark is not known well enough."""
+LAW_MARGIN = 1.3
+"""Factor on the largest deviation under a law, beyond which a pixel is no noise. Chosen: laws of images are never quite true."""
+MAX_EXCESS_SCATTER = 1.5
+"""Scatter of an image about its neighbours in units of that of its law, up to which the law tells hot pixels. Measured: 0.9 to 1.35 where a
+law holds, 2.2 where neighbours share their noise."""
+MEDIAN_VARIANCE = 0.19
+"""Variance of the median of eight normal numbers, in units of theirs. Law: pi / 2 / 8 for many, a little less for eight."""
+RING_PX = 5
+"""Side of the square whose mean, without the pixel itself, is the light around it. Chosen: as of the signal in Eq. 3."""
+SKEWNESS_LEVELS = 25
+"""Skewnesses for which a tail is computed. Chosen: between them it is interpolated to 1 %."""
+NEIGHBOUR_SIGMAS = 1.0
+"""Standard errors of the mean of the four neighbours by which they must be darker than a lens makes them. Chosen: with `LAW_MARGIN`, spots
+of a PSF 1.5 pixels wide are kept by three."""
 MAX_NEIGHBOUR_SHARE = 0.2
 """Light of the four neighbours over that of a pixel, up to which no lens has made it. Law: 0.29 for a PSF 1.5 pixels wide, 0.5 for 2."""
 BRIGHTNESS_GROUPS = 12
@@ -64,8 +82,10 @@ class Defects:
         return bool(self.pixels.any() or self.areas.any())
 
 
-def find_defects(frame: np.ndarray) -> Defects:
+def find_defects(frame: np.ndarray, recorded: np.ndarray | None = None, bad: np.ndarray | None = None) -> Defects:
     """Pixels without data of a frame (`... y x`), plane by plane.
+
+    Of a frame that camera maps have changed, lost pixels are of one value in the frame as `recorded`, and `bad` ones are known (y x).
 
     >>> image = np.random.default_rng(0).poisson(20.0, (64, 64)) + 100
     >>> image[5, 7], image[:, :9] = 9000, 0
@@ -74,8 +94,10 @@ def find_defects(frame: np.ndarray) -> Defects:
     (0, 576)
     """
     planes = frame.reshape(-1, *frame.shape[-2:])
-    missing = [without_data(plane) for plane in planes]
+    missing = [without_data(plane) for plane in (frame if recorded is None else recorded).reshape(-1, *frame.shape[-2:])]
     areas = [_opened(mask) if mask.any() else mask for mask in missing]
+    if bad is not None:
+        missing = [mask | bad for mask in missing]
     hot = [outliers(plane, mask) for plane, mask in zip(planes, missing, strict=True)]
     pixels = np.stack([mask & ~area | spots for mask, area, spots in zip(missing, areas, hot, strict=True)])
     return Defects(pixels.reshape(frame.shape), np.stack(areas).reshape(frame.shape))
@@ -134,22 +156,82 @@ def outliers(plane: np.ndarray, missing: np.ndarray) -> np.ndarray:
 
     What is far is told by the image: the tail of the deviations is extrapolated to the size of the image as an exponential.
     """
+    image = np.where(missing, np.median(plane[~missing]) if not missing.all() else 0, plane).astype(np.float64)
+    around, cross, background = _neighbours(image)
+    group = _groups(around)
+    deviation = (image - around) / _scale(image - around, group)
+    found = np.zeros(plane.shape, bool)
+    for _ in range(TAIL_ROUNDS):  # those that are found no longer lengthen the tail of the others
+        before, known = found.copy(), ~(missing | found)
+        for sign in (1, -1):
+            own, near = sign * (image - background), sign * (cross - background)
+            found |= (sign * deviation > _largest_by_chance(sign * deviation, group, known)) & (abs(near) < MAX_NEIGHBOUR_SHARE * own)
+        found &= ~missing
+        if np.array_equal(found, before):
+            break
+    return found if found.mean() <= MAX_DEFECT_FRACTION else np.zeros_like(found)
+
+
+def beyond_law(frame: np.ndarray, found: Defects, law: Camera) -> Defects:
+    """The pixels without data of a frame (`... y x`), and those which the noise of the detector's law puts nowhere near where they are.
+
+    For pixels that are less hot than `find_defects` can tell, which knows no law: they make the noise skewed, and offsets too low. Where an
+    electron stands out of the read noise nothing is added: single ones in the dark are no faults.
+
+    >>> rng = np.random.default_rng(0)
+    >>> image = rng.poisson(20.0, (64, 64)) + rng.normal(100, 2, (64, 64))
+    >>> image[5, 7] = 120 + 9 * 24**0.5
+    >>> nothing = find_defects(image)
+    >>> int(nothing.pixels.sum()), int(beyond_law(image, nothing, Camera(100.0, 1.0, 4.0)).pixels.sum())
+    (0, 1)
+    """
+    if law.read_noise < MIN_READ_NOISE_E * law.skew * law.gain:
+        return found
+    planes, known = filled(frame, found).reshape(-1, *frame.shape[-2:]), found.all.reshape(-1, *frame.shape[-2:])
+    pixels = np.stack([outliers_of_law(plane, law) & ~mask for plane, mask in zip(planes, known, strict=True)])
+    return Defects(found.pixels | pixels.reshape(frame.shape), found.areas)
+
+
+def outliers_of_law(plane: np.ndarray, law: Camera) -> np.ndarray:
+    """Pixels (y x) beyond the tail of the noise of a law about the median of their neighbours, while the neighbours are not.
+
+    The tail is that of a Gamma distribution with the skewness of the law (Pearson III). Where noise and structure scatter more than the law
+    says, the image tells the scale; where far more, the law does not hold and nothing is found. Neighbours must be so dark that no lens has
+    made the pixel, also by their own noise.
+    """
+    from scipy.ndimage import uniform_filter
+    from scipy.stats import pearson3
+
+    image = plane.astype(np.float64)
+    around, cross, background = _neighbours(image)
+    ring_mean = (uniform_filter(image, RING_PX, mode="mirror") * RING_PX**2 - image) / (RING_PX**2 - 1)
+    light = np.maximum(ring_mean - law.offset, 0)
+    variance = np.maximum(law.variance(light), 1e-30)
+    scatter = np.sqrt(variance * (1 + MEDIAN_VARIANCE))
+    deviation = (image - around) / scatter
+    excess = _scale(deviation, _groups(around))
+    if np.median(excess) > MAX_EXCESS_SCATTER:
+        return np.zeros(plane.shape, bool)
+    deviation /= np.maximum(excess, 1)
+    skewness = law.third_cumulant(light) / variance**1.5
+    levels, chance = np.linspace(0, max(float(np.quantile(skewness, 0.999)), 1e-3), SKEWNESS_LEVELS), CHANCE / plane.size
+    found = np.zeros(plane.shape, bool)
+    for sign, tail in ((1, pearson3.isf(chance, levels)), (-1, -pearson3.ppf(chance, levels))):
+        own, near = sign * (image - background), sign * (cross - background)
+        far = sign * deviation > LAW_MARGIN * np.interp(skewness, levels, tail)
+        found |= far & (abs(near) < MAX_NEIGHBOUR_SHARE * own - NEIGHBOUR_SIGMAS * 0.5 * scatter)
+    return found if found.mean() <= MAX_DEFECT_FRACTION else np.zeros_like(found)
+
+
+def _neighbours(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Median of the eight neighbours, mean of the four nearest, and the median of a wider field, of each pixel."""
     from scipy.ndimage import convolve, median_filter
 
-    image = np.where(missing, np.median(plane[~missing]) if not missing.all() else 0, plane).astype(np.float64)
     ring = np.ones((3, 3), bool)
     ring[1, 1] = False
     around = median_filter(image, footprint=ring, mode="mirror")
-    group = _groups(around)
-    deviation = (image - around) / _scale(image - around, group)
     cross = convolve(image, np.array([[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]]), mode="mirror")
-    background = median_filter(around, size=5, mode="mirror")
-    found = np.zeros(plane.shape, bool)
-    for sign in (1, -1):
-        own, near = sign * (image - background), sign * (cross - background)
-        found |= (sign * deviation > _largest_by_chance(sign * deviation, group, ~missing)) & (abs(near) < MAX_NEIGHBOUR_SHARE * own)
-    found &= ~missing
-    return found if found.mean() <= MAX_DEFECT_FRACTION else np.zeros_like(found)
+    return around, cross, median_filter(around, size=5, mode="mirror")
 
 
 def _groups(around: np.ndarray) -> np.ndarray:

@@ -12,8 +12,9 @@ Math. Stat. 26, 319, 1955). Electrons that were not counted are drawn from their
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -94,9 +95,31 @@ class Camera:
         """Standard deviation of the signal-independent noise, `sqrt(beta2)`, ADU."""
         return float(np.sqrt(self.read_variance))
 
+    @property
+    def read_variances(self) -> float | Tensor:
+        """The read variance of each pixel, where they differ: a tensor that is broadcast to images."""
+        return self.read_variance
+
+    @property
+    def read_noises(self) -> float | Tensor:
+        """Their roots."""
+        return self.read_noise
+
+    def on(self, device: torch.device) -> Camera:
+        """The law with what it holds of single pixels on a device."""
+        return self
+
+    def maps_of(self, y: Tensor) -> tuple[Tensor, ...]:
+        """The read variances of the pixels of an image, where they differ; otherwise nothing."""
+        return ()
+
+    def within(self, y: slice, x: slice) -> Camera:
+        """The law of a part of the pixels."""
+        return self
+
     def variance(self, signal_above_offset: Array) -> Array:
         """`sigma^2 = beta1 max(signal, 0) + beta2` (Eq. 3), ADU^2, for an array or tensor of any shape (ADU above offset)."""
-        return self.beta1 * signal_above_offset.clip(0) + self.read_variance
+        return self.beta1 * signal_above_offset.clip(0) + self.read_variances
 
     def third_cumulant(self, signal_above_offset: Array) -> Array:
         """Third central moment of the noise, ADU^3: `skew gain^2 signal`."""
@@ -141,8 +164,12 @@ class Camera:
         if bool(dim.any()):
             chosen, means, shares = y[dim], mean[dim], fraction.expand_as(y)[dim]
             parts = zip(chosen.split(CHUNK_PX), means.split(CHUNK_PX), shares.split(CHUNK_PX), strict=True)
-            first[dim] = torch.cat([self._part(u, m, f, generator) for u, m, f in parts])
+            first[dim] = torch.cat([law._part(u, m, f, generator) for law, (u, m, f) in zip(self._laws(dim), parts, strict=False)])
         return first / fraction, (y - first) / (1 - fraction)
+
+    def _laws(self, chosen: Tensor) -> Iterator[Camera]:
+        """The law of each chunk of chosen pixels."""
+        return itertools.repeat(self)
 
     def _gaussian_from(self) -> float:
         """Local mean above which the noise counts as Gaussian; its skewness without read noise is `skew / excess^1.5 / sqrt(electrons)`."""
@@ -151,7 +178,7 @@ class Camera:
     def _part(self, y: Tensor, mean: Tensor, fraction: Tensor, generator: torch.Generator) -> Tensor:
         """The first part of each pixel, one-dimensional."""
         light, share = self._light(y, mean, fraction, generator)
-        noise = self.read_noise * (fraction * (1 - fraction)).sqrt() * _normal(y.shape, generator)
+        noise = self.read_noises * (fraction * (1 - fraction)).sqrt() * _normal(y.shape, generator)
         return light * share + fraction * (y - light) + noise
 
     def _light(self, y: Tensor, mean: Tensor, fraction: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -171,8 +198,8 @@ class Camera:
         centre = mean * (u + read**2) / (mean + read**2)
         start = (centre.round() - reach).clamp(min=0)
         n = start[:, None] + torch.arange(2 * reach + 1, dtype=u.dtype, device=u.device)
-        score = n * mean.log()[:, None] - _log_factorial(n) - (u[:, None] - n).square() / (2 * read**2)
-        return start + _drawn(score, generator)
+        score = n * mean.log()[:, None] - log_factorial(n) - (u[:, None] - n).square() / (2 * read**2)
+        return start + drawn(score, generator)
 
     def log_likelihood(self, u: Tensor, most: int = MAX_DRAWN_E) -> Tensor:
         """`log p(u | n)` of the numbers n = 0 to `most` of electrons, pixel by n; `u` (pixel): signal above the offset over the gain.
@@ -193,7 +220,7 @@ class Camera:
         (True, True)
         """
         fraction = torch.as_tensor(fraction, dtype=mean.dtype, device=mean.device)
-        y = fraction.sqrt() * self.read_noise * _normal(mean.shape, generator)
+        y = fraction.sqrt() * self.read_noises * _normal(mean.shape, generator)
         if self.gain > 0:
             y = y + self._counts(torch.poisson(fraction * mean.clamp(min=0) / self.gain, generator=generator), generator)
         return y / fraction
@@ -270,8 +297,8 @@ class Multiplier(Camera):
         few = likely < NORMAL_FROM_E
         if bool(few.any()):
             n = torch.arange(MAX_DRAWN_E + 1, dtype=u.dtype, device=u.device)
-            score = n * mean[few].log()[:, None] - _log_factorial(n) + self.log_likelihood(u[few])
-            electrons[few] = _drawn(score, generator)
+            score = n * mean[few].log()[:, None] - log_factorial(n) + self.log_likelihood(u[few])
+            electrons[few] = drawn(score, generator)
         return electrons
 
     def log_likelihood(self, u: Tensor, most: int = MAX_DRAWN_E) -> Tensor:
@@ -328,7 +355,7 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
     return part / whole.clamp(min=1)
 
 
-def _log_factorial(n: Tensor) -> Tensor:
+def log_factorial(n: Tensor) -> Tensor:
     """Of whole numbers, looked up where they are small."""
     most = int(n.max())
     if most > MAX_LOOKED_UP:
@@ -336,7 +363,7 @@ def _log_factorial(n: Tensor) -> Tensor:
     return torch.lgamma(torch.arange(1, most + 2, dtype=n.dtype, device=n.device))[n.long()]
 
 
-def _drawn(score: Tensor, generator: torch.Generator) -> Tensor:
+def drawn(score: Tensor, generator: torch.Generator) -> Tensor:
     """A column drawn in each row with a probability proportional to the exponential of the score."""
     heaps = (score - score.amax(1, keepdim=True)).exp_().cumsum(1)
     level = torch.rand((len(score), 1), generator=generator, device=score.device) * heaps[:, -1:]

@@ -60,7 +60,7 @@ def survey_frames(stack: np.ndarray, cutoff_per_px: float | None, *, floor: bool
     )
     raw = stack[index]
     shift = float(np.median(raw[:, ::3, ::3]))
-    low, high = _clip_values(raw)
+    low, high = clip_values(raw)
     if not floor:
         low = -np.inf
     step = _step(raw)
@@ -97,7 +97,7 @@ def _tiles(images: list[np.ndarray]) -> list[np.ndarray]:
     return [images[t][y : y + side, x : x + side] for t, y, x in (corners[i] for i in sorted(order))]
 
 
-def _clip_values(raw: np.ndarray) -> tuple[float, float]:
+def clip_values(raw: np.ndarray) -> tuple[float, float]:
     """Values at the bottom and top of the range at which pixels accumulate, as clipping makes them; infinite without clipping."""
     ordered = np.sort(raw[:, ::2, ::2] if raw.size > 4_000_000 else raw, axis=None)
     limits = np.iinfo(raw.dtype) if raw.dtype.kind in "ui" else None

@@ -48,6 +48,10 @@ class TrainTask(TrainingTask):
     output: Annotated[Path, option("model file to write (.zsd)", name=("--output", "-o"), metavar="MODEL")]
 
 
+CAMERA_OF_MODEL = "maps of offset, gain and read noise of each pixel [default: those of the model, if it has any]"
+"""What the option means where a model is given."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PredictTask(Task):
     """Where the images go."""
@@ -106,7 +110,7 @@ def train(*inputs: Inputs, options: Settings, task: TrainTask) -> None:
     _close([facts], prepared.config, task)
 
 
-@takes(options=chosen("axes", "pixel_um", "prediction", "device"), task=PredictTask)
+@takes(options=chosen("axes", "pixel_um", "prediction", "device", "camera", help={"camera": CAMERA_OF_MODEL}), task=PredictTask)
 def predict(
     model: Annotated[Path, argument("model file (.zsd)", "MODEL")], /, *inputs: Inputs, options: Settings, task: PredictTask
 ) -> None:
@@ -117,13 +121,13 @@ def predict(
     given = options.given()
     from zsdeconv.prediction.destripe import Destriping
 
-    destripe = Destriping.of(configuration(given, None).prediction)
+    destripe = Destriping.of(configuration({name: value for name, value in given.items() if name != "camera"}, None).prediction)
     asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given} | {"destripe": destripe}
     targets = _targets(inputs, task.output)
     refuse_existing([path for each in targets.values() for path in each.values()], task.overwrite)
     from zsdeconv.model import load
 
-    loaded = load(model)
+    loaded = _with_camera(load(model), given.get("camera"), task.silent)
     entries = []
     for path, each in targets.items():
         image = read_again(path, loaded, given.get("axes"), given.get("pixel_um"))
@@ -136,6 +140,17 @@ def predict(
             show_rows(("wrote", str(p)) for p in written)
     if task.json:
         show_json({"model": str(model), "results": entries})
+
+
+def _with_camera(model: Model, path: Path | None, silent: bool) -> Model:
+    """The model with the camera maps of a file, or else with its own, of which the user is told."""
+    if path is not None:
+        from zsdeconv.camera.maps import CameraMaps
+
+        model = model.with_camera(CameraMaps.load(path))
+    if model.acquisition.maps is not None and not silent:
+        show_rows([("camera", "maps of the training's camera, in the model" if path is None else f"maps {path.name}")])
+    return model
 
 
 def _targets(inputs: Sequence[Path], output: Path) -> dict[Path, dict[str, Path]]:

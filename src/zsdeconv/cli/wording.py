@@ -17,6 +17,7 @@ NOT_SETTINGS = ("config", "dark", "flat", "model", "overwrite", "plot", "raw", "
 _MARKED = re.compile(r"`([a-z][a-z0-9_.]*)(?:=([^`]+))?`")
 _SHORT = ("na", "psf", "otf", "scale", "axes", "background", "dark", "flat", "microscope", "pairs", "preset", "modality", "device", "seed")
 _SHORT += (
+    "camera",
     "phases",
     "directions",
     "order",

@@ -45,6 +45,8 @@ class Pairs(Protocol):
 class SplitPairs:
     """Pairs of patches of the samples `(y, A(y - b))`, each made of one patch by re-corruption (Eq. 2) or splitting.
 
+    Samples of a camera whose pixels differ hold their read variances as a third image.
+
     Where the noise of neighbouring pixels is not independent, `colour` makes of independent noise what is in `y`.
     """
 
@@ -61,8 +63,8 @@ class SplitPairs:
         self.patch_px = self.sampler.patch_px
 
     def __call__(self, network: nn.Module, draws: RandomStreams) -> tuple[Tensor, Tensor, None]:
-        y, signal = self.sampler(draws.host)
-        hat, tilde = self.maker.deviations(y, signal, draws.device, self.colour or (lambda z: z))
+        y, signal, *read_variances = self.sampler(draws.host)
+        hat, tilde = self.maker.of_pixels(*read_variances).deviations(y, signal, draws.device, self.colour or (lambda z: z))
         return y + hat, y + tilde, None
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
 from zsdeconv.acquisition.structured import StructuredAcquisition
-from zsdeconv.camera.defects import clean
 from zsdeconv.camera.frames import calibrate_frames
 from zsdeconv.errors import UserError
 from zsdeconv.findings import Finding
@@ -132,7 +131,7 @@ def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section
     image : the recorded image
     restored : the result of the model for the image
     """
-    frames, _ = clean(model.modality.frames_of(image), model.acquisition.detector)
+    frames, _ = model.acquisition.cleaned(model.modality.frames_of(image))
     analysis = Analysis(model, frames, restored)
     checks = [check for check in CHECKS if check.module.KEY in analysis.acquisition.checks and check.applies(analysis)]
     return [_run_check(check, analysis) for check in checks]
