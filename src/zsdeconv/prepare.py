@@ -23,6 +23,7 @@ from zsdeconv.io.checks import check_restorable
 from zsdeconv.modality import Modality, select
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
+from zsdeconv.physics.psf_check import fwhms_um
 from zsdeconv.training.networks import network_kind
 
 SPACING_LIMITS_UM = (0.001, 10.0)
@@ -88,10 +89,11 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
         check_restorable(image)
     spacing_um, sources = _spacing(images, config, modality)
     frames = [frame for image in images for frame in modality.frames_of(image)]
-    frames, calibration, left_out = _clean(frames, config)
+    frames, calibration, left_out = _clean(frames, config, modality)
     upsampling = modality.factors(config.scale)
     recording = Recording(images[0], frames, spacing_um, upsampling, calibration, config, optics, psf)
     acquisition, origins = modality.acquisition.prepare(recording)
+    _warn_of_wide_noise(acquisition)
     pairs = _pairs(recording, modality, acquisition)
     acquisition.splits = pairs.kind == "split"
     config = config.model_copy(update={"pairs": config.pairs.model_copy(update={"kind": pairs.kind})})
@@ -125,6 +127,15 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
     return tuple(spacing), {"pixel_um": "option" if config.input.pixel_um is not None else str(source)}
 
 
+def _warn_of_wide_noise(acquisition: Acquisition) -> None:
+    """Warn where noise is filtered as the lens filters light, so that nothing tells one from the other."""
+    noise_px, spacing_um = acquisition.detector.correlation.fwhm_px, acquisition.psf.spacing_um
+    psf_px = min(fwhms_um(acquisition.psf)[-2:]) / (spacing_um[-1] * acquisition.scale)
+    if acquisition.detector.correlation and noise_px >= psf_px:
+        wide = f"noise is correlated over {noise_px:.2g} pixels, as wide as the point spread function ({psf_px:.2g} pixels)"
+        warnings.warn(f"{wide}: it looks like structure and stays in part; use the camera's raw data", DataWarning, stacklevel=2)
+
+
 def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -> PairChoice:
     """The kind of pairs: as given, or chosen by the law of the detector; of the published networks and correlated noise by the slices."""
     config, calibration, optics = recording.config, recording.calibration, acquisition.optics
@@ -140,7 +151,8 @@ def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -
         choice = pairs_by_law(calibration.camera, _peak_adu(recording))
         return choice if modality.acquisition.divides else PairChoice("recorrupt", "re-corrupted pairs: noise of raw frames, reconstructed")
     if "interleave" not in modality.pairs:
-        return PairChoice("recorrupt", "re-corrupted pairs")
+        shared = ": noise with the correlation that was measured" if calibration.camera.correlation else ""
+        return PairChoice("recorrupt", f"re-corrupted pairs{shared}")
     stacks = [acquisition.stack_of(frame) for frame in recording.frames]
     planes = min(len(stack) for stack in stacks)
     if given == "interleave":
@@ -160,11 +172,14 @@ def _peak_adu(recording: Recording) -> float:
 def _refuse_split(modality: Modality, calibration: Calibration) -> None:
     if not modality.acquisition.divides:
         raise ConfigError(f"`pairs=split`: electrons of {modality.name} frames are not divided; leave out `pairs`")
+    if calibration.camera.correlation:
+        shared = f"noise of neighbouring pixels is correlated by {calibration.noise_correlation:.2f}"
+        raise ConfigError(f"`pairs=split`: the {shared}, electrons are divided in each pixel by itself; leave out `pairs`")
     if calibration.camera.gain <= 0:
         raise ConfigError("`pairs=split`: the gain is 0, there are no electrons to divide; leave out `pairs`")
 
 
-def _clean(frames: Sequence[np.ndarray], config: Config) -> tuple[list[np.ndarray], Calibration, str]:
+def _clean(frames: Sequence[np.ndarray], config: Config, modality: Modality) -> tuple[list[np.ndarray], Calibration, str]:
     """The frames with pixels without data filled as the detector would have recorded them, the detector, and what was filled, in words.
 
     Areas without data are left out of the calibration.
@@ -174,17 +189,17 @@ def _clean(frames: Sequence[np.ndarray], config: Config) -> tuple[list[np.ndarra
     for frame, each in zip(frames, defects, strict=True):
         rows, columns = known_part(frame, each.areas)
         known.append(filled(frame, each)[..., rows, columns])
-    calibration = _calibration(known, config)
+    calibration = _calibration(known, config, modality.acquisition.remembers)
     left_out = told(defects)
     if left_out:
         warnings.warn(f"{left_out} were found, left out, and restored from their surroundings", DataWarning, stacklevel=3)
     return clean(frames, calibration.camera, defects)[0], calibration, left_out
 
 
-def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:
+def _calibration(frames: Sequence[np.ndarray], config: Config, memory: bool) -> Calibration:
     """The camera; the messages of its calibration become warnings."""
     background = config.input.background
-    calibration = calibrate_frames(frames, None if background == "auto" else float(background), config.input.detector)
+    calibration = calibrate_frames(frames, None if background == "auto" else float(background), config.input.detector, memory=memory)
     for message in calibration.messages:
         warnings.warn(message, DataWarning, stacklevel=2)
     return calibration
