@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from zsdeconv._version import __version__
 from zsdeconv.acquisition.base import Acquisition, Stored
+from zsdeconv.camera.correlation import WHITE, NoiseCorrelation
 from zsdeconv.camera.detector import DETECTORS, Camera
+from zsdeconv.camera.lines import LineOffsets
 from zsdeconv.camera.maps import CameraMaps
 from zsdeconv.config import Config, with_new_names
 from zsdeconv.data.normalize import Affine
@@ -47,7 +49,9 @@ class UnitPart(_Part):
 
 
 class CameraPart(_Part):
-    """A law of `zsdeconv.camera.detector`, by its kind, and the standard error of its offset, ADU."""
+    """A law of `zsdeconv.camera.detector`, by its kind, and the standard error of its offset, ADU; `kernel`, `rows` and `columns` are those
+    of `zsdeconv.camera.correlation.NoiseCorrelation` and `zsdeconv.camera.lines.LineOffsets`.
+    """
 
     detector: str = "camera"
     shape: int | None = None
@@ -55,6 +59,9 @@ class CameraPart(_Part):
     gain: float
     read_variance: float
     offset_sigma: float
+    kernel: tuple[tuple[float, ...], ...] = WHITE.kernel
+    rows: float = 0.0
+    columns: float = 0.0
 
 
 class MapsPart(_Part):
@@ -178,6 +185,9 @@ def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False)
             offset=detector.offset,
             gain=detector.gain,
             read_variance=detector.read_variance,
+            kernel=detector.correlation.kernel,
+            rows=detector.lines.rows,
+            columns=detector.lines.columns,
         ),
         maps=None if maps is None else MapsPart(sigmas=maps.sigmas, frames=maps.frames, target=maps.target),
         psf=PsfPart(spacing_um=acquisition.psf.spacing_um, source=acquisition.psf.source, fingerprint=acquisition.psf.fingerprint),
@@ -270,7 +280,8 @@ def _detector(part: CameraPart) -> Camera:
     if part.detector not in DETECTORS:
         raise ValueError(f"unknown detector {part.detector!r}")
     shape = {} if part.shape is None else {"shape": part.shape}
-    return DETECTORS[part.detector](offset=part.offset, gain=part.gain, read_variance=part.read_variance, **shape)
+    memory = {"correlation": NoiseCorrelation(part.kernel), "lines": LineOffsets(part.rows, part.columns)}
+    return DETECTORS[part.detector](offset=part.offset, gain=part.gain, read_variance=part.read_variance, **shape, **memory)
 
 
 def _optics_part(optics: Optics) -> OpticsPart:

@@ -26,6 +26,7 @@ from zsdeconv.io.checks import check_restorable
 from zsdeconv.modality import Modality, select
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
+from zsdeconv.physics.psf_check import fwhms_um
 from zsdeconv.training.networks import network_kind
 
 SPACING_LIMITS_UM = (0.001, 10.0)
@@ -92,10 +93,11 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     spacing_um, sources = _spacing(images, config, modality)
     frames = [frame for image in images for frame in modality.frames_of(image)]
     maps = None if config.input.camera is None else CameraMaps.load(config.input.camera)
-    frames, calibration, left_out = _clean(frames, config, maps)
+    frames, calibration, left_out = _clean(frames, config, maps, memory=modality.acquisition.remembers)
     upsampling = modality.factors(config.scale)
     recording = Recording(images[0], frames, spacing_um, upsampling, calibration, config, optics, psf)
     acquisition, origins = modality.acquisition.prepare(recording)
+    _warn_of_wide_noise(acquisition)
     pairs = _pairs(recording, modality, acquisition)
     acquisition.splits, acquisition.maps = pairs.kind == "split", maps
     config = config.model_copy(update={"pairs": config.pairs.model_copy(update={"kind": pairs.kind})})
@@ -129,6 +131,15 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
     return tuple(spacing), {"pixel_um": "option" if config.input.pixel_um is not None else str(source)}
 
 
+def _warn_of_wide_noise(acquisition: Acquisition) -> None:
+    """Warn where noise is filtered as the lens filters light, so that nothing tells one from the other."""
+    noise_px, spacing_um = acquisition.detector.correlation.fwhm_px, acquisition.psf.spacing_um
+    psf_px = min(fwhms_um(acquisition.psf)[-2:]) / (spacing_um[-1] * acquisition.scale)
+    if acquisition.detector.correlation and noise_px >= psf_px:
+        wide = f"noise is correlated over {noise_px:.2g} pixels, as wide as the point spread function ({psf_px:.2g} pixels)"
+        warnings.warn(f"{wide}: it looks like structure and stays in part; use the camera's raw data", DataWarning, stacklevel=2)
+
+
 def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -> PairChoice:
     """The kind of pairs: as given, or chosen by the law of the detector; of the published networks and correlated noise by the slices."""
     config, calibration, optics = recording.config, recording.calibration, acquisition.optics
@@ -144,7 +155,8 @@ def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -
         choice = pairs_by_law(calibration.camera, _peak_adu(recording))
         return choice if modality.acquisition.divides else PairChoice("recorrupt", "re-corrupted pairs: noise of raw frames, reconstructed")
     if "interleave" not in modality.pairs:
-        return PairChoice("recorrupt", "re-corrupted pairs")
+        shared = ": noise with the correlation that was measured" if calibration.camera.correlation else ""
+        return PairChoice("recorrupt", f"re-corrupted pairs{shared}")
     stacks = [acquisition.stack_of(frame) for frame in recording.frames]
     planes = min(len(stack) for stack in stacks)
     if given == "interleave":
@@ -164,6 +176,9 @@ def _peak_adu(recording: Recording) -> float:
 def _refuse_split(modality: Modality, calibration: Calibration) -> None:
     if not modality.acquisition.divides:
         raise ConfigError(f"`pairs=split`: electrons of {modality.name} frames are not divided; leave out `pairs`")
+    if calibration.camera.correlation:
+        shared = f"noise of neighbouring pixels is correlated by {calibration.noise_correlation:.2f}"
+        raise ConfigError(f"`pairs=split`: the {shared}, electrons are divided in each pixel by itself; leave out `pairs`")
     if calibration.camera.gain <= 0:
         raise ConfigError("`pairs=split`: the gain is 0, there are no electrons to divide; leave out `pairs`")
 
@@ -175,18 +190,20 @@ def _camera_source(config: Config, maps: CameraMaps | None) -> str:
     return "image" if config.input.background == "auto" else "image, offset from option"
 
 
-def _clean(recorded: Sequence[np.ndarray], config: Config, maps: CameraMaps | None) -> tuple[list[np.ndarray], Calibration, str]:
+def _clean(
+    recorded: Sequence[np.ndarray], config: Config, maps: CameraMaps | None, *, memory: bool
+) -> tuple[list[np.ndarray], Calibration, str]:
     """The frames, equalised by camera maps and with pixels without data filled as the detector would have recorded them, the detector, and
     what was filled, in words.
 
     Areas without data are left out of the calibration.
     """
     frames, defects = examined(recorded, maps)
-    calibration = _calibration(frames, defects, config, maps)
+    calibration = _calibration(frames, defects, config, maps, memory=memory)
     if maps is None:  # their bad pixels are known
         more = [beyond_law(frame, each, calibration.camera) for frame, each in zip(frames, defects, strict=True)]
         if told(more) != told(defects):
-            defects, calibration = more, _calibration(frames, more, config, maps)
+            defects, calibration = more, _calibration(frames, more, config, maps, memory=memory)
     for message in calibration.messages:
         warnings.warn(message, DataWarning, stacklevel=3)
     unknown = defects if maps is None else [Defects(each.pixels & ~maps.bad, each.areas & ~maps.bad) for each in defects]
@@ -195,12 +212,14 @@ def _clean(recorded: Sequence[np.ndarray], config: Config, maps: CameraMaps | No
     return clean(frames, calibration.camera, defects)[0], calibration, told(defects)
 
 
-def _calibration(frames: Sequence[np.ndarray], defects: Sequence[Defects], config: Config, maps: CameraMaps | None) -> Calibration:
+def _calibration(
+    frames: Sequence[np.ndarray], defects: Sequence[Defects], config: Config, maps: CameraMaps | None, *, memory: bool
+) -> Calibration:
     """The camera, by the parts of the frames that hold data."""
     known, background = [], config.input.background
     for frame, each in zip(frames, defects, strict=True):
         rows, columns = known_part(frame, each.areas)
         known.append(filled(frame, each)[..., rows, columns])
     if maps is not None:
-        return maps.calibrated(calibrate_frames(known, None, Camera.kind))
-    return calibrate_frames(known, None if background == "auto" else float(background), config.input.detector)
+        return maps.calibrated(calibrate_frames(known, None, Camera.kind, memory=False))
+    return calibrate_frames(known, None if background == "auto" else float(background), config.input.detector, memory=memory)

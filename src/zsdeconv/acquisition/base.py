@@ -156,6 +156,8 @@ class Acquisition(ABC):
     """Settings of the configuration, by their path, that only some kinds of recording read and this one does (`config.relevance`)."""
     divides: ClassVar[bool] = True
     """Whether pairs can be made by dividing the electrons of camera pixels."""
+    remembers: ClassVar[bool] = False
+    """Whether noise that neighbouring pixels share, and offsets of lines, are accounted for."""
     light: ClassVar[LightBalance] = ClosedLight()
     """Whether the forward model accounts for all light."""
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +16,6 @@ from zsdeconv.camera.photon_transfer import as_frames, dark_constants, flat_leve
 from zsdeconv.camera.recognise import NOTHING_KNOWN, Recognition, count_unit, is_counting, recognise
 from zsdeconv.camera.survey import MAX_NOISE_CORRELATION, Survey, is_correlated, survey_frames
 from zsdeconv.errors import ConfigError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MAX_CLIPPED_FRACTION = 1e-3
 """Fraction of clipped pixels above which a message warns of it. Chosen: fewer are hot pixels or single bright spots."""
@@ -63,12 +59,20 @@ class Calibration:
 
     @property
     def correlated(self) -> bool:
-        """Whether the noise is spatially correlated, in which case re-corruption (Eq. 2) fails."""
+        """Whether the noise is spatially correlated, in which case re-corruption (Eq. 2) needs its covariance."""
         return is_correlated(self.noise_correlation, self.noise_correlation_sigma)
+
+    @property
+    def unaccounted(self) -> bool:
+        """Whether the noise is correlated in a way that could not be measured, so that re-corruption fails."""
+        return self.correlated and not self.camera.correlation
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers and lists, ready for JSON."""
         camera = {"detector": self.camera.kind, "detector_source": self.detector_source, "excess": self.camera.excess}
+        memory, lines = self.camera.correlation, self.camera.lines
+        camera["noise_memory"] = {"kernel": [list(row) for row in memory.kernel], "along_x": memory.along_x, "along_y": memory.along_y}
+        camera["line_offsets_adu"] = {"rows": lines.rows, "columns": lines.columns}
         camera |= {"offset_adu": self.camera.offset, "gain_adu_per_e": self.camera.gain, "read_noise_adu": self.camera.read_noise}
         if self.found is not None:
             shape = {"kind": self.found.kind, "skewness_ratio": self.found.ratio, "skewness_ratio_sigma": self.found.ratio_sigma}
@@ -87,6 +91,7 @@ def calibrate(
     offset: float | None = None,
     cutoff_per_px: float | None = None,
     detector: str = "auto",
+    memory: bool = True,
 ) -> Calibration:
     """Offset `b`, gain and read variance `beta2` of a detector (Eq. 3), and which kind of detector it is.
 
@@ -107,6 +112,8 @@ def calibrate(
         Cutoff of the optics in cycles per pixel, 2 NA pixel / wavelength; detected in the spectrum by default.
     detector
         Kind of the detector: camera, emccd or counting; by default told from the shape of the noise (module `recognise`).
+    memory
+        Whether offsets of lines and the correlation of the noise are measured, for images whose pairs account for them.
 
     Raises
     ------
@@ -132,16 +139,16 @@ def calibrate(
         raise ConfigError(f"offset {offset} ADU, it must be a finite number; give background as a number, or auto")
     if cutoff_per_px is not None and not (np.isfinite(cutoff_per_px) and cutoff_per_px > 0):
         raise ConfigError(f"cutoff {cutoff_per_px} cycles per pixel, it must be positive; check na, wavelength_nm and pixel_um")
-    counted = _counting(stack, cutoff_per_px, offset, detector) if dark is None and flat is None else None
+    counted = _counting(stack, cutoff_per_px, offset, detector, memory) if dark is None and flat is None else None
     if counted is not None:
         return counted
-    survey = survey_frames(stack, cutoff_per_px)
-    messages = _clip_messages(survey) + _correlation_messages(survey)
+    survey = survey_frames(stack, cutoff_per_px, memory=memory)
+    messages = _clip_messages(survey) + _correlation_messages(survey) + _line_messages(survey)
     known = None if dark is None else dark_constants(dark)
     if known and offset is not None:
         known = (float(offset), 0.0, *known[2:])
     line, levels = _transfer_line(survey, flat, known)
-    white = not _correlation_messages(survey)
+    white = not is_correlated(*survey.correlation[:2])
     recognition = recognise(survey.frames, survey.levels, line.moved(-survey.shift), survey.kernel) if white else NOTHING_KNOWN
     multiplied, source = _is_multiplied(recognition, detector, messages)
     law = _multiplier(recognition, line) if multiplied else Camera(0.0, 1.0, 0.0)
@@ -164,6 +171,7 @@ def calibrate(
 def _result(survey: Survey, camera: Camera, sigmas: tuple[float, float, float], levels: Levels, messages: Sequence[str]) -> Calibration:
     """With the standard errors of offset, gain and read noise."""
     rho, rho_sigma, _ = survey.correlation
+    camera = replace(camera, correlation=survey.memory, lines=survey.lines)
     return Calibration(
         camera, sigmas[0], sigmas[1], sigmas[2],
         levels.signal, levels.variance, levels.variance_sigma, survey.fractions[1], survey.fractions[0],
@@ -171,7 +179,7 @@ def _result(survey: Survey, camera: Camera, sigmas: tuple[float, float, float], 
     )  # fmt: skip
 
 
-def _counting(stack: np.ndarray, cutoff_per_px: float | None, offset: float | None, detector: str) -> Calibration | None:
+def _counting(stack: np.ndarray, cutoff_per_px: float | None, offset: float | None, detector: str, memory: bool) -> Calibration | None:
     """The calibration of a photon counter, if the frames are numbers of photons; their unit is the distance of grey values."""
     if detector not in ("auto", "counting"):
         return None
@@ -182,10 +190,10 @@ def _counting(stack: np.ndarray, cutoff_per_px: float | None, offset: float | No
         )
     if unit is None:
         return None
-    survey = survey_frames(stack, cutoff_per_px, floor=False)
+    survey = survey_frames(stack, cutoff_per_px, floor=False, memory=memory)
     levels = survey.levels.moved(survey.shift)
     counts, words = is_counting(fit_line(levels, survey.kernel.spread), unit)
-    if not counts and detector == "auto":
+    if detector == "auto" and not (counts and not is_correlated(*survey.correlation[:2])):  # filtered counts are no whole numbers
         return None
     messages = _correlation_messages(survey)
     if not counts:
@@ -241,8 +249,8 @@ def _transfer_line(survey: Survey, flat: np.ndarray | None, known: tuple[float, 
 def _find_offset(survey: Survey, line: TransferLine) -> tuple[float, float]:
     """Offset (ADU) and its standard error from darkest level and skewness, at least where the variance is that of rounding."""
     local = line.moved(-survey.shift)
-    darkest = darkest_level(survey.frames, local)
-    pure = survey.cutoff < CUTOFF_RANGE_PER_PX[1] and not _correlation_messages(survey)
+    darkest = darkest_level(survey.frames, local.scaled(survey.memory.pixels))  # of means over many pixels
+    pure = survey.cutoff < CUTOFF_RANGE_PER_PX[1] and not is_correlated(*survey.correlation[:2])
     skewness = skewness_offset(survey.levels, local, survey.kernel) if pure else (0.0, np.inf)
     slope = max(local.slope, local.slope_sigma)  # an unknown gain leaves a wide range
     lowest = darkest[0] - max(local.at(darkest[0]) + 2 * local.sigma_at(darkest[0]) - _least_variance(survey), 0.0) / slope
@@ -333,47 +341,17 @@ def _correlation_messages(survey: Survey) -> list[str]:
     rho, sigma, _ = survey.correlation
     if not is_correlated(rho, sigma):
         return []
+    memory = survey.memory
+    if memory:
+        found = f"noise of neighbouring pixels is correlated by {memory.along_x:.2f} along x and {memory.along_y:.2f} along y"
+        return [f"{found}, +- {memory.sigma:.2f}: pairs are made with noise of this correlation; raw data, if there are any, need none"]
     return [
         f"noise of neighbouring pixels is correlated by {rho:.2f} (limit {MAX_NOISE_CORRELATION}): resampled, smoothed or compressed "
         "data, for which re-corruption fails; use the camera's raw data, or every 2nd pixel in each direction"
     ]
 
 
-def plot_calibration(calibration: Calibration, path: str | os.PathLike[str]) -> None:
-    """Save a plot of the photon-transfer line: variance (ADU^2) of each brightness level against its mean (ADU), with the fit.
-
-    The format follows the extension of `path` (png, pdf, svg). Raises `OSError` when the file cannot be written.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    draw_calibration(calibration, figure)
-    figure.savefig(path, dpi=150)
-
-
-def draw_calibration(calibration: Calibration, figure: Figure) -> None:
-    """Draw the plot of `plot_calibration` into a figure."""
-    camera = calibration.camera
-    axes = figure.add_subplot()
-    axes.errorbar(
-        calibration.signal,
-        calibration.variance,
-        calibration.variance_sigma,
-        fmt="o",
-        ms=4,
-        lw=1,
-        color="#2463a8",
-        label="brightness levels of the image",
-    )
-    ends = np.array([camera.offset, max(float(calibration.signal.max()), camera.offset + 1e-9)])
-    label = f"variance = {camera.gain:.3g} (signal - {camera.offset:.5g}) + {camera.read_variance:.3g}"
-    axes.plot(ends, camera.variance(ends - camera.offset), color="#c8641e", label=label)
-    axes.axvline(camera.offset, color="0.4", lw=1, ls="--", label=f"offset {camera.offset:.5g} $\\pm$ {calibration.offset_sigma:.2g} ADU")
-    read = f"read noise {camera.read_noise:.3g} $\\pm$ {calibration.read_noise_sigma:.2g} ADU"
-    axes.set_title(f"gain {camera.gain:.3g} $\\pm$ {calibration.gain_sigma:.2g} ADU per electron, {read}", fontsize=10)
-    axes.set_xlabel("mean signal as recorded (ADU)")
-    axes.set_ylabel("noise variance (ADU$^2$)")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=9)
+def _line_messages(survey: Survey) -> list[str]:
+    lines = survey.lines
+    found = [f"{name} have offsets of {size:.2g} ADU (rms)" for name, size in (("rows", lines.rows), ("columns", lines.columns)) if size]
+    return [f"{' and '.join(found)}: they are estimated and removed"] if found else []

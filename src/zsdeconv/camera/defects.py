@@ -292,7 +292,7 @@ def filled(frame: np.ndarray, defects: Defects, law: Camera | None = None, seed:
             plane[bad] = _surroundings(plane, bad)[bad]
     if law is not None:
         light = torch.from_numpy(result[mask] - np.float32(law.offset)).clamp(min=0)
-        result[mask] = law.simulate(light, 1.0, torch.Generator().manual_seed(seed)).numpy() + np.float32(law.offset)
+        result[mask] = law.white.simulate(light, 1.0, torch.Generator().manual_seed(seed)).numpy() + np.float32(law.offset)
     if frame.dtype.kind in "ui":
         limits = np.iinfo(frame.dtype)
         result = result.round().clip(limits.min, limits.max).astype(frame.dtype)
@@ -358,9 +358,10 @@ def told(defects: Sequence[Defects]) -> str:
 
 
 def clean(frames: Sequence[np.ndarray], law: Camera, found: Sequence[Defects] | None = None) -> tuple[list[np.ndarray], list[Defects]]:
-    """The frames filled under a law (`filled`), and what was `found` in them, if it is not known yet."""
+    """The frames filled under a law (`filled`) and without the offsets of lines, and what was `found`, if it is not known yet."""
     defects = [find_defects(frame) for frame in frames] if found is None else list(found)
-    return [filled(frame, each, law, seed) for seed, (frame, each) in enumerate(zip(frames, defects, strict=True))], defects
+    whole = [filled(frame, each, law, seed) for seed, (frame, each) in enumerate(zip(frames, defects, strict=True))]
+    return [law.lines.removed(frame) for frame in whole], defects
 
 
 def without_light(image: np.ndarray, areas: np.ndarray) -> np.ndarray:

@@ -15,13 +15,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from zsdeconv.camera.correlation import WHITE, NoiseCorrelation
+from zsdeconv.camera.lines import NO_LINES, LineOffsets
 from zsdeconv.errors import ConfigError
 
 Array = TypeVar("Array", bound=Any)
@@ -47,6 +49,8 @@ CHUNK_PX = 2**17
 class Camera:
     """`y = b + gain n + N(0, beta2)`: offset `b` (ADU), gain (ADU per photo-electron), read variance `beta2` (ADU^2, with quantisation).
 
+    `correlation` says what filtered the noise, and gain and read variance are those of pixels after it; `lines` are offsets of lines.
+
     Raises `ConfigError` for values that no camera can have.
 
     >>> camera = Camera(offset=100.0, gain=2.0, read_variance=9.0)
@@ -57,6 +61,8 @@ class Camera:
     offset: float
     gain: float
     read_variance: float
+    correlation: NoiseCorrelation = field(default=WHITE, kw_only=True)
+    lines: LineOffsets = field(default=NO_LINES, kw_only=True)
 
     kind: ClassVar[str] = "camera"
     """Its name in settings and files."""
@@ -132,7 +138,17 @@ class Camera:
 
     def in_unit(self, scale: float) -> Self:
         """The law for images without offset whose unit is `scale` ADU."""
-        return replace(self, offset=0.0, gain=self.gain / scale, read_variance=self.read_variance / scale**2)
+        scaled = {"gain": self.gain / scale, "read_variance": self.read_variance / scale**2, "lines": self.lines.in_unit(scale)}
+        return replace(self, offset=0.0, **scaled)
+
+    @property
+    def white(self) -> Self:
+        """The law of pixels that lie apart, whose noise is independent."""
+        return replace(self, correlation=WHITE)
+
+    def noise(self, signal_above_offset: Tensor, generator: torch.Generator) -> Tensor:
+        """Gaussian noise of mean 0 with the variance and the correlation of that of a signal (`... y x`): `z` of Eq. 2."""
+        return self.correlation.drawn(self.variance(signal_above_offset), generator)
 
     @property
     def gaussian(self) -> bool:
@@ -220,10 +236,11 @@ class Camera:
         (True, True)
         """
         fraction = torch.as_tensor(fraction, dtype=mean.dtype, device=mean.device)
-        y = fraction.sqrt() * self.read_noises * _normal(mean.shape, generator)
+        around = self.correlation.extended(mean)
+        y = fraction.sqrt() * self.read_noises * _normal(around.shape, generator)
         if self.gain > 0:
-            y = y + self._counts(torch.poisson(fraction * mean.clamp(min=0) / self.gain, generator=generator), generator)
-        return y / fraction
+            y = y + self._counts(torch.poisson(fraction * around.clamp(min=0) / self.gain, generator=generator), generator)
+        return mean + self.correlation.coloured(y / fraction - around) if self.correlation else y / fraction
 
     def _counts(self, electrons: Tensor, generator: torch.Generator) -> Tensor:
         """Counts that so many electrons make."""

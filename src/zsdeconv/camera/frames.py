@@ -12,10 +12,12 @@ MAX_CALIBRATION_PX = 2**23
 """Pixels used for a calibration, in whole planes. Chosen: the statistical error is negligible beyond."""
 
 
-def calibrate_frames(frames: Sequence[np.ndarray], offset: float | None = None, detector: str = "auto") -> Calibration:
+def calibrate_frames(
+    frames: Sequence[np.ndarray], offset: float | None = None, detector: str = "auto", *, memory: bool = True
+) -> Calibration:
     """The camera of `frames` (`... y x`, ADU), from evenly spaced planes of the most common size.
 
-    A given `offset` or kind of `detector` is kept.
+    A given `offset` or kind of `detector` is kept; `memory` as of `calibrate`.
 
     >>> frame = np.random.default_rng(0).poisson(np.linspace(9, 200, 56), (48, 56))
     >>> calibrate_frames([frame], offset=0.0).camera.offset
@@ -26,4 +28,4 @@ def calibrate_frames(frames: Sequence[np.ndarray], offset: float | None = None, 
     common = max(set(shapes), key=shapes.count)
     alike = [plane for plane in planes if plane.shape == common]
     chosen = alike[:: -(-len(alike) // max(1, MAX_CALIBRATION_PX // alike[0].size))]
-    return calibrate(np.stack(chosen), offset=offset, detector=detector)
+    return calibrate(np.stack(chosen), offset=offset, detector=detector, memory=memory)

@@ -182,8 +182,18 @@ def _calibration_rows(calibration: Calibration) -> list[tuple[str, str]]:
         ("gain", f"{camera.gain:.3f} +- {calibration.gain_sigma:.3f} ADU per photo-electron"),
         ("read noise", f"{camera.read_noise:.2f} +- {calibration.read_noise_sigma:.2f} ADU"),
         ("saturated", f"{100 * calibration.saturated_fraction:.3g} % of the pixels"),
-        ("noise correlation", f"{calibration.noise_correlation:+.3f} between neighbours"),
+        ("noise correlation", _correlation_words(calibration)),
+        *([("line offsets", f"rows {camera.lines.rows:.2g}, columns {camera.lines.columns:.2g} ADU (rms)")] if camera.lines else []),
     ]
+
+
+def _correlation_words(calibration: Calibration) -> str:
+    memory = calibration.camera.correlation
+    if not memory:
+        return f"{calibration.noise_correlation:+.3f} between neighbours"
+    gain = calibration.camera.gain * memory.pixels
+    values = f"{memory.along_x:+.3f} between neighbours along x, {memory.along_y:+.3f} along y, +- {memory.sigma:.3f}"
+    return f"{values}; before it, the gain was {gain:.3g} ADU per photo-electron"
 
 
 def _warn(messages: tuple[str, ...]) -> None:

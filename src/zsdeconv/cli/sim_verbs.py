@@ -136,7 +136,7 @@ def _offset(data: np.ndarray, settings: Config, stored: float | None = None) -> 
     from zsdeconv.camera import calibrate
 
     planes = data.reshape(-1, *data.shape[-2:])
-    return float(calibrate(planes[:: -(-len(planes) // 18)]).camera.offset)
+    return float(calibrate(planes[:: -(-len(planes) // 18)], memory=False).camera.offset)
 
 
 def _reconstructed(frames: np.ndarray, operator: Any, image: Image) -> Image:

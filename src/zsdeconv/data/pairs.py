@@ -72,9 +72,9 @@ class _ByLaw:
 class Recorruption(_ByLaw):
     """Noise-independent pair from one image (Eq. 2, 3).
 
-    `y_hat = y + alpha z` and `y_tilde = y - z / alpha` with `z ~ N(0, sigma^2)`, `sigma^2 = beta1 A(y - b) + beta2`. When
-    `sigma^2` is the true variance of `y`, `Cov(y_hat, y_tilde | x) = Var(y) - Var(z) = 0`: whoever predicts one from the
-    other in the sense of least squares predicts the clean image.
+    `y_hat = y + alpha z` and `y_tilde = y - z / alpha` with `z ~ N(0, sigma^2)`, `sigma^2 = beta1 A(y - b) + beta2`, and the
+    correlation between pixels that the camera has. When that is the true covariance of `y`, `Cov(y_hat, y_tilde | x) = Cov(y) -
+    Cov(z) = 0`: whoever predicts one from the other in the sense of least squares predicts the clean image.
 
     `camera` holds the estimates of `beta1` and `beta2` in the unit of the images. As estimates are never exact, each pair
     draws `alpha` and its own multiples of `beta1` and `beta2`, uniformly from the ranges given.
@@ -109,7 +109,7 @@ class Recorruption(_ByLaw):
 
         alpha = draw(self.alpha)
         variance = draw(self.beta1_factor) * self.camera.beta1 * signal + draw(self.beta2_factor) * self.camera.read_variances
-        return alpha, torch.randn(signal.shape, generator=generator, device=signal.device) * variance.sqrt()
+        return alpha, self.camera.correlation.drawn(variance, generator)
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,8 @@ def _psf(analysis: Analysis) -> psf_fit.PsfFit:
 
 def _camera(analysis: Analysis) -> camera_law.CameraCheck:
     detector = analysis.acquisition.detector
-    return camera_law.measure(analysis.frames, calibrate_frames(analysis.frames, detector.offset, detector.kind))
+    calibration = calibrate_frames(analysis.frames, detector.offset, detector.kind, memory=bool(detector.correlation))
+    return camera_law.measure(analysis.frames, calibration)
 
 
 def _residuals(analysis: Analysis) -> residuals.Residuals:

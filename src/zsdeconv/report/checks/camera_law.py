@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from zsdeconv.camera.calibrate import MAX_CLIPPED_FRACTION, Calibration, draw_calibration
+from zsdeconv.camera.calibrate import MAX_CLIPPED_FRACTION, Calibration
 from zsdeconv.camera.recognise import DECISIVE
 from zsdeconv.camera.survey import MAX_NOISE_CORRELATION
+from zsdeconv.camera.transfer_plot import draw_calibration
 from zsdeconv.findings import Finding, Level
 from zsdeconv.report.section import CaptionedFigure, Section
 from zsdeconv.report.statistics.fixed_pattern import MIN_FRAMES, MIN_SIDE_PX, Pattern, line_pattern, pixel_pattern
@@ -170,6 +171,8 @@ def _correlation(calibration: Calibration) -> Finding:
     text = f"the noise of neighbouring pixels is correlated by {rho:+.3f} (limit {MAX_NOISE_CORRELATION:g})"
     if not calibration.correlated:
         return Finding("ok", name, rho, MAX_NOISE_CORRELATION, text)
+    if not calibration.unaccounted:
+        return Finding("ok", name, rho, MAX_NOISE_CORRELATION, f"{text}, and pairs were made with noise of this correlation")
     advice = "re-corruption fails on resampled, smoothed or compressed data: use the raw data of the camera, or every second pixel"
     return Finding("fail", name, rho, MAX_NOISE_CORRELATION, f"{text}; {advice}")
 
