@@ -12,7 +12,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
-from zsdeconv.camera.defects import clean, without_light
+from zsdeconv.camera.compare import KnownCamera
+from zsdeconv.camera.defects import Defects, clean, find_defects, given_back, known_frames
 from zsdeconv.camera.detector import Camera
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
@@ -26,6 +27,7 @@ from zsdeconv.physics.grid import lateral_factors
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.destripe import Destriping
 from zsdeconv.prediction.device import choose_device
+from zsdeconv.prediction.other_camera import CameraFrom, camera_of, with_camera
 from zsdeconv.prediction.photometry import IntensityCorrection
 from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
 from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, predict_frame
@@ -64,9 +66,11 @@ class Restored:
         from zsdeconv.report.assess import assess
         from zsdeconv.report.page.report import Report
 
-        raw, model = replace(self.raw, offset=self.model.camera.offset), self.model
-        sections = assess(model, self.raw, self)
-        return Report(title, sections, {"raw": raw, **self.images()}, model.config.model_dump(mode="json"), dict(model.provenance))
+        model = self.model
+        raw = replace(_with_numbers(self.raw, model.camera.offset), offset=model.camera.offset)
+        shown = replace(self, **{name: _with_numbers(image) for name, image in self.images().items()})
+        sections = assess(model, self.raw, shown)
+        return Report(title, sections, {"raw": raw, **shown.images()}, model.config.model_dump(mode="json"), dict(model.provenance))
 
     def images(self) -> dict[str, Image]:
         """The images by name, as the command line writes them."""
@@ -84,14 +88,29 @@ class Restored:
 
         return replace(self, denoised=without(self.denoised), deconvolved=without(self.deconvolved))
 
+    def without(self, defects: Sequence[Defects]) -> Restored:
+        """With what was recorded in place of data: NaN where pixels of a frame (one of `defects` each) were NaN or infinite, no light in
+        other areas without data.
+        """
+        if not any(defects):
+            return self
+        rank = self.model.modality.rank
+
+        def masked(image: Image) -> Image:
+            frames = image.data.reshape(-1, *image.data.shape[-rank:])
+            data = np.stack([given_back(frame, each) for frame, each in zip(frames, defects, strict=True)])
+            return replace(image, data=data.reshape(image.data.shape))
+
+        return replace(self, **{name: masked(image) for name, image in self.images().items()})
+
 
 @dataclass(frozen=True)
 class Model:
     """A trained network, and the acquisition (optics, camera, PSF) that it was trained for.
 
     `spacing_um` is the raw grid's. `intensity_correction` restores the contrast that a least-squares estimate loses, `offset_sigma` is the
-    standard error of the camera offset in ADU. `history` holds the losses at each validation, `provenance` the origin of the numbers, for
-    people: no computation reads it.
+    standard error of the camera offset in ADU; `gain_sigma` and `law_misfits` are what else is known of the camera (`KnownCamera`).
+    `history` holds the losses at each validation, `provenance` the origin of the numbers, for people: no computation reads it.
     """
 
     network: nn.Module
@@ -103,6 +122,8 @@ class Model:
     offset_sigma: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    gain_sigma: float = 0.0
+    law_misfits: tuple[tuple[float, float], ...] = ()
 
     @property
     def unit(self) -> Affine:
@@ -119,10 +140,30 @@ class Model:
         """The PSF on the fine grid."""
         return self.acquisition.psf
 
+    @property
+    def known_camera(self) -> KnownCamera:
+        """The law of the camera, and how well it is known."""
+        return KnownCamera(self.camera, self.offset_sigma, self.gain_sigma, self.law_misfits)
+
+    def with_camera(self, own: KnownCamera) -> Model:
+        """The model for images of another camera, which it restores in the counts of that camera.
+
+        The zero that the training found for its own camera is left out, as it was an error of that camera's offset.
+        """
+        return replace(
+            self,
+            acquisition=with_camera(self.acquisition, self.known_camera, own),
+            intensity_correction=replace(self.intensity_correction, dark_level=0.0),
+            offset_sigma=own.offset_sigma,
+            gain_sigma=own.gain_sigma,
+            law_misfits=own.misfits,
+        )
+
     def predict(
         self,
         image: Image | np.ndarray,
         *,
+        camera_from: CameraFrom = "auto",
         passes: int | None = None,
         tile: int | None = None,
         overlap: int | None = None,
@@ -134,11 +175,13 @@ class Model:
         """Restore an image of the same microscope: denoised on the raw grid, deconvolved on the fine one.
 
         All frames along T are restored alike, on one intensity scale, and changes from frame to frame are kept (`TemporalResidual`).
-        Arguments that are left out come from the configuration of the training.
+        Arguments that are left out come from the configuration of the training. Where the noise of the image is not that of the model's
+        camera, its own camera is calibrated and used, and a warning says so.
 
         Parameters
         ----------
-        image : pixels in ADU, with the axes and the pixel size of the training
+        image : pixels in ADU, with the axes and the pixel size of the training; NaN comes back as NaN
+        camera_from : auto, image (always calibrate the image's own camera), or model (use the camera of the training, whatever the noise)
         passes : number of averaged re-corrupted passes
         tile, overlap : side of tiles and their overlap, raw pixels
         batch : tiles at a time
@@ -149,13 +192,31 @@ class Model:
         Raises
         ------
         ImageError
-            When the axes or the pixel size are not those of the training.
+            When the axes or the pixel size are not those of the training, or another camera was used that the image does not tell.
         """
         image, settings = self._fitting(image), self.config.prediction
-        recorded, device_used = self.modality.frames_of(image), choose_device(device or self.config.device)
-        frames, defects = clean(recorded, self.camera)
-        self.network.to(device_used)
+        recorded = self.modality.frames_of(image)
+        defects = [find_defects(frame) for frame in recorded]
+        own = camera_of(self.known_camera, known_frames(recorded, defects), camera_from)
+        model = self if own == self.known_camera else self.with_camera(own)
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
+        restored = model._restored_frames(image, clean(recorded, model.camera, defects)[0], passes, tiling, device, progress)
+        destripe = destripe or Destriping.of(settings)
+        restored = restored if destripe is None else restored.destriped(destripe)
+        return restored.without(defects)
+
+    def _restored_frames(
+        self,
+        image: Image,
+        frames: Sequence[np.ndarray],
+        passes: int | None,
+        tiling: Tiling,
+        device: str | None,
+        progress: Callable[[float], None],
+    ) -> Restored:
+        """The frames of an image, in which all pixels hold data."""
+        device_used = choose_device(device or self.config.device)
+        self.network.to(device_used)
         gathered: dict[str, _Gathered] = {}
         residuals = self._temporal_residuals(len(frames))
         for n, frame in enumerate(frames):
@@ -176,13 +237,11 @@ class Model:
             }
             for kind, part in parts.items():
                 if part is not None:
-                    adu = part.mul_(self.unit.scale).cpu().numpy()
-                    gathered.setdefault(kind, _Gathered(len(frames))).add(n, without_light(adu, defects[n].areas))
+                    gathered.setdefault(kind, _Gathered(len(frames))).add(n, part.mul_(self.unit.scale).cpu().numpy())
             del prediction, measurement, parts  # before the next ones are made
         for kind, residual in residuals.items():
             residual.add_to(gathered[kind].data, self.unit.scale)
-        restored, destripe = self._restored(image, gathered), destripe or Destriping.of(settings)
-        return restored if destripe is None else restored.destriped(destripe)
+        return self._restored(image, gathered)
 
     def predict_measurement(
         self,
@@ -268,6 +327,13 @@ class Model:
         """Write the model to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
         parts = {each.name: getattr(self, each.name) for each in fields(ModelParts)}
         return write_model(ModelParts(**parts), path, overwrite=overwrite)
+
+
+def _with_numbers(image: Image, dark: float = 0.0) -> Image:
+    """The image with `dark` in pixels that are NaN or infinite."""
+    if image.data.dtype.kind != "f" or np.isfinite(image.data).all():
+        return image
+    return replace(image, data=np.where(np.isfinite(image.data), image.data, np.asarray(dark, image.data.dtype)))
 
 
 class _Gathered:

@@ -44,7 +44,7 @@ class UnitPart(_Part):
 
 
 class CameraPart(_Part):
-    """A law of `zsdeconv.camera.detector`, by its kind, and the standard error of its offset, ADU."""
+    """A law of `zsdeconv.camera.detector`, by its kind, and how well it is known (`zsdeconv.camera.compare.KnownCamera`), ADU."""
 
     detector: str = "camera"
     shape: int | None = None
@@ -52,6 +52,8 @@ class CameraPart(_Part):
     gain: float
     read_variance: float
     offset_sigma: float
+    gain_sigma: float = 0.0
+    law_misfits: tuple[tuple[float, float], ...] = ()
 
 
 class PsfPart(_Part):
@@ -124,6 +126,8 @@ class ModelParts:
     offset_sigma: float
     history: list[dict[str, Any]]
     provenance: Mapping[str, Any]
+    gain_sigma: float = 0.0
+    law_misfits: tuple[tuple[float, float], ...] = ()
 
 
 def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -146,6 +150,8 @@ def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False)
             detector=detector.kind,
             shape=getattr(detector, "shape", None),
             offset_sigma=model.offset_sigma,
+            gain_sigma=model.gain_sigma,
+            law_misfits=model.law_misfits,
             offset=detector.offset,
             gain=detector.gain,
             read_variance=detector.read_variance,
@@ -222,6 +228,8 @@ def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> ModelP
         header.camera.offset_sigma,
         history=header.history,
         provenance=header.provenance,
+        gain_sigma=header.camera.gain_sigma,
+        law_misfits=header.camera.law_misfits,
     )
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from zsdeconv.acquisition.base import Acquisition, Recording
 from zsdeconv.camera.calibrate import Calibration
-from zsdeconv.camera.defects import clean, filled, find_defects, known_part, told
+from zsdeconv.camera.compare import refuse_two_cameras
+from zsdeconv.camera.defects import clean, find_defects, known_frames, told
 from zsdeconv.camera.frames import calibrate_frames
 from zsdeconv.config import Config
 from zsdeconv.config.relevance import Facts, refuse_idle
@@ -87,8 +88,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     for image in images:
         check_restorable(image)
     spacing_um, sources = _spacing(images, config, modality)
-    frames = [frame for image in images for frame in modality.frames_of(image)]
-    frames, calibration, left_out = _clean(frames, config)
+    frames, calibration, left_out = _clean(images, modality, config)
     upsampling = modality.factors(config.scale)
     recording = Recording(images[0], frames, spacing_um, upsampling, calibration, config, optics, psf)
     acquisition, origins = modality.acquisition.prepare(recording)
@@ -164,21 +164,29 @@ def _refuse_split(modality: Modality, calibration: Calibration) -> None:
         raise ConfigError("`pairs=split`: the gain is 0, there are no electrons to divide; leave out `pairs`")
 
 
-def _clean(frames: Sequence[np.ndarray], config: Config) -> tuple[list[np.ndarray], Calibration, str]:
-    """The frames with pixels without data filled as the detector would have recorded them, the detector, and what was filled, in words.
+def _clean(images: Sequence[Image], modality: Modality, config: Config) -> tuple[list[np.ndarray], Calibration, str]:
+    """The frames of the images with pixels without data filled as the detector would have recorded them, the detector, and what was filled, in words.
 
     Areas without data are left out of the calibration.
     """
+    frames = [frame for image in images for frame in modality.frames_of(image)]
     defects = [find_defects(frame) for frame in frames]
-    known = []
-    for frame, each in zip(frames, defects, strict=True):
-        rows, columns = known_part(frame, each.areas)
-        known.append(filled(frame, each)[..., rows, columns])
+    known = known_frames(frames, defects)
+    _refuse_two_cameras(images, known, modality, config)
     calibration = _calibration(known, config)
     left_out = told(defects)
     if left_out:
         warnings.warn(f"{left_out} were found, left out, and restored from their surroundings", DataWarning, stacklevel=3)
     return clean(frames, calibration.camera, defects)[0], calibration, left_out
+
+
+def _refuse_two_cameras(images: Sequence[Image], known: Sequence[np.ndarray], modality: Modality, config: Config) -> None:
+    """Refuse images of two cameras; `known` are the frames of all of them."""
+    counts = [len(modality.frames_of(image)) for image in images]
+    ends = np.cumsum(counts)
+    groups = [known[end - count : end] for count, end in zip(counts, ends, strict=True)]
+    names = [str(image.metadata.get("name", f"image {number}")) for number, image in enumerate(images, 1)]
+    refuse_two_cameras(groups, names, config.input.detector)
 
 
 def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:

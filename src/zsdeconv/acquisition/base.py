@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -158,6 +159,13 @@ class Acquisition(ABC):
         self.unit, self.detector, self.camera = unit, camera, unit.camera_in_unit(camera)
         self.psf, self.forward_operator, self.scale, self.optics = psf, forward_operator, scale, optics
         self.splits = False
+
+    def for_detector(self, detector: Camera, counts: float = 1.0) -> Self:
+        """The same acquisition with another detector, which makes `counts` times as many counts of the same light."""
+        other = copy(self)
+        other.unit = Affine(detector.offset, self.unit.scale * counts)
+        other.detector, other.camera = detector, other.unit.camera_in_unit(detector)
+        return other
 
     @classmethod
     def network_scale(cls, scale: int) -> int:

@@ -281,7 +281,7 @@ def _positive_gain(
     """
     from scipy.special import log_ndtr
 
-    gain, sigma = line.slope, float(np.sqrt(line.covariance[0, 0]))
+    gain, sigma = float(line.slope), float(np.sqrt(line.covariance[0, 0]))
     if sigma > MAX_GAIN_ERROR_RATIO * abs(gain) or gain <= 0:
         messages.append(
             f"gain {gain:.3g} +- {sigma:.2g} ADU per electron: brightness varies too little to measure it; give dark and flat frames"
@@ -295,7 +295,7 @@ def _positive_gain(
     ratio = mean / max(width, 1e-300)
     # mean of a normal distribution truncated at zero
     hazard = float(np.exp(-0.5 * ratio**2 - log_ndtr(ratio))) / np.sqrt(2 * np.pi)
-    gain = mean + width * hazard
+    gain = float(mean + width * hazard)
     return (
         gain,
         float(width * np.sqrt(max(1 - hazard * (hazard + ratio), 1e-3))),
@@ -322,7 +322,7 @@ def _clip_messages(survey: Survey) -> list[str]:
 def _limit(survey: Survey, end: int) -> float:
     """Value (ADU) at which the frames are clipped; zero without the rounding error that the shift in float32 leaves."""
     limit = survey.clip[end] + survey.shift
-    return limit if abs(limit) > 1e-6 * abs(survey.shift) else 0.0
+    return limit if abs(limit) > max(1e-6 * abs(survey.shift), float(np.finfo(np.float32).tiny)) else 0.0
 
 
 def _correlation_messages(survey: Survey) -> list[str]:

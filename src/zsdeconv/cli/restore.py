@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from zsdeconv.cli.console import show, show_json, show_rows
 from zsdeconv.cli.options import Inputs, Settings, Task, argument, chosen, configuration, option, takes
@@ -55,6 +55,14 @@ class PredictTask(Task):
     output: Annotated[
         Path, option("folder for the results, or one .tif: the deconvolved image", name=("--output", "-o"), metavar="DIR|FILE")
     ]
+    camera_from: Annotated[
+        Literal["auto", "image", "model"],
+        option(
+            "whose offset, gain and read noise: model, image (calibrated), or auto: the image's where its noise is another camera's",
+            metavar="NAME",
+            group="Input",
+        ),
+    ] = "auto"
 
 
 @takes(options=chosen(*SETTINGS), task=RunTask)
@@ -78,7 +86,7 @@ def run(*inputs: Inputs, options: Settings, task: RunTask) -> None:
         facts: dict[str, Any] = {"input": str(path), "summary": prepared.summary()}
         if not task.dry_run:
             model = _trained(prepared, each.checkpoint, task.resume, path.name, task.quiet)
-            restored = _predicted(model, image, path.name, task.quiet, {})
+            restored = _predicted(model, image, path.name, task.quiet, {"camera_from": "model"})
             _tell_of_stripes(restored, task.silent)
             judged = _reported(restored, path.name, task.silent) if prepared.config.report else None
             written = write_run(each, restored, judged, _provenance(model, path), overwrite=task.overwrite)
@@ -118,7 +126,8 @@ def predict(
     from zsdeconv.prediction.destripe import Destriping
 
     destripe = Destriping.of(configuration(given, None).prediction)
-    asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given} | {"destripe": destripe}
+    asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given}
+    asked |= {"destripe": destripe, "camera_from": task.camera_from}
     targets = _targets(inputs, task.output)
     refuse_existing([path for each in targets.values() for path in each.values()], task.overwrite)
     from zsdeconv.model import load
