@@ -15,11 +15,13 @@ from zsdeconv.acquisition.base import Acquisition, Measurement
 from zsdeconv.camera.compare import KnownCamera
 from zsdeconv.camera.defects import Defects, clean, find_defects, given_back, known_frames
 from zsdeconv.camera.detector import Camera
+from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ImageError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
+from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality
 from zsdeconv.model_io import ModelParts, read_model, write_model
 from zsdeconv.nn.contract import as_network
@@ -320,6 +322,7 @@ class Model:
                 raise ImageError(
                     f"pixel size {found:g} um along {axis}: the model was trained at {um:g} um; train another one, or correct pixel_um"
                 )
+        image = equalised(unwrapped(image))
         check_restorable(image)
         return self.modality.ordered(image)
 

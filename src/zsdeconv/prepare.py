@@ -15,12 +15,14 @@ from zsdeconv.camera.calibrate import Calibration
 from zsdeconv.camera.compare import refuse_two_cameras
 from zsdeconv.camera.defects import clean, find_defects, known_frames, told
 from zsdeconv.camera.frames import calibrate_frames
+from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.config import Config
 from zsdeconv.config.relevance import Facts, refuse_idle
 from zsdeconv.data.pair_choice import MIN_SLICES, PairChoice, choose_pairs, neighbour_difference, pairs_by_law
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
+from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality, select
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
@@ -85,6 +87,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     if not images:
         raise ImageError("0 images: at least one is needed to learn from; give an image file")
     modality, config, images = select(config, images)
+    images = [equalised(unwrapped(image)) for image in images]
     for image in images:
         check_restorable(image)
     spacing_um, sources = _spacing(images, config, modality)

@@ -95,6 +95,25 @@ def _refuse_small(image: Image) -> None:
         )
 
 
+def refuse_undefined(image: Image) -> None:
+    """Refuse an image with NaN or infinite pixels, for a computation to which every pixel matters.
+
+    Raises `ImageError` with their number and the place of the first.
+
+    >>> refuse_undefined(Image(np.array([[1.0, np.nan]]), "YX"))
+    Traceback (most recent call last):
+    zsdeconv.errors.ImageError: 1 of 2 pixels are NaN or infinite (first: Y=0, X=1), none may be; ...
+    """
+    bad = ~np.isfinite(image.data)
+    count = int(np.count_nonzero(bad))
+    if count:
+        first = np.unravel_index(int(np.argmax(bad)), bad.shape)
+        where = ", ".join(f"{axis}={index}" for axis, index in zip(image.axes, first, strict=True))
+        raise ImageError(
+            f"{count} of {bad.size} pixels are NaN or infinite (first: {where}), none may be; crop or replace them, or give the raw file"
+        )
+
+
 def _refuse_no_data(image: Image) -> None:
     """Refuse an image most of which is NaN or infinite: nothing could be learnt of the rest."""
     if not np.issubdtype(image.data.dtype, np.inexact):
