@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
@@ -29,8 +30,16 @@ from zsdeconv.physics.grid import lateral_factors
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.destripe import Destriping
 from zsdeconv.prediction.device import choose_device
-from zsdeconv.prediction.other_camera import CameraFrom, camera_of, with_camera
-from zsdeconv.prediction.photometry import IntensityCorrection
+from zsdeconv.prediction.other_camera import (
+    MEASURED_PX,
+    UNLIKE_BRIGHTNESS,
+    CameraFrom,
+    brightness,
+    camera_of,
+    judge_contrast,
+    with_camera,
+)
+from zsdeconv.prediction.photometry import IntensityCorrection, measure_intensity_correction
 from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
 from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, predict_frame
 from zsdeconv.prediction.uncertainty import GlobalErrorTerms, median_reblur_residual, standard_error
@@ -161,6 +170,30 @@ class Model:
             law_misfits=own.misfits,
         )
 
+    def _for_frames(self, frames: Sequence[np.ndarray], camera_from: CameraFrom) -> Model:
+        """The model for frames (ADU, all pixels with data) of whatever camera and brightness."""
+        own = camera_of(self.known_camera, frames, camera_from)
+        model = self if own == self.known_camera else self.with_camera(own)
+        return model._at_brightness(frames)
+
+    def _at_brightness(self, frames: Sequence[np.ndarray]) -> Model:
+        """The model on a scale of intensity that fits frames of another brightness (ADU); what the zero was wrong by stays as many counts.
+
+        Where they are much dimmer or brighter than the training, the contrast that comes back is measured, as at the end of a training.
+        """
+        ratio = brightness(self.acquisition, frames)
+        if ratio == 1:
+            return self
+        acquisition = self.acquisition.for_detector(self.camera, ratio)
+        correction = replace(self.intensity_correction, dark_level=self.intensity_correction.dark_level / ratio)
+        model = replace(self, acquisition=acquisition, intensity_correction=correction)
+        if not 1 / UNLIKE_BRIGHTNESS < ratio < UNLIKE_BRIGHTNESS:
+            measurement = acquisition.measure(frames[len(frames) // 2], torch.device("cpu")).center_crop(MEASURED_PX)
+            alpha, seed = self.config.pairs.prediction_alpha, self.config.seed
+            measured = measure_intensity_correction(self.network.cpu(), acquisition, [measurement], alpha, seed=seed)
+            judge_contrast(measured.denoised.slope / correction.denoised.slope, ratio)
+        return model
+
     def predict(
         self,
         image: Image | np.ndarray,
@@ -183,7 +216,8 @@ class Model:
         Parameters
         ----------
         image : pixels in ADU, with the axes and the pixel size of the training; NaN comes back as NaN
-        camera_from : auto, image (always calibrate the image's own camera), or model (use the camera of the training, whatever the noise)
+        camera_from : auto, image (always calibrate the image's own camera), or model (camera and brightness of the training, whatever the
+            image)
         passes : number of averaged re-corrupted passes
         tile, overlap : side of tiles and their overlap, raw pixels
         batch : tiles at a time
@@ -199,8 +233,7 @@ class Model:
         image, settings = self._fitting(image), self.config.prediction
         recorded = self.modality.frames_of(image)
         defects = [find_defects(frame) for frame in recorded]
-        own = camera_of(self.known_camera, known_frames(recorded, defects), camera_from)
-        model = self if own == self.known_camera else self.with_camera(own)
+        model = self if camera_from == "model" else self._for_frames(known_frames(recorded, defects), camera_from)
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
         restored = model._restored_frames(image, clean(recorded, model.camera, defects)[0], passes, tiling, device, progress)
         destripe = destripe or Destriping.of(settings)

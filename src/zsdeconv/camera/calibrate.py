@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsdeconv.camera.detector import Camera, Counter, Multiplier
+from zsdeconv.camera.given_offset import contradiction
 from zsdeconv.camera.highpass import CUTOFF_RANGE_PER_PX
 from zsdeconv.camera.levels import Levels, TransferLine, fit_line
 from zsdeconv.camera.offset import combine, darkest_level, skewness_offset
@@ -40,7 +41,8 @@ class Calibration:
     `saturated_fraction` and `floor_fraction` are the fractions of pixels clipped at the top and at the bottom of the range,
     `noise_correlation` is that between neighbouring pixels (near 0 for raw camera data; the method requires |.| < 0.08),
     `cutoff_per_px` the frequency (cycles per pixel) above which the image is pure noise. `messages` are warnings, one line each,
-    `detector_source` says how the kind of the detector came to be known, `found` what the shape of the noise says of it (None for counts).
+    `detector_source` says how the kind of the detector came to be known, `found` what the shape of the noise says of it (None for counts),
+    `contradiction` what speaks against a given offset.
     """
 
     camera: Camera
@@ -58,6 +60,7 @@ class Calibration:
     messages: tuple[str, ...]
     detector_source: str = "given"
     found: Recognition | None = None
+    contradiction: str = ""
 
     @property
     def correlated(self) -> bool:
@@ -143,6 +146,8 @@ def calibrate(
     recognition = recognise(survey.frames, survey.levels, line.moved(-survey.shift), survey.kernel) if white else NOTHING_KNOWN
     multiplied, source = _is_multiplied(recognition, detector, messages)
     law = _multiplier(recognition, line) if multiplied else Camera(0.0, 1.0, 0.0)
+    against = _against(survey, line, recognition if multiplied else None, offset) if known is None else ""
+    messages += [against] if against else []
     if known:
         b, b_sigma, read, read_sigma = known
     elif multiplied:
@@ -150,11 +155,12 @@ def calibrate(
         line = fit_line(levels, survey.kernel.spread, (b, read), kurtosis=law.kurtosis)
     else:
         b, b_sigma = _find_offset(survey, line) if offset is None else (float(offset), 0.0)
-        line, read, read_sigma = _read_variance(survey, levels, line, (b, b_sigma), messages)
+        told = [] if against else messages
+        line, read, read_sigma = _read_variance(survey, levels, line, (b, b_sigma), told)
     beta1, beta1_sigma, read = _positive_gain(survey, levels, line, (b, read), messages)
     camera = replace(law, offset=b, gain=beta1 / law.excess, read_variance=float(read))
     sigmas = (b_sigma, beta1_sigma / law.excess, float(np.sqrt(read + read_sigma) - np.sqrt(read)))
-    return replace(_result(survey, camera, sigmas, levels, messages), detector_source=source, found=recognition)
+    return replace(_result(survey, camera, sigmas, levels, messages), detector_source=source, found=recognition, contradiction=against)
 
 
 def _result(survey: Survey, camera: Camera, sigmas: tuple[float, float, float], levels: Levels, messages: Sequence[str]) -> Calibration:
@@ -244,6 +250,14 @@ def _find_offset(survey: Survey, line: TransferLine) -> tuple[float, float]:
     lowest = darkest[0] - max(local.at(darkest[0]) + 2 * local.sigma_at(darkest[0]) - _least_variance(survey), 0.0) / slope
     offset, sigma = combine(darkest, skewness, lowest)
     return offset + survey.shift, sigma
+
+
+def _against(survey: Survey, line: TransferLine, multiplier: Recognition | None, offset: float | None) -> str:
+    """What speaks against a given offset, in words."""
+    if offset is None:
+        return ""
+    own = _find_offset(survey, line) if multiplier is None else _dark_constants_of(multiplier, survey, None)[:2]
+    return contradiction(offset, line, _least_variance(survey), own, float(np.ptp(survey.levels.signal)))
 
 
 def _read_variance(

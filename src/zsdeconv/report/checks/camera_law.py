@@ -215,6 +215,8 @@ def _offset(below: float, calibration: Calibration) -> Finding:
         f"{100 * below:.2g} % of the pixels lie more than {BELOW_SIGMAS} read noises below the offset of "
         f"{calibration.camera.offset:.5g} ADU (limit {100 * MAX_BELOW_FRACTION:g} %)"
     )
+    if calibration.contradiction:
+        return Finding("fail", "offset", below, MAX_BELOW_FRACTION, calibration.contradiction)
     if below <= MAX_BELOW_FRACTION:
         return Finding("ok", "offset", below, MAX_BELOW_FRACTION, text)
     return Finding("warn", "offset", below, MAX_BELOW_FRACTION, f"{text}; the offset is too high: give the right one with `background`")
