@@ -168,7 +168,8 @@ def _refuse_split(modality: Modality, calibration: Calibration) -> None:
 
 
 def _clean(images: Sequence[Image], modality: Modality, config: Config) -> tuple[list[np.ndarray], Calibration, str]:
-    """The frames of the images with pixels without data filled as the detector would have recorded them, the detector, and what was filled, in words.
+    """The frames of the images with pixels without data filled as the detector would have recorded them, the detector, and what was
+    filled, in words.
 
     Areas without data are left out of the calibration.
     """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zsdeconv.camera.averages import MIN_GAIN_PER_STEP, average_message
 from zsdeconv.camera.detector import Camera, Counter, Multiplier
 from zsdeconv.camera.given_offset import contradiction
 from zsdeconv.camera.highpass import CUTOFF_RANGE_PER_PX
@@ -142,7 +143,7 @@ def calibrate(
     if known and offset is not None:
         known = (float(offset), 0.0, *known[2:])
     line, levels = _transfer_line(survey, flat, known)
-    white = not _correlation_messages(survey)
+    white = not _correlation_messages(survey) and line.slope > MIN_GAIN_PER_STEP * survey.step  # rounding has a shape of its own
     recognition = recognise(survey.frames, survey.levels, line.moved(-survey.shift), survey.kernel) if white else NOTHING_KNOWN
     multiplied, source = _is_multiplied(recognition, detector, messages)
     law = _multiplier(recognition, line) if multiplied else Camera(0.0, 1.0, 0.0)
@@ -159,6 +160,7 @@ def calibrate(
         line, read, read_sigma = _read_variance(survey, levels, line, (b, b_sigma), told)
     beta1, beta1_sigma, read = _positive_gain(survey, levels, line, (b, read), messages)
     camera = replace(law, offset=b, gain=beta1 / law.excess, read_variance=float(read))
+    messages += average_message(survey.step, float(np.ptp(levels.signal)), camera.gain, beta1_sigma / law.excess)
     sigmas = (b_sigma, beta1_sigma / law.excess, float(np.sqrt(read + read_sigma) - np.sqrt(read)))
     return replace(_result(survey, camera, sigmas, levels, messages), detector_source=source, found=recognition, contradiction=against)
 
@@ -322,12 +324,12 @@ def _clip_messages(survey: Survey) -> list[str]:
     messages = []
     if top > MAX_CLIPPED_FRACTION:
         messages.append(
-            f"saturated: {100 * top:.2g} % of the pixels have the top value {_limit(survey, 1):.6g} (limit 0.1 %) "
+            f"saturated: {100 * top:.3g} % of the pixels have the top value {_limit(survey, 1):.6g} (limit 0.1 %) "
             "and cannot be restored; lower the exposure"
         )
     if bottom > MAX_CLIPPED_FRACTION:
         messages.append(
-            f"clipped: {100 * bottom:.2g} % of the pixels have the lowest value {_limit(survey, 0):.6g} (limit 0.1 %), "
+            f"clipped: {100 * bottom:.3g} % of the pixels have the lowest value {_limit(survey, 0):.6g} (limit 0.1 %), "
             "so offset and read noise are uncertain; use raw data, or give background and dark"
         )
     return messages

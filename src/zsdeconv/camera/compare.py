@@ -16,6 +16,7 @@ from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.frames import calibrate_frames, chosen_planes
 from zsdeconv.camera.survey import is_correlated, survey_frames
 from zsdeconv.errors import ImageError
+from zsdeconv.findings import times
 
 LAW_ERROR = 0.15
 """Relative error of a variance that images of one camera have beyond chance. Measured: structure that leaks into the variance makes 5 to
@@ -162,26 +163,13 @@ def refuse_two_cameras(groups: Sequence[Sequence[np.ndarray]], names: Sequence[s
     """
     if len(groups) < 2:
         return
-    for first, frames in enumerate(groups):
-        known = KnownCamera.of(calibrate_frames(frames, detector=detector))
-        if known.electrons_known:
-            break
-    else:
+    laws = ((n, KnownCamera.of(calibrate_frames(frames, detector=detector))) for n, frames in enumerate(groups))
+    first, known = next(((n, law) for n, law in laws if law.electrons_known), (0, None))
+    if known is None:
         return
     for other in (n for n in range(len(groups)) if n != first):
         test = compare(known, groups[other])
         if test.differs:
             own = KnownCamera.of(calibrate_frames(groups[other], detector=detector))
-            laws = f"{names[first]} has {known.words}; {names[other]} has {own.words}, and {test.words} of the first camera's"
-            raise ImageError(f"two cameras: {laws}: one model has one camera; train on the images of each camera separately")
-
-
-def times(ratio: float) -> str:
-    """A factor of any size in words.
-
-    >>> times(4.04), times(0.25), times(5e9), times(1e-12)
-    ('4 times', '0.25 times', 'more than 1000 times', 'less than a thousandth of')
-    """
-    if ratio > 1000:
-        return "more than 1000 times"
-    return f"{ratio:.2g} times" if ratio > 1e-3 else "less than a thousandth of"
+            text = f"{names[first]} has {known.words}; {names[other]} has {own.words}, and {test.words} of the first camera's"
+            raise ImageError(f"two cameras: {text}: one model has one camera; train on the images of each camera separately")

@@ -329,8 +329,8 @@ def known_frames(frames: Sequence[np.ndarray], found: Sequence[Defects] | None =
         sides = rows.stop - rows.start, columns.stop - columns.start
         if each.areas.any() and min(sides) < MIN_KNOWN_PX:
             raise ImageError(
-                f"areas without data leave no rectangle larger than {sides[0]} x {sides[1]} pixels, {MIN_KNOWN_PX} x {MIN_KNOWN_PX} are needed "
-                "to measure the camera; crop the image to what was recorded"
+                f"areas without data leave no rectangle larger than {sides[0]} x {sides[1]} pixels, {MIN_KNOWN_PX} x {MIN_KNOWN_PX} are "
+                "needed to measure the camera; crop the image to what was recorded"
             )
         known.append(filled(frame, each)[..., rows, columns])
     return known

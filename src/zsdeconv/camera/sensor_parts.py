@@ -26,7 +26,8 @@ ROWS = (1, 2, 3, 4, 6)
 MIN_SIDE_PX = 48
 """Smallest side of an image whose middle is examined. Chosen: two dozen other lines tell how large a step is by chance."""
 MIN_STEP_SIGMAS = 6.0
-"""Step in the middle, in robust standard deviations of the steps elsewhere, from which the parts differ. Chosen: structure has long tails."""
+"""Step in the middle, in robust standard deviations of the steps elsewhere, from which the parts differ. Chosen: structure has long
+tails."""
 MIN_STEP_RATIO = 1.5
 """The same in units of the largest step elsewhere. Chosen: no other line of the image may look as if it had one."""
 MIN_BOTH_SIGMAS = 3.0

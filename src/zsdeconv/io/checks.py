@@ -121,8 +121,8 @@ def _refuse_no_data(image: Image) -> None:
     count = int(np.isfinite(image.data).sum())
     if count < max(MIN_FINITE_FRACTION * image.data.size, MIN_SIDE_PX**2):
         raise ImageError(
-            f"{count} of {image.data.size} pixels are numbers, the others NaN or infinite: at least {100 * MIN_FINITE_FRACTION:g} % must hold "
-            "data; crop the image to what was recorded, or give the raw file"
+            f"{count} of {image.data.size} pixels are numbers, the others NaN or infinite: at least {100 * MIN_FINITE_FRACTION:g} % "
+            "must hold data; crop the image to what was recorded, or give the raw file"
         )
 
 

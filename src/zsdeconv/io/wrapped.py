@@ -55,7 +55,8 @@ def unwrapped(image: Image) -> Image:
     what = "negative values, as a background subtraction makes them" if unsigned else f"values above {half - 1:.0f}"
     share = f"{wrapped} of {data.size} pixels ({100 * wrapped / data.size:.2g} %)"
     warnings.warn(
-        f"{share} have wrapped, for {data.dtype} cannot hold {what}; they were unwrapped: save such images as float32, or give the raw file",
+        f"{share} have wrapped, for {data.dtype} cannot hold {what}; they were unwrapped: save such images as float32, or give the raw "
+        "file",
         DataWarning,
         stacklevel=3,
     )

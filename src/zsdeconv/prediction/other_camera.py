@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 
 from zsdeconv.acquisition.base import Acquisition
-from zsdeconv.camera.compare import KnownCamera, LawTest, compare, times
+from zsdeconv.camera.compare import KnownCamera, LawTest, compare
 from zsdeconv.camera.frames import calibrate_frames
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
+from zsdeconv.findings import percent, times
 
 CameraFrom = Literal["auto", "image", "model"]
 """Whose camera is used: that of the model unless the noise of the image is another one's; always the image's; always the model's."""
@@ -26,7 +27,8 @@ own gains 2.4 dB, at 1 nothing (conditions/predict_other_camera, 900 steps)."""
 UNLIKE_BRIGHTNESS = 4.0
 """The same, from which the contrast that comes back is measured. Chosen: fields of one sample differ by less."""
 CONTRAST_LIMITS = (0.8, 1.2)
-"""Contrast of the denoised image over that of the sample, between which an image is restored. Chosen: intensities are a fifth off beyond."""
+"""Contrast of the denoised image over that of the sample, between which an image is restored. Chosen: intensities are a fifth off
+beyond."""
 MEASURED_PX = 2**16
 """Pixels on which the contrast is measured. Chosen: they know it to 1 % where there is light."""
 
@@ -102,8 +104,8 @@ def judge_contrast(contrast: float, ratio: float) -> None:
     dimmer = f"{times(ratio)} as bright as in the training"
     if not CONTRAST_LIMITS[0] <= contrast <= CONTRAST_LIMITS[1]:
         limits = f"limits {100 * CONTRAST_LIMITS[0]:.0f} to {100 * CONTRAST_LIMITS[1]:.0f} %"
-        text = f"the image is {dimmer}, and {100 * contrast:.0f} % of its contrast would come back ({limits})"
+        text = f"the image is {dimmer}, and {percent(contrast)} of its contrast would come back ({limits})"
         raise ImageError(f"{text}; train on this image, or give camera_from model to restore it nevertheless")
     if ratio < 1:
-        told = f"{100 * contrast:.0f} % of its contrast comes back, and more of its detail is lost in noise"
+        told = f"{percent(contrast)} of its contrast comes back, and more of its detail is lost in noise"
         warnings.warn(f"the image is {dimmer}: {told}; train on this image for the best result", DataWarning, stacklevel=4)

@@ -12,7 +12,7 @@ import numpy as np
 from zsdeconv.camera.calibrate import MAX_CLIPPED_FRACTION, Calibration, draw_calibration
 from zsdeconv.camera.recognise import DECISIVE
 from zsdeconv.camera.survey import MAX_NOISE_CORRELATION
-from zsdeconv.findings import Finding, Level
+from zsdeconv.findings import Finding, Level, percent
 from zsdeconv.report.section import CaptionedFigure, Section
 from zsdeconv.report.statistics.fixed_pattern import MIN_FRAMES, MIN_SIDE_PX, Pattern, line_pattern, pixel_pattern
 
@@ -140,7 +140,7 @@ def _law(misfit: float | None) -> Finding:
     if misfit is None:
         why = f"fewer than {MIN_LEVELS} brightness levels have a known variance; give an image with bright and dark places"
         return Finding.not_checked(name, why, limit=MAX_LAW_MISFIT)
-    text = f"the variance of the noise deviates by {100 * misfit:.0f} % from a line in the brightness (limit {100 * MAX_LAW_MISFIT:.0f} %)"
+    text = f"the variance of the noise deviates by {percent(misfit)} from a line in the brightness (limit {100 * MAX_LAW_MISFIT:.0f} %)"
     if misfit <= MAX_LAW_MISFIT:
         return Finding("ok", name, misfit, MAX_LAW_MISFIT, text)
     advice = "the image was processed (gamma, compression, averaging) or the detector is not linear: use raw data"
@@ -182,7 +182,7 @@ def _pattern(kind: str, size: float | None, pattern: Pattern | None) -> Finding:
             needed = f"{MIN_FRAMES} frames of {needed}, and frequencies beyond the optical cutoff,"
         return Finding.not_checked(name, f"a fixed pattern of {kind} was not measured: {needed} are needed", limit=MAX_PATTERN_SD)
     text = (
-        f"a fixed pattern of {kind} has {100 * size:.0f} % of the standard deviation of the noise, {pattern.sigmas:.1f} standard errors "
+        f"a fixed pattern of {kind} has {percent(size)} of the standard deviation of the noise, {pattern.sigmas:.1f} standard errors "
         f"(limit {100 * MAX_PATTERN_SD:.0f} %)"
     )
     if size <= MAX_PATTERN_SD or pattern.sigmas <= MIN_PATTERN_SIGMAS:
