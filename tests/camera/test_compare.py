@@ -56,5 +56,5 @@ def test_what_the_law_is_wrong_by_on_its_own_image_is_no_other_camera() -> None:
 def test_images_of_two_cameras_are_refused_with_both_laws() -> None:
     first, second = recorded(light(1), 1), recorded(light(2), 2, gain=2.0, offset=400.0)
     refuse_two_cameras([[first], [recorded(light(2), 2)], [recorded(light(3) / 3, 3)]], ["a", "b", "c"])
-    with pytest.raises(ImageError, match=r"two cameras: a.tif has offset (99|100).* gain 0.[45].*; b.tif has offset .* gain [12].*separately"):
+    with pytest.raises(ImageError, match=r"two cameras: a.tif has offset (99|100).* gain 0.[45].*; b.tif has .* gain [12].*separately"):
         refuse_two_cameras([[first], [second]], ["a.tif", "b.tif"])

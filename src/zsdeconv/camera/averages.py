@@ -38,6 +38,6 @@ def average_message(step: float, light: float, gain: float, gain_sigma: float) -
     if 2 <= frames <= MAX_FRAMES and light > MIN_STEPS and abs(step * frames - 1) < LATTICE_ERROR:
         return [f"grey values are multiples of 1/{frames}, as the average of {frames} frames has them: {advice}"]
     if step > 0 and 0 < gain + 3 * gain_sigma < MIN_GAIN_PER_STEP * step:
-        found = f"gain {gain:.2g} +- {gain_sigma:.2g} ADU per electron with grey values {step:g} ADU apart (limit {MIN_GAIN_PER_STEP:g} of them)"
-        return [f"the noise is too small for single frames, {found}: {advice}"]
+        found = f"gain {gain:.2g} +- {gain_sigma:.2g} ADU per electron with grey values {step:g} ADU apart"
+        return [f"the noise is too small for single frames, {found} (limit {MIN_GAIN_PER_STEP:g} of them): {advice}"]
     return []

@@ -26,6 +26,8 @@ MIN_SIGMAS = 3.0
 recordings; with the error above, a variance that differs by less than 57 % never does."""
 GROUPS = 3
 """Groups of brightness levels that are compared. Law: offset and read noise show in the dark, the gain in the bright places."""
+MIN_SIDE_PX = 48
+"""Smallest side of an image that is compared. Chosen: a thousand pixels in each group of levels."""
 UNKNOWN_SIGMA = 1e6
 """Standard error from which a number counts as unknown. Chosen: beyond the counts of any camera."""
 TINY = 1e-30
@@ -98,7 +100,7 @@ SAME = LawTest(1.0, 0.0, 0.0)
 
 
 def compare(known: KnownCamera, frames: Sequence[np.ndarray]) -> LawTest:
-    """The noise of frames (`... y x`, ADU) against that of a known camera; correlated noise is not compared.
+    """The noise of frames (`... y x`, ADU) against that of a known camera; correlated noise and small images are not compared.
 
     Raises `ImageError` for constant frames.
 
@@ -107,8 +109,10 @@ def compare(known: KnownCamera, frames: Sequence[np.ndarray]) -> LawTest:
     >>> [compare(KnownCamera(Camera(offset, 2.0, 0.3)), [frame]).differs for offset in (100.0, 60.0)]
     [False, True]
     """
-    law = known.law
-    survey = survey_frames(chosen_planes(frames), None, floor=law.kind != "counting")
+    law, planes = known.law, chosen_planes(frames)
+    if min(planes.shape[-2:]) < MIN_SIDE_PX:
+        return SAME
+    survey = survey_frames(planes, None, floor=law.kind != "counting")
     if is_correlated(*survey.correlation[:2]):
         return SAME
     levels, least = survey.levels.moved(survey.shift), max(survey.step**2 / 12, law.read_variance * 1e-3)
