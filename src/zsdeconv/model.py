@@ -121,6 +121,8 @@ class Model:
 
     `spacing_um` is the raw grid's. `intensity_correction` restores the contrast that a least-squares estimate loses, `offset_sigma` is the
     standard error of the camera offset in ADU; `gain_sigma` and `law_misfits` are what else is known of the camera (`KnownCamera`).
+    `camera_from` says whose camera restores an image: the model's unless the noise is another one's (auto), always the image's own (image),
+    or that of the training, with its brightness (model).
     `history` holds the losses at each validation, `provenance` the origin of the numbers, for people: no computation reads it.
     """
 
@@ -135,6 +137,7 @@ class Model:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     gain_sigma: float = 0.0
     law_misfits: tuple[tuple[float, float], ...] = ()
+    camera_from: CameraFrom = "auto"
 
     @property
     def unit(self) -> Affine:
@@ -170,9 +173,9 @@ class Model:
             law_misfits=own.misfits,
         )
 
-    def _for_frames(self, frames: Sequence[np.ndarray], camera_from: CameraFrom) -> Model:
+    def _for_frames(self, frames: Sequence[np.ndarray]) -> Model:
         """The model for frames (ADU, all pixels with data) of whatever camera and brightness."""
-        own = camera_of(self.known_camera, frames, camera_from)
+        own = camera_of(self.known_camera, frames, self.camera_from)
         model = self if own == self.known_camera else self.with_camera(own)
         return model._at_brightness(frames)
 
@@ -198,7 +201,6 @@ class Model:
         self,
         image: Image | np.ndarray,
         *,
-        camera_from: CameraFrom = "auto",
         passes: int | None = None,
         tile: int | None = None,
         overlap: int | None = None,
@@ -216,8 +218,6 @@ class Model:
         Parameters
         ----------
         image : pixels in ADU, with the axes and the pixel size of the training; NaN comes back as NaN
-        camera_from : auto, image (always calibrate the image's own camera), or model (camera and brightness of the training, whatever the
-            image)
         passes : number of averaged re-corrupted passes
         tile, overlap : side of tiles and their overlap, raw pixels
         batch : tiles at a time
@@ -233,7 +233,7 @@ class Model:
         image, settings = self._fitting(image), self.config.prediction
         recorded = self.modality.frames_of(image)
         defects = [find_defects(frame) for frame in recorded]
-        model = self if camera_from == "model" else self._for_frames(known_frames(recorded, defects), camera_from)
+        model = self if self.camera_from == "model" else self._for_frames(known_frames(recorded, defects))
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
         restored = model._restored_frames(image, clean(recorded, model.camera, defects)[0], passes, tiling, device, progress)
         destripe = destripe or Destriping.of(settings)

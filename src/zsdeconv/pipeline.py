@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def restore(image: Image | Any, optics: Optics | None = None, *, psf: Psf | str 
     (40, 48)
     """
     model = train([image], optics, psf=psf, **options)
-    return model.predict(image, camera_from="model")
+    return replace(replace(model, camera_from="model").predict(image), model=model)
 
 
 def train(

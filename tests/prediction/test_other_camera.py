@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 import zsdeconv as zs
 from zsdeconv.camera.detector import Camera
 from zsdeconv.errors import DataWarning, ImageError
-from zsdeconv.model import Model, load
-from zsdeconv.prediction.other_camera import judge_contrast
+from zsdeconv.model import Model, Restored, load
+from zsdeconv.prediction.other_camera import CameraFrom, judge_contrast
 
 UM = {"Y": 0.065, "X": 0.065}
 
@@ -33,10 +33,11 @@ def model() -> Model:
     return zs.train([zs.Image(recorded(electrons(), 0), "YX", UM)], zs.Optics(na=1.3, wavelength_nm=525), steps=6, seed=1)
 
 
-def told(model: Model, image: np.ndarray, **options: str) -> tuple[zs.Restored, list[str]]:
+def told(model: Model, image: np.ndarray, camera_from: CameraFrom = "auto") -> tuple[Restored, list[str]]:
     with warnings.catch_warnings(record=True) as messages:
         warnings.simplefilter("always")
-        restored = model.predict(zs.Image(image, "YX", UM), passes=2, **options)  # pyright: ignore[reportArgumentType]
+        model = model if camera_from == model.camera_from else dataclasses.replace(model, camera_from=camera_from)
+        restored = model.predict(zs.Image(image, "YX", UM), passes=2)
     return restored, [str(message.message) for message in messages if issubclass(message.category, DataWarning)]
 
 
@@ -61,7 +62,7 @@ def test_counts_on_another_scale_come_back_on_that_scale(model: Model, scale: fl
 
 def test_the_model_s_camera_is_used_when_told(model: Model) -> None:
     restored, messages = told(model, recorded(electrons(1), 1, offset=400.0), camera_from="model")
-    assert restored.model is model and not messages
+    assert restored.model.acquisition is model.acquisition and not messages
 
 
 def test_an_unknown_camera_is_refused(model: Model) -> None:

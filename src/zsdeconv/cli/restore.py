@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -86,7 +86,7 @@ def run(*inputs: Inputs, options: Settings, task: RunTask) -> None:
         facts: dict[str, Any] = {"input": str(path), "summary": prepared.summary()}
         if not task.dry_run:
             model = _trained(prepared, each.checkpoint, task.resume, path.name, task.quiet)
-            restored = _predicted(model, image, path.name, task.quiet, {"camera_from": "model"})
+            restored = _predicted(replace(model, camera_from="model"), image, path.name, task.quiet, {})
             _tell_of_stripes(restored, task.silent)
             judged = _reported(restored, path.name, task.silent) if prepared.config.report else None
             written = write_run(each, restored, judged, _provenance(model, path), overwrite=task.overwrite)
@@ -127,12 +127,12 @@ def predict(
 
     destripe = Destriping.of(configuration(given, None).prediction)
     asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given}
-    asked |= {"destripe": destripe, "camera_from": task.camera_from}
+    asked |= {"destripe": destripe}
     targets = _targets(inputs, task.output)
     refuse_existing([path for each in targets.values() for path in each.values()], task.overwrite)
     from zsdeconv.model import load
 
-    loaded = load(model)
+    loaded = replace(load(model), camera_from=task.camera_from)
     entries = []
     for path, each in targets.items():
         image = read_again(path, loaded, given.get("axes"), given.get("pixel_um"))
