@@ -169,7 +169,7 @@ def _of_noise(image: np.ndarray) -> tuple[float, float, float] | None:
     if unknown or any(is_correlated(*survey.correlation[:2]) for survey in surveys):
         return None
     log_gain = float(np.log(second.slope / first.slope))
-    error = np.hypot(*(line.slope_sigma / line.slope for line in (first, second)))
+    error = np.hypot(first.slope_sigma / first.slope, second.slope_sigma / second.slope)
     gain = float(np.exp(log_gain)) if abs(log_gain) > MIN_GAIN_SIGMAS * error else 1.0
     slope = np.average((first.slope, second.slope / gain), weights=(first.slope_sigma**-2, (second.slope_sigma / gain) ** -2))
     signals = [-line.covariance[0, 1] / max(line.covariance[0, 0], 1e-30) for line in (first, second)]
