@@ -50,6 +50,12 @@ def make(scale: int = 2, passes: int = 2) -> Model:
     )
 
 
+@pytest.fixture(autouse=True)
+def _as_in_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The camera of these models is made up: other cameras are tested in prediction/test_other_camera.py."""
+    monkeypatch.setattr(Model, "_for_frames", lambda self, frames: self)
+
+
 @pytest.fixture(scope="module")
 def model() -> Model:
     return make()

@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
-from zsdeconv.camera.defects import without_light
+from zsdeconv.camera.compare import KnownCamera
+from zsdeconv.camera.defects import Defects, beyond_law, clean, given_back, known_frames
 from zsdeconv.camera.detector import Camera
-from zsdeconv.camera.maps import MAX_GAIN_DIFFERENCE, CameraMaps
+from zsdeconv.camera.maps import MAX_GAIN_DIFFERENCE, CameraMaps, examined
+from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
+from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality
 from zsdeconv.model_io import ModelParts, read_model, write_model
 from zsdeconv.nn.contract import as_network
@@ -27,7 +31,16 @@ from zsdeconv.physics.grid import lateral_factors
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.destripe import Destriping
 from zsdeconv.prediction.device import choose_device
-from zsdeconv.prediction.photometry import IntensityCorrection
+from zsdeconv.prediction.other_camera import (
+    MEASURED_PX,
+    UNLIKE_BRIGHTNESS,
+    CameraFrom,
+    brightness,
+    camera_of,
+    judge_contrast,
+    with_camera,
+)
+from zsdeconv.prediction.photometry import IntensityCorrection, measure_intensity_correction
 from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
 from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, predict_frame
 from zsdeconv.prediction.uncertainty import GlobalErrorTerms, median_reblur_residual, standard_error
@@ -65,9 +78,11 @@ class Restored:
         from zsdeconv.report.assess import assess
         from zsdeconv.report.page.report import Report
 
-        raw, model = replace(self.raw, offset=self.model.camera.offset), self.model
-        sections = assess(model, self.raw, self)
-        return Report(title, sections, {"raw": raw, **self.images()}, model.config.model_dump(mode="json"), dict(model.provenance))
+        model = self.model
+        raw = replace(_with_numbers(self.raw, model.camera.offset), offset=model.camera.offset)
+        shown = replace(self, **{name: _with_numbers(image) for name, image in self.images().items()})
+        sections = assess(model, self.raw, shown)
+        return Report(title, sections, {"raw": raw, **shown.images()}, model.config.model_dump(mode="json"), dict(model.provenance))
 
     def images(self) -> dict[str, Image]:
         """The images by name, as the command line writes them."""
@@ -85,14 +100,31 @@ class Restored:
 
         return replace(self, denoised=without(self.denoised), deconvolved=without(self.deconvolved))
 
+    def without(self, defects: Sequence[Defects]) -> Restored:
+        """With what was recorded in place of data: NaN where pixels of a frame (one of `defects` each) were NaN or infinite, no light in
+        other areas without data.
+        """
+        if not any(defects):
+            return self
+        rank = self.model.modality.rank
+
+        def masked(image: Image) -> Image:
+            frames = image.data.reshape(-1, *image.data.shape[-rank:])
+            data = np.stack([given_back(frame, each) for frame, each in zip(frames, defects, strict=True)])
+            return replace(image, data=data.reshape(image.data.shape))
+
+        return replace(self, **{name: masked(image) for name, image in self.images().items()})
+
 
 @dataclass(frozen=True)
 class Model:
     """A trained network, and the acquisition (optics, camera, PSF) that it was trained for.
 
     `spacing_um` is the raw grid's. `intensity_correction` restores the contrast that a least-squares estimate loses, `offset_sigma` is the
-    standard error of the camera offset in ADU. `history` holds the losses at each validation, `provenance` the origin of the numbers, for
-    people: no computation reads it.
+    standard error of the camera offset in ADU; `gain_sigma` and `law_misfits` are what else is known of the camera (`KnownCamera`).
+    `camera_from` says whose camera restores an image: the model's unless the noise is another one's (auto), always the image's own (image),
+    or that of the training, with its brightness (model).
+    `history` holds the losses at each validation, `provenance` the origin of the numbers, for people: no computation reads it.
     """
 
     network: nn.Module
@@ -104,6 +136,9 @@ class Model:
     offset_sigma: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    gain_sigma: float = 0.0
+    law_misfits: tuple[tuple[float, float], ...] = ()
+    camera_from: CameraFrom = "auto"
 
     @property
     def unit(self) -> Affine:
@@ -135,6 +170,50 @@ class Model:
             raise ConfigError(f"{gains}: another camera, or another setting of it; train a model with its maps, or leave out camera")
         return replace(self, acquisition=self.acquisition.with_maps(replace(maps, target=(own.offset, own.gain))))
 
+    @property
+    def known_camera(self) -> KnownCamera:
+        """The law of the camera, and how well it is known."""
+        return KnownCamera(self.camera, self.offset_sigma, self.gain_sigma, self.law_misfits)
+
+    def for_camera(self, own: KnownCamera) -> Model:
+        """The model for images of another camera, which it restores in the counts of that camera.
+
+        The zero that the training found for its own camera is left out, as it was an error of that camera's offset.
+        """
+        return replace(
+            self,
+            acquisition=with_camera(self.acquisition, self.known_camera, own),
+            intensity_correction=replace(self.intensity_correction, dark_level=0.0),
+            offset_sigma=own.offset_sigma,
+            gain_sigma=own.gain_sigma,
+            law_misfits=own.misfits,
+        )
+
+    def _for_frames(self, frames: Sequence[np.ndarray]) -> Model:
+        """The model for frames (ADU, all pixels with data) of whatever camera and brightness."""
+        maps, memory = self.acquisition.maps, self.acquisition.remembers
+        own = camera_of(self.known_camera, frames, self.camera_from, memory=memory) if maps is None else self.known_camera
+        model = self if own == self.known_camera else self.for_camera(own)
+        return model._at_brightness(frames)
+
+    def _at_brightness(self, frames: Sequence[np.ndarray]) -> Model:
+        """The model on a scale of intensity that fits frames of another brightness (ADU); what the zero was wrong by stays as many counts.
+
+        Where they are much dimmer or brighter than the training, the contrast that comes back is measured, as at the end of a training.
+        """
+        ratio = brightness(self.acquisition, frames)
+        if ratio == 1:
+            return self
+        acquisition = self.acquisition.for_detector(self.camera, ratio)
+        correction = replace(self.intensity_correction, dark_level=self.intensity_correction.dark_level / ratio)
+        model = replace(self, acquisition=acquisition, intensity_correction=correction)
+        if not 1 / UNLIKE_BRIGHTNESS < ratio < UNLIKE_BRIGHTNESS:
+            measurement = acquisition.measure(frames[len(frames) // 2], torch.device("cpu")).center_crop(MEASURED_PX)
+            alpha, seed = self.config.pairs.prediction_alpha, self.config.seed
+            measured = measure_intensity_correction(self.network.cpu(), acquisition, [measurement], alpha, seed=seed)
+            judge_contrast(measured.denoised.slope / correction.denoised.slope, ratio)
+        return model
+
     def predict(
         self,
         image: Image | np.ndarray,
@@ -150,11 +229,12 @@ class Model:
         """Restore an image of the same microscope: denoised on the raw grid, deconvolved on the fine one.
 
         All frames along T are restored alike, on one intensity scale, and changes from frame to frame are kept (`TemporalResidual`).
-        Arguments that are left out come from the configuration of the training.
+        Arguments that are left out come from the configuration of the training. Where the noise of the image is not that of the model's
+        camera, its own camera is calibrated and used, and a warning says so.
 
         Parameters
         ----------
-        image : pixels in ADU, with the axes and the pixel size of the training
+        image : pixels in ADU, with the axes and the pixel size of the training; NaN comes back as NaN
         passes : number of averaged re-corrupted passes
         tile, overlap : side of tiles and their overlap, raw pixels
         batch : tiles at a time
@@ -165,13 +245,34 @@ class Model:
         Raises
         ------
         ImageError
-            When the axes or the pixel size are not those of the training.
+            When the axes or the pixel size are not those of the training, or another camera was used that the image does not tell.
         """
         image, settings = self._fitting(image), self.config.prediction
-        recorded, device_used = self.modality.frames_of(image), choose_device(device or self.config.device)
-        frames, defects = self.acquisition.cleaned(recorded)
-        self.network.to(device_used)
+        recorded, maps = self.modality.frames_of(image), self.acquisition.maps
+        if maps is not None and self.camera_from == "image":
+            raise ConfigError("camera_from image: the model has the maps of its camera; leave it out, or give camera for those of another")
+        frames, defects = examined(recorded, maps)
+        model = self if self.camera_from == "model" else self._for_frames(known_frames(frames, defects))
+        if maps is None:
+            defects = [beyond_law(frame, each, model.camera) for frame, each in zip(frames, defects, strict=True)]
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
+        restored = model._restored_frames(image, clean(frames, model.camera, defects)[0], passes, tiling, device, progress)
+        destripe = destripe or Destriping.of(settings)
+        restored = restored if destripe is None else restored.destriped(destripe)
+        return restored.without(defects)
+
+    def _restored_frames(
+        self,
+        image: Image,
+        frames: Sequence[np.ndarray],
+        passes: int | None,
+        tiling: Tiling,
+        device: str | None,
+        progress: Callable[[float], None],
+    ) -> Restored:
+        """The frames of an image, in which all pixels hold data."""
+        device_used = choose_device(device or self.config.device)
+        self.network.to(device_used)
         gathered: dict[str, _Gathered] = {}
         residuals = self._temporal_residuals(len(frames))
         for n, frame in enumerate(frames):
@@ -192,15 +293,13 @@ class Model:
             }
             for kind, part in parts.items():
                 if part is not None:
-                    adu = part.mul_(self.unit.scale).cpu().numpy()
-                    gathered.setdefault(kind, _Gathered(len(frames))).add(n, without_light(adu, defects[n].areas))
+                    gathered.setdefault(kind, _Gathered(len(frames))).add(n, part.mul_(self.unit.scale).cpu().numpy())
             del prediction, measurement, parts  # before the next ones are made
         for kind, residual in residuals.items():
             residual.add_to(gathered[kind].data, self.unit.scale)
             if kind == "deconvolved":
                 gathered[kind].data.clip(min=0, out=gathered[kind].data)  # light that a frame lacks can be more than a dark place has
-        restored, destripe = self._restored(image, gathered), destripe or Destriping.of(settings)
-        return restored if destripe is None else restored.destriped(destripe)
+        return self._restored(image, gathered)
 
     def predict_measurement(
         self,
@@ -279,6 +378,7 @@ class Model:
                 raise ImageError(
                     f"pixel size {found:g} um along {axis}: the model was trained at {um:g} um; train another one, or correct pixel_um"
                 )
+        image = equalised(unwrapped(image)) if self.acquisition.maps is None else unwrapped(image)
         check_restorable(image)
         return self.modality.ordered(image)
 
@@ -286,6 +386,13 @@ class Model:
         """Write the model to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
         parts = {each.name: getattr(self, each.name) for each in fields(ModelParts)}
         return write_model(ModelParts(**parts), path, overwrite=overwrite)
+
+
+def _with_numbers(image: Image, dark: float = 0.0) -> Image:
+    """The image with `dark` in pixels that are NaN or infinite."""
+    if image.data.dtype.kind != "f" or np.isfinite(image.data).all():
+        return image
+    return replace(image, data=np.where(np.isfinite(image.data), image.data, np.asarray(dark, image.data.dtype)))
 
 
 class _Gathered:

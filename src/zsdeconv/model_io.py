@@ -49,8 +49,8 @@ class UnitPart(_Part):
 
 
 class CameraPart(_Part):
-    """A law of `zsdeconv.camera.detector`, by its kind, and the standard error of its offset, ADU; `kernel`, `rows` and `columns` are those
-    of `zsdeconv.camera.correlation.NoiseCorrelation` and `zsdeconv.camera.lines.LineOffsets`.
+    """A law of `zsdeconv.camera.detector`, by its kind, and how well it is known (`zsdeconv.camera.compare.KnownCamera`), ADU; `kernel`,
+    `rows` and `columns` are those of `zsdeconv.camera.correlation.NoiseCorrelation` and `zsdeconv.camera.lines.LineOffsets`.
     """
 
     detector: str = "camera"
@@ -59,6 +59,8 @@ class CameraPart(_Part):
     gain: float
     read_variance: float
     offset_sigma: float
+    gain_sigma: float = 0.0
+    law_misfits: tuple[tuple[float, float], ...] = ()
     kernel: tuple[tuple[float, ...], ...] = WHITE.kernel
     rows: float = 0.0
     columns: float = 0.0
@@ -157,6 +159,8 @@ class ModelParts:
     offset_sigma: float
     history: list[dict[str, Any]]
     provenance: Mapping[str, Any]
+    gain_sigma: float = 0.0
+    law_misfits: tuple[tuple[float, float], ...] = ()
 
 
 def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -182,6 +186,8 @@ def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False)
             detector=detector.kind,
             shape=getattr(detector, "shape", None),
             offset_sigma=model.offset_sigma,
+            gain_sigma=model.gain_sigma,
+            law_misfits=model.law_misfits,
             offset=detector.offset,
             gain=detector.gain,
             read_variance=detector.read_variance,
@@ -268,6 +274,8 @@ def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> ModelP
         header.camera.offset_sigma,
         history=header.history,
         provenance=header.provenance,
+        gain_sigma=header.camera.gain_sigma,
+        law_misfits=header.camera.law_misfits,
     )
 
 

@@ -13,16 +13,19 @@ import numpy as np
 
 from zsdeconv.acquisition.base import Acquisition, Recording
 from zsdeconv.camera.calibrate import Calibration
-from zsdeconv.camera.defects import Defects, beyond_law, clean, filled, known_part, told
+from zsdeconv.camera.compare import refuse_two_cameras
+from zsdeconv.camera.defects import Defects, beyond_law, clean, known_frames, told
 from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.frames import calibrate_frames
 from zsdeconv.camera.maps import CameraMaps, examined
+from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.config import Config
 from zsdeconv.config.relevance import Facts, refuse_idle
 from zsdeconv.data.pair_choice import MIN_SLICES, PairChoice, choose_pairs, neighbour_difference, pairs_by_law
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
+from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality, select
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
@@ -88,12 +91,12 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     if not images:
         raise ImageError("0 images: at least one is needed to learn from; give an image file")
     modality, config, images = select(config, images)
+    maps = None if config.input.camera is None else CameraMaps.load(config.input.camera)
+    images = [equalised(unwrapped(image)) if maps is None else unwrapped(image) for image in images]
     for image in images:
         check_restorable(image)
     spacing_um, sources = _spacing(images, config, modality)
-    frames = [frame for image in images for frame in modality.frames_of(image)]
-    maps = None if config.input.camera is None else CameraMaps.load(config.input.camera)
-    frames, calibration, left_out = _clean(frames, config, maps, memory=modality.acquisition.remembers)
+    frames, calibration, left_out = _clean(images, modality, config, maps)
     upsampling = modality.factors(config.scale)
     recording = Recording(images[0], frames, spacing_um, upsampling, calibration, config, optics, psf)
     acquisition, origins = modality.acquisition.prepare(recording)
@@ -191,14 +194,16 @@ def _camera_source(config: Config, maps: CameraMaps | None) -> str:
 
 
 def _clean(
-    recorded: Sequence[np.ndarray], config: Config, maps: CameraMaps | None, *, memory: bool
+    images: Sequence[Image], modality: Modality, config: Config, maps: CameraMaps | None
 ) -> tuple[list[np.ndarray], Calibration, str]:
-    """The frames, equalised by camera maps and with pixels without data filled as the detector would have recorded them, the detector, and
-    what was filled, in words.
+    """The frames of the images, equalised by camera maps and with pixels without data filled as the detector would have recorded them, the
+    detector, and what was filled, in words.
 
     Areas without data are left out of the calibration.
     """
-    frames, defects = examined(recorded, maps)
+    memory = modality.acquisition.remembers
+    frames, defects = examined([frame for image in images for frame in modality.frames_of(image)], maps)
+    _refuse_two_cameras(images, known_frames(frames, defects), modality, config)
     calibration = _calibration(frames, defects, config, maps, memory=memory)
     if maps is None:  # their bad pixels are known
         more = [beyond_law(frame, each, calibration.camera) for frame, each in zip(frames, defects, strict=True)]
@@ -212,14 +217,20 @@ def _clean(
     return clean(frames, calibration.camera, defects)[0], calibration, told(defects)
 
 
+def _refuse_two_cameras(images: Sequence[Image], known: Sequence[np.ndarray], modality: Modality, config: Config) -> None:
+    """Refuse images of two cameras; `known` are the frames of all of them."""
+    counts = [len(modality.frames_of(image)) for image in images]
+    ends = np.cumsum(counts)
+    groups = [known[end - count : end] for count, end in zip(counts, ends, strict=True)]
+    names = [str(image.metadata.get("name", f"image {number}")) for number, image in enumerate(images, 1)]
+    refuse_two_cameras(groups, names, config.input.detector)
+
+
 def _calibration(
     frames: Sequence[np.ndarray], defects: Sequence[Defects], config: Config, maps: CameraMaps | None, *, memory: bool
 ) -> Calibration:
     """The camera, by the parts of the frames that hold data."""
-    known, background = [], config.input.background
-    for frame, each in zip(frames, defects, strict=True):
-        rows, columns = known_part(frame, each.areas)
-        known.append(filled(frame, each)[..., rows, columns])
+    known, background = known_frames(frames, defects), config.input.background
     if maps is not None:
         return maps.calibrated(calibrate_frames(known, None, Camera.kind, memory=False))
     return calibrate_frames(known, None if background == "auto" else float(background), config.input.detector, memory=memory)

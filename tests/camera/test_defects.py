@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 import zsdeconv as zs
-from zsdeconv.camera.defects import Defects, beyond_law, clean, filled, find_defects, known_part, told, without_light
+from zsdeconv.camera.defects import Defects, beyond_law, clean, filled, find_defects, given_back, known_part, told
 from zsdeconv.camera.detector import Camera, Counter, Multiplier
 from zsdeconv.config import resolve
 from zsdeconv.errors import DataWarning
@@ -159,7 +159,7 @@ def test_the_known_part_is_the_largest_rectangle() -> None:
 def test_areas_come_back_without_light() -> None:
     areas = np.zeros((3, 4, 5), bool)
     areas[1, :2] = True
-    assert without_light(np.ones((8, 10)), areas).sum() == 40
+    assert given_back(np.ones((8, 10)), Defects(np.zeros_like(areas), areas)).sum() == 40
 
 
 def test_a_restoration_leaves_them_out_and_says_so() -> None:

@@ -92,7 +92,8 @@ def test_clipped_pixels_are_counted() -> None:
 def test_implausible_constants_are_found() -> None:
     plane = scene()
     too_high = measure([plane], calibrate(plane, offset=112.0))
-    assert faults(too_high)["offset"] == "warn" and too_high.below_offset > 0.2
+    assert faults(too_high)["offset"] == "fail" and too_high.below_offset > 0.2
+    assert faults(measure([plane], calibrate(plane, offset=0.0)))["offset"] == "fail"
     rng = np.random.default_rng(4)
     dark = checked(rng.normal(100, 3, (128, 128)))
     assert "gain" in faults(dark)

@@ -169,6 +169,13 @@ class Acquisition(ABC):
         self.splits = False
         self.maps: CameraMaps | None = None
 
+    def for_detector(self, detector: Camera, counts: float = 1.0) -> Self:
+        """The same acquisition with another detector, which makes `counts` times as many counts of the same light."""
+        other = copy(self)
+        other.unit = Affine(detector.offset, self.unit.scale * counts)
+        other.detector, other.camera = detector, other.unit.camera_in_unit(detector)
+        return other
+
     @classmethod
     def network_scale(cls, scale: int) -> int:
         """How much finer the grid becomes in the network, of the `scale` in all."""

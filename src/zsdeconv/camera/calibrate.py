@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from zsdeconv.camera.averages import MIN_GAIN_PER_STEP, average_message
 from zsdeconv.camera.detector import Camera, Counter, Multiplier
+from zsdeconv.camera.given_offset import contradiction
 from zsdeconv.camera.highpass import CUTOFF_RANGE_PER_PX
 from zsdeconv.camera.levels import Levels, TransferLine, fit_line
 from zsdeconv.camera.offset import combine, darkest_level, skewness_offset
@@ -37,7 +39,7 @@ class Calibration:
     `noise_correlation` is that between neighbouring pixels (near 0 for raw camera data; the method requires |.| < 0.08),
     `cutoff_per_px` the frequency (cycles per pixel) above which the image is pure noise. `messages` are warnings, one line each,
     `fit_messages` those of them that say how badly the image knows the constants. `detector_source` says how the kind of the detector came
-    to be known, `found` what the shape of the noise says of it (None for counts).
+    to be known, `found` what the shape of the noise says of it (None for counts), `contradiction` what speaks against a given offset.
     """
 
     camera: Camera
@@ -56,6 +58,7 @@ class Calibration:
     detector_source: str = "given"
     fit_messages: tuple[str, ...] = ()
     found: Recognition | None = None
+    contradiction: str = ""
 
     @property
     def correlated(self) -> bool:
@@ -148,11 +151,13 @@ def calibrate(
     if known and offset is not None:
         known = (float(offset), 0.0, *known[2:])
     line, levels = _transfer_line(survey, flat, known)
-    white = not is_correlated(*survey.correlation[:2])
+    white = not is_correlated(*survey.correlation[:2]) and line.slope > MIN_GAIN_PER_STEP * survey.step  # rounding has a shape of its own
     recognition = recognise(survey.frames, survey.levels, line.moved(-survey.shift), survey.kernel) if white else NOTHING_KNOWN
     multiplied, source = _is_multiplied(recognition, detector, messages)
     law = _multiplier(recognition, line) if multiplied else Camera(0.0, 1.0, 0.0)
     of_data = len(messages)
+    against = _against(survey, line, recognition if multiplied else None, offset) if known is None else ""
+    messages += [against] if against else []
     if known:
         b, b_sigma, read, read_sigma = known
     elif multiplied:
@@ -160,12 +165,15 @@ def calibrate(
         line = fit_line(levels, survey.kernel.spread, (b, read), kurtosis=law.kurtosis)
     else:
         b, b_sigma = _find_offset(survey, line) if offset is None else (float(offset), 0.0)
-        line, read, read_sigma = _read_variance(survey, levels, line, (b, b_sigma), messages)
+        told = [] if against else messages
+        line, read, read_sigma = _read_variance(survey, levels, line, (b, b_sigma), told)
     beta1, beta1_sigma, read = _positive_gain(survey, levels, line, (b, read), messages)
     camera = replace(law, offset=b, gain=beta1 / law.excess, read_variance=float(read))
+    messages += average_message(survey.step, float(np.ptp(levels.signal)), camera.gain, beta1_sigma / law.excess)
     sigmas = (b_sigma, beta1_sigma / law.excess, float(np.sqrt(read + read_sigma) - np.sqrt(read)))
     result = _result(survey, camera, sigmas, levels, messages)
-    return replace(result, detector_source=source, found=recognition, fit_messages=result.messages[of_data:])
+    fit_messages = result.messages[of_data:]
+    return replace(result, detector_source=source, found=recognition, fit_messages=fit_messages, contradiction=against)
 
 
 def _result(survey: Survey, camera: Camera, sigmas: tuple[float, float, float], levels: Levels, messages: Sequence[str]) -> Calibration:
@@ -258,6 +266,14 @@ def _find_offset(survey: Survey, line: TransferLine) -> tuple[float, float]:
     return offset + survey.shift, sigma
 
 
+def _against(survey: Survey, line: TransferLine, multiplier: Recognition | None, offset: float | None) -> str:
+    """What speaks against a given offset, in words."""
+    if offset is None:
+        return ""
+    own = _find_offset(survey, line) if multiplier is None else _dark_constants_of(multiplier, survey, None)[:2]
+    return contradiction(offset, line, _least_variance(survey), own, float(np.ptp(survey.levels.signal)))
+
+
 def _read_variance(
     survey: Survey, levels: Levels, line: TransferLine, offset: tuple[float, float], messages: list[str]
 ) -> tuple[TransferLine, float, float]:
@@ -293,7 +309,7 @@ def _positive_gain(
     """
     from scipy.special import log_ndtr
 
-    gain, sigma = line.slope, float(np.sqrt(line.covariance[0, 0]))
+    gain, sigma = float(line.slope), float(np.sqrt(line.covariance[0, 0]))
     if sigma > MAX_GAIN_ERROR_RATIO * abs(gain) or gain <= 0:
         messages.append(
             f"gain {gain:.3g} +- {sigma:.2g} ADU per electron: brightness varies too little to measure it; give dark and flat frames"
@@ -307,7 +323,7 @@ def _positive_gain(
     ratio = mean / max(width, 1e-300)
     # mean of a normal distribution truncated at zero
     hazard = float(np.exp(-0.5 * ratio**2 - log_ndtr(ratio))) / np.sqrt(2 * np.pi)
-    gain = mean + width * hazard
+    gain = float(mean + width * hazard)
     return (
         gain,
         float(width * np.sqrt(max(1 - hazard * (hazard + ratio), 1e-3))),
@@ -320,12 +336,12 @@ def _clip_messages(survey: Survey) -> list[str]:
     messages = []
     if top > MAX_CLIPPED_FRACTION:
         messages.append(
-            f"saturated: {100 * top:.2g} % of the pixels have the top value {_limit(survey, 1):.6g} (limit 0.1 %) "
+            f"saturated: {100 * top:.3g} % of the pixels have the top value {_limit(survey, 1):.6g} (limit 0.1 %) "
             "and cannot be restored; lower the exposure"
         )
     if bottom > MAX_CLIPPED_FRACTION:
         messages.append(
-            f"clipped: {100 * bottom:.2g} % of the pixels have the lowest value {_limit(survey, 0):.6g} (limit 0.1 %), "
+            f"clipped: {100 * bottom:.3g} % of the pixels have the lowest value {_limit(survey, 0):.6g} (limit 0.1 %), "
             "so offset and read noise are uncertain; use raw data, or give background and dark"
         )
     return messages
@@ -334,7 +350,7 @@ def _clip_messages(survey: Survey) -> list[str]:
 def _limit(survey: Survey, end: int) -> float:
     """Value (ADU) at which the frames are clipped; zero without the rounding error that the shift in float32 leaves."""
     limit = survey.clip[end] + survey.shift
-    return limit if abs(limit) > 1e-6 * abs(survey.shift) else 0.0
+    return limit if abs(limit) > max(1e-6 * abs(survey.shift), float(np.finfo(np.float32).tiny)) else 0.0
 
 
 def _correlation_messages(survey: Survey) -> list[str]:

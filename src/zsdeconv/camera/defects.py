@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zsdeconv.camera.detector import Camera
+from zsdeconv.errors import ImageError
 
 TAIL_FRACTIONS = (0.02, 0.007)
 """Fractions of pixels between which the fall of the tail of deviations is measured. Chosen: beyond it lies ten times what is ever hot."""
@@ -62,16 +63,22 @@ MIN_AREA_PX = 3
 """Least width of an area that counts as being without data; narrower ones are lost lines. Chosen: neighbours tell what was there."""
 FILL_SIZES_PX = (3, 5, 9, 17, 33, 65, 129, 257)
 """Sides of the squares over which the light around a pixel without data is averaged, the first that holds enough of it."""
+MIN_KNOWN_PX = 16
+"""Sides of the rectangle with data that a calibration needs. Law: that of the smallest image it takes."""
 MIN_KNOWN_FRACTION = 0.3
 """Fraction of a square that must hold data for its mean to be used."""
 
 
 @dataclass(frozen=True)
 class Defects:
-    """Pixels of a frame that hold no data, each as a mask of its shape: single ones and lines (`pixels`), and `areas`."""
+    """Pixels of a frame that hold no data, each as a mask of its shape: single ones and lines (`pixels`), and `areas`.
+
+    `undefined` are those among them that are NaN or infinite.
+    """
 
     pixels: np.ndarray
     areas: np.ndarray
+    undefined: np.ndarray | None = None
 
     @property
     def all(self) -> np.ndarray:
@@ -100,7 +107,8 @@ def find_defects(frame: np.ndarray, recorded: np.ndarray | None = None, bad: np.
         missing = [mask | bad for mask in missing]
     hot = [outliers(plane, mask) for plane, mask in zip(planes, missing, strict=True)]
     pixels = np.stack([mask & ~area | spots for mask, area, spots in zip(missing, areas, hot, strict=True)])
-    return Defects(pixels.reshape(frame.shape), np.stack(areas).reshape(frame.shape))
+    undefined = ~np.isfinite(frame) if frame.dtype.kind == "f" else np.zeros(frame.shape, bool)
+    return Defects(pixels.reshape(frame.shape), np.stack(areas).reshape(frame.shape), undefined if undefined.any() else None)
 
 
 def without_data(plane: np.ndarray) -> np.ndarray:
@@ -364,16 +372,48 @@ def clean(frames: Sequence[np.ndarray], law: Camera, found: Sequence[Defects] | 
     return [law.lines.removed(frame) for frame in whole], defects
 
 
-def without_light(image: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """An image `*zyx` with 0 in areas without data; these have the raw grid, and the raw frames of one image in front.
+def given_back(image: np.ndarray, defects: Defects) -> np.ndarray:
+    """A restored image `*zyx` with NaN where pixels were NaN or infinite, and 0 in other areas without data.
 
-    >>> without_light(np.ones((2, 4)), np.array([[True, False]])).tolist()
+    The defects have the raw grid, and the raw frames of one image in front.
+
+    >>> given_back(np.ones((2, 4)), Defects(np.zeros((1, 2), bool), np.array([[True, False]]))).tolist()
     [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
     """
-    if not areas.any():
-        return image
-    raw, fine = areas.shape[areas.ndim - image.ndim :], image.shape
-    mask: np.ndarray = np.logical_or.reduce(areas.reshape(-1, *raw), axis=0)
-    for axis in range(image.ndim):
-        mask = np.repeat(mask, fine[axis] // raw[axis], axis)
-    return np.where(mask, 0, image)
+    for mask, value in ((defects.areas, 0.0), (defects.undefined, np.nan)):
+        if mask is not None and mask.any():
+            image = np.where(_on_grid(mask, image.shape), np.asarray(value, image.dtype), image)
+    return image
+
+
+def _on_grid(mask: np.ndarray, fine: tuple[int, ...]) -> np.ndarray:
+    """A mask of raw pixels on a grid a whole number of times finer; raw frames in front are taken together."""
+    raw = mask.shape[mask.ndim - len(fine) :]
+    mask = np.logical_or.reduce(mask.reshape(-1, *raw), axis=0)
+    for axis, size in enumerate(fine):
+        mask = np.repeat(mask, size // raw[axis], axis)
+    return mask
+
+
+def known_frames(frames: Sequence[np.ndarray], found: Sequence[Defects] | None = None) -> list[np.ndarray]:
+    """The frames (`... y x`) without areas that hold no data, other pixels without data filled from their surroundings.
+
+    Raises `ImageError` where such areas leave no rectangle in which noise can be measured.
+
+    >>> frame = np.random.default_rng(0).poisson(20.0, (40, 64)) + 100
+    >>> frame[:, :9] = 0
+    >>> known_frames([frame])[0].shape
+    (40, 55)
+    """
+    defects = [find_defects(frame) for frame in frames] if found is None else found
+    known = []
+    for frame, each in zip(frames, defects, strict=True):
+        rows, columns = known_part(frame, each.areas)
+        sides = rows.stop - rows.start, columns.stop - columns.start
+        if each.areas.any() and min(sides) < MIN_KNOWN_PX:
+            raise ImageError(
+                f"areas without data leave no rectangle larger than {sides[0]} x {sides[1]} pixels, {MIN_KNOWN_PX} x {MIN_KNOWN_PX} are "
+                "needed to measure the camera; crop the image to what was recorded"
+            )
+        known.append(filled(frame, each)[..., rows, columns])
+    return known

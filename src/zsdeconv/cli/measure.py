@@ -134,16 +134,19 @@ def refuse_other_format(plot: Path, option: str) -> None:
 
 
 def _frames(paths: Sequence[Path], axes: str | None) -> np.ndarray:
-    """All planes of all files (t y x): one camera took them."""
+    """All planes of all files (t y x) without areas that hold no data: one camera took them."""
     import numpy as np
 
+    from zsdeconv.camera.defects import known_frames
+    from zsdeconv.camera.sensor_parts import equalised
     from zsdeconv.io import check_restorable, read
+    from zsdeconv.io.wrapped import unwrapped
 
     stacks = []
     for path in paths:
-        image = read(path, axes=axes)
+        image = equalised(unwrapped(read(path, axes=axes)))
         check_restorable(image)
-        stacks.append(_stack(image, path))
+        stacks.append(known_frames([_stack(image, path)])[0])
         if stacks[-1].shape[1:] != stacks[0].shape[1:]:
             sizes = f"{path.name} has {stacks[-1].shape[1:]} pixels, {paths[0].name} {stacks[0].shape[1:]}"
             raise ImageError(f"{sizes}: frames calibrated together must be of one size; calibrate them one by one")

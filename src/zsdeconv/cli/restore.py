@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from zsdeconv.cli.console import show, show_json, show_rows
 from zsdeconv.cli.options import Inputs, Settings, Task, argument, chosen, configuration, option, takes
@@ -59,6 +59,14 @@ class PredictTask(Task):
     output: Annotated[
         Path, option("folder for the results, or one .tif: the deconvolved image", name=("--output", "-o"), metavar="DIR|FILE")
     ]
+    camera_from: Annotated[
+        Literal["auto", "image", "model"],
+        option(
+            "whose offset, gain and read noise: model, image (calibrated), or auto: the image's where its noise is another camera's",
+            metavar="NAME",
+            group="Input",
+        ),
+    ] = "auto"
 
 
 @takes(options=chosen(*SETTINGS), task=RunTask)
@@ -82,7 +90,7 @@ def run(*inputs: Inputs, options: Settings, task: RunTask) -> None:
         facts: dict[str, Any] = {"input": str(path), "summary": prepared.summary()}
         if not task.dry_run:
             model = _trained(prepared, each.checkpoint, task.resume, path.name, task.quiet)
-            restored = _predicted(model, image, path.name, task.quiet, {})
+            restored = _predicted(replace(model, camera_from="model"), image, path.name, task.quiet, {})
             _tell_of_stripes(restored, task.silent)
             judged = _reported(restored, path.name, task.silent) if prepared.config.report else None
             written = write_run(each, restored, judged, _provenance(model, path), overwrite=task.overwrite)
@@ -127,7 +135,7 @@ def predict(
     refuse_existing([path for each in targets.values() for path in each.values()], task.overwrite)
     from zsdeconv.model import load
 
-    loaded = _with_camera(load(model), given.get("camera"), task.silent)
+    loaded = replace(_with_camera(load(model), given.get("camera"), task.silent), camera_from=task.camera_from)
     entries = []
     for path, each in targets.items():
         image = read_again(path, loaded, given.get("axes"), given.get("pixel_um"))

@@ -111,12 +111,14 @@ def reconstruct(raw: Raw, /, *, options: Settings, task: ReconstructionTask) -> 
 
 def _read(path: Path, settings: Config) -> tuple[Image, tuple[float, ...]]:
     """The raw frames as T P *zyx, and their spacing; with five phases more pages than frames of a plane are a stack."""
+    from zsdeconv.io.checks import refuse_undefined
     from zsdeconv.sim.patterns import read_parameters
     from zsdeconv.sim.raw_frames import read_frames
     from zsdeconv.sim.setup import layout_of
 
     known, stored = settings.input, settings.sim.parameters
     image = read_frames(path, layout_of(settings.sim), axes=known.axes, pixel_um=known.pixel_um, z_um=known.z_um)
+    refuse_undefined(image)
     measured = {} if stored is None else {"X": read_parameters(stored).pixel_um, "Z": read_parameters(stored).z_um}
     spacing_um = []
     for axis in image.axes.removeprefix("TP"):

@@ -19,7 +19,7 @@ import numpy as np
 
 from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
 from zsdeconv.image import Image
-from zsdeconv.io.checks import check_restorable
+from zsdeconv.io.checks import check_restorable, refuse_undefined
 from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d, require_fine_pixel
 from zsdeconv.sim.overlap import Overlap, refined
 from zsdeconv.sim.patterns import DEPTH_RANGES, Direction, Layout, SimParameters, nominal_phases_rad
@@ -152,7 +152,9 @@ def estimate_parameters(
     prior.check(layout, detection)
     layout.require(len(frames))
     _refuse_rank(frames, detection, layout, z_um)
-    check_restorable(Image(frames, "PYX" if frames.ndim == 3 else "PZYX"))
+    image = Image(frames, "PYX" if frames.ndim == 3 else "PZYX")
+    refuse_undefined(image)
+    check_restorable(image)
     _refuse_small(frames)
     require_fine_pixel(detection, pixel_um, SEARCH_RANGE_CUTOFFS[0] * detection.cutoff_per_um)
     frames = np.asarray(frames, np.float64 if detection.rank == 2 else np.float32) - np.float32(offset)
