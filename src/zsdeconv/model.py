@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -14,9 +15,10 @@ from torch import Tensor, nn
 from zsdeconv.acquisition.base import Acquisition, Measurement
 from zsdeconv.camera.defects import clean, without_light
 from zsdeconv.camera.detector import Camera
+from zsdeconv.camera.odd_frames import find_odd_frames
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
-from zsdeconv.errors import ImageError
+from zsdeconv.errors import DataWarning, ImageError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.modality import Modality
@@ -152,22 +154,29 @@ class Model:
             When the axes or the pixel size are not those of the training.
         """
         image, settings = self._fitting(image), self.config.prediction
-        recorded, device_used = self.modality.frames_of(image), choose_device(device or self.config.device)
-        frames, defects = clean(recorded, self.camera)
+        device_used = choose_device(device or self.config.device)
+        frames, defects = clean(self.modality.frames_of(image), self.camera)
+        odd = find_odd_frames(frames)
+        for text in odd.words:
+            warnings.warn(text, DataWarning, stacklevel=2)
         self.network.to(device_used)
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
         gathered: dict[str, _Gathered] = {}
-        residuals = self._temporal_residuals(len(frames))
+        residuals = self._temporal_residuals(len(odd.ordinary))
         for n, frame in enumerate(frames):
-            measurement = self.acquisition.measure(frame, device_used)
+            if n in odd.dark:
+                continue
+            ratio = self.unit.excess(frame) if n in odd.bright else 1.0  # the network knows images of the brightness of the others
+            measurement = self.acquisition.measure(self.unit.dimmed(frame, ratio) if ratio > 1 else frame, device_used)
             prediction = self.predict_measurement(
                 measurement,
                 passes=self._passes(passes),
                 tiling=tiling,
                 progress=lambda done, n=n: progress((n + done) / len(frames)),
             )
-            for kind, residual in residuals.items():
-                residual.add(n, measurement.y, getattr(prediction, kind))
+            if n not in odd.unlike:
+                for kind, residual in residuals.items():
+                    residual.add(odd.ordinary.index(n), measurement.y, getattr(prediction, kind))
             parts = {
                 "uncertainty": self._standard_error(prediction),
                 "denoised": prediction.denoised,
@@ -176,11 +185,11 @@ class Model:
             }
             for kind, part in parts.items():
                 if part is not None:
-                    adu = part.mul_(self.unit.scale).cpu().numpy()
+                    adu = part.mul_(self.unit.scale * ratio).cpu().numpy()
                     gathered.setdefault(kind, _Gathered(len(frames))).add(n, without_light(adu, defects[n].areas))
             del prediction, measurement, parts  # before the next ones are made
         for kind, residual in residuals.items():
-            residual.add_to(gathered[kind].data, self.unit.scale)
+            residual.add_to([gathered[kind].data[n] for n in odd.ordinary], self.unit.scale)
         restored, destripe = self._restored(image, gathered), destripe or Destriping.of(settings)
         return restored if destripe is None else restored.destriped(destripe)
 
@@ -277,12 +286,12 @@ class _Gathered:
         self.frames, self.data = frames, np.empty(0, np.float32)
 
     def add(self, n: int, frame: np.ndarray) -> None:
-        """Frame number `n`; all are of one size."""
+        """Frame number `n`; all are of one size, and those that are never added stay 0."""
         if self.frames == 1:
             self.data = frame[None]
             return
-        if n == 0:
-            self.data = np.empty((self.frames, *frame.shape), np.float32)
+        if not self.data.size:
+            self.data = np.zeros((self.frames, *frame.shape), np.float32)
         self.data[n] = frame
 
 

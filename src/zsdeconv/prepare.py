@@ -12,8 +12,9 @@ import numpy as np
 
 from zsdeconv.acquisition.base import Acquisition, Recording
 from zsdeconv.camera.calibrate import Calibration
-from zsdeconv.camera.defects import clean, filled, find_defects, known_part, told
+from zsdeconv.camera.defects import Defects, clean, filled, find_defects, known_part, told
 from zsdeconv.camera.frames import calibrate_frames
+from zsdeconv.camera.odd_frames import find_odd_frames
 from zsdeconv.config import Config
 from zsdeconv.config.relevance import Facts, refuse_idle
 from zsdeconv.data.pair_choice import MIN_SLICES, PairChoice, choose_pairs, neighbour_difference, pairs_by_law
@@ -87,8 +88,8 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     for image in images:
         check_restorable(image)
     spacing_um, sources = _spacing(images, config, modality)
-    frames = [frame for image in images for frame in modality.frames_of(image)]
-    frames, calibration, left_out = _clean(frames, config)
+    frames, defects, odd_frames = _ordinary([modality.frames_of(image) for image in images])
+    frames, calibration, left_out = _clean(frames, defects, config)
     upsampling = modality.factors(config.scale)
     recording = Recording(images[0], frames, spacing_um, upsampling, calibration, config, optics, psf)
     acquisition, origins = modality.acquisition.prepare(recording)
@@ -101,6 +102,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
         "detector": calibration.detector_source,
         "pairs": pairs.reason,
         **({"left_out": left_out} if left_out else {}),
+        **({"odd_frames": "; ".join(odd_frames)} if odd_frames else {}),
     }
     return Prepared(config, modality, frames, spacing_um, acquisition, calibration, sources)
 
@@ -164,12 +166,27 @@ def _refuse_split(modality: Modality, calibration: Calibration) -> None:
         raise ConfigError("`pairs=split`: the gain is 0, there are no electrons to divide; leave out `pairs`")
 
 
-def _clean(frames: Sequence[np.ndarray], config: Config) -> tuple[list[np.ndarray], Calibration, str]:
+def _ordinary(series: Sequence[Sequence[np.ndarray]]) -> tuple[list[np.ndarray], list[Defects], list[str]]:
+    """The frames of all series that others can learn from, their pixels without data, and the frames that were left out, in words."""
+    frames: list[np.ndarray] = []
+    defects: list[Defects] = []
+    words: list[str] = []
+    for number, each in enumerate(series, 1):
+        found = [find_defects(frame) for frame in each]
+        odd = find_odd_frames([filled(frame, where) for frame, where in zip(each, found, strict=True)])
+        words += [f"image {number}, {text}" if len(series) > 1 else text for text in odd.words]
+        frames += [each[n] for n in odd.ordinary]
+        defects += [found[n] for n in odd.ordinary]
+    for text in words:
+        warnings.warn(text, DataWarning, stacklevel=3)
+    return frames, defects, words
+
+
+def _clean(frames: Sequence[np.ndarray], defects: Sequence[Defects], config: Config) -> tuple[list[np.ndarray], Calibration, str]:
     """The frames with pixels without data filled as the detector would have recorded them, the detector, and what was filled, in words.
 
     Areas without data are left out of the calibration.
     """
-    defects = [find_defects(frame) for frame in frames]
     known = []
     for frame, each in zip(frames, defects, strict=True):
         rows, columns = known_part(frame, each.areas)

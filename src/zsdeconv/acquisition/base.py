@@ -36,7 +36,9 @@ from zsdeconv.physics.psf_check import check_psf
 MAX_EXCERPTS = 8
 """Measurements from which excerpts are taken. Chosen: more frames of a movie show hardly any other structures."""
 
-CHECKS = frozenset({"psf", "camera", "training", "residuals", "resolution", "flux", "uncertainty", "error_map", "recovery", "series"})
+CHECKS = frozenset(
+    {"psf", "camera", "recording", "training", "residuals", "resolution", "flux", "uncertainty", "error_map", "recovery", "series"}
+)
 """Keys of the checks of a report that apply to every kind of recording, unless its acquisition says otherwise."""
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from zsdeconv.camera.calibrate import calibrate
+from zsdeconv.camera.odd_frames import find_odd_frames
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ImageError
 from zsdeconv.image import Image
@@ -16,7 +17,7 @@ from zsdeconv.report.checks.psf_fit import PsfFit, measure
 
 
 def examine_image(image: Image, psf: Psf, *, scale: int = 2, offset: float | None = None, seed: int = 0) -> PsfFit:
-    """Whether a PSF is that of an image, of which the first frame (or stack) is used.
+    """Whether a PSF is that of an image, of which the first frame (or stack) with data is used.
 
     Parameters
     ----------
@@ -46,7 +47,8 @@ def examine_image(image: Image, psf: Psf, *, scale: int = 2, offset: float | Non
     if missing:
         name = "z_um" if missing[0] == "Z" else "pixel_um"
         raise ImageError(f"pixel size along {missing[0]} is missing in the file, the PSF depends on it; give {name} (um in the sample)")
-    frame = modality.frames_of(image)[0]
+    frames = modality.frames_of(image)
+    frame = frames[find_odd_frames(frames).ordinary[0]]
     factors = modality.factors(scale)
     fine_um = tuple(image.spacing_um[axis] / f for axis, f in zip(modality.spatial_axes, factors, strict=True))
     psf = (psf.central_slice() if modality.rank == 2 else psf).require_rank(modality.rank).resampled(fine_um)
