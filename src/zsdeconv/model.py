@@ -162,6 +162,7 @@ class Model:
         self.network.to(device_used)
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
         gathered: dict[str, _Gathered] = {}
+        frames = self.acquisition.steadied(frames)
         residuals = self._temporal_residuals(len(odd.ordinary))
         for n, frame in enumerate(frames):
             if n in odd.dark:

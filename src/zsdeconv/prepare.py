@@ -93,6 +93,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     upsampling = modality.factors(config.scale)
     recording = Recording(images[0], frames, spacing_um, upsampling, calibration, config, optics, psf)
     acquisition, origins = modality.acquisition.prepare(recording)
+    frames = acquisition.steadied(frames)
     pairs = _pairs(recording, modality, acquisition)
     acquisition.splits = pairs.kind == "split"
     config = config.model_copy(update={"pairs": config.pairs.model_copy(update={"kind": pairs.kind})})

@@ -189,6 +189,14 @@ class Acquisition(ABC):
     def from_stored(cls, stored: Stored) -> Self:
         """The acquisition that `stored` has taken apart."""
 
+    def steadied(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Recorded samples (ADU) as `measure` takes them, with raw frames that do not lie on each other moved back."""
+        return list(frames)
+
+    def frame_findings(self, frames: Sequence[np.ndarray]) -> list[Finding]:
+        """What can be said of the raw frames of one sample; nothing where a camera frame is the image."""
+        return []
+
     @classmethod
     def stack_of(cls, frame: np.ndarray) -> np.ndarray:
         """One recorded stack `z y x` of a sample, whose neighbouring slices can be compared."""

@@ -100,8 +100,13 @@ class Analysis:
     def measurement(self) -> Measurement:
         """The centre of the central frame."""
         device = next(self.model.network.parameters()).device
-        frame = self.frames[len(self.frames) // 2]
+        frame = self.acquisition.steadied(self.frames)[len(self.frames) // 2]
         return self.acquisition.measure(frame, device).center_crop(MAX_PIXELS[self.model.modality.rank])
+
+    @cached_property
+    def frame_findings(self) -> list[Finding]:
+        """What the acquisition says of its raw frames."""
+        return self.acquisition.frame_findings(self.frames)
 
     @cached_property
     def prediction(self) -> FramePrediction:
@@ -163,7 +168,7 @@ def _camera(analysis: Analysis) -> camera_law.CameraCheck:
 
 
 def _recording(analysis: Analysis) -> recording.Recorded:
-    return recording.measure(analysis.odd)
+    return recording.measure(analysis.odd, tuple(analysis.frame_findings))
 
 
 def _residuals(analysis: Analysis) -> residuals.Residuals:
@@ -234,7 +239,7 @@ def _is_movie(analysis: Analysis) -> bool:
 CHECKS: tuple[Check, ...] = (
     Check(psf_fit, _psf),
     Check(camera_law, _camera),
-    Check(recording, _recording, lambda analysis: analysis.odd.count > 1),
+    Check(recording, _recording, lambda analysis: analysis.odd.count > 1 or bool(analysis.frame_findings)),
     Check(fringes, lambda analysis: fringes.measure(cast(StructuredAcquisition, analysis.acquisition).reconstruct)),
     Check(convergence, lambda analysis: convergence.measure(analysis.model.history)),
     Check(residuals, _residuals),

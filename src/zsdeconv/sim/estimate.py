@@ -21,8 +21,9 @@ from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d, require_fine_pixel
+from zsdeconv.sim.frame_light import light_message, light_of, refuse_dark_frames
 from zsdeconv.sim.overlap import Overlap, refined
-from zsdeconv.sim.patterns import DEPTH_RANGES, Direction, Layout, SimParameters, nominal_phases_rad
+from zsdeconv.sim.patterns import DEPTH_RANGES, Direction, Layout, SimParameters
 from zsdeconv.sim.prior import SEARCH_RANGE_CUTOFFS, PatternPrior
 from zsdeconv.sim.search import (
     MAX_MIRROR_RATIO,
@@ -50,8 +51,6 @@ DOUBLED_PHASE_WARNING_RAD = 0.7
 error of the measurement, 0.15 rad at 40 photons (tests/sim/test_stacks.py), several times."""
 DOUBLED_PHASE_LIMIT_RAD = 1.5
 """The same deviation from which on the peak is no pattern. Chosen: about a quarter turn, half of the largest possible one."""
-MAX_BLEACHING_RATIO = 1.5
-"""Ratio of the brightest to the dimmest frame above which bleaching is no sufficient explanation. Chosen."""
 PIXEL_TOLERANCE = 1e-6
 """Relative excess over the Nyquist pixel that raises no warning. Chosen: it exceeds the rounding of sizes in files."""
 
@@ -107,7 +106,7 @@ def estimate_parameters(
 ) -> Estimation:
     """Wave vector, depths, phases and frame gains of each direction from raw frames.
 
-    Phases are assumed to step evenly through one period. Frames are equalised by fixed gains, which apply to every noisy copy of these
+    Phases step evenly through one period, unless the prior has others. Frames are equalised by fixed gains, which apply to every noisy copy of these
     frames as well. A brighter recording of the same microscope gives parameters for a dim one; phases hold as long as the pattern does
     not drift. Accuracy on 200 x 200 pixels (root mean square): 0.02 frequency pixels, 0.03 in depth and 0.06 rad in the middle of the
     frame, from 20 photons on inside the cutoff and from 200 beyond it; beyond it 20 photons give 0.05, 0.05 and 0.06.
@@ -156,7 +155,8 @@ def estimate_parameters(
     _refuse_small(frames)
     require_fine_pixel(detection, pixel_um, SEARCH_RANGE_CUTOFFS[0] * detection.cutoff_per_um)
     frames = np.asarray(frames, np.float64 if detection.rank == 2 else np.float32) - np.float32(offset)
-    gains, messages = equalising_gains(frames)
+    refuse_dark_frames(frames, layout)
+    gains, messages = equalising_gains(frames), [text for text in [light_message(frames, layout)] if text]
     messages += _sampling_messages(pixel_um, detection)
     whitening = Whitening(Grid.of(frames.shape[1:], pixel_um, z_um), detection)
     equal = frames * gains.reshape(-1, *[1] * detection.rank).astype(frames.dtype)
@@ -164,7 +164,10 @@ def estimate_parameters(
     candidates = peak_candidates(equal, layout, whitening, prior)
     refuse_other_order(candidates, equal, layout, whitening, prior)
     refuse_insignificant(candidates)
-    pairs = [_direction(candidate, whitening, gains[numbers]) for candidate, numbers in zip(candidates, layout.numbers, strict=True)]
+    pairs = [
+        _direction(candidate, whitening, gains[numbers], phases)
+        for candidate, numbers, phases in zip(candidates, layout.numbers, prior.phases(layout), strict=True)
+    ]
     directions, peaks = (tuple(part) for part in zip(*pairs, strict=True))
     _refuse_implausible(directions, peaks)
     require_fine_pixel(detection, pixel_um, max(1 / direction.finest_um for direction in directions))
@@ -202,30 +205,26 @@ def _refuse_small(frames: np.ndarray) -> None:
         )
 
 
-def equalising_gains(frames: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Factor for each frame (`frame *zyx`, offset removed) that gives all the same mean, and messages about them.
+def equalising_gains(frames: np.ndarray) -> np.ndarray:
+    """Factor for each frame (`frame *zyx`, offset removed) that gives all the same mean.
 
     Raises `ImageError` for frames without light.
 
-    >>> equalising_gains(np.ones((2, 4, 4)) * [[[1.0]], [[3.0]]])[0].tolist()
+    >>> equalising_gains(np.ones((2, 4, 4)) * [[[1.0]], [[3.0]]]).tolist()
     [2.0, 0.6666666666666666]
     """
-    means = frames.mean(tuple(range(1, frames.ndim)), dtype=np.float64)
+    means = light_of(frames)
     if means.min() <= 0:
         raise ImageError(
-            f"frame {int(means.argmin())}: {means.min():.3g} ADU above the offset on average, it must be above 0; "
+            f"frame {int(means.argmin()) + 1}: {means.min():.3g} ADU above the offset on average, it must be above 0; "
             "check `background`, or leave out a recording with dark frames"
         )
-    gains = means.mean() / means
-    if gains.max() <= MAX_BLEACHING_RATIO * gains.min():
-        return gains, []
-    dimmest, brightest = int(gains.argmax()), int(gains.argmin())
-    ratio = f"frame {dimmest} is {gains.max() / gains.min():.2f} times dimmer than frame {brightest}"
-    limit = f"limit {MAX_BLEACHING_RATIO}, more than bleaching"
-    return gains, [f"{ratio} ({limit}): fixed gains compensate for it; check the shutter and `background`"]
+    return means.mean() / means
 
 
-def _direction(candidate: PeakCandidate, whitening: Whitening, gains: np.ndarray) -> tuple[Direction, Peak]:
+def _direction(
+    candidate: PeakCandidate, whitening: Whitening, gains: np.ndarray, phases_rad: tuple[float, ...]
+) -> tuple[Direction, Peak]:
     """Parameters of one direction, refined from its candidate."""
     orders = whitening.orders
     p, c = refined(candidate.bands[0], candidate.bands[-1], candidate.p_per_um, whitening)
@@ -235,7 +234,7 @@ def _direction(candidate: PeakCandidate, whitening: Whitening, gains: np.ndarray
     used = [float(np.clip(depth, *allowed)) for depth, allowed in zip(depths, DEPTH_RANGES[orders], strict=True)]
     phases = [float(np.angle(c)) for c in strengths]
     order2 = (used[1], phases[1]) if orders == 2 else (0.0, 0.0)
-    direction = Direction((p[0], p[1]), used[0], phases[0], nominal_phases_rad(len(gains)), tuple(gains), candidate.score, *order2)
+    direction = Direction((p[0], p[1]), used[0], phases[0], phases_rad, tuple(gains), candidate.score, *order2)
     doubled = float(np.angle(strengths[-1] * np.conj(strengths[0]) ** 2)) if orders == 2 else 0.0
     return direction, Peak(candidate.spectrum, candidate.reach_per_um, candidate.score, candidate.limit, depths, doubled)
 
