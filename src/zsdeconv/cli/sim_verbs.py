@@ -91,9 +91,9 @@ def reconstruct(raw: Raw, /, *, options: Settings, task: ReconstructionTask) -> 
     """
     settings = configuration(options.given(), None)
     wiener = settings.sim.wiener
-    from zsdeconv.cli.results import refuse_existing
     import numpy as np
 
+    from zsdeconv.cli.results import refuse_existing
     from zsdeconv.io import write
     from zsdeconv.sim.setup import detection_of, pattern_and_offset, reconstruction, wiener_origin
     from zsdeconv.sim.steady import steadied

@@ -130,8 +130,9 @@ class Analysis:
 def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section]:
     """The sections of a report on a restored image.
 
-    Of a movie the central one of the frames with data is examined, of a large frame its centre. Noise is drawn from the seed of the training, so the same files
-    give the same report. A check that does not apply to the kind of recording is left out; one that could not be run is "not checked".
+    Of a movie the central one of the frames with data is examined, of a large frame its centre. Noise is drawn from the seed of the
+    training, so the same files give the same report. A check that does not apply to the kind of recording is left out; one that could not
+    be run is "not checked".
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ from zsdeconv.io.checks import check_restorable
 from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d, require_fine_pixel
 from zsdeconv.sim.frame_light import light_message, light_of, refuse_dark_frames
 from zsdeconv.sim.overlap import Overlap, refined
-from zsdeconv.sim.patterns import DEPTH_RANGES, Direction, Layout, SimParameters
+from zsdeconv.sim.patterns import DEPTH_RANGES, Direction, Layout, SimParameters, nominal_phases_rad
 from zsdeconv.sim.prior import SEARCH_RANGE_CUTOFFS, PatternPrior
 from zsdeconv.sim.search import (
     MAX_MIRROR_RATIO,
@@ -106,7 +106,7 @@ def estimate_parameters(
 ) -> Estimation:
     """Wave vector, depths, phases and frame gains of each direction from raw frames.
 
-    Phases step evenly through one period, unless the prior has others. Frames are equalised by fixed gains, which apply to every noisy copy of these
+    Phases are assumed to step evenly through one period. Frames are equalised by fixed gains, which apply to every noisy copy of these
     frames as well. A brighter recording of the same microscope gives parameters for a dim one; phases hold as long as the pattern does
     not drift. Accuracy on 200 x 200 pixels (root mean square): 0.02 frequency pixels, 0.03 in depth and 0.06 rad in the middle of the
     frame, from 20 photons on inside the cutoff and from 200 beyond it; beyond it 20 photons give 0.05, 0.05 and 0.06.
@@ -164,10 +164,7 @@ def estimate_parameters(
     candidates = peak_candidates(equal, layout, whitening, prior)
     refuse_other_order(candidates, equal, layout, whitening, prior)
     refuse_insignificant(candidates)
-    pairs = [
-        _direction(candidate, whitening, gains[numbers], phases)
-        for candidate, numbers, phases in zip(candidates, layout.numbers, prior.phases(layout), strict=True)
-    ]
+    pairs = [_direction(candidate, whitening, gains[numbers]) for candidate, numbers in zip(candidates, layout.numbers, strict=True)]
     directions, peaks = (tuple(part) for part in zip(*pairs, strict=True))
     _refuse_implausible(directions, peaks)
     require_fine_pixel(detection, pixel_um, max(1 / direction.finest_um for direction in directions))
@@ -222,9 +219,7 @@ def equalising_gains(frames: np.ndarray) -> np.ndarray:
     return means.mean() / means
 
 
-def _direction(
-    candidate: PeakCandidate, whitening: Whitening, gains: np.ndarray, phases_rad: tuple[float, ...]
-) -> tuple[Direction, Peak]:
+def _direction(candidate: PeakCandidate, whitening: Whitening, gains: np.ndarray) -> tuple[Direction, Peak]:
     """Parameters of one direction, refined from its candidate."""
     orders = whitening.orders
     p, c = refined(candidate.bands[0], candidate.bands[-1], candidate.p_per_um, whitening)
@@ -234,7 +229,7 @@ def _direction(
     used = [float(np.clip(depth, *allowed)) for depth, allowed in zip(depths, DEPTH_RANGES[orders], strict=True)]
     phases = [float(np.angle(c)) for c in strengths]
     order2 = (used[1], phases[1]) if orders == 2 else (0.0, 0.0)
-    direction = Direction((p[0], p[1]), used[0], phases[0], phases_rad, tuple(gains), candidate.score, *order2)
+    direction = Direction((p[0], p[1]), used[0], phases[0], nominal_phases_rad(len(gains)), tuple(gains), candidate.score, *order2)
     doubled = float(np.angle(strengths[-1] * np.conj(strengths[0]) ** 2)) if orders == 2 else 0.0
     return direction, Peak(candidate.spectrum, candidate.reach_per_um, candidate.score, candidate.limit, depths, doubled)
 

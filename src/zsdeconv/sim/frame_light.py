@@ -33,11 +33,12 @@ def refuse_dark_frames(frames: np.ndarray, layout: Layout) -> None:
     ratio = light / max(float(np.median(light)), np.finfo(float).tiny)
     dark = np.flatnonzero(ratio < MIN_LIGHT_RATIO)
     if 0 < len(dark) < len(ratio) / 2:
-        names = " and ".join(name_of(n, layout) for n in dark)
+        names = " and ".join(name_of(int(n), layout) for n in dark)
+        places = f"frame {', '.join(str(n + 1) for n in dark)} of {len(ratio)}"
+        percent = f"{max(100 * float(ratio[dark].max()), 0.0):.2g} % of the light of the others (limit {100 * MIN_LIGHT_RATIO:g} %)"
         raise ImageError(
-            f"{names} (frame {', '.join(str(n + 1) for n in dark)} of {len(ratio)}) has {100 * ratio[dark].max():.2g} % of the light of the "
-            f"others (limit {100 * MIN_LIGHT_RATIO:g} %): the bands of a direction cannot be separated without it; record it again, or give "
-            "times without dark frames"
+            f"{names} ({places}) has {percent}: the bands of a direction cannot be separated without it; record it again, or give times "
+            "without dark frames"
         )
 
 

@@ -33,6 +33,8 @@ ROUNDS, NEWTON_STEPS = 5, 6
 """Times that all frames are moved and registered again, and steps of each registration. Chosen: the last ones change nothing."""
 CONVERGED_PX = 0.01
 """Largest change after which no further round is made. Chosen: far below what matters."""
+NOISE_PEAK_FACTOR = 1.3
+"""Limit of a peak over the expected maximum of pure noise. Chosen: as for the peaks of the pattern."""
 MARGIN_PX = 16
 """Mirrored pixels around a frame that is moved, beside the displacement. Chosen: ringing at its borders has decayed there."""
 MAX_JUMPED_FRACTION = 0.25
@@ -79,13 +81,15 @@ class FramePositions:
         """What was found; empty where all frames lie on each other."""
         error = f"+- {max(float(self.error_px.max()), 0.01):.2g} pixels"
         if self.jumped:
-            places = [f"{name_of(n, self.layout)} is displaced by {_vector(self.shift_px[n])}" for n in np.flatnonzero(self.displaced)]
+            places = [f"{name_of(int(n), self.layout)} is displaced by {_vector(self.shift_px[n])}" for n in np.flatnonzero(self.displaced)]
             return f"{', '.join(places)} {error} against the others"
         if not self.displaced.any():
             return ""
         drift = self.shift_px - self.shift_px[0]
         farthest = int(np.hypot(*drift.T).argmax())
-        return f"the raw frames drift: {name_of(farthest, self.layout)} is displaced by {_vector(drift[farthest])} {error} against the first"
+        return (
+            f"the raw frames drift: {name_of(farthest, self.layout)} is displaced by {_vector(drift[farthest])} {error} against the first"
+        )
 
     @property
     def finding(self) -> Finding:
@@ -96,10 +100,11 @@ class FramePositions:
             text = f"{self.words[0].upper()}{self.words[1:]} (limit {limit:g})"
             return Finding("warn", name, largest, limit, f"{text}; what entered and left the field is unknown: do not trust its borders.")
         if not MIN_SIGMAS * error < 2 * limit:
-            why = f"The raw frames hold too little structure to tell whether they lie on each other (+- {error:.2g} pixels)."
-            return Finding.not_checked(name, why, error, limit)
-        return Finding("ok", name, largest, limit, f"The raw frames lie on each other within {largest:.2f} +- {error:.2f} pixels (limit {limit:g}).")
-
+            why = "The raw frames hold too little structure to tell whether they lie on each other."
+            return Finding.not_checked(name, why, limit=limit)
+        return Finding(
+            "ok", name, largest, limit, f"The raw frames lie on each other within {largest:.2f} +- {error:.2f} pixels (limit {limit:g})."
+        )
 
     def changed(self, step_px: np.ndarray, error_px: np.ndarray) -> FramePositions:
         """The positions after frames that had been moved back are found displaced by `step_px` (frame yx)."""
@@ -192,15 +197,23 @@ class _Band:
         """
         cross = own * reference.conj()
         shift = self._peak(cross) if whole else np.zeros(2)
+        error = math.inf
         for _ in range(NEWTON_STEPS):
             turned = cross * np.exp(1j * (shift @ self.k))
-            curvature = (self.k * turned.real) @ self.k.T
-            if np.linalg.eigvalsh(curvature)[0] <= 0:
+            real, imaginary = np.real(turned), np.imag(turned)
+            curvature = (self.k * real) @ self.k.T
+            if np.linalg.eigvalsh(curvature)[0] <= 0 or not self._coherent(real, imaginary):
                 return np.zeros(2), math.inf
-            shift = shift - np.clip(np.linalg.solve(curvature, self.k @ turned.imag), -1, 1)
-        inverse = np.linalg.inv(curvature)
-        covariance = self.redundancy * inverse @ ((self.k * turned.imag**2) @ self.k.T) @ inverse
-        return shift, float(np.sqrt(np.linalg.eigvalsh(covariance)[-1]))
+            inverse = np.linalg.inv(curvature)
+            covariance = self.redundancy * inverse @ ((self.k * imaginary**2) @ self.k.T) @ inverse
+            error = float(np.sqrt(np.linalg.eigvalsh(covariance)[-1]))
+            shift = shift - np.clip(inverse @ (self.k @ imaginary), -1, 1)
+        return shift, error
+
+    def _coherent(self, real: np.ndarray, imaginary: np.ndarray) -> bool:
+        """Whether phases agree better than those of noise do at the best of all displacements."""
+        deviation = math.sqrt(self.redundancy * float(np.sum(real**2 + imaginary**2)) / 2)
+        return float(real.sum()) > NOISE_PEAK_FACTOR * math.sqrt(2 * math.log(math.prod(self.yx_shape))) * deviation
 
     def _peak(self, cross: np.ndarray) -> np.ndarray:
         """The whole pixel at which the correlation is highest."""

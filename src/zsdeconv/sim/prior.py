@@ -8,7 +8,7 @@ import numpy as np
 
 from zsdeconv.errors import ConfigError, OpticsError
 from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d
-from zsdeconv.sim.patterns import Layout, nominal_phases_rad
+from zsdeconv.sim.patterns import Layout
 
 SEARCH_RANGE_CUTOFFS = (0.5, 1.3)
 """Annulus of a search without prior, in units of the cutoff of the detection. Upper end by law: light through the same lens produces at
@@ -23,7 +23,7 @@ PRIOR_TOLERANCE_CUTOFFS = 0.15
 @dataclass(frozen=True)
 class PatternPrior:
     """Prior knowledge of the pattern: the angle of each direction's wave vector (degrees, from +x towards +y, +180 is equivalent), the
-    period of the fringes (of three beams the finest), and the phase step of each frame (direction phase), even ones by default.
+    period of the fringes (of three beams the finest), or both.
 
     >>> PatternPrior(period_um=0.25).region(0, np.array([[0.0]]), np.array([3.0, 4.0, 5.0]), 5.0).tolist()
     [[False, True, False]]
@@ -31,11 +31,6 @@ class PatternPrior:
 
     angles_deg: tuple[float, ...] | None = None
     period_um: float | None = None
-    phases_rad: tuple[tuple[float, ...], ...] | None = None
-
-    def phases(self, layout: Layout) -> tuple[tuple[float, ...], ...]:
-        """The phase step of each frame (direction phase) of a layout."""
-        return self.phases_rad or (nominal_phases_rad(layout.phases),) * layout.directions
 
     def check(self, layout: Layout, detection: DetectionOtf2d | DetectionOtf3d) -> None:
         """Raise `ConfigError` or `OpticsError` when the prior contradicts the layout or the lens."""

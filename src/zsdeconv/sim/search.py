@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from zsdeconv.errors import ImageError
 from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d
-from zsdeconv.sim.patterns import Layout, mixing
+from zsdeconv.sim.patterns import Layout, mixing, nominal_phases_rad
 from zsdeconv.sim.prior import SEARCH_RANGE_CUTOFFS, PatternPrior
 from zsdeconv.sim.spectra import Grid, notch, slices, zero_padded
 
@@ -136,9 +136,9 @@ def peak_candidates(frames: np.ndarray, layout: Layout, whitening: Whitening, pr
         Order of the frames, weights of the bands, and the region to search.
     """
     orders = whitening.orders
-    kind, rows = np.result_type(frames.dtype, np.complex64), [0, *range(1, 2 * orders, 2)]
-    separations = (np.linalg.pinv(mixing(phases, orders))[rows].astype(kind) for phases in prior.phases(layout))
-    bands = (np.tensordot(separation, stack, 1) for separation, stack in zip(separations, layout.split(frames), strict=True))
+    separation = np.linalg.pinv(mixing(nominal_phases_rad(layout.phases), orders))[[0, *range(1, 2 * orders, 2)]]
+    separation = separation.astype(np.result_type(frames.dtype, np.complex64))
+    bands = (np.tensordot(separation, stack, 1) for stack in layout.split(frames))
     return [_peak_candidate(np.fft.fftn(parts, axes=whitening.grid.axes), whitening, prior, number) for number, parts in enumerate(bands)]
 
 
@@ -198,7 +198,7 @@ def refuse_other_order(
     if (layout.directions == 1 and frames.ndim == 3) or (_in_order(candidates) and not weak):
         return
     for other, reordered in _other_orders(frames, layout):
-        others = peak_candidates(reordered, other, whitening, replace(prior, phases_rad=None))
+        others = peak_candidates(reordered, other, whitening, prior)
         if _in_order(others) and not (_in_order(candidates) and _height(others) < MIN_ORDER_GAIN * _height(candidates)):
             same = "all directions show the same one, " if _repeated(candidates) else ""
             raise ImageError(

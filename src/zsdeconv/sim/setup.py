@@ -16,10 +16,10 @@ from zsdeconv.physics.otf import read_deep_otf, read_otf
 from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d, detection_otf_2d, detection_otf_3d
 from zsdeconv.sim.estimate import Estimation, estimate_parameters, warn
 from zsdeconv.sim.patterns import Layout, SimParameters, read_parameters
-from zsdeconv.sim.positions import FramePositions, frame_positions
+from zsdeconv.sim.positions import FramePositions, frame_positions, moved_back
 from zsdeconv.sim.prior import PatternPrior
 from zsdeconv.sim.reconstruct import Reconstruct
-from zsdeconv.sim.steady import estimated_on_displaced, steadied
+from zsdeconv.sim.steady import refined, steadied
 from zsdeconv.sim.wiener import choose_wiener
 
 SPACING_TOLERANCE = 0.01
@@ -128,16 +128,18 @@ def measured_pattern(
     layout, pixel_um = layout_of(config.sim, beams=2 + deep), spacing_um[-1]
 
     made_from = {"program": f"zsdeconv {__version__}", "file": file} | provenance
-    known = {"made_from": made_from, "z_um": spacing_um[0] if deep else None}
+    known = {"prior": prior, "made_from": made_from, "z_um": spacing_um[0] if deep else None}
+
+    def estimate(shift_px: np.ndarray | None = None) -> Estimation:
+        frames = mean if shift_px is None else moved_back(mean, shift_px)
+        return estimate_parameters(frames, pixel_um, source.detection, layout, offset=offset, **known)
+
     positions = _positions(samples, layout, source.detection, pixel_um, offset)
     if positions is None or not positions.displaced.any():
-        estimation = estimate_parameters(mean, pixel_um, source.detection, layout, offset=offset, prior=prior, **known)
+        estimation = estimate()
     else:
-
-        def estimate(frames: np.ndarray, prior: PatternPrior) -> Estimation:
-            return estimate_parameters(frames, pixel_um, source.detection, layout, prior=prior, **known)
-
-        estimation = estimated_on_displaced(mean - np.float32(offset), positions, prior, estimate, source.detection)
+        first = estimate(positions.correction_px)
+        estimation = estimate(refined(mean - np.float32(offset), positions, first.parameters, source.detection).correction_px)
     warn(estimation.messages)
     return estimation
 
@@ -241,8 +243,7 @@ def remeasured(reconstruct: Reconstruct, frames: np.ndarray) -> Reconstruct:
     """
     before, detection = reconstruct.parameters, reconstruct.weights.detection
     angles = tuple(direction.angle_deg for direction in before.directions)
-    phases = tuple(direction.phases_rad for direction in before.directions)
-    prior = PatternPrior(angles, float(np.mean([direction.finest_um for direction in before.directions])), phases)
+    prior = PatternPrior(angles, float(np.mean([direction.finest_um for direction in before.directions])))
     z_um, w, attenuation = reconstruct.z_um, reconstruct.wiener, reconstruct.weights.attenuation
     estimation = estimate_parameters(frames, before.pixel_um, detection, before.layout, prior=prior, made_from=before.made_from, z_um=z_um)
     return Reconstruct(estimation.parameters, detection, before.pixel_um, w, attenuation, z_um)

@@ -1,22 +1,24 @@
-"""Recordings whose raw frames do not lie on each other: moved back, and their pattern measured with the phases that this gives."""
+"""Recordings whose raw frames do not lie on each other, moved back.
+
+Where the whole image moved, the fringes of moved frames step evenly again. Where the sample moved under fringes that stayed in place, their
+phases then differ from even steps by the displacement over the period. They are taken as even all the same: separating the bands with the
+true ones amplifies the noise, and the images come out no better (tests/sim/test_positions.py).
+"""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from zsdeconv.errors import DataWarning, ImageError, UserError
+from zsdeconv.errors import DataWarning, ImageError
 from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d
-from zsdeconv.sim.estimate import Estimation
 from zsdeconv.sim.frame_light import refuse_dark_frames
 from zsdeconv.sim.patterns import Layout, SimParameters, illumination
 from zsdeconv.sim.positions import FramePositions, displacements, frame_positions, moved_back
-from zsdeconv.sim.prior import PatternPrior
 from zsdeconv.sim.reconstruct import SIM_UPSAMPLING, Reconstruct
 from zsdeconv.sim.spectra import Grid
 from zsdeconv.sim.wiener import choose_wiener
@@ -25,8 +27,6 @@ MAX_TIMES = 8
 """Times of a movie whose raw frames are registered. Chosen: a drift shows in all of them, and registration takes a second each."""
 REFINEMENTS = 2
 """Times that frames are registered to those that their reconstruction predicts. Chosen: a third one changes hardly a hundredth pixel."""
-
-Estimate = Callable[[np.ndarray, PatternPrior], Estimation]
 
 
 def steadied(
@@ -95,57 +95,3 @@ def _predicted(frames: np.ndarray, parameters: SimParameters, detection: Detecti
     lit = np.fft.rfft2(image * illumination(parameters, image.shape, [reconstruct.fine_um] * 2))
     lens = detection(Grid(image.shape, reconstruct.fine_um).radius()[:, : lit.shape[-1]])
     return np.fft.irfft2(lit * lens, image.shape)[:, ::SIM_UPSAMPLING, ::SIM_UPSAMPLING]
-
-
-def estimated_on_displaced(
-    frames: np.ndarray, positions: FramePositions, prior: PatternPrior, estimate: Estimate, detection: DetectionOtf2d | DetectionOtf3d
-) -> Estimation:
-    """The pattern of frames that do not lie on each other, measured after they are moved back.
-
-    Either the fringes moved with the image, as when the camera moves, and phases still step evenly; or they stayed in place while the
-    sample moved by s, and the phase of a frame that is moved back is larger by `2 pi p.s`. The higher correlation peaks decide.
-
-    Parameters
-    ----------
-    frames : raw frames above the offset, as recorded (`frame *zyx`)
-    positions : where they lie
-    prior : what is known of the pattern
-    estimate : estimation from frames and prior
-    detection : OTF of the detection
-
-    Raises
-    ------
-    UserError
-        When neither has a pattern.
-    """
-    hypotheses: dict[str, Callable[[FramePositions], PatternPrior]] = {
-        "moved with the image": lambda found: prior,
-        "stayed in place while the sample moved": lambda found: _fixed(estimate(frames, prior), found, prior),
-    }
-    failed: UserError | None = None
-    results: list[tuple[float, str]] = []
-    for words, of in hypotheses.items():
-        try:
-            peaks = estimate(moved_back(frames, positions.correction_px), of(positions)).peaks
-        except UserError as error:
-            failed = failed or error
-        else:
-            results.append((float(np.mean([math.log(peak.score) for peak in peaks])), words))
-    if not results:
-        assert failed is not None
-        raise failed
-    best = max(results)[1]
-    first = estimate(moved_back(frames, positions.correction_px), hypotheses[best](positions))
-    final = refined(frames, positions, first.parameters, detection)
-    estimation = estimate(moved_back(frames, final.correction_px), hypotheses[best](final))
-    return replace(estimation, messages=(*estimation.messages, f"the fringes of displaced frames {best}"))
-
-
-def _fixed(recorded: Estimation, positions: FramePositions, prior: PatternPrior) -> PatternPrior:
-    """The prior with the phases of fringes that stayed in place, on frames that are moved back."""
-    parameters, shift_um = recorded.parameters, recorded.parameters.pixel_um * positions.correction_px
-    phases = [
-        tuple(nominal + 2 * math.pi * float(np.dot(direction.p_per_um, shift_um[n])) for nominal, n in zip(steps, numbers, strict=True))
-        for direction, numbers, steps in zip(parameters.directions, positions.layout.numbers, prior.phases(positions.layout), strict=True)
-    ]
-    return replace(prior, phases_rad=tuple(phases))

@@ -35,7 +35,8 @@ def section(result: Recorded) -> Section:
     """
     odd = result.odd
     lists = (odd.dark, odd.unlike, odd.repeated)
-    numbers = dict(zip(NUMBERS, (odd.count, *([n + 1 for n in each] for each in lists)), strict=True))
+    values: tuple[int | list[int], ...] = (odd.count, *([n + 1 for n in each] for each in lists))
+    numbers: dict[str, int | list[int]] = dict(zip(NUMBERS, values, strict=True))
     found = [Finding("warn", "odd_frames", float(len(odd.dark) + len(odd.unlike) + len(odd.repeated)), 0.0, f"{odd.text}.")] if odd else []
     alike = [Finding("ok", "odd_frames", 0.0, 0.0, f"All {odd.count} frames hold data, under similar light.")] if odd.count > 1 else []
     return Section(KEY, TITLE, QUESTION, [*(found or alike), *result.findings], numbers, [])

@@ -76,8 +76,8 @@ class Gallery:
 def make_gallery(images: Mapping[str, Image]) -> Gallery:
     """Thumbnails of the same parts of each of the `images` (by name, as in `WORDS`; ADU; known offsets are subtracted).
 
-    Movies show their central frame with data, stacks the plane with the most contrast and an x-z section, raw frames of structured illumination their
-    mean. The busiest part is where the denoised image (or else the last one) changes most from pixel to pixel.
+    Movies show their central frame with data, stacks the plane with the most contrast and an x-z section, raw frames of structured
+    illumination their mean. The busiest part is where the denoised image (or else the last one) changes most from pixel to pixel.
 
     >>> rng = np.random.default_rng(0)
     >>> gallery = make_gallery({"raw": Image(rng.random((40, 60)), "YX", {"Y": 0.1, "X": 0.1})})
