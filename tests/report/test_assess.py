@@ -106,7 +106,7 @@ def test_structured_illumination_in_a_plane() -> None:
     made = zs.restore(simulate_sim2d(scene).noisy, scene.optics, config=toy("sim2d"))
     sections = made.report().sections
     assert [section.key for section in sections] == ["psf", "camera", "recording", "pattern", *EVERY[2:]]
-    found = sections[2]
+    found = sections[3]
     assert found.numbers["periods_um"] == pytest.approx([scene.fringe_period_um] * 3, rel=0.02) and found.level == "ok"
     assert render_figure(found.figures[0]).png[1:4] == b"PNG"
 

@@ -23,8 +23,9 @@ MIN_RATIO = 2.0
 """Ratio of brightness from which a frame is unlike the others. Chosen: a smaller one moves the intensity scale little."""
 SPREAD_SIGMAS = 6.0
 """Robust standard deviations of the changes of brightness in the series. Chosen: a normal one exceeds it once in a billion frames."""
-MIN_EXPLAINED = 0.8
-"""Share of a change that a change of the light of the whole field explains. Chosen: single cells or spots explain a minor share."""
+MIN_EXPLAINED = {"bright": 0.5, "dim": 0.8}
+"""Share of a change that a change of the light of the whole field explains. Chosen: single cells that flare up leave the larger share
+unexplained; of a sample that moves away half of the change looks like dimming."""
 MAX_UNLIKE_FRACTION = 0.2
 """Fraction of frames above which brightness simply varies. Chosen: then no brightness is that of the others."""
 MIN_CONTRAST_RATIO = 0.5
@@ -200,8 +201,9 @@ def _unlike(means: _Means, numbers: Sequence[int]) -> dict[int, float]:
     found = {}
     for n, each in zip(numbers, sides, strict=True):
         ratios = np.array([ratio for ratio, _ in each])
-        far = bool((np.log(ratios) > limit).all() or (len(each) == 2 and (np.log(ratios) < -limit).all()))
-        if far and min(explained for _, explained in each) > MIN_EXPLAINED:
+        explained = min(share for _, share in each)
+        bright = (np.log(ratios) > limit).all() and explained > MIN_EXPLAINED["bright"]
+        if bright or (len(each) == 2 and (np.log(ratios) < -limit).all() and explained > MIN_EXPLAINED["dim"]):
             found[n] = float(np.exp(np.log(ratios).mean()))
     return found if len(found) <= max(1, MAX_UNLIKE_FRACTION * len(numbers)) else {}
 
