@@ -1,8 +1,8 @@
 """Recordings whose raw frames do not lie on each other, moved back.
 
 Where the whole image moved, the fringes of moved frames step evenly again. Where the sample moved under fringes that stayed in place, their
-phases then differ from even steps by the displacement over the period. They are taken as even all the same: separating the bands with the
-true ones amplifies the noise, and the images come out no better (tests/sim/test_positions.py).
+phases then differ from even steps by the displacement over the period. They are taken as even all the same: separation of the bands with the
+true ones amplifies noise, and simulated images came out no better.
 """
 
 from __future__ import annotations
