@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -14,13 +15,14 @@ from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
 from zsdeconv.camera.compare import KnownCamera
-from zsdeconv.camera.defects import Defects, beyond_law, clean, given_back, known_frames
+from zsdeconv.camera.defects import Defects, beyond_law, clean, filled, given_back, known_frames
 from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.maps import MAX_GAIN_DIFFERENCE, CameraMaps, examined
+from zsdeconv.camera.odd_frames import OddFrames, find_odd_frames
 from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
-from zsdeconv.errors import ConfigError, ImageError
+from zsdeconv.errors import ConfigError, DataWarning, ImageError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.wrapped import unwrapped
@@ -252,11 +254,17 @@ class Model:
         if maps is not None and self.camera_from == "image":
             raise ConfigError("camera_from image: the model has the maps of its camera; leave it out, or give camera for those of another")
         frames, defects = examined(recorded, maps)
-        model = self if self.camera_from == "model" else self._for_frames(known_frames(frames, defects))
+        odd = find_odd_frames([filled(*each) for each in zip(frames, defects, strict=True)])
+        for text in odd.words:
+            warnings.warn(text, DataWarning, stacklevel=2)
+        if self.camera_from == "model":
+            model = self
+        else:
+            model = self._for_frames(known_frames([frames[n] for n in odd.ordinary], [defects[n] for n in odd.ordinary]))
         if maps is None:
             defects = [beyond_law(frame, each, model.camera) for frame, each in zip(frames, defects, strict=True)]
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
-        restored = model._restored_frames(image, clean(frames, model.camera, defects)[0], passes, tiling, device, progress)
+        restored = model._restored_frames(image, clean(frames, model.camera, defects)[0], odd, passes, tiling, device, progress)
         destripe = destripe or Destriping.of(settings)
         restored = restored if destripe is None else restored.destriped(destripe)
         return restored.without(defects)
@@ -265,26 +273,32 @@ class Model:
         self,
         image: Image,
         frames: Sequence[np.ndarray],
+        odd: OddFrames,
         passes: int | None,
         tiling: Tiling,
         device: str | None,
         progress: Callable[[float], None],
     ) -> Restored:
-        """The frames of an image, in which all pixels hold data."""
+        """The frames of an image, in which all pixels hold data; some are `odd`."""
         device_used = choose_device(device or self.config.device)
         self.network.to(device_used)
         gathered: dict[str, _Gathered] = {}
-        residuals = self._temporal_residuals(len(frames))
+        frames = self.acquisition.steadied(frames)
+        residuals = self._temporal_residuals(len(odd.ordinary))
         for n, frame in enumerate(frames):
-            measurement = self.acquisition.measure(frame, device_used)
+            if n in odd.dark:
+                continue
+            ratio = self.unit.excess(frame) if n in odd.bright else 1.0  # the network knows images of the brightness of the others
+            measurement = self.acquisition.measure(self.unit.dimmed(frame, ratio) if ratio > 1 else frame, device_used)
             prediction = self.predict_measurement(
                 measurement,
                 passes=self._passes(passes),
                 tiling=tiling,
                 progress=lambda done, n=n: progress((n + done) / len(frames)),
             )
-            for kind, residual in residuals.items():
-                residual.add(n, measurement.y, getattr(prediction, kind))
+            if n not in odd.unlike:
+                for kind, residual in residuals.items():
+                    residual.add(odd.ordinary.index(n), measurement.y, getattr(prediction, kind))
             parts = {
                 "uncertainty": self._standard_error(prediction),
                 "denoised": prediction.denoised,
@@ -293,10 +307,11 @@ class Model:
             }
             for kind, part in parts.items():
                 if part is not None:
-                    gathered.setdefault(kind, _Gathered(len(frames))).add(n, part.mul_(self.unit.scale).cpu().numpy())
+                    adu = part.mul_(self.unit.scale * ratio).cpu().numpy()
+                    gathered.setdefault(kind, _Gathered(len(frames))).add(n, adu)
             del prediction, measurement, parts  # before the next ones are made
         for kind, residual in residuals.items():
-            residual.add_to(gathered[kind].data, self.unit.scale)
+            residual.add_to([gathered[kind].data[n] for n in odd.ordinary], self.unit.scale)
             if kind == "deconvolved":
                 gathered[kind].data.clip(min=0, out=gathered[kind].data)  # light that a frame lacks can be more than a dark place has
         return self._restored(image, gathered)
@@ -402,12 +417,12 @@ class _Gathered:
         self.frames, self.data = frames, np.empty(0, np.float32)
 
     def add(self, n: int, frame: np.ndarray) -> None:
-        """Frame number `n`; all are of one size."""
+        """Frame number `n`; all are of one size, and those that are never added stay 0."""
         if self.frames == 1:
             self.data = frame[None]
             return
-        if n == 0:
-            self.data = np.empty((self.frames, *frame.shape), np.float32)
+        if not self.data.size:
+            self.data = np.zeros((self.frames, *frame.shape), np.float32)
         self.data[n] = frame
 
 

@@ -13,14 +13,11 @@ import numpy as np
 
 from zsdeconv.acquisition.base import Acquisition, Recording
 from zsdeconv.camera.calibrate import Calibration
-from zsdeconv.camera.compare import refuse_two_cameras
-from zsdeconv.camera.defects import Defects, beyond_law, clean, known_frames, told
-from zsdeconv.camera.detector import Camera
-from zsdeconv.camera.frames import calibrate_frames
-from zsdeconv.camera.maps import CameraMaps, examined
+from zsdeconv.camera.maps import CameraMaps
 from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.config import Config
 from zsdeconv.config.relevance import Facts, refuse_idle
+from zsdeconv.data.learnable import learnable
 from zsdeconv.data.pair_choice import MIN_SLICES, PairChoice, choose_pairs, neighbour_difference, pairs_by_law
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
 from zsdeconv.image import Image
@@ -96,10 +93,14 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     for image in images:
         check_restorable(image)
     spacing_um, sources = _spacing(images, config, modality)
-    frames, calibration, left_out = _clean(images, modality, config, maps)
+    names = [str(image.metadata.get("name", f"image {number}")) for number, image in enumerate(images, 1)]
+    series = [modality.frames_of(image) for image in images]
+    found = learnable(series, names, config.input, maps, memory=modality.acquisition.remembers)
+    frames, calibration = found.frames, found.calibration
     upsampling = modality.factors(config.scale)
     recording = Recording(images[0], frames, spacing_um, upsampling, calibration, config, optics, psf)
     acquisition, origins = modality.acquisition.prepare(recording)
+    frames = acquisition.steadied(frames)
     _warn_of_wide_noise(acquisition)
     pairs = _pairs(recording, modality, acquisition)
     acquisition.splits, acquisition.maps = pairs.kind == "split", maps
@@ -109,7 +110,8 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
         "camera": _camera_source(config, maps),
         "detector": calibration.detector_source,
         "pairs": pairs.reason,
-        **({"left_out": left_out} if left_out else {}),
+        **({"left_out": found.left_out} if found.left_out else {}),
+        **({"odd_frames": "; ".join(found.odd_frames)} if found.odd_frames else {}),
     }
     return Prepared(config, modality, frames, spacing_um, acquisition, calibration, sources)
 
@@ -191,46 +193,3 @@ def _camera_source(config: Config, maps: CameraMaps | None) -> str:
         dark, flat = maps.frames
         return f"maps {Path(str(config.input.camera)).name}" + (f" from {dark} dark and {flat} flat frames" if dark else "")
     return "image" if config.input.background == "auto" else "image, offset from option"
-
-
-def _clean(
-    images: Sequence[Image], modality: Modality, config: Config, maps: CameraMaps | None
-) -> tuple[list[np.ndarray], Calibration, str]:
-    """The frames of the images, equalised by camera maps and with pixels without data filled as the detector would have recorded them, the
-    detector, and what was filled, in words.
-
-    Areas without data are left out of the calibration.
-    """
-    memory = modality.acquisition.remembers
-    frames, defects = examined([frame for image in images for frame in modality.frames_of(image)], maps)
-    _refuse_two_cameras(images, known_frames(frames, defects), modality, config)
-    calibration = _calibration(frames, defects, config, maps, memory=memory)
-    if maps is None:  # their bad pixels are known
-        more = [beyond_law(frame, each, calibration.camera) for frame, each in zip(frames, defects, strict=True)]
-        if told(more) != told(defects):
-            defects, calibration = more, _calibration(frames, more, config, maps, memory=memory)
-    for message in calibration.messages:
-        warnings.warn(message, DataWarning, stacklevel=3)
-    unknown = defects if maps is None else [Defects(each.pixels & ~maps.bad, each.areas & ~maps.bad) for each in defects]
-    if found := told(unknown):
-        warnings.warn(f"{found} were found, left out, and restored from their surroundings", DataWarning, stacklevel=3)
-    return clean(frames, calibration.camera, defects)[0], calibration, told(defects)
-
-
-def _refuse_two_cameras(images: Sequence[Image], known: Sequence[np.ndarray], modality: Modality, config: Config) -> None:
-    """Refuse images of two cameras; `known` are the frames of all of them."""
-    counts = [len(modality.frames_of(image)) for image in images]
-    ends = np.cumsum(counts)
-    groups = [known[end - count : end] for count, end in zip(counts, ends, strict=True)]
-    names = [str(image.metadata.get("name", f"image {number}")) for number, image in enumerate(images, 1)]
-    refuse_two_cameras(groups, names, config.input.detector)
-
-
-def _calibration(
-    frames: Sequence[np.ndarray], defects: Sequence[Defects], config: Config, maps: CameraMaps | None, *, memory: bool
-) -> Calibration:
-    """The camera, by the parts of the frames that hold data."""
-    known, background = known_frames(frames, defects), config.input.background
-    if maps is not None:
-        return maps.calibrated(calibrate_frames(known, None, Camera.kind, memory=False))
-    return calibrate_frames(known, None if background == "auto" else float(background), config.input.detector, memory=memory)

@@ -44,7 +44,7 @@ def test_a_plane_has_every_check_and_plain_values(restored: Restored) -> None:
 
 def test_every_check_has_one_shape_and_one_set_of_keys(restored: Restored) -> None:
     keys = [check.module.KEY for check in CHECKS]
-    assert keys == ["psf", "camera", "pattern", *EVERY[2:], "series"] and len(set(keys)) == len(keys)
+    assert keys == ["psf", "camera", "recording", "pattern", *EVERY[2:], "series"] and len(set(keys)) == len(keys)
     sections = {section.key: section for section in restored.report().sections}
     for check in CHECKS:
         assert check.module.TITLE and check.module.QUESTION.endswith("?") and check.module.NUMBERS
@@ -92,7 +92,7 @@ def test_a_movie_has_its_traces_checked(frames: int) -> None:
     scene = Scene(size=64, frames=frames, photons=80, structure="puncta", seed=1)
     made = zs.restore(simulate_2d(scene).noisy, scene.optics, config=toy())
     sections = made.report().sections
-    assert [section.key for section in sections] == [*EVERY, "series"]
+    assert [section.key for section in sections] == [*EVERY[:2], "recording", *EVERY[2:], "series"]
     assert (sections[-1].level == "not_checked") == (frames < 4) and "regions" in sections[-1].numbers
 
 
@@ -106,8 +106,8 @@ def test_structured_illumination_in_a_plane() -> None:
     scene = SimScene(size=96, photons=300, seed=2)
     made = zs.restore(simulate_sim2d(scene).noisy, scene.optics, config=toy("sim2d"))
     sections = made.report().sections
-    assert [section.key for section in sections] == ["psf", "camera", "pattern", *EVERY[2:]]
-    found = sections[2]
+    assert [section.key for section in sections] == ["psf", "camera", "recording", "pattern", *EVERY[2:]]
+    found = sections[3]
     assert found.numbers["periods_um"] == pytest.approx([scene.fringe_period_um] * 3, rel=0.02) and found.level == "ok"
     assert render_figure(found.figures[0]).png[1:4] == b"PNG"
 

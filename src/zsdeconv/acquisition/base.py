@@ -41,7 +41,8 @@ MAX_EXCERPTS = 8
 """Measurements from which excerpts are taken. Chosen: more frames of a movie show hardly any other structures."""
 
 CHECKS = frozenset(
-    {"psf", "camera", "training", "residuals", "noise_left", "resolution", "flux", "uncertainty", "error_map", "recovery", "series"}
+    {"psf", "camera", "recording", "training", "residuals", "noise_left", "resolution", "flux"}
+    | {"uncertainty", "error_map", "recovery", "series"}
 )
 """Keys of the checks of a report that apply to every kind of recording, unless its acquisition says otherwise."""
 
@@ -203,6 +204,14 @@ class Acquisition(ABC):
     @abstractmethod
     def from_stored(cls, stored: Stored) -> Self:
         """The acquisition that `stored` has taken apart."""
+
+    def steadied(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Recorded samples (ADU) as `measure` takes them, with raw frames that do not lie on each other moved back."""
+        return list(frames)
+
+    def frame_findings(self, frames: Sequence[np.ndarray]) -> list[Finding]:
+        """What can be said of the raw frames of one sample; nothing where a camera frame is the image."""
+        return []
 
     @classmethod
     def stack_of(cls, frame: np.ndarray) -> np.ndarray:

@@ -35,9 +35,12 @@ from zsdeconv.physics.operators import Blur, Crop, forward_model
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.physics.psf_check import NEGATIVE_FINDING
+from zsdeconv.sim.frame_light import light_finding
+from zsdeconv.sim.positions import frame_positions
 from zsdeconv.sim.raw_frames import read_frames
 from zsdeconv.sim.reconstruct import SIM_UPSAMPLING, Reconstruct
 from zsdeconv.sim.setup import detection_of, facts, layout_of, prepared_reconstruction, remeasured
+from zsdeconv.sim.steady import refined, steadied
 from zsdeconv.sim.stored import from_parts, to_parts
 
 _PATTERN_ORIGINS = {True: "estimated on the frames", False: "parameter file"}
@@ -115,6 +118,17 @@ class StructuredAcquisition(Acquisition):
         reconstruct = from_parts(stored.tensors, stored.header)
         per_frame = stored.config.sim.per_frame
         return cls(stored.unit, stored.camera, stored.psf, reconstruct, per_frame=per_frame, optics=stored.optics)
+
+    def steadied(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return steadied(frames, self.reconstruct.parameters, self.reconstruct.weights.detection, self.unit.offset)
+
+    def frame_findings(self, frames: Sequence[np.ndarray]) -> list[Finding]:
+        layout, detection = self.reconstruct.parameters.layout, self.reconstruct.weights.detection
+        above = frames[len(frames) // 2] - np.float32(self.unit.offset)
+        positions = frame_positions(above, layout, detection.cutoff_per_um * self.reconstruct.pixel_um)
+        if positions is not None and positions.displaced.any() and len(frames) == 1:
+            positions = refined(above, positions, self.reconstruct.parameters, detection)
+        return [*([] if positions is None else [positions.finding]), light_finding(above, layout)]
 
     @classmethod
     def stack_of(cls, frame: np.ndarray) -> np.ndarray:

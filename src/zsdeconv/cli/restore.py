@@ -282,6 +282,7 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
         ("detector", f"{prepared.calibration.camera.words} ({sources['detector']})"),
         ("camera", f"{values} ({sources['camera']})"),
         *([("left out", sources["left_out"])] if "left_out" in sources else []),
+        *([("odd frames", sources["odd_frames"])] if "odd_frames" in sources else []),
         *prepared.acquisition.describe(),
         ("pairs", sources["pairs"]),
         ("training", f"{facts['modality']}, preset {settings.preset}, {budget}, scale {settings.scale}, seed {settings.seed}, on {device}"),

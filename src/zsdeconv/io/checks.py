@@ -133,14 +133,18 @@ def _refuse_constant(channel: np.ndarray, where: str) -> None:
 
 
 def _refuse_lost_planes(image: Image) -> None:
-    """A camera does not record a constant plane: such planes were lost, or inserted to fill a gap."""
-    others = [axis for axis in image.axes if axis not in "YX"]
+    """A camera does not record a constant plane: such planes were lost, or inserted to fill a gap. Of a movie whole times may be lost."""
+    others = sorted((axis for axis in image.axes if axis not in "YX"), key=lambda axis: axis != "T")
     planes = image.transposed("".join(others) + "YX").data
     if np.issubdtype(planes.dtype, np.inexact) and not np.isfinite(planes).all():
         low, high = (np.where(np.isfinite(planes), planes, end) for end in (np.inf, -np.inf))
         constant = high.max((-2, -1)) <= low.min((-2, -1))
     else:
         constant = np.ptp(planes, axis=(-2, -1)) == 0
+    if others[:1] == ["T"]:
+        whole = constant.reshape(len(constant), -1).all(1)
+        if np.count_nonzero(~whole) > 1:
+            constant[whole] = False
     if constant.any():
         first = tuple(np.argwhere(constant)[0])
         where = ", ".join(f"{axis}={index}" for axis, index in zip(others, first, strict=True))
