@@ -83,7 +83,7 @@ def test_a_shift_keeps_noise_white() -> None:
     assert inner.std() == pytest.approx(1.0, abs=0.04)  # of 6000 values to 1 %, and half of the highest frequencies is lost
     assert abs(float(np.mean(inner[1:] * inner[:-1]))) < 0.05
     difference = moved_back(moved, [[-0.5, -0.37]]) - noise
-    assert difference[0, 30:-30, 30:-30].std() < 0.15  # what is lost at the highest frequencies of an even size, 1 in 96 of the power
+    assert difference[0, 30:-30, 30:-30].std() < 0.15  # the highest frequency of an even size is lost
 
 
 def test_dark_frames_are_refused_by_name_and_bleaching_is_not() -> None:
