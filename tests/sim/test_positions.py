@@ -82,7 +82,8 @@ def test_a_shift_keeps_noise_white() -> None:
     inner = moved[0, 10:-10, 10:-10]
     assert inner.std() == pytest.approx(1.0, abs=0.04)  # of 6000 values to 1 %, and half of the highest frequencies is lost
     assert abs(float(np.mean(inner[1:] * inner[:-1]))) < 0.05
-    np.testing.assert_allclose(moved_back(moved, [[-0.5, -0.37]])[0, 30:-30, 30:-30], noise[0, 30:-30, 30:-30], atol=0.25)  # Nyquist
+    difference = moved_back(moved, [[-0.5, -0.37]]) - noise
+    assert difference[0, 30:-30, 30:-30].std() < 0.15  # the highest frequency of an even size is lost
 
 
 def test_dark_frames_are_refused_by_name_and_bleaching_is_not() -> None:

@@ -1,7 +1,7 @@
 """Recordings whose raw frames do not lie on each other, moved back.
 
 Where the whole image moved, the fringes of moved frames step evenly again. Where the sample moved under fringes that stayed in place, their
-phases then differ from even steps by the displacement over the period. They are taken as even all the same: separation of the bands with the
+phases then differ from even steps by the displacement over the period. They are taken as even all the same: separation with the
 true ones amplifies noise, and simulated images came out no better.
 """
 
