@@ -1,4 +1,4 @@
-"""The same results on a CUDA device as on the CPU; skipped where there is none (`benchmarks/gpu.md`)."""
+"""The same results on a CUDA device as on the CPU; skipped where there is none."""
 
 from __future__ import annotations
 
