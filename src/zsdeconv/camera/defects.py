@@ -85,6 +85,11 @@ class Defects:
         """Both."""
         return self.pixels | self.areas
 
+    def recorded(self, name: str) -> np.ndarray:
+        """The `pixels` or `areas` that have a value."""
+        mask: np.ndarray = getattr(self, name)
+        return mask if self.undefined is None else mask & ~self.undefined
+
     def __bool__(self) -> bool:
         return bool(self.pixels.any() or self.areas.any())
 
@@ -355,13 +360,16 @@ def known_part(frame: np.ndarray, areas: np.ndarray) -> tuple[slice, slice]:
 
 def told(defects: Sequence[Defects]) -> str:
     """What was left out, in words; empty where nothing was."""
-    pixels, areas = (sum(int(getattr(each, name).sum()) for each in defects) for name in ("pixels", "areas"))
+    undefined = sum(0 if each.undefined is None else int(each.undefined.sum()) for each in defects)
+    pixels, areas = (sum(int(each.recorded(name).sum()) for each in defects) for name in ("pixels", "areas"))
     total = max(sum(each.pixels.size for each in defects), 1)
     parts = []
     if pixels:
         parts.append(f"{pixels} hot, dead or lost pixels ({100 * pixels / total:.2g} %)")
     if areas:
         parts.append(f"areas without data ({100 * areas / total:.3g} %)")
+    if undefined:
+        parts.append(f"{undefined} pixels that are NaN or infinite ({100 * undefined / total:.3g} %), and come back as NaN,")
     return " and ".join(parts)
 
 

@@ -62,6 +62,7 @@ def equalised(image: Image) -> Image:
     >>> frame = np.random.default_rng(0).poisson(20 + 9 * np.hanning(80) * np.ones((64, 1))) + 100
     >>> frame[32:] += 8
     >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always")
     ...     even = equalised(Image(frame, "YX")).data
     >>> bool(abs(even[32:].mean() - even[:32].mean()) < 1), len(told)
     (True, 1)

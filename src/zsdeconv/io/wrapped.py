@@ -28,7 +28,8 @@ def unwrapped(image: Image) -> Image:
 
     >>> light = np.random.default_rng(0).normal(0, 3, (40, 50)) + 20 * np.hanning(50)
     >>> import warnings
-    >>> with warnings.catch_warnings(record=True):
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
     ...     image = unwrapped(Image(light.round().astype(np.int16).astype(np.uint16), "YX"))
     >>> image.data.dtype, bool((image.data == light.round()).all())
     (dtype('int32'), True)
