@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zsdeconv.camera.averages import MIN_GAIN_PER_STEP, average_message
+from zsdeconv.camera.averages import average_message
 from zsdeconv.camera.detector import Camera, Counter, Multiplier
 from zsdeconv.camera.given_offset import contradiction
 from zsdeconv.camera.highpass import CUTOFF_RANGE_PER_PX
@@ -151,7 +151,7 @@ def calibrate(
     if known and offset is not None:
         known = (float(offset), 0.0, *known[2:])
     line, levels = _transfer_line(survey, flat, known)
-    white = not is_correlated(*survey.correlation[:2]) and line.slope > MIN_GAIN_PER_STEP * survey.step  # rounding has a shape of its own
+    white = not is_correlated(*survey.correlation[:2])
     recognition = recognise(survey.frames, survey.levels, line.moved(-survey.shift), survey.kernel) if white else NOTHING_KNOWN
     multiplied, source = _is_multiplied(recognition, detector, messages)
     law = _multiplier(recognition, line) if multiplied else Camera(0.0, 1.0, 0.0)
