@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
@@ -23,7 +22,7 @@ from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
-from zsdeconv.image import Image
+from zsdeconv.image import Image, with_numbers
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality
@@ -33,16 +32,15 @@ from zsdeconv.physics.grid import lateral_factors
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.destripe import Destriping
 from zsdeconv.prediction.device import choose_device
+from zsdeconv.prediction.gathered import GatheredFrames
 from zsdeconv.prediction.other_camera import (
-    MEASURED_PX,
-    UNLIKE_BRIGHTNESS,
     CameraFrom,
     brightness,
     camera_of,
-    judge_contrast,
+    check_contrast,
     with_camera,
 )
-from zsdeconv.prediction.photometry import IntensityCorrection, measure_intensity_correction
+from zsdeconv.prediction.photometry import IntensityCorrection
 from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
 from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, predict_frame
 from zsdeconv.prediction.uncertainty import GlobalErrorTerms, median_reblur_residual, standard_error
@@ -81,15 +79,14 @@ class Restored:
         from zsdeconv.report.page.report import Report
 
         model = self.model
-        raw = replace(_with_numbers(self.raw, model.camera.offset), offset=model.camera.offset)
-        shown = replace(self, **{name: _with_numbers(image) for name, image in self.images().items()})
+        raw = replace(with_numbers(self.raw, model.camera.offset), offset=model.camera.offset)
+        shown = replace(self, **{name: with_numbers(image) for name, image in self.images().items()})
         sections = assess(model, self.raw, shown)
         return Report(title, sections, {"raw": raw, **shown.images()}, model.config.model_dump(mode="json"), dict(model.provenance))
 
     def images(self) -> dict[str, Image]:
         """The images by name, as the command line writes them."""
-        kinds = ("reconstructed", "denoised", "deconvolved", "uncertainty")
-        named = {kind: getattr(self, kind) for kind in kinds}
+        named = {kind: getattr(self, kind) for kind in ("reconstructed", "denoised", "deconvolved", "uncertainty")}
         return {name: image for name, image in named.items() if image is not None}
 
     def destriped(self, destriping: Destriping) -> Restored:
@@ -97,8 +94,8 @@ class Restored:
 
         def without(image: Image) -> Image:
             data, share = destriping.damp(image.data, (image.spacing_um["Y"], image.spacing_um["X"]))
-            note = {**asdict(destriping), "taken_share_of_sd": round(share, 4)}
-            return replace(image, data=data.astype(np.float32), metadata={**image.metadata, "stripes": note})
+            note = {"stripes": {**asdict(destriping), "taken_share_of_sd": round(share, 4)}}
+            return replace(image, data=data.astype(np.float32), metadata={**image.metadata, **note})
 
         return replace(self, denoised=without(self.denoised), deconvolved=without(self.deconvolved))
 
@@ -166,10 +163,9 @@ class Model:
         if own.kind != maps.law.kind:
             raise ConfigError(f"camera maps for a model of a {own.words}: its pixels do not differ; leave out camera")
         if abs(gain - own.gain) > MAX_GAIN_DIFFERENCE * own.gain:
-            gains = (
-                f"gain {gain:.4g} ADU per electron in the camera maps, {own.gain:.4g} in the model (limit {100 * MAX_GAIN_DIFFERENCE:g} %)"
-            )
-            raise ConfigError(f"{gains}: another camera, or another setting of it; train a model with its maps, or leave out camera")
+            gains = f"gain {gain:.4g} in the camera maps, {own.gain:.4g} ADU per electron in the model"
+            limit = f"(limit {100 * MAX_GAIN_DIFFERENCE:g} %): another camera, or another setting of it"
+            raise ConfigError(f"{gains} {limit}; train a model with its maps, or leave out camera")
         return replace(self, acquisition=self.acquisition.with_maps(replace(maps, target=(own.offset, own.gain))))
 
     @property
@@ -193,8 +189,11 @@ class Model:
 
     def _for_frames(self, frames: Sequence[np.ndarray]) -> Model:
         """The model for frames (ADU, all pixels with data) of whatever camera and brightness."""
-        maps, memory = self.acquisition.maps, self.acquisition.remembers
-        own = camera_of(self.known_camera, frames, self.camera_from, memory=memory) if maps is None else self.known_camera
+        acquisition, own = self.acquisition, self.known_camera
+        if not acquisition.frames_have_law:
+            return self
+        if acquisition.maps is None:
+            own = camera_of(own, frames, self.camera_from, memory=acquisition.remembers)
         model = self if own == self.known_camera else self.for_camera(own)
         return model._at_brightness(frames)
 
@@ -208,13 +207,8 @@ class Model:
             return self
         acquisition = self.acquisition.for_detector(self.camera, ratio)
         correction = replace(self.intensity_correction, dark_level=self.intensity_correction.dark_level / ratio)
-        model = replace(self, acquisition=acquisition, intensity_correction=correction)
-        if not 1 / UNLIKE_BRIGHTNESS < ratio < UNLIKE_BRIGHTNESS:
-            measurement = acquisition.measure(frames[len(frames) // 2], torch.device("cpu")).center_crop(MEASURED_PX)
-            alpha, seed = self.config.pairs.prediction_alpha, self.config.seed
-            measured = measure_intensity_correction(self.network.cpu(), acquisition, [measurement], alpha, seed=seed)
-            judge_contrast(measured.denoised.slope / correction.denoised.slope, ratio)
-        return model
+        check_contrast(self.network, acquisition, frames[len(frames) // 2], correction, self.config, ratio)
+        return replace(self, acquisition=acquisition, intensity_correction=correction)
 
     def predict(
         self,
@@ -257,10 +251,8 @@ class Model:
         odd = find_odd_frames([filled(*each) for each in zip(frames, defects, strict=True)])
         for text in odd.words:
             warnings.warn(text, DataWarning, stacklevel=2)
-        if self.camera_from == "model":
-            model = self
-        else:
-            model = self._for_frames(known_frames([frames[n] for n in odd.ordinary], [defects[n] for n in odd.ordinary]))
+        ordinary = known_frames([frames[n] for n in odd.ordinary], [defects[n] for n in odd.ordinary])
+        model = self if self.camera_from == "model" else self._for_frames(ordinary)
         if maps is None:
             defects = [beyond_law(frame, each, model.camera) for frame, each in zip(frames, defects, strict=True)]
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
@@ -282,9 +274,9 @@ class Model:
         """The frames of an image, in which all pixels hold data; some are `odd`."""
         device_used = choose_device(device or self.config.device)
         self.network.to(device_used)
-        gathered: dict[str, _Gathered] = {}
+        gathered: dict[str, GatheredFrames] = {}
         frames = self.acquisition.steadied(frames)
-        residuals = self._temporal_residuals(len(odd.ordinary))
+        residuals = self._temporal_residuals(len(odd.ordinary)) if len(odd.ordinary) > 1 else {}
         for n, frame in enumerate(frames):
             if n in odd.dark:
                 continue
@@ -299,16 +291,12 @@ class Model:
             if n not in odd.unlike:
                 for kind, residual in residuals.items():
                     residual.add(odd.ordinary.index(n), measurement.y, getattr(prediction, kind))
-            parts = {
-                "uncertainty": self._standard_error(prediction),
-                "denoised": prediction.denoised,
-                "deconvolved": prediction.deconvolved,
-                **self.acquisition.intermediate(measurement),
-            }
+            parts = {"uncertainty": self._standard_error(prediction), **self.acquisition.intermediate(measurement)}
+            parts |= {"denoised": prediction.denoised, "deconvolved": prediction.deconvolved}
             for kind, part in parts.items():
                 if part is not None:
                     adu = part.mul_(self.unit.scale * ratio).cpu().numpy()
-                    gathered.setdefault(kind, _Gathered(len(frames))).add(n, adu)
+                    gathered.setdefault(kind, GatheredFrames(len(frames))).add(n, adu)
             del prediction, measurement, parts  # before the next ones are made
         for kind, residual in residuals.items():
             residual.add_to([gathered[kind].data[n] for n in odd.ordinary], self.unit.scale)
@@ -331,9 +319,7 @@ class Model:
         return self.intensity_correction.corrected(prediction)
 
     def _temporal_residuals(self, frames: int) -> dict[str, TemporalResidual]:
-        """For the denoised image as it is, and the deconvolved one through the lens; a single frame needs none."""
-        if frames == 1:
-            return {}
+        """For the denoised image as it is, and the deconvolved one through the lens."""
         sigma_px = smoothing_px(self.psf, lateral_factors(self.modality.rank, self.acquisition.scale))
         operators = {"denoised": lambda x: x, "deconvolved": self.acquisition.forward_operator}
         return {kind: TemporalResidual(frames, operator, sigma_px) for kind, operator in operators.items()}
@@ -355,7 +341,7 @@ class Model:
         )
         return standard_error(prediction.deconvolved, prediction.spread, terms, law)
 
-    def _restored(self, image: Image, gathered: Mapping[str, _Gathered]) -> Restored:
+    def _restored(self, image: Image, gathered: Mapping[str, GatheredFrames]) -> Restored:
         fine = self.modality.factors(self.config.scale)
 
         def assembled(kind: str, factors: Sequence[int]) -> Image:
@@ -401,29 +387,6 @@ class Model:
         """Write the model to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
         parts = {each.name: getattr(self, each.name) for each in fields(ModelParts)}
         return write_model(ModelParts(**parts), path, overwrite=overwrite)
-
-
-def _with_numbers(image: Image, dark: float = 0.0) -> Image:
-    """The image with `dark` in pixels that are NaN or infinite."""
-    if image.data.dtype.kind != "f" or np.isfinite(image.data).all():
-        return image
-    return replace(image, data=np.where(np.isfinite(image.data), image.data, np.asarray(dark, image.data.dtype)))
-
-
-class _Gathered:
-    """Frames put together to one array `t *zyx`; a single one is taken as it is, for images can be half as large as the memory."""
-
-    def __init__(self, frames: int) -> None:
-        self.frames, self.data = frames, np.empty(0, np.float32)
-
-    def add(self, n: int, frame: np.ndarray) -> None:
-        """Frame number `n`; all are of one size, and those that are never added stay 0."""
-        if self.frames == 1:
-            self.data = frame[None]
-            return
-        if not self.data.size:
-            self.data = np.zeros((self.frames, *frame.shape), np.float32)
-        self.data[n] = frame
 
 
 def load(path: str | Path) -> Model:

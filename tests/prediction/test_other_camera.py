@@ -83,7 +83,7 @@ def test_lost_contrast_is_refused_or_told() -> None:
 
 def test_brightness_far_from_the_training_is_measured(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     judged: list[float] = []
-    monkeypatch.setattr("zsdeconv.model.judge_contrast", lambda contrast, ratio: judged.append(ratio))
+    monkeypatch.setattr("zsdeconv.prediction.other_camera.judge_contrast", lambda contrast, ratio: judged.append(ratio))
     told(model, recorded(electrons(1) * 8, 1))
     told(model, recorded(electrons(1) / 12, 1))
     assert judged[0] > 4 and judged[1] < 0.25
@@ -98,7 +98,7 @@ def test_what_is_known_of_the_camera_is_in_the_file(model: Model, tmp_path) -> N
 def test_the_zero_of_another_camera_is_its_own(model: Model) -> None:
     wrong = dataclasses.replace(model, intensity_correction=dataclasses.replace(model.intensity_correction, dark_level=0.2))
     other = dataclasses.replace(model.known_camera, law=Camera(400.0, 1.0, 4.0), offset_sigma=0.3)
-    changed = wrong.with_camera(other)
+    changed = wrong.for_camera(other)
     assert changed.intensity_correction.dark_level == 0 and changed.offset_sigma == 0.3
     electrons_per_unit = [each.unit.scale / each.camera.gain for each in (changed, wrong)]
     assert electrons_per_unit[0] == pytest.approx(electrons_per_unit[1])

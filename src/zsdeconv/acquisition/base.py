@@ -170,6 +170,11 @@ class Acquisition(ABC):
         self.splits = False
         self.maps: CameraMaps | None = None
 
+    @property
+    def frames_have_law(self) -> bool:
+        """Whether `detector` is the law of each recorded frame, as it is where a frame is the image."""
+        return not self.raw_frame_axis
+
     def for_detector(self, detector: Camera, counts: float = 1.0) -> Self:
         """The same acquisition with another detector, which makes `counts` times as many counts of the same light."""
         other = copy(self)

@@ -78,6 +78,10 @@ class StructuredAcquisition(Acquisition):
         self.lens = Blur(wide / wide.sum())
         self.colour = Blur(reconstruct.kernel(lambda *k: np.sqrt(_mean_over_symmetries(reconstruct.noise_spectrum, k))))
 
+    @property
+    def frames_have_law(self) -> bool:
+        return True
+
     @classmethod
     def network_scale(cls, scale: int) -> int:
         return 1

@@ -3,8 +3,7 @@
 Light arrives as electrons, whose number is Poisson distributed. A detector makes counts of them: a `Camera` multiplies by its gain and adds
 Gaussian read noise (Eq. 3); a `Multiplier` (electron-multiplying camera, photomultiplier) first makes of each electron a random, skewed
 number of counts; a `Counter` counts. All are divided (`split`) by dividing the electrons, each of which goes to one of two images: unlike
-the two images of Eq. 2, whose noise is only uncorrelated, these are independent, however skewed the noise is. Where electrons are many the
-noise is Gaussian, and Eq. 2 and the division of electrons agree.
+the two images of Eq. 2, whose noise is only uncorrelated, these are independent, however skewed the noise is. Of many, both agree.
 
 Binomial thinning of Poisson counts is classical; for sums of exponentials the division of the counts is Beta distributed (Lukacs, Ann.
 Math. Stat. 26, 319, 1955). Electrons that were not counted are drawn from their posterior, given the counts and the local mean.
@@ -392,11 +391,10 @@ def signal_estimate(y: np.ndarray, offset: float) -> np.ndarray:
 
     `y` is `... y x` in ADU; the border repeats the edge pixel. The result has the shape of `y` and is floating point.
 
-    >>> signal_estimate(np.array([[100.0, 100.0, 100.0], [100.0, 125.0, 100.0], [100.0, 100.0, 100.0]]), 100.0)[1].round(6).tolist()
+    >>> signal_estimate(np.pad([[125.0]], 1, constant_values=100.0), 100.0)[1].round(6).tolist()
     [1.0, 1.0, 1.0]
     """
     from scipy.ndimage import uniform_filter
 
     signal = np.asarray(y, np.result_type(y, np.float32)) - offset
-    mean = uniform_filter(signal, (1,) * (signal.ndim - 2) + (5, 5), mode="nearest")  # pyright: ignore[reportArgumentType]
-    return np.maximum(mean, 0)
+    return np.maximum(uniform_filter(signal, (1,) * (signal.ndim - 2) + (5, 5), mode="nearest"), 0)  # pyright: ignore[reportArgumentType]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zsdeconv.camera.defects import CHANCE
 from zsdeconv.camera.levels import fit_line
+from zsdeconv.camera.outliers import CHANCE
 from zsdeconv.camera.photon_transfer import as_frames, dark_constants, flat_levels
 from zsdeconv.camera.shrinkage import few, robust_variance, shrunk_means, shrunk_variances
 from zsdeconv.errors import ImageError

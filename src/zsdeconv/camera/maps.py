@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zsdeconv.camera.defects import CHANCE, Defects, beyond_law, find_defects
+from zsdeconv.camera.defects import Defects, beyond_law, find_defects
 from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.map_frames import measure_pixels
+from zsdeconv.camera.outliers import CHANCE
 from zsdeconv.camera.shrinkage import few, robust_variance
 from zsdeconv.camera.survey import clip_values
 from zsdeconv.errors import ConfigError, ImageError, OutputError

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import torch
+from torch import nn
 
 from zsdeconv.acquisition.base import Acquisition
 from zsdeconv.camera.compare import KnownCamera, LawTest, compare
 from zsdeconv.camera.frames import calibrate_frames
+from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
 from zsdeconv.findings import percent, times
+from zsdeconv.prediction.photometry import IntensityCorrection, measure_intensity_correction
 
 CameraFrom = Literal["auto", "image", "model"]
 """Whose camera is used: that of the model unless the noise of the image is another one's; always the image's; always the model's."""
@@ -93,6 +97,25 @@ def brightness(acquisition: Acquisition, frames: Sequence[np.ndarray]) -> float:
     own = Affine.fitted(frames, acquisition.unit.offset)
     ratio = own.scale / acquisition.unit.scale
     return 1.0 if 1 / SAME_BRIGHTNESS < ratio < SAME_BRIGHTNESS else ratio
+
+
+def check_contrast(
+    network: nn.Module, acquisition: Acquisition, frame: np.ndarray, correction: IntensityCorrection, config: Config, ratio: float
+) -> None:
+    """Measure the contrast that comes back of a `frame` (ADU) much dimmer or brighter (`ratio`) than the training, and judge it.
+
+    It is measured as at the end of a training, whose `correction` it is compared with.
+
+    Raises
+    ------
+    ImageError
+        Where it is not restored.
+    """
+    if 1 / UNLIKE_BRIGHTNESS < ratio < UNLIKE_BRIGHTNESS:
+        return
+    measurement = acquisition.measure(frame, torch.device("cpu")).center_crop(MEASURED_PX)
+    measured = measure_intensity_correction(network.cpu(), acquisition, [measurement], config.pairs.prediction_alpha, seed=config.seed)
+    judge_contrast(measured.denoised.slope / correction.denoised.slope, ratio)
 
 
 def judge_contrast(contrast: float, ratio: float) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -120,6 +121,11 @@ class AffineResponseFit:
         line = self.line(variance_bias)
         return line if line and _is_possible(line) else AffineResponse()
 
+    @property
+    def intercept_error(self) -> float:
+        """Standard error of the intercept: that of the mean of the `y_tilde`, as noise and light spread them."""
+        return math.sqrt(max(self.sums[6] / max(self.n, 1) - (self.sums[2] / max(self.n, 1)) ** 2, 0.0) / max(self.n, 1))
+
     def line(self, variance_bias: float = 0.0) -> AffineResponse | None:
         """The line; None when the image has too little contrast to tell."""
         mean_e, mean_h, mean_t, et, ht, hh, tt = (total / max(self.n, 1) for total in self.sums)
@@ -156,9 +162,10 @@ class PositiveResponseFit:
             return None
         known = [(knee * self.unit, line) for knee, line in zip(KNEES, lines, strict=True) if line is not None]
         missing = [-line.intercept / line.slope - dark_level for _, line in known]  # light that the corrected image would lack
-        after = next((n for n, light in enumerate(missing) if light >= 0), len(known) - 1)
+        error = self.fits[0].intercept_error
+        after = next((n for n, light in enumerate(missing) if light >= -error), int(np.argmax(missing)))
         before = max(after - 1, 0)
-        share = 1.0 if missing[before] == missing[after] else min(1.0, missing[before] / (missing[before] - missing[after]))
+        share = missing[before] / (missing[before] - missing[after]) if missing[before] < 0 < missing[after] else 1.0
         knee, slope = (a + share * (b - a) for a, b in zip(*((at, line.slope) for at, line in (known[before], known[after])), strict=True))
         return PositiveResponse(1 / slope, knee, max(missing[0], 0.0))
 

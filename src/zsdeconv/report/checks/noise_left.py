@@ -211,7 +211,7 @@ def _axis_powers(planes: np.ndarray, noise: np.ndarray) -> tuple[float | None, f
         along, across = power[axes].mean(), power[diagonals].mean()
         return float(along / across) if across > 0 < along else 0.0
 
-    return ratio((np.abs(of_plane) ** 2).mean(0)), ratio((of_plane.conj() * of_data).real.mean(0))
+    return ratio((np.abs(of_plane) ** 2).mean(0)), ratio(np.real(of_plane.conj() * of_data).mean(0))
 
 
 def _sectors() -> tuple[np.ndarray, np.ndarray]:
