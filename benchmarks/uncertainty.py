@@ -58,7 +58,7 @@ def read_run(case: Path, folder: Path) -> Run:
     doubts = (
         median_reblur_residual(*seen, model.acquisition.forward_operator),
         model.offset_sigma,
-        abs(model.intensity_correction.predicted_zero) * model.unit.scale,
+        model.intensity_correction.deconvolved.most_taken * model.unit.scale,
     )
     error = np.abs(x - wanted(case, model)).ravel()
     chosen = np.random.default_rng(0).choice(x.size, PIXELS)

@@ -78,3 +78,14 @@ def focus_by_plane_waves(
         phase = np.exp(1j * k * (behind * depth_um * cos2 - ri * (depth_um + z) * cos)) * np.sin(t)
         planes.append(sum(np.abs(np.tensordot(across, field * phase, axes=2)) ** 2 for field in fields))
     return np.array(planes)
+
+
+def filtered_covariance(variance: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Covariance matrix of independent noise with `variance` (y x), its edge repeated, after a filter, pixel pair by pixel pair."""
+    reach = np.array(kernel.shape) // 2
+    around = np.pad(variance, [(r, r) for r in reach], mode="edge")
+    sources = np.zeros((variance.size, around.size))
+    for pixel, (y, x) in enumerate(np.ndindex(variance.shape)):
+        for dy, dx in np.ndindex(kernel.shape):
+            sources[pixel, np.ravel_multi_index((y + dy, x + dx), around.shape)] += kernel[dy, dx]
+    return sources @ np.diag(around.ravel()) @ sources.T

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from zsdeconv.acquisition.direct import DirectAcquisition
+from zsdeconv.config import resolve
 from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.image import Image
-from zsdeconv.modality import MODALITIES, Modality, choose
+from zsdeconv.modality import MODALITIES, Modality, choose, select
 from zsdeconv.prediction.uncertainty import ErrorLaw
 
 
@@ -21,6 +22,12 @@ def test_rows_are_named_by_themselves_and_make_sense() -> None:
         assert set(row.upsampled_axes) <= set(row.spatial_axes)
         assert not set(row.sample_axes) & set(row.spatial_axes)
         assert row.factors(1) == (1,) * row.rank
+
+
+def test_maps_of_raw_frames_are_none_of_reconstructions() -> None:
+    config = resolve({"sim": {"reconstructed": True}, "input": {"camera": "camera.yaml"}})
+    with pytest.raises(ConfigError, match=r"`camera`: maps are of raw frames"):
+        select(config, [image("ZYX", 7, 8, 9)])
 
 
 def test_refinement_is_per_axis() -> None:

@@ -66,9 +66,10 @@ def test_each_field_of_version_1_has_its_place(name: str) -> None:
     assert optics is not None
     assert (optics.na, optics.wavelength_nm, optics.ri) == (numbers["na"], numbers["wavelength_nm"], numbers["ri"])
     assert model.intensity_correction.dark_level == photometry["dark"]
-    for stage in ("denoised", "deconvolved"):
+    for stage, dark in (("denoised", 0.0), ("deconvolved", photometry["dark"])):  # version 1 took the dark level off both afterwards
         response = getattr(model.intensity_correction, stage)
-        assert {"slope": response.slope, "intercept": response.intercept} == photometry[stage]
+        expected = {**photometry[stage], "intercept": photometry[stage]["intercept"] + photometry[stage]["slope"] * dark}
+        assert {"slope": response.slope, "intercept": response.intercept} == expected
     assert model.config.loss.norm == {"squared": "l2", "absolute": "l1"}[settings["loss"]["error"]]
     assert model.config.training.target_fwhm_fraction == settings["training"]["target_share"]
     assert model.config.training.stage2_fraction == settings["training"]["reimage_share"]

@@ -21,6 +21,7 @@ RESOURCES = {"device", "report", "prediction.tile", "prediction.overlap", "predi
 """Settings of the computation, which must not change the result: tiles agree with the whole to rounding."""
 ELSEWHERE = {
     "input.axes",
+    "input.camera",
     "modality",
     "preset",
     "pairs.kind",

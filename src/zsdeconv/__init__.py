@@ -18,6 +18,7 @@ from zsdeconv.errors import UserError
 
 if TYPE_CHECKING:
     from zsdeconv.camera.calibrate import calibrate
+    from zsdeconv.camera.maps import CameraMaps
     from zsdeconv.image import Image
     from zsdeconv.io import read, write
     from zsdeconv.model import Model, Restored, load
@@ -41,10 +42,12 @@ _LAZY = {
     "read_psf": "zsdeconv.physics.psf_theory",
     "theoretical_psf": "zsdeconv.physics.psf_theory",
     "calibrate": "zsdeconv.camera.calibrate",
+    "CameraMaps": "zsdeconv.camera.maps",
 }
 """Names whose modules import numpy, torch or other packages that take time, and are imported when first used: `--help` needs none."""
 
 __all__ = [
+    "CameraMaps",
     "Image",
     "Model",
     "Optics",

@@ -54,3 +54,33 @@ def worst(findings: Iterable[Finding]) -> Level:
     ('ok', 'not_checked')
     """
     return LEVELS[max((LEVELS.index(finding.level) for finding in findings), default=0)]
+
+
+MAX_SHOWN_RATIO = 1000.0
+"""Ratio beyond which only its order is told. Chosen: a number that is divided by nearly nothing says no more than that it is large."""
+
+
+def percent(fraction: float, digits: int = 0, *, sign: bool = False) -> str:
+    """A fraction in words for a message, bounded: what was divided by nearly nothing has no digits.
+
+    >>> percent(0.123), percent(0.123, 1, sign=True), percent(5e33), percent(-80.0), percent(math.nan)
+    ('12 %', '+12.3 %', 'more than 1000 %', 'less than -1000 %', 'an unknown fraction')
+    """
+    if math.isnan(fraction):
+        return "an unknown fraction"
+    if abs(fraction) > MAX_SHOWN_RATIO / 100:
+        return f"{'more than ' if fraction > 0 else 'less than -'}{MAX_SHOWN_RATIO:.0f} %"
+    return f"{100 * fraction:{'+' if sign else ''}.{digits}f} %"
+
+
+def times(ratio: float, digits: str = ".2g") -> str:
+    """A factor in words for a message, bounded alike.
+
+    >>> times(4.04), times(0.25), times(5e9), times(1e-12), times(-3.0), times(math.nan)
+    ('4 times', '0.25 times', 'more than 1000 times', 'less than a thousandth of', 'less than a thousandth of', 'an unknown multiple of')
+    """
+    if math.isnan(ratio):
+        return "an unknown multiple of"
+    if ratio > MAX_SHOWN_RATIO:
+        return f"more than {MAX_SHOWN_RATIO:.0f} times"
+    return f"{ratio:{digits}} times" if ratio > 1 / MAX_SHOWN_RATIO else "less than a thousandth of"

@@ -83,3 +83,14 @@ class Image:
         data = np.moveaxis(self.data, [self.axes.index(a) for a in kept], range(len(kept)))
         data = data.reshape([self.sizes.get(a, 1) for a in axes])
         return replace(self, data=data, axes=axes, spacing_um={a: v for a, v in self.spacing_um.items() if a in axes})
+
+
+def with_numbers(image: Image, dark: float = 0.0) -> Image:
+    """The image with `dark` in pixels that are NaN or infinite.
+
+    >>> with_numbers(Image(np.array([[np.nan, 2.0]]), "YX"), 5.0).data.tolist()
+    [[5.0, 2.0]]
+    """
+    if image.data.dtype.kind != "f" or np.isfinite(image.data).all():
+        return image
+    return replace(image, data=np.where(np.isfinite(image.data), image.data, np.asarray(dark, image.data.dtype)))

@@ -200,6 +200,8 @@ def _of_reconstructions(config: Config) -> Config:
     row = MODALITIES.get(config.modality)
     if row is not None and row.acquisition.raw_frame_axis and not row.reconstructed_as:
         raise ConfigError(PLANES_RECONSTRUCTED)
+    if config.input.camera is not None:
+        raise ConfigError("`camera`: maps are of raw frames, these are reconstructed already; leave it out, or give the raw frames")
     given = dict(config.given)
     given |= {"modality": config.modality if row is None else row.reconstructed_as or config.modality, "scale": 1}
     given["pairs"] = {**given.get("pairs", {}), "kind": "interleave"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -12,13 +13,18 @@ import numpy as np
 from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
-from zsdeconv.camera.defects import clean, without_light
+from zsdeconv.camera.compare import KnownCamera
+from zsdeconv.camera.defects import Defects, beyond_law, clean, filled, given_back, known_frames
 from zsdeconv.camera.detector import Camera
+from zsdeconv.camera.maps import MAX_GAIN_DIFFERENCE, CameraMaps, examined
+from zsdeconv.camera.odd_frames import OddFrames, find_odd_frames
+from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
-from zsdeconv.errors import ImageError
-from zsdeconv.image import Image
+from zsdeconv.errors import ConfigError, DataWarning, ImageError
+from zsdeconv.image import Image, with_numbers
 from zsdeconv.io.checks import check_restorable
+from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality
 from zsdeconv.model_io import ModelParts, read_model, write_model
 from zsdeconv.nn.contract import as_network
@@ -26,6 +32,14 @@ from zsdeconv.physics.grid import lateral_factors
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.destripe import Destriping
 from zsdeconv.prediction.device import choose_device
+from zsdeconv.prediction.gathered import GatheredFrames
+from zsdeconv.prediction.other_camera import (
+    CameraFrom,
+    brightness,
+    camera_of,
+    check_contrast,
+    with_camera,
+)
 from zsdeconv.prediction.photometry import IntensityCorrection
 from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
 from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, predict_frame
@@ -64,14 +78,15 @@ class Restored:
         from zsdeconv.report.assess import assess
         from zsdeconv.report.page.report import Report
 
-        raw, model = replace(self.raw, offset=self.model.camera.offset), self.model
-        sections = assess(model, self.raw, self)
-        return Report(title, sections, {"raw": raw, **self.images()}, model.config.model_dump(mode="json"), dict(model.provenance))
+        model = self.model
+        raw = replace(with_numbers(self.raw, model.camera.offset), offset=model.camera.offset)
+        shown = replace(self, **{name: with_numbers(image) for name, image in self.images().items()})
+        sections = assess(model, self.raw, shown)
+        return Report(title, sections, {"raw": raw, **shown.images()}, model.config.model_dump(mode="json"), dict(model.provenance))
 
     def images(self) -> dict[str, Image]:
         """The images by name, as the command line writes them."""
-        kinds = ("reconstructed", "denoised", "deconvolved", "uncertainty")
-        named = {kind: getattr(self, kind) for kind in kinds}
+        named = {kind: getattr(self, kind) for kind in ("reconstructed", "denoised", "deconvolved", "uncertainty")}
         return {name: image for name, image in named.items() if image is not None}
 
     def destriped(self, destriping: Destriping) -> Restored:
@@ -79,10 +94,25 @@ class Restored:
 
         def without(image: Image) -> Image:
             data, share = destriping.damp(image.data, (image.spacing_um["Y"], image.spacing_um["X"]))
-            note = {**asdict(destriping), "taken_share_of_sd": round(share, 4)}
-            return replace(image, data=data.astype(np.float32), metadata={**image.metadata, "stripes": note})
+            note = {"stripes": {**asdict(destriping), "taken_share_of_sd": round(share, 4)}}
+            return replace(image, data=data.astype(np.float32), metadata={**image.metadata, **note})
 
         return replace(self, denoised=without(self.denoised), deconvolved=without(self.deconvolved))
+
+    def without(self, defects: Sequence[Defects]) -> Restored:
+        """With what was recorded in place of data: NaN where pixels of a frame (one of `defects` each) were NaN or infinite, no light in
+        other areas without data.
+        """
+        if not any(defects):
+            return self
+        rank = self.model.modality.rank
+
+        def masked(image: Image) -> Image:
+            frames = image.data.reshape(-1, *image.data.shape[-rank:])
+            data = np.stack([given_back(frame, each) for frame, each in zip(frames, defects, strict=True)])
+            return replace(image, data=data.reshape(image.data.shape))
+
+        return replace(self, **{name: masked(image) for name, image in self.images().items()})
 
 
 @dataclass(frozen=True)
@@ -90,8 +120,10 @@ class Model:
     """A trained network, and the acquisition (optics, camera, PSF) that it was trained for.
 
     `spacing_um` is the raw grid's. `intensity_correction` restores the contrast that a least-squares estimate loses, `offset_sigma` is the
-    standard error of the camera offset in ADU. `history` holds the losses at each validation, `provenance` the origin of the numbers, for
-    people: no computation reads it.
+    standard error of the camera offset in ADU; `gain_sigma` and `law_misfits` are what else is known of the camera (`KnownCamera`).
+    `camera_from` says whose camera restores an image: the model's unless the noise is another one's (auto), always the image's own (image),
+    or that of the training, with its brightness (model).
+    `history` holds the losses at each validation, `provenance` the origin of the numbers, for people: no computation reads it.
     """
 
     network: nn.Module
@@ -103,6 +135,9 @@ class Model:
     offset_sigma: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    gain_sigma: float = 0.0
+    law_misfits: tuple[tuple[float, float], ...] = ()
+    camera_from: CameraFrom = "auto"
 
     @property
     def unit(self) -> Affine:
@@ -119,6 +154,62 @@ class Model:
         """The PSF on the fine grid."""
         return self.acquisition.psf
 
+    def with_camera(self, maps: CameraMaps) -> Model:
+        """The same model for a camera with other maps: its frames become those of the camera of the training.
+
+        Raises `ConfigError` where the gains differ by more than the network has seen.
+        """
+        own, gain = self.camera, maps.law.gain
+        if own.kind != maps.law.kind:
+            raise ConfigError(f"camera maps for a model of a {own.words}: its pixels do not differ; leave out camera")
+        if abs(gain - own.gain) > MAX_GAIN_DIFFERENCE * own.gain:
+            gains = f"gain {gain:.4g} in the camera maps, {own.gain:.4g} ADU per electron in the model"
+            limit = f"(limit {100 * MAX_GAIN_DIFFERENCE:g} %): another camera, or another setting of it"
+            raise ConfigError(f"{gains} {limit}; train a model with its maps, or leave out camera")
+        return replace(self, acquisition=self.acquisition.with_maps(replace(maps, target=(own.offset, own.gain))))
+
+    @property
+    def known_camera(self) -> KnownCamera:
+        """The law of the camera, and how well it is known."""
+        return KnownCamera(self.camera, self.offset_sigma, self.gain_sigma, self.law_misfits)
+
+    def for_camera(self, own: KnownCamera) -> Model:
+        """The model for images of another camera, which it restores in the counts of that camera.
+
+        The zero that the training found for its own camera is left out, as it was an error of that camera's offset.
+        """
+        return replace(
+            self,
+            acquisition=with_camera(self.acquisition, self.known_camera, own),
+            intensity_correction=replace(self.intensity_correction, dark_level=0.0),
+            offset_sigma=own.offset_sigma,
+            gain_sigma=own.gain_sigma,
+            law_misfits=own.misfits,
+        )
+
+    def _for_frames(self, frames: Sequence[np.ndarray]) -> Model:
+        """The model for frames (ADU, all pixels with data) of whatever camera and brightness."""
+        acquisition, own = self.acquisition, self.known_camera
+        if not acquisition.frames_have_law:
+            return self
+        if acquisition.maps is None:
+            own = camera_of(own, frames, self.camera_from, memory=acquisition.remembers)
+        model = self if own == self.known_camera else self.for_camera(own)
+        return model._at_brightness(frames)
+
+    def _at_brightness(self, frames: Sequence[np.ndarray]) -> Model:
+        """The model on a scale of intensity that fits frames of another brightness (ADU); what the zero was wrong by stays as many counts.
+
+        Where they are much dimmer or brighter than the training, the contrast that comes back is measured, as at the end of a training.
+        """
+        ratio = brightness(self.acquisition, frames)
+        if ratio == 1:
+            return self
+        acquisition = self.acquisition.for_detector(self.camera, ratio)
+        correction = replace(self.intensity_correction, dark_level=self.intensity_correction.dark_level / ratio)
+        check_contrast(self.network, acquisition, frames[len(frames) // 2], correction, self.config, ratio)
+        return replace(self, acquisition=acquisition, intensity_correction=correction)
+
     def predict(
         self,
         image: Image | np.ndarray,
@@ -134,11 +225,12 @@ class Model:
         """Restore an image of the same microscope: denoised on the raw grid, deconvolved on the fine one.
 
         All frames along T are restored alike, on one intensity scale, and changes from frame to frame are kept (`TemporalResidual`).
-        Arguments that are left out come from the configuration of the training.
+        Arguments that are left out come from the configuration of the training. Where the noise of the image is not that of the model's
+        camera, its own camera is calibrated and used, and a warning says so.
 
         Parameters
         ----------
-        image : pixels in ADU, with the axes and the pixel size of the training
+        image : pixels in ADU, with the axes and the pixel size of the training; NaN comes back as NaN
         passes : number of averaged re-corrupted passes
         tile, overlap : side of tiles and their overlap, raw pixels
         batch : tiles at a time
@@ -149,40 +241,68 @@ class Model:
         Raises
         ------
         ImageError
-            When the axes or the pixel size are not those of the training.
+            When the axes or the pixel size are not those of the training, or another camera was used that the image does not tell.
         """
         image, settings = self._fitting(image), self.config.prediction
-        recorded, device_used = self.modality.frames_of(image), choose_device(device or self.config.device)
-        frames, defects = clean(recorded, self.camera)
-        self.network.to(device_used)
+        recorded, maps = self.modality.frames_of(image), self.acquisition.maps
+        if maps is not None and self.camera_from == "image":
+            raise ConfigError("camera_from image: the model has the maps of its camera; leave it out, or give camera for those of another")
+        frames, defects = examined(recorded, maps)
+        odd = find_odd_frames([filled(*each) for each in zip(frames, defects, strict=True)])
+        for text in odd.words:
+            warnings.warn(text, DataWarning, stacklevel=2)
+        ordinary = known_frames([frames[n] for n in odd.ordinary], [defects[n] for n in odd.ordinary])
+        model = self if self.camera_from == "model" else self._for_frames(ordinary)
+        if maps is None:
+            defects = [beyond_law(frame, each, model.camera) for frame, each in zip(frames, defects, strict=True)]
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
-        gathered: dict[str, _Gathered] = {}
-        residuals = self._temporal_residuals(len(frames))
+        restored = model._restored_frames(image, clean(frames, model.camera, defects)[0], odd, passes, tiling, device, progress)
+        destripe = destripe or Destriping.of(settings)
+        restored = restored if destripe is None else restored.destriped(destripe)
+        return restored.without(defects)
+
+    def _restored_frames(
+        self,
+        image: Image,
+        frames: Sequence[np.ndarray],
+        odd: OddFrames,
+        passes: int | None,
+        tiling: Tiling,
+        device: str | None,
+        progress: Callable[[float], None],
+    ) -> Restored:
+        """The frames of an image, in which all pixels hold data; some are `odd`."""
+        device_used = choose_device(device or self.config.device)
+        self.network.to(device_used)
+        gathered: dict[str, GatheredFrames] = {}
+        frames = self.acquisition.steadied(frames)
+        residuals = self._temporal_residuals(len(odd.ordinary)) if len(odd.ordinary) > 1 else {}
         for n, frame in enumerate(frames):
-            measurement = self.acquisition.measure(frame, device_used)
+            if n in odd.dark:
+                continue
+            ratio = self.unit.excess(frame) if n in odd.bright else 1.0  # the network knows images of the brightness of the others
+            measurement = self.acquisition.measure(self.unit.dimmed(frame, ratio) if ratio > 1 else frame, device_used)
             prediction = self.predict_measurement(
                 measurement,
                 passes=self._passes(passes),
                 tiling=tiling,
                 progress=lambda done, n=n: progress((n + done) / len(frames)),
             )
-            for kind, residual in residuals.items():
-                residual.add(n, measurement.y, getattr(prediction, kind))
-            parts = {
-                "uncertainty": self._standard_error(prediction),
-                "denoised": prediction.denoised,
-                "deconvolved": prediction.deconvolved,
-                **self.acquisition.intermediate(measurement),
-            }
+            if n not in odd.unlike:
+                for kind, residual in residuals.items():
+                    residual.add(odd.ordinary.index(n), measurement.y, getattr(prediction, kind))
+            parts = {"uncertainty": self._standard_error(prediction), **self.acquisition.intermediate(measurement)}
+            parts |= {"denoised": prediction.denoised, "deconvolved": prediction.deconvolved}
             for kind, part in parts.items():
                 if part is not None:
-                    adu = part.mul_(self.unit.scale).cpu().numpy()
-                    gathered.setdefault(kind, _Gathered(len(frames))).add(n, without_light(adu, defects[n].areas))
+                    adu = part.mul_(self.unit.scale * ratio).cpu().numpy()
+                    gathered.setdefault(kind, GatheredFrames(len(frames))).add(n, adu)
             del prediction, measurement, parts  # before the next ones are made
         for kind, residual in residuals.items():
-            residual.add_to(gathered[kind].data, self.unit.scale)
-        restored, destripe = self._restored(image, gathered), destripe or Destriping.of(settings)
-        return restored if destripe is None else restored.destriped(destripe)
+            residual.add_to([gathered[kind].data[n] for n in odd.ordinary], self.unit.scale)
+            if kind == "deconvolved":
+                gathered[kind].data.clip(min=0, out=gathered[kind].data)  # light that a frame lacks can be more than a dark place has
+        return self._restored(image, gathered)
 
     def predict_measurement(
         self,
@@ -199,9 +319,7 @@ class Model:
         return self.intensity_correction.corrected(prediction)
 
     def _temporal_residuals(self, frames: int) -> dict[str, TemporalResidual]:
-        """For the denoised image as it is, and the deconvolved one through the lens; a single frame needs none."""
-        if frames == 1:
-            return {}
+        """For the denoised image as it is, and the deconvolved one through the lens."""
         sigma_px = smoothing_px(self.psf, lateral_factors(self.modality.rank, self.acquisition.scale))
         operators = {"denoised": lambda x: x, "deconvolved": self.acquisition.forward_operator}
         return {kind: TemporalResidual(frames, operator, sigma_px) for kind, operator in operators.items()}
@@ -219,11 +337,11 @@ class Model:
         terms = GlobalErrorTerms(
             median_reblur_residual(*images) if law.reblur_residual else 0.0,  # takes time
             self.offset_sigma / self.unit.scale,
-            abs(self.intensity_correction.predicted_zero),
+            self.intensity_correction.deconvolved.most_taken,
         )
         return standard_error(prediction.deconvolved, prediction.spread, terms, law)
 
-    def _restored(self, image: Image, gathered: Mapping[str, _Gathered]) -> Restored:
+    def _restored(self, image: Image, gathered: Mapping[str, GatheredFrames]) -> Restored:
         fine = self.modality.factors(self.config.scale)
 
         def assembled(kind: str, factors: Sequence[int]) -> Image:
@@ -261,6 +379,7 @@ class Model:
                 raise ImageError(
                     f"pixel size {found:g} um along {axis}: the model was trained at {um:g} um; train another one, or correct pixel_um"
                 )
+        image = equalised(unwrapped(image)) if self.acquisition.maps is None else unwrapped(image)
         check_restorable(image)
         return self.modality.ordered(image)
 
@@ -268,22 +387,6 @@ class Model:
         """Write the model to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
         parts = {each.name: getattr(self, each.name) for each in fields(ModelParts)}
         return write_model(ModelParts(**parts), path, overwrite=overwrite)
-
-
-class _Gathered:
-    """Frames put together to one array `t *zyx`; a single one is taken as it is, for images can be half as large as the memory."""
-
-    def __init__(self, frames: int) -> None:
-        self.frames, self.data = frames, np.empty(0, np.float32)
-
-    def add(self, n: int, frame: np.ndarray) -> None:
-        """Frame number `n`; all are of one size."""
-        if self.frames == 1:
-            self.data = frame[None]
-            return
-        if n == 0:
-            self.data = np.empty((self.frames, *frame.shape), np.float32)
-        self.data[n] = frame
 
 
 def load(path: str | Path) -> Model:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from torch import Tensor, nn
 
 from zsdeconv._version import __version__
 from zsdeconv.acquisition.base import Acquisition, Stored
+from zsdeconv.camera.correlation import WHITE, NoiseCorrelation
 from zsdeconv.camera.detector import DETECTORS, Camera
+from zsdeconv.camera.lines import LineOffsets
+from zsdeconv.camera.maps import CameraMaps
 from zsdeconv.config import Config, with_new_names
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ModelError, UserError
@@ -25,9 +28,11 @@ from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES, Modality
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
-from zsdeconv.prediction.photometry import AffineResponse, IntensityCorrection
+from zsdeconv.prediction.photometry import AffineResponse, IntensityCorrection, PositiveResponse
 from zsdeconv.training.networks import make_network
 
+MAPS = ("offset", "gain", "read_variance", "bad")
+"""Tensors of camera maps by their fields."""
 SCHEMA_VERSION = 2
 """Of the header below. Version 1, without a number, was written by version 0.1 of the program."""
 
@@ -44,7 +49,9 @@ class UnitPart(_Part):
 
 
 class CameraPart(_Part):
-    """A law of `zsdeconv.camera.detector`, by its kind, and the standard error of its offset, ADU."""
+    """A law of `zsdeconv.camera.detector`, by its kind, and how well it is known (`zsdeconv.camera.compare.KnownCamera`), ADU; `kernel`,
+    `rows` and `columns` are those of `zsdeconv.camera.correlation.NoiseCorrelation` and `zsdeconv.camera.lines.LineOffsets`.
+    """
 
     detector: str = "camera"
     shape: int | None = None
@@ -52,6 +59,19 @@ class CameraPart(_Part):
     gain: float
     read_variance: float
     offset_sigma: float
+    gain_sigma: float = 0.0
+    law_misfits: tuple[tuple[float, float], ...] = ()
+    kernel: tuple[tuple[float, ...], ...] = WHITE.kernel
+    rows: float = 0.0
+    columns: float = 0.0
+
+
+class MapsPart(_Part):
+    """What belongs to the tensors `maps` of `zsdeconv.camera.maps.CameraMaps`."""
+
+    sigmas: tuple[float, float, float]
+    frames: tuple[int, int]
+    target: tuple[float, float] | None = None
 
 
 class PsfPart(_Part):
@@ -69,11 +89,25 @@ class ResponsePart(_Part):
     intercept: float
 
 
+class PositivePart(_Part):
+    """`zsdeconv.prediction.photometry.PositiveResponse`."""
+
+    gain: float
+    knee: float
+    floor: float
+
+
+def _kind_of_response(part: Any) -> str:
+    return "line" if "slope" in (part if isinstance(part, Mapping) else vars(part)) else "positive"
+
+
 class IntensityPart(_Part):
-    """`zsdeconv.prediction.photometry.IntensityCorrection`."""
+    """`zsdeconv.prediction.photometry.IntensityCorrection`; version 0.1.0 had a line for the deconvolved image, too."""
 
     denoised: ResponsePart
-    deconvolved: ResponsePart
+    deconvolved: Annotated[
+        Annotated[ResponsePart, Tag("line")] | Annotated[PositivePart, Tag("positive")], Discriminator(_kind_of_response)
+    ]
     dark_level: float
 
 
@@ -103,6 +137,7 @@ class Header(_Part):
     spacing_um: tuple[float, ...]
     unit: UnitPart
     camera: CameraPart
+    maps: MapsPart | None = None
     psf: PsfPart
     optics: OpticsPart | None
     acquisition: dict[str, Any]
@@ -124,6 +159,8 @@ class ModelParts:
     offset_sigma: float
     history: list[dict[str, Any]]
     provenance: Mapping[str, Any]
+    gain_sigma: float = 0.0
+    law_misfits: tuple[tuple[float, float], ...] = ()
 
 
 def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -133,6 +170,9 @@ def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False)
     tensors = {f"network.{name}": tensor for name, tensor in model.network.state_dict().items()}
     tensors["psf"] = torch.from_numpy(acquisition.psf.values.copy())
     tensors |= {f"acquisition.{name}": tensor for name, tensor in own_tensors.items()}
+    maps = acquisition.maps
+    if maps is not None:
+        tensors |= {f"maps.{name}": torch.from_numpy(getattr(maps, name)) for name in MAPS}
     detector, correction = acquisition.detector, model.intensity_correction
     header = Header(
         schema_version=SCHEMA_VERSION,
@@ -146,14 +186,20 @@ def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False)
             detector=detector.kind,
             shape=getattr(detector, "shape", None),
             offset_sigma=model.offset_sigma,
+            gain_sigma=model.gain_sigma,
+            law_misfits=model.law_misfits,
             offset=detector.offset,
             gain=detector.gain,
             read_variance=detector.read_variance,
+            kernel=detector.correlation.kernel,
+            rows=detector.lines.rows,
+            columns=detector.lines.columns,
         ),
+        maps=None if maps is None else MapsPart(sigmas=maps.sigmas, frames=maps.frames, target=maps.target),
         psf=PsfPart(spacing_um=acquisition.psf.spacing_um, source=acquisition.psf.source, fingerprint=acquisition.psf.fingerprint),
         optics=None if acquisition.optics is None else _optics_part(acquisition.optics),
         acquisition=own_header,
-        intensity_correction=IntensityPart.model_validate(correction.to_dict()),
+        intensity_correction=IntensityPart.model_validate(asdict(correction)),
         history=model.history,
         provenance=json.loads(json.dumps(model.provenance, default=str)),
     )
@@ -188,14 +234,18 @@ def migrated(tensors: dict[str, Tensor], header: Mapping[str, Any]) -> tuple[dic
         return tensors, header
     provenance, photometry = header.get("provenance") or {}, header.pop("photometry")
     own = next(value for value in (header.pop("sim", None), {}) if value is not None)
-    numbers = provenance.get("optics") or None
+    numbers, line, dark = provenance.get("optics") or None, photometry["deconvolved"], photometry["dark"]
     return {name.replace("sim.", "acquisition.", 1) if name.startswith("sim.") else name: t for name, t in tensors.items()}, {
         **header,
         "schema_version": SCHEMA_VERSION,
         "camera": {**header["camera"], "offset_sigma": (provenance.get("calibration") or {}).get("offset_sigma", 0.0)},
         "optics": numbers and {"na": numbers["na"], "wavelength_nm": numbers["wavelength_nm"], "immersion_ri": numbers["ri"]},
         "acquisition": own,
-        "intensity_correction": {**{name: photometry[name] for name in ("denoised", "deconvolved")}, "dark_level": photometry["dark"]},
+        "intensity_correction": {
+            "denoised": photometry["denoised"],
+            "deconvolved": {**line, "intercept": line["intercept"] + line["slope"] * dark},  # the dark level was taken off by itself
+            "dark_level": dark,
+        },
         "provenance": provenance,
     }
 
@@ -209,27 +259,37 @@ def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> ModelP
     optics = None if header.optics is None else Optics(**header.optics.model_dump())
     acquisition = modality.acquisition.from_stored(Stored(unit, camera, psf, optics, config, own, header.acquisition))
     acquisition.splits = config.pairs.kind == "split"
+    if header.maps is not None:
+        offset, gain, read_variance, bad = (tensors.pop(f"maps.{name}").numpy() for name in MAPS)
+        acquisition.maps = CameraMaps(offset, gain, read_variance, bad, header.maps.sigmas, header.maps.frames, header.maps.target)
     network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
-    responses = {name: AffineResponse(**part.model_dump()) for name, part in header.intensity_correction if isinstance(part, ResponsePart)}
     return ModelParts(
         network,
         modality,
         config,
         acquisition,
         header.spacing_um,
-        IntensityCorrection(**responses, dark_level=header.intensity_correction.dark_level),
+        _intensity_correction(header.intensity_correction),
         header.camera.offset_sigma,
         history=header.history,
         provenance=header.provenance,
+        gain_sigma=header.camera.gain_sigma,
+        law_misfits=header.camera.law_misfits,
     )
+
+
+def _intensity_correction(part: IntensityPart) -> IntensityCorrection:
+    kind = PositiveResponse if isinstance(part.deconvolved, PositivePart) else AffineResponse
+    return IntensityCorrection(AffineResponse(**part.denoised.model_dump()), kind(**part.deconvolved.model_dump()), part.dark_level)
 
 
 def _detector(part: CameraPart) -> Camera:
     if part.detector not in DETECTORS:
         raise ValueError(f"unknown detector {part.detector!r}")
     shape = {} if part.shape is None else {"shape": part.shape}
-    return DETECTORS[part.detector](offset=part.offset, gain=part.gain, read_variance=part.read_variance, **shape)
+    memory = {"correlation": NoiseCorrelation(part.kernel), "lines": LineOffsets(part.rows, part.columns)}
+    return DETECTORS[part.detector](offset=part.offset, gain=part.gain, read_variance=part.read_variance, **shape, **memory)
 
 
 def _optics_part(optics: Optics) -> OpticsPart:

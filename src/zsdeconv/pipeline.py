@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zsdeconv._version import __version__
+from zsdeconv.camera.compare import KnownCamera
 from zsdeconv.config import Config, as_settings, resolve
 from zsdeconv.data.regions import training_regions
 from zsdeconv.errors import ConfigError
@@ -34,7 +36,7 @@ def restore(image: Image | Any, optics: Optics | None = None, *, psf: Psf | str 
     (40, 48)
     """
     model = train([image], optics, psf=psf, **options)
-    return model.predict(image)
+    return replace(replace(model, camera_from="model").predict(image), model=model)
 
 
 def train(
@@ -101,6 +103,7 @@ def train_prepared(
     )
     provenance = {"version": __version__, "calibration": prepared.calibration.to_dict(), **prepared.summary()}
     provenance["offset_correction_adu"] = round(correction.dark_level * acquisition.unit.scale, 4)
+    known = KnownCamera.of(prepared.calibration)
     return Model(
         network,
         modality,
@@ -108,7 +111,9 @@ def train_prepared(
         acquisition,
         prepared.spacing_um,
         correction,
-        prepared.calibration.offset_sigma,
+        known.offset_sigma,
         history=history,
         provenance=provenance,
+        gain_sigma=known.gain_sigma,
+        law_misfits=known.misfits,
     )

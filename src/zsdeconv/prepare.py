@@ -6,23 +6,27 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zsdeconv.acquisition.base import Acquisition, Recording
 from zsdeconv.camera.calibrate import Calibration
-from zsdeconv.camera.defects import clean, filled, find_defects, known_part, told
-from zsdeconv.camera.frames import calibrate_frames
+from zsdeconv.camera.maps import CameraMaps
+from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.config import Config
 from zsdeconv.config.relevance import Facts, refuse_idle
+from zsdeconv.data.learnable import learnable
 from zsdeconv.data.pair_choice import MIN_SLICES, PairChoice, choose_pairs, neighbour_difference, pairs_by_law
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
+from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality, select
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
+from zsdeconv.physics.psf_check import fwhms_um
 from zsdeconv.training.networks import network_kind
 
 SPACING_LIMITS_UM = (0.001, 10.0)
@@ -84,23 +88,30 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     if not images:
         raise ImageError("0 images: at least one is needed to learn from; give an image file")
     modality, config, images = select(config, images)
+    maps = None if config.input.camera is None else CameraMaps.load(config.input.camera)
+    images = [equalised(unwrapped(image)) if maps is None else unwrapped(image) for image in images]
     for image in images:
         check_restorable(image)
     spacing_um, sources = _spacing(images, config, modality)
-    frames = [frame for image in images for frame in modality.frames_of(image)]
-    frames, calibration, left_out = _clean(frames, config)
+    names = [str(image.metadata.get("name", f"image {number}")) for number, image in enumerate(images, 1)]
+    series = [modality.frames_of(image) for image in images]
+    found = learnable(series, names, config.input, maps, memory=modality.acquisition.remembers)
+    frames, calibration = found.frames, found.calibration
     upsampling = modality.factors(config.scale)
     recording = Recording(images[0], frames, spacing_um, upsampling, calibration, config, optics, psf)
     acquisition, origins = modality.acquisition.prepare(recording)
+    frames = acquisition.steadied(frames)
+    _warn_of_wide_noise(acquisition)
     pairs = _pairs(recording, modality, acquisition)
-    acquisition.splits = pairs.kind == "split"
+    acquisition.splits, acquisition.maps = pairs.kind == "split", maps
     config = config.model_copy(update={"pairs": config.pairs.model_copy(update={"kind": pairs.kind})})
     refuse_idle(Facts(config, modality.rank, modality.acquisition.settings | network_kind(config).settings), modality.presets)
     sources |= origins | {
-        "camera": "image" if config.input.background == "auto" else "image, offset from option",
+        "camera": _camera_source(config, maps),
         "detector": calibration.detector_source,
         "pairs": pairs.reason,
-        **({"left_out": left_out} if left_out else {}),
+        **({"left_out": found.left_out} if found.left_out else {}),
+        **({"odd_frames": "; ".join(found.odd_frames)} if found.odd_frames else {}),
     }
     return Prepared(config, modality, frames, spacing_um, acquisition, calibration, sources)
 
@@ -125,6 +136,15 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
     return tuple(spacing), {"pixel_um": "option" if config.input.pixel_um is not None else str(source)}
 
 
+def _warn_of_wide_noise(acquisition: Acquisition) -> None:
+    """Warn where noise is filtered as the lens filters light, so that nothing tells one from the other."""
+    noise_px, spacing_um = acquisition.detector.correlation.fwhm_px, acquisition.psf.spacing_um
+    psf_px = min(fwhms_um(acquisition.psf)[-2:]) / (spacing_um[-1] * acquisition.scale)
+    if acquisition.detector.correlation and noise_px >= psf_px:
+        wide = f"noise is correlated over {noise_px:.2g} pixels, as wide as the point spread function ({psf_px:.2g} pixels)"
+        warnings.warn(f"{wide}: it looks like structure and stays in part; use the camera's raw data", DataWarning, stacklevel=2)
+
+
 def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -> PairChoice:
     """The kind of pairs: as given, or chosen by the law of the detector; of the published networks and correlated noise by the slices."""
     config, calibration, optics = recording.config, recording.calibration, acquisition.optics
@@ -140,7 +160,8 @@ def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -
         choice = pairs_by_law(calibration.camera, _peak_adu(recording))
         return choice if modality.acquisition.divides else PairChoice("recorrupt", "re-corrupted pairs: noise of raw frames, reconstructed")
     if "interleave" not in modality.pairs:
-        return PairChoice("recorrupt", "re-corrupted pairs")
+        shared = ": noise with the correlation that was measured" if calibration.camera.correlation else ""
+        return PairChoice("recorrupt", f"re-corrupted pairs{shared}")
     stacks = [acquisition.stack_of(frame) for frame in recording.frames]
     planes = min(len(stack) for stack in stacks)
     if given == "interleave":
@@ -160,31 +181,15 @@ def _peak_adu(recording: Recording) -> float:
 def _refuse_split(modality: Modality, calibration: Calibration) -> None:
     if not modality.acquisition.divides:
         raise ConfigError(f"`pairs=split`: electrons of {modality.name} frames are not divided; leave out `pairs`")
+    if calibration.camera.correlation:
+        shared = f"noise of neighbouring pixels is correlated by {calibration.noise_correlation:.2f}"
+        raise ConfigError(f"`pairs=split`: the {shared}, electrons are divided in each pixel by itself; leave out `pairs`")
     if calibration.camera.gain <= 0:
         raise ConfigError("`pairs=split`: the gain is 0, there are no electrons to divide; leave out `pairs`")
 
 
-def _clean(frames: Sequence[np.ndarray], config: Config) -> tuple[list[np.ndarray], Calibration, str]:
-    """The frames with pixels without data filled as the detector would have recorded them, the detector, and what was filled, in words.
-
-    Areas without data are left out of the calibration.
-    """
-    defects = [find_defects(frame) for frame in frames]
-    known = []
-    for frame, each in zip(frames, defects, strict=True):
-        rows, columns = known_part(frame, each.areas)
-        known.append(filled(frame, each)[..., rows, columns])
-    calibration = _calibration(known, config)
-    left_out = told(defects)
-    if left_out:
-        warnings.warn(f"{left_out} were found, left out, and restored from their surroundings", DataWarning, stacklevel=3)
-    return clean(frames, calibration.camera, defects)[0], calibration, left_out
-
-
-def _calibration(frames: Sequence[np.ndarray], config: Config) -> Calibration:
-    """The camera; the messages of its calibration become warnings."""
-    background = config.input.background
-    calibration = calibrate_frames(frames, None if background == "auto" else float(background), config.input.detector)
-    for message in calibration.messages:
-        warnings.warn(message, DataWarning, stacklevel=2)
-    return calibration
+def _camera_source(config: Config, maps: CameraMaps | None) -> str:
+    if maps is not None:
+        dark, flat = maps.frames
+        return f"maps {Path(str(config.input.camera)).name}" + (f" from {dark} dark and {flat} flat frames" if dark else "")
+    return "image" if config.input.background == "auto" else "image, offset from option"

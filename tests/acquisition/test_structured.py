@@ -9,6 +9,7 @@ from zsdeconv.acquisition.base import training_excerpts
 from zsdeconv.acquisition.structured import StructuredPlanes
 from zsdeconv.acquisition.structured_noise import ReconstructedPairs, StructuredMeasurement
 from zsdeconv.camera.detector import Camera
+from zsdeconv.camera.maps import CameraMaps
 from zsdeconv.config import TrainingSection
 from zsdeconv.data.batches import RandomStreams
 from zsdeconv.data.normalize import Affine
@@ -125,6 +126,25 @@ def test_the_errors_of_a_pair_are_uncorrelated(beyond: float) -> None:
     error = np.hypot(np.std(of_y), np.std(of_z)) / np.sqrt(50) / (np.mean(of_y) + np.mean(of_z))
     assert error < 0.0035
     assert abs(correlation) < 0.002 + 3 * error  # with the mean over 5 x 5 pixels of single frames 0.025 at 0.6
+
+
+def test_pixels_with_their_own_read_noise_are_followed_through_the_reconstruction() -> None:
+    """Camera maps: half of the sensor is noisy, and so is that half of the reconstruction, in measurements, their parts, and pairs."""
+    read, ones = np.where(np.arange(72) < 40, 0.25, 400.0) * np.ones((64, 1)), np.ones((64, 72), np.float32)
+    noisy = IMAGING.with_maps(CameraMaps(100 * ones, CAMERA.gain * ones, read.astype(np.float32), np.zeros(ones.shape, bool)))
+    whole = noisy.measure(frames(), CPU)
+    strength = noise_of(whole, 40).var(0)
+    # between the halves the reconstruction spreads noise over a few pixels
+    assert float(strength[:, 100:].mean() / strength[:, :60].mean()) > 10
+    part = whole.center_crop(whole.y.numel() / 4)
+    assert torch.equal(part.camera.read_variances, whole.camera.read_variances[16:48, 18:54])  # pyright: ignore
+    later = noisy.measure(frames()[:, :, 36:], CPU, (0, 0, 36))
+    assert torch.equal(later.camera.read_variances, whole.camera.read_variances[:, 36:])  # pyright: ignore
+    maker = Recorruption(UNIT.camera_in_unit(CAMERA), alpha=(1.0, 1.0), beta1_factor=(1.0, 1.0), beta2_factor=(1.0, 1.0))
+    pairs = noisy.pairs([whole], maker, training(patch_px=128, batch=30), [0])
+    y_hat, y_tilde, _ = pairs(torch.nn.Identity(), RandomStreams(0, CPU))
+    drawn = ((y_hat - y_tilde) / 2).square().mean((0, 1))
+    assert float(drawn[:, 100:].mean() / drawn[:, :60].mean()) > 10
 
 
 def test_patches_are_turned_after_the_reconstruction() -> None:

@@ -95,11 +95,23 @@ def test_a_given_offset_is_kept_exactly() -> None:
     assert found.camera.read_variance == pytest.approx(2.33, abs=0.8)
 
 
-def test_impossible_read_noise_is_bounded_and_said() -> None:
+@pytest.mark.parametrize(("offset", "why"), [(0.0, "negative"), (80.0, "negative"), (125.0, "darker than without light")])
+def test_a_given_offset_that_the_noise_contradicts_is_told_with_that_of_the_noise(offset: float, why: str) -> None:
+    rng = np.random.default_rng(3)
+    image = camera(optical((160, 160), rng, 60), rng)
+    found = calibrate(image, offset=offset)
+    assert found.camera.offset == offset
+    assert found.contradiction in found.messages and why in found.contradiction
+    # the offset is known to 0.3 ADU, three of them
+    named = float(found.contradiction.split("the offset is ")[1].split(" ")[0])
+    assert f"background {offset:g} ADU" in found.contradiction and abs(named - 100) < 1
+    assert not calibrate(image).contradiction and not calibrate(image, offset=100.5).contradiction
+
+
+def test_impossible_read_noise_is_bounded() -> None:
     rng = np.random.default_rng(3)
     found = calibrate(camera(optical((160, 160), rng, 60), rng), offset=80.0)
     assert found.camera.read_variance == pytest.approx(1 / 12)
-    assert any("rounding" in m and "dark frames" in m for m in found.messages)
 
 
 def test_saturated_pixels_are_reported_and_do_not_bias() -> None:
@@ -131,7 +143,7 @@ def test_correlated_noise_is_noticed(damage, peak: float) -> None:
     y = camera(optical((192, 224), rng, peak), rng)
     clean, damaged = calibrate(y), calibrate(damage(y))
     assert not clean.correlated
-    assert damaged.correlated and any("2nd pixel" in m and "raw data" in m for m in damaged.messages)
+    assert damaged.correlated and any("correlated by" in m and "raw data" in m for m in damaged.messages)
 
 
 def test_bright_structure_is_not_taken_for_correlated_noise() -> None:

@@ -8,9 +8,11 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 import zsdeconv as zs
-from zsdeconv.camera.defects import Defects, clean, filled, find_defects, known_part, told, without_light
+from zsdeconv.camera.defects import Defects, beyond_law, clean, filled, find_defects, given_back, known_part, told
 from zsdeconv.camera.detector import Camera, Counter, Multiplier
+from zsdeconv.config import resolve
 from zsdeconv.errors import DataWarning
+from zsdeconv.prepare import prepare
 
 LAWS = {"camera": Camera(100.0, 1.5, 4.0), "emccd": Multiplier(490.0, 40.0, 50.0), "counting": Counter(0.0, 1.0)}
 
@@ -44,6 +46,40 @@ def test_hot_and_dead_pixels_are_found() -> None:
     assert np.array_equal(found.pixels, places)
     assert not found.areas.any()
     assert told([found]).startswith(f"{places.sum()} hot, dead or lost pixels")
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("photons", [4, 20, 200])
+def test_the_law_knows_noise_and_small_structures(name: str, photons: float) -> None:
+    for seed in range(3):
+        image = recorded(LAWS[name], photons, seed)
+        assert not beyond_law(image, find_defects(image), LAWS[name])
+
+
+def test_the_law_finds_pixels_that_are_a_little_hot() -> None:
+    law, image = LAWS["camera"], recorded(LAWS["camera"]).astype(float)
+    places = np.zeros(image.shape, bool)
+    places[9::17, 6::21] = True
+    light = np.maximum(gaussian_filter(image, 3) - law.offset, 0)
+    image[places] += 10 * np.sqrt(law.variance(light))[places]
+    first = find_defects(image)
+    found = beyond_law(image, first, law).pixels
+    assert not (found & ~places).any()
+    # 10 standard deviations, give or take one of the noise and those of the neighbours, of which about 8 are enough
+    assert found[places].mean() > 0.7
+    assert first.pixels[places].mean() < 0.4
+
+
+def test_faint_hot_pixels_no_longer_move_the_offset() -> None:
+    rng = np.random.default_rng(8)
+    image = recorded(LAWS["camera"], 40, shape=(160, 171)).astype(float)
+    hot = rng.random(image.shape) < 1e-3
+    image[hot] += rng.uniform(40, 90, hot.sum())
+    with pytest.warns(DataWarning, match="hot, dead or lost pixels"):
+        result = prepare(
+            [zs.Image(image.round(), "YX", {"Y": 0.065, "X": 0.065})], resolve({"optics": {"na": 1.3, "wavelength_nm": 525.0}})
+        )
+    assert result.calibration.camera.offset == pytest.approx(100, abs=4 * result.calibration.offset_sigma + 1)
 
 
 @pytest.mark.parametrize("value", [0, 65535])
@@ -123,7 +159,7 @@ def test_the_known_part_is_the_largest_rectangle() -> None:
 def test_areas_come_back_without_light() -> None:
     areas = np.zeros((3, 4, 5), bool)
     areas[1, :2] = True
-    assert without_light(np.ones((8, 10)), areas).sum() == 40
+    assert given_back(np.ones((8, 10)), Defects(np.zeros_like(areas), areas)).sum() == 40
 
 
 def test_a_restoration_leaves_them_out_and_says_so() -> None:

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from numpy.typing import DTypeLike
@@ -5,6 +7,7 @@ from numpy.typing import DTypeLike
 from zsdeconv.errors import DataWarning, ImageError
 from zsdeconv.image import Image
 from zsdeconv.io import check_restorable, saturated_fraction
+from zsdeconv.io.checks import refuse_undefined
 
 
 def noisy(*shape: int, dtype: DTypeLike = np.uint16, mean: float = 300.0) -> np.ndarray:
@@ -28,11 +31,28 @@ def test_no_frames():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_not_finite_says_how_many_and_where_first(value):
+def test_pixels_that_are_not_finite_hold_no_data(value):
     data = noisy(4, 20, 31, dtype=np.float32)
-    data[2, 5, 7] = data[3, 1, 1] = value
-    with pytest.raises(ImageError, match=r"2 of 2480 pixels are NaN or infinite \(first: T=2, Y=5, X=7\)"):
+    data[2, 5, 7] = data[3, :, :9] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         check_restorable(Image(data, "TYX"))
+    with pytest.raises(ImageError, match=r"181 of 2480 pixels are NaN or infinite \(first: T=2, Y=5, X=7\)"):
+        refuse_undefined(Image(data, "TYX"))
+    data[1] = value
+    check_restorable(Image(data, "TYX"))  # a dropped frame
+    with pytest.raises(ImageError, match=r"1 of 4 planes are constant \(first: Z=1"):
+        check_restorable(Image(data, "ZYX"))
+    data[:, :, 1:] = value
+    with pytest.raises(ImageError, match=r"\d+ of 2480 pixels are numbers, .*at least 5 %"):
+        check_restorable(Image(data, "TYX"))
+
+
+def test_saturation_is_that_of_the_pixels_with_data():
+    data = np.minimum(noisy(40, 50, mean=240), 255).astype(np.float32)
+    share = saturated_fraction(data)
+    data[:20] = np.nan
+    assert saturated_fraction(data) == np.mean(data[20:] == 255) > share / 2
 
 
 def test_complex():

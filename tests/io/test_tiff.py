@@ -443,7 +443,7 @@ def test_real_uncalibrated_file(shared):
 
 def test_real_file_full_of_nan(shared):
     image = read(shared / "realdata" / "psf" / "all_nan.tif", axes="ZYX")
-    with pytest.raises(ImageError, match=r"922500 of 922500 pixels are NaN .*first: Z=0, Y=0, X=0"):
+    with pytest.raises(ImageError, match=r"0 of 922500 pixels are numbers"):
         check_restorable(image)
 
 

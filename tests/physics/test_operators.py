@@ -31,6 +31,16 @@ def test_every_operator_obeys_the_laws(name: str) -> None:
     assert_gradient_is_adjoint(operator, x_shape)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_images_of_half_precision_are_blurred_and_stay_so(dtype: torch.dtype) -> None:
+    """Mixed precision hands them to the forward model, and no FFT takes them."""
+    blur, x = Blur(asymmetric_kernel(5, 3)), torch.rand(1, 1, 9, 14)
+    for operator in (blur, blur.adjoint):
+        seen = operator(x.to(dtype))
+        assert seen.dtype == dtype
+        torch.testing.assert_close(seen.float(), operator(x), atol=1e-2, rtol=0)  # bfloat16 has 8 bits
+
+
 @pytest.mark.parametrize(("image", "kernel"), [((13, 10), (5, 7)), ((6, 9), (11, 3)), ((4, 7, 9), (3, 5, 3)), ((3, 5), (9, 17))])
 def test_blur_equals_the_loops_with_mirrored_borders(image: tuple[int, ...], kernel: tuple[int, ...]) -> None:
     x, k = np.random.default_rng(1).random(image), asymmetric_kernel(*kernel)

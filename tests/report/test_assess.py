@@ -10,13 +10,14 @@ import zsdeconv as zs
 from zsdeconv.config import Config, resolve
 from zsdeconv.errors import ImageError
 from zsdeconv.model import Restored
+from zsdeconv.prediction.photometry import PositiveResponse
 from zsdeconv.report import assess
 from zsdeconv.report.assess import CHECKS, Check
 from zsdeconv.report.page.figures import render_figure
 from zsdeconv.simulation.structured import SimScene, simulate_sim2d
 from zsdeconv.simulation.widefield import Scene, Simulation, StackScene, simulate_2d, simulate_3d
 
-EVERY = ["psf", "camera", "training", "residuals", "resolution", "flux", "uncertainty", "error_map", "recovery"]
+EVERY = ["psf", "camera", "training", "residuals", "noise_left", "resolution", "flux", "uncertainty", "error_map", "recovery"]
 
 
 def toy(modality: str = "auto", **changes: object) -> Config:
@@ -43,7 +44,7 @@ def test_a_plane_has_every_check_and_plain_values(restored: Restored) -> None:
 
 def test_every_check_has_one_shape_and_one_set_of_keys(restored: Restored) -> None:
     keys = [check.module.KEY for check in CHECKS]
-    assert keys == ["psf", "camera", "pattern", *EVERY[2:], "series"] and len(set(keys)) == len(keys)
+    assert keys == ["psf", "camera", "recording", "pattern", *EVERY[2:], "series"] and len(set(keys)) == len(keys)
     sections = {section.key: section for section in restored.report().sections}
     for check in CHECKS:
         assert check.module.TITLE and check.module.QUESTION.endswith("?") and check.module.NUMBERS
@@ -80,7 +81,7 @@ def test_a_good_restoration_is_called_good_and_a_wrong_one_is_not(restored: Rest
     model = restored.model
     wrong = replace(
         model,
-        intensity_correction=replace(model.intensity_correction, deconvolved=replace(model.intensity_correction.deconvolved, slope=1.3)),
+        intensity_correction=replace(model.intensity_correction, deconvolved=PositiveResponse(gain=0.75)),
     )
     doubtful = {section.key: section for section in wrong.predict(simulated.noisy).report().sections}
     assert doubtful["flux"].level != "ok" and doubtful["residuals"].level != "ok"
@@ -91,7 +92,7 @@ def test_a_movie_has_its_traces_checked(frames: int) -> None:
     scene = Scene(size=64, frames=frames, photons=80, structure="puncta", seed=1)
     made = zs.restore(simulate_2d(scene).noisy, scene.optics, config=toy())
     sections = made.report().sections
-    assert [section.key for section in sections] == [*EVERY, "series"]
+    assert [section.key for section in sections] == [*EVERY[:2], "recording", *EVERY[2:], "series"]
     assert (sections[-1].level == "not_checked") == (frames < 4) and "regions" in sections[-1].numbers
 
 
@@ -105,8 +106,8 @@ def test_structured_illumination_in_a_plane() -> None:
     scene = SimScene(size=96, photons=300, seed=2)
     made = zs.restore(simulate_sim2d(scene).noisy, scene.optics, config=toy("sim2d"))
     sections = made.report().sections
-    assert [section.key for section in sections] == ["psf", "camera", "pattern", *EVERY[2:]]
-    found = sections[2]
+    assert [section.key for section in sections] == ["psf", "camera", "recording", "pattern", *EVERY[2:]]
+    found = sections[3]
     assert found.numbers["periods_um"] == pytest.approx([scene.fringe_period_um] * 3, rel=0.02) and found.level == "ok"
     assert render_figure(found.figures[0]).png[1:4] == b"PNG"
 

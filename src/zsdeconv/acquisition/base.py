@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -20,7 +21,10 @@ from torch import Tensor
 from zsdeconv.acquisition.light import ClosedLight, LightBalance
 from zsdeconv.acquisition.noise_reference import NoiseReference
 from zsdeconv.camera.calibrate import Calibration
+from zsdeconv.camera.defects import Defects, clean
 from zsdeconv.camera.detector import Camera
+from zsdeconv.camera.maps import CameraMaps, examined
+from zsdeconv.camera.pixelwise import PixelwiseCamera
 from zsdeconv.config import Config, TrainingSection
 from zsdeconv.data.batches import Pairs
 from zsdeconv.data.normalize import Affine
@@ -36,7 +40,10 @@ from zsdeconv.physics.psf_check import check_psf
 MAX_EXCERPTS = 8
 """Measurements from which excerpts are taken. Chosen: more frames of a movie show hardly any other structures."""
 
-CHECKS = frozenset({"psf", "camera", "training", "residuals", "resolution", "flux", "uncertainty", "error_map", "recovery", "series"})
+CHECKS = frozenset(
+    {"psf", "camera", "recording", "training", "residuals", "noise_left", "resolution", "flux"}
+    | {"uncertainty", "error_map", "recovery", "series"}
+)
 """Keys of the checks of a report that apply to every kind of recording, unless its acquisition says otherwise."""
 
 
@@ -137,7 +144,8 @@ class Acquisition(ABC):
     """One way of recording measurements.
 
     `unit` maps camera counts to the network's unit, `detector` is the law of the detector in ADU and `camera` the same law in the
-    network's unit; `splits` says whether pairs are made by dividing its electrons. `forward_operator` maps objects to their noise-free
+    network's unit; `splits` says whether pairs are made by dividing its electrons, `maps` how its pixels differ, where that was calibrated.
+    `forward_operator` maps objects to their noise-free
     images on a grid `scale` times coarser laterally, `psf` is its PSF on the fine grid, and `optics` the microscope where it is known.
     """
 
@@ -149,6 +157,8 @@ class Acquisition(ABC):
     """Settings of the configuration, by their path, that only some kinds of recording read and this one does (`config.relevance`)."""
     divides: ClassVar[bool] = True
     """Whether pairs can be made by dividing the electrons of camera pixels."""
+    remembers: ClassVar[bool] = False
+    """Whether noise that neighbouring pixels share, and offsets of lines, are accounted for."""
     light: ClassVar[LightBalance] = ClosedLight()
     """Whether the forward model accounts for all light."""
 
@@ -158,6 +168,19 @@ class Acquisition(ABC):
         self.unit, self.detector, self.camera = unit, camera, unit.camera_in_unit(camera)
         self.psf, self.forward_operator, self.scale, self.optics = psf, forward_operator, scale, optics
         self.splits = False
+        self.maps: CameraMaps | None = None
+
+    @property
+    def frames_have_law(self) -> bool:
+        """Whether `detector` is the law of each recorded frame, as it is where a frame is the image."""
+        return not self.raw_frame_axis
+
+    def for_detector(self, detector: Camera, counts: float = 1.0) -> Self:
+        """The same acquisition with another detector, which makes `counts` times as many counts of the same light."""
+        other = copy(self)
+        other.unit = Affine(detector.offset, self.unit.scale * counts)
+        other.detector, other.camera = detector, other.unit.camera_in_unit(detector)
+        return other
 
     @classmethod
     def network_scale(cls, scale: int) -> int:
@@ -187,6 +210,14 @@ class Acquisition(ABC):
     def from_stored(cls, stored: Stored) -> Self:
         """The acquisition that `stored` has taken apart."""
 
+    def steadied(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Recorded samples (ADU) as `measure` takes them, with raw frames that do not lie on each other moved back."""
+        return list(frames)
+
+    def frame_findings(self, frames: Sequence[np.ndarray]) -> list[Finding]:
+        """What can be said of the raw frames of one sample; nothing where a camera frame is the image."""
+        return []
+
     @classmethod
     def stack_of(cls, frame: np.ndarray) -> np.ndarray:
         """One recorded stack `z y x` of a sample, whose neighbouring slices can be compared."""
@@ -195,6 +226,37 @@ class Acquisition(ABC):
     def read_next(self, path: Path, config: Config, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
         """The image in a file for a trained model, as `read`."""
         return self.read(path, config, axes=axes, pixel_um=pixel_um)
+
+    def with_maps(self, maps: CameraMaps) -> Self:
+        """The same with other camera maps, whose equalised frames have the offset and the gain of this detector."""
+        made = copy(self)
+        made.maps, made.detector = maps, maps.law
+        made.camera = made.unit.camera_in_unit(maps.law)
+        return made
+
+    def cleaned(self, recorded: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[Defects]]:
+        """Recorded frames as the law of the detector has them: equalised by the camera maps, with pixels without data filled; and these.
+
+        Raises `ImageError` for frames of another size than the maps.
+        """
+        frames, defects = examined(recorded, self.maps, self.detector)
+        return clean(frames, self.detector, defects)
+
+    def law_at(self, shape: Sequence[int], origin_px: Sequence[int], device: torch.device) -> Camera:
+        """The law, network's unit, of the pixels of frames `... y x` that begin at `origin_px` (by default 0) on the sensor."""
+        if self.maps is None:
+            return self.camera
+        y, x = (slice(first, first + n) for first, n in zip([0, 0, *origin_px][-2:], shape[-2:], strict=True))
+        variances = torch.from_numpy(self.maps.equal_read_variance[y, x] / np.float32(self.unit.scale) ** 2)
+        return PixelwiseCamera.of(self.camera, variances.to(device))
+
+    def law_anywhere(self, image: Tensor, generator: torch.Generator) -> Camera:
+        """The law, network's unit, of an image seen by pixels drawn at random from the sensor."""
+        if self.maps is None:
+            return self.camera
+        levels = torch.from_numpy(self.maps.read_variance_levels / np.float32(self.unit.scale) ** 2).to(image.device)
+        numbers = torch.randint(len(levels), image.shape, generator=generator, device=image.device)
+        return PixelwiseCamera.of(self.camera, levels[numbers])
 
     @abstractmethod
     def measure(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> Measurement:

@@ -30,7 +30,7 @@ from zsdeconv.physics.psf import Psf
 
 @dataclass(frozen=True, eq=False)
 class CameraMeasurement(Measurement):
-    """A camera image, whose pixels have independent noise.
+    """A camera image, whose pixels have independent noise, or one with the correlation of the camera.
 
     >>> measurement = CameraMeasurement(torch.ones(4, 6), Camera(0.0, 0.5, 0.25))
     >>> measurement.noise(torch.Generator().manual_seed(0)).shape, measurement.variance_bias().abs().max().item()
@@ -50,11 +50,10 @@ class CameraMeasurement(Measurement):
         return torch.from_numpy(signal_estimate(self.y.cpu().numpy(), 0.0)).to(self.y.device)
 
     def noise(self, generator: torch.Generator) -> Tensor:
-        z = torch.randn(self.y.shape, generator=generator, device=generator.device).to(self.y.device)
-        return z.mul_(self.camera.variance(self.signal).sqrt())
+        return self.camera.noise(self.signal, generator)
 
     def variance_bias(self) -> Tensor:
-        return self.camera.variance(self.signal) - (self.camera.beta1 * self.y + self.camera.read_variance)
+        return self.camera.variance(self.signal) - (self.camera.beta1 * self.y + self.camera.read_variances)
 
     def pair(self, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         if not self.splits:
@@ -65,8 +64,8 @@ class CameraMeasurement(Measurement):
         return self.pair(alpha, generator)[0].sub_(self.y) if self.splits else super().added_noise(alpha, generator)
 
     def center_crop(self, pixels: float) -> Self:
-        window = (..., *center_window(self.y.shape, pixels))
-        return replace(self, y=self.y[window])
+        y, x = center_window(self.y.shape, pixels)
+        return replace(self, y=self.y[..., y, x], camera=self.camera.within(y, x))
 
     def noise_reference(self, mean: Tensor, seed: int) -> NoiseReference:
         return CameraReference(mean, self.camera).checked()
@@ -76,7 +75,7 @@ class CameraMeasurement(Measurement):
 
 
 class DirectAcquisition(Acquisition):
-    """`D H x` and noise that is independent in each pixel.
+    """`D H x` and noise that is independent in each pixel, or correlated as the camera's.
 
     `forward_operator` replaces the convolution with `psf` where an object is imaged in another way.
 
@@ -86,6 +85,7 @@ class DirectAcquisition(Acquisition):
     1.0
     """
 
+    remembers = True
     settings = frozenset(f"optics.{name}" for name in ("microscope", "sheet_um", "pinhole_au", "sample_ri", "depth_um"))
 
     def __init__(
@@ -121,22 +121,21 @@ class DirectAcquisition(Acquisition):
 
     def measure(self, frames: np.ndarray, device: torch.device, origin_px: Sequence[int] = ()) -> CameraMeasurement:
         y = self.unit.to_unit(frames.astype(np.float64)).astype(np.float32)
-        return CameraMeasurement(torch.from_numpy(y).to(device), self.camera, self.splits)
+        return CameraMeasurement(torch.from_numpy(y).to(device), self.law_at(frames.shape, origin_px, device), self.splits)
 
     def pairs(
         self, measurements: Sequence[Measurement], maker: PairMaker, training: TrainingSection, symmetries: Sequence[int]
     ) -> SplitPairs:
-        samples = [(each.y, each.signal) for each in measurements if isinstance(each, CameraMeasurement)]
-        return SplitPairs(samples, maker, training, symmetries)
+        samples = [(each.y, each.signal, *each.camera.maps_of(each.y)) for each in measurements if isinstance(each, CameraMeasurement)]
+        return SplitPairs(samples, maker, training, symmetries, turn_last=bool(self.camera.correlation))
 
     def simulate(self, x: Batch, crop: Crop, variance_factor: Tensor, generator: torch.Generator) -> Batch:
         clean = crop(self.forward_operator(x)).clamp(min=0)
+        camera = self.law_anywhere(clean, generator)
         if self.splits:
-            return self.camera.simulate(clean, 1 / variance_factor, generator)
-        z = torch.randn(clean.shape, generator=generator, device=clean.device)
-        return clean + z * (self.camera.variance(clean) * variance_factor).sqrt()
+            return camera.simulate(clean, 1 / variance_factor, generator)
+        return clean + camera.correlation.drawn(camera.variance(clean) * variance_factor, generator)
 
     def simulate_added(self, x: Batch, generator: torch.Generator) -> Batch:
         clean = self.forward_operator(x).clamp(min=0)
-        z = torch.randn(clean.shape, generator=generator, device=clean.device)
-        return clean + z * (self.camera.beta1 * clean).sqrt()
+        return clean + self.camera.correlation.drawn(self.camera.beta1 * clean, generator)

@@ -64,7 +64,8 @@ class CameraReference(NoiseReference):
         self.sigma = camera.variance(mean).clip(MIN_ELECTRONS * camera.gain * camera.beta1).sqrt()
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        return (self.camera.simulate(self.mean.cpu(), 1.0, generator).to(self.mean.device) - self.mean) / self.sigma
+        simulated = self.camera.on(torch.device("cpu")).simulate(self.mean.cpu(), 1.0, generator)
+        return (simulated.to(self.mean.device) - self.mean) / self.sigma
 
 
 class MeasurementReference(NoiseReference):

@@ -35,9 +35,12 @@ from zsdeconv.physics.operators import Blur, Crop, forward_model
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.physics.psf_check import NEGATIVE_FINDING
+from zsdeconv.sim.frame_light import light_finding
+from zsdeconv.sim.positions import frame_positions
 from zsdeconv.sim.raw_frames import read_frames
 from zsdeconv.sim.reconstruct import SIM_UPSAMPLING, Reconstruct
 from zsdeconv.sim.setup import detection_of, facts, layout_of, prepared_reconstruction, remeasured
+from zsdeconv.sim.steady import refined, steadied
 from zsdeconv.sim.stored import from_parts, to_parts
 
 _PATTERN_ORIGINS = {True: "estimated on the frames", False: "parameter file"}
@@ -74,6 +77,10 @@ class StructuredAcquisition(Acquisition):
         wide = reconstruct.kernel(lambda *k: _detection_otf(reconstruct, k))
         self.lens = Blur(wide / wide.sum())
         self.colour = Blur(reconstruct.kernel(lambda *k: np.sqrt(_mean_over_symmetries(reconstruct.noise_spectrum, k))))
+
+    @property
+    def frames_have_law(self) -> bool:
+        return True
 
     @classmethod
     def network_scale(cls, scale: int) -> int:
@@ -116,6 +123,17 @@ class StructuredAcquisition(Acquisition):
         per_frame = stored.config.sim.per_frame
         return cls(stored.unit, stored.camera, stored.psf, reconstruct, per_frame=per_frame, optics=stored.optics)
 
+    def steadied(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return steadied(frames, self.reconstruct.parameters, self.reconstruct.weights.detection, self.unit.offset)
+
+    def frame_findings(self, frames: Sequence[np.ndarray]) -> list[Finding]:
+        layout, detection = self.reconstruct.parameters.layout, self.reconstruct.weights.detection
+        above = frames[len(frames) // 2] - np.float32(self.unit.offset)
+        positions = frame_positions(above, layout, detection.cutoff_per_um * self.reconstruct.pixel_um)
+        if positions is not None and positions.displaced.any() and len(frames) == 1:
+            positions = refined(above, positions, self.reconstruct.parameters, detection)
+        return [*([] if positions is None else [positions.finding]), light_finding(above, layout)]
+
     @classmethod
     def stack_of(cls, frame: np.ndarray) -> np.ndarray:
         return frame[0]
@@ -129,7 +147,8 @@ class StructuredAcquisition(Acquisition):
         raw, signal = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (above, signal))
         y = reconstruct(raw[None], place)[0, 0]
         bias = float((drawn - exact) / drawn) if drawn else 0.0
-        return StructuredMeasurement(y, raw, signal, self.camera, reconstruct, place, bias, self.splits)
+        camera = self.law_at(frames.shape, origin_px, device)
+        return StructuredMeasurement(y, raw, signal, camera, reconstruct, place, bias, self.splits)
 
     @abstractmethod
     def signal(self, above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int]) -> np.ndarray:
@@ -205,7 +224,10 @@ class StructuredStacks(StructuredAcquisition):
     def pairs(self, measurements: Sequence[Measurement], maker: PairMaker, training: TrainingSection, symmetries: Sequence[int]) -> Pairs:
         factors = grid.lateral_factors(3, SIM_UPSAMPLING)
         own = [each for each in measurements if isinstance(each, StructuredMeasurement)]
-        samples = [(each.y, grid.upsample(each.signal.mean(0)[None, None], factors)[0, 0]) for each in own]
+        samples = []
+        for each in own:
+            signal = each.signal.mean(0)
+            samples.append((each.y, *(grid.upsample(image[None, None], factors)[0, 0] for image in (signal, *each.camera.maps_of(signal)))))
         return SplitPairs(samples, maker, training, symmetries, self.colour)
 
 

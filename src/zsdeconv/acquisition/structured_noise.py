@@ -20,7 +20,7 @@ from zsdeconv.acquisition.noise_reference import MeasurementReference, NoiseRefe
 from zsdeconv.camera.detector import Camera, signal_estimate
 from zsdeconv.config import TrainingSection
 from zsdeconv.data.batches import RandomStreams
-from zsdeconv.data.pairs import PairMaker, Splitting
+from zsdeconv.data.pairs import PairMaker, share_of
 from zsdeconv.physics import grid
 from zsdeconv.physics.grid import center_window
 from zsdeconv.physics.operators import Crop
@@ -60,15 +60,12 @@ class StructuredMeasurement(Measurement):
     def pair(self, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         if not self.splits:
             return super().pair(alpha, generator)
-        deviations = Splitting(self.camera, (alpha, alpha)).deviations(self.frames[None], self.signal[None], generator, self._reconstructed)
-        y_hat, y_tilde = (self.y + deviation for deviation in deviations)
+        parts = self.camera.split(self.frames, self.signal, share_of(alpha), generator)
+        y_hat, y_tilde = (self.y + self.reconstruct((part - self.frames)[None], self.origin_px)[0, 0] for part in parts)
         return y_hat, y_tilde
 
     def added_noise(self, alpha: float, generator: torch.Generator) -> Tensor:
         return self.pair(alpha, generator)[0].sub_(self.y) if self.splits else super().added_noise(alpha, generator)
-
-    def _reconstructed(self, z: Tensor) -> Tensor:
-        return self.reconstruct(z, self.origin_px)[0, 0]
 
     def variance_bias(self) -> Tensor:
         drawn = self.noise(torch.Generator().manual_seed(0))
@@ -78,8 +75,8 @@ class StructuredMeasurement(Measurement):
         y, x = center_window(self.signal.shape[1:], pixels / SIM_UPSAMPLING**2)
         fine = (..., slice(SIM_UPSAMPLING * y.start, SIM_UPSAMPLING * y.stop), slice(SIM_UPSAMPLING * x.start, SIM_UPSAMPLING * x.stop))
         origin = (self.origin_px[0] + y.start, self.origin_px[1] + x.start)
-        frames, signal = self.frames[..., y, x], self.signal[..., y, x]
-        return replace(self, y=self.y[fine], frames=frames, signal=signal, origin_px=origin)
+        frames, signal, camera = self.frames[..., y, x], self.signal[..., y, x], self.camera.within(y, x)
+        return replace(self, y=self.y[fine], frames=frames, signal=signal, camera=camera, origin_px=origin)
 
 
 def signal_under_fringes(above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int] = (0, 0)) -> np.ndarray:
@@ -120,23 +117,24 @@ class ReconstructedPairs:
         self.patch_px = (SIM_UPSAMPLING * self.side, SIM_UPSAMPLING * self.side)
         self.shares = torch.tensor([float(measurement.y.numel()) for measurement in measurements])
         self.context = min(CONTEXT_PX, self.side - 1)
-        self.signals, self.frames = (
-            [_mirrored(image, self.context) for image in images]
-            for images in zip(*((measurement.signal, measurement.frames) for measurement in measurements), strict=True)
-        )
+        self.images = [
+            [_mirrored(image, self.context) for image in (each.frames, each.signal, *each.camera.maps_of(each.signal[:1]))]
+            for each in measurements
+        ]
 
     def __call__(self, network: nn.Module, draws: RandomStreams) -> tuple[Tensor, Tensor, None]:
         chosen = torch.multinomial(self.shares, self.batch, replacement=True, generator=draws.host).tolist()
         places = [(i, *self._start(i, draws.host)) for i in chosen]
         turns = [self.symmetries[int(torch.randint(len(self.symmetries), (), generator=draws.host))] for _ in places]
-        frames, signal = (torch.stack([self._framed(images[i], start) for i, *start in places]) for images in (self.frames, self.signals))
+        framed = [[self._framed(image, start) for image in self.images[i]] for i, *start in places]
+        frames, signal, *read_variances = (torch.stack(images) for images in zip(*framed, strict=True))
 
         def reconstructed(z: Tensor) -> Tensor:
             """Of noise (patch frame y x) around each place, what a reconstruction makes of it at the place, turned."""
             noise = (self._reconstructed(place, part) for place, part in zip(places, z, strict=True))
             return torch.stack([grid.apply_symmetry(image, turn) for image, turn in zip(noise, turns, strict=True)])[:, None]
 
-        hat, tilde = self.maker.deviations(frames, signal, draws.device, reconstructed)
+        hat, tilde = self.maker.of_pixels(*read_variances).deviations(frames, signal, draws.device, reconstructed)
         y = torch.stack([grid.apply_symmetry(self._image(place), turn) for place, turn in zip(places, turns, strict=True)])[:, None]
         return y + hat, y + tilde, None
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from zsdeconv.camera.averages import average_message
 from zsdeconv.camera.detector import Camera, Counter, Multiplier
+from zsdeconv.camera.given_offset import contradiction
 from zsdeconv.camera.highpass import CUTOFF_RANGE_PER_PX
 from zsdeconv.camera.levels import Levels, TransferLine, fit_line
 from zsdeconv.camera.offset import combine, darkest_level, skewness_offset
@@ -17,9 +18,6 @@ from zsdeconv.camera.photon_transfer import as_frames, dark_constants, flat_leve
 from zsdeconv.camera.recognise import NOTHING_KNOWN, Recognition, count_unit, is_counting, recognise
 from zsdeconv.camera.survey import MAX_NOISE_CORRELATION, Survey, is_correlated, survey_frames
 from zsdeconv.errors import ConfigError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MAX_CLIPPED_FRACTION = 1e-3
 """Fraction of clipped pixels above which a message warns of it. Chosen: fewer are hot pixels or single bright spots."""
@@ -40,7 +38,8 @@ class Calibration:
     `saturated_fraction` and `floor_fraction` are the fractions of pixels clipped at the top and at the bottom of the range,
     `noise_correlation` is that between neighbouring pixels (near 0 for raw camera data; the method requires |.| < 0.08),
     `cutoff_per_px` the frequency (cycles per pixel) above which the image is pure noise. `messages` are warnings, one line each,
-    `detector_source` says how the kind of the detector came to be known, `found` what the shape of the noise says of it (None for counts).
+    `fit_messages` those of them that say how badly the image knows the constants. `detector_source` says how the kind of the detector came
+    to be known, `found` what the shape of the noise says of it (None for counts), `contradiction` what speaks against a given offset.
     """
 
     camera: Camera
@@ -57,16 +56,26 @@ class Calibration:
     cutoff_per_px: float
     messages: tuple[str, ...]
     detector_source: str = "given"
+    fit_messages: tuple[str, ...] = ()
     found: Recognition | None = None
+    contradiction: str = ""
 
     @property
     def correlated(self) -> bool:
-        """Whether the noise is spatially correlated, in which case re-corruption (Eq. 2) fails."""
+        """Whether the noise is spatially correlated, in which case re-corruption (Eq. 2) needs its covariance."""
         return is_correlated(self.noise_correlation, self.noise_correlation_sigma)
+
+    @property
+    def unaccounted(self) -> bool:
+        """Whether the noise is correlated in a way that could not be measured, so that re-corruption fails."""
+        return self.correlated and not self.camera.correlation
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers and lists, ready for JSON."""
         camera = {"detector": self.camera.kind, "detector_source": self.detector_source, "excess": self.camera.excess}
+        memory, lines = self.camera.correlation, self.camera.lines
+        camera["noise_memory"] = {"kernel": [list(row) for row in memory.kernel], "along_x": memory.along_x, "along_y": memory.along_y}
+        camera["line_offsets_adu"] = {"rows": lines.rows, "columns": lines.columns}
         camera |= {"offset_adu": self.camera.offset, "gain_adu_per_e": self.camera.gain, "read_noise_adu": self.camera.read_noise}
         if self.found is not None:
             shape = {"kind": self.found.kind, "skewness_ratio": self.found.ratio, "skewness_ratio_sigma": self.found.ratio_sigma}
@@ -85,6 +94,7 @@ def calibrate(
     offset: float | None = None,
     cutoff_per_px: float | None = None,
     detector: str = "auto",
+    memory: bool = True,
 ) -> Calibration:
     """Offset `b`, gain and read variance `beta2` of a detector (Eq. 3), and which kind of detector it is.
 
@@ -105,6 +115,8 @@ def calibrate(
         Cutoff of the optics in cycles per pixel, 2 NA pixel / wavelength; detected in the spectrum by default.
     detector
         Kind of the detector: camera, emccd or counting; by default told from the shape of the noise (module `recognise`).
+    memory
+        Whether offsets of lines and the correlation of the noise are measured, for images whose pairs account for them.
 
     Raises
     ------
@@ -130,19 +142,22 @@ def calibrate(
         raise ConfigError(f"offset {offset} ADU, it must be a finite number; give background as a number, or auto")
     if cutoff_per_px is not None and not (np.isfinite(cutoff_per_px) and cutoff_per_px > 0):
         raise ConfigError(f"cutoff {cutoff_per_px} cycles per pixel, it must be positive; check na, wavelength_nm and pixel_um")
-    counted = _counting(stack, cutoff_per_px, offset, detector) if dark is None and flat is None else None
+    counted = _counting(stack, cutoff_per_px, offset, detector, memory) if dark is None and flat is None else None
     if counted is not None:
         return counted
-    survey = survey_frames(stack, cutoff_per_px)
-    messages = _clip_messages(survey) + _correlation_messages(survey)
+    survey = survey_frames(stack, cutoff_per_px, memory=memory)
+    messages = _clip_messages(survey) + _correlation_messages(survey) + _line_messages(survey)
     known = None if dark is None else dark_constants(dark)
     if known and offset is not None:
         known = (float(offset), 0.0, *known[2:])
     line, levels = _transfer_line(survey, flat, known)
-    white = not _correlation_messages(survey)
+    white = not is_correlated(*survey.correlation[:2])
     recognition = recognise(survey.frames, survey.levels, line.moved(-survey.shift), survey.kernel) if white else NOTHING_KNOWN
     multiplied, source = _is_multiplied(recognition, detector, messages)
     law = _multiplier(recognition, line) if multiplied else Camera(0.0, 1.0, 0.0)
+    of_data = len(messages)
+    against = _against(survey, line, recognition if multiplied else None, offset) if known is None else ""
+    messages += [against] if against else []
     if known:
         b, b_sigma, read, read_sigma = known
     elif multiplied:
@@ -150,16 +165,21 @@ def calibrate(
         line = fit_line(levels, survey.kernel.spread, (b, read), kurtosis=law.kurtosis)
     else:
         b, b_sigma = _find_offset(survey, line) if offset is None else (float(offset), 0.0)
-        line, read, read_sigma = _read_variance(survey, levels, line, (b, b_sigma), messages)
+        told = [] if against else messages
+        line, read, read_sigma = _read_variance(survey, levels, line, (b, b_sigma), told)
     beta1, beta1_sigma, read = _positive_gain(survey, levels, line, (b, read), messages)
     camera = replace(law, offset=b, gain=beta1 / law.excess, read_variance=float(read))
+    messages += average_message(survey.step, float(np.ptp(levels.signal)), camera.gain, beta1_sigma / law.excess)
     sigmas = (b_sigma, beta1_sigma / law.excess, float(np.sqrt(read + read_sigma) - np.sqrt(read)))
-    return replace(_result(survey, camera, sigmas, levels, messages), detector_source=source, found=recognition)
+    result = _result(survey, camera, sigmas, levels, messages)
+    fit_messages = result.messages[of_data:]
+    return replace(result, detector_source=source, found=recognition, fit_messages=fit_messages, contradiction=against)
 
 
 def _result(survey: Survey, camera: Camera, sigmas: tuple[float, float, float], levels: Levels, messages: Sequence[str]) -> Calibration:
     """With the standard errors of offset, gain and read noise."""
     rho, rho_sigma, _ = survey.correlation
+    camera = replace(camera, correlation=survey.memory, lines=survey.lines)
     return Calibration(
         camera, sigmas[0], sigmas[1], sigmas[2],
         levels.signal, levels.variance, levels.variance_sigma, survey.fractions[1], survey.fractions[0],
@@ -167,7 +187,7 @@ def _result(survey: Survey, camera: Camera, sigmas: tuple[float, float, float], 
     )  # fmt: skip
 
 
-def _counting(stack: np.ndarray, cutoff_per_px: float | None, offset: float | None, detector: str) -> Calibration | None:
+def _counting(stack: np.ndarray, cutoff_per_px: float | None, offset: float | None, detector: str, memory: bool) -> Calibration | None:
     """The calibration of a photon counter, if the frames are numbers of photons; their unit is the distance of grey values."""
     if detector not in ("auto", "counting"):
         return None
@@ -178,10 +198,10 @@ def _counting(stack: np.ndarray, cutoff_per_px: float | None, offset: float | No
         )
     if unit is None:
         return None
-    survey = survey_frames(stack, cutoff_per_px, floor=False)
+    survey = survey_frames(stack, cutoff_per_px, floor=False, memory=memory)
     levels = survey.levels.moved(survey.shift)
     counts, words = is_counting(fit_line(levels, survey.kernel.spread), unit)
-    if not counts and detector == "auto":
+    if detector == "auto" and not (counts and not is_correlated(*survey.correlation[:2])):  # filtered counts are no whole numbers
         return None
     messages = _correlation_messages(survey)
     if not counts:
@@ -237,13 +257,21 @@ def _transfer_line(survey: Survey, flat: np.ndarray | None, known: tuple[float, 
 def _find_offset(survey: Survey, line: TransferLine) -> tuple[float, float]:
     """Offset (ADU) and its standard error from darkest level and skewness, at least where the variance is that of rounding."""
     local = line.moved(-survey.shift)
-    darkest = darkest_level(survey.frames, local)
-    pure = survey.cutoff < CUTOFF_RANGE_PER_PX[1] and not _correlation_messages(survey)
+    darkest = darkest_level(survey.frames, local.scaled(survey.memory.pixels))  # of means over many pixels
+    pure = survey.cutoff < CUTOFF_RANGE_PER_PX[1] and not is_correlated(*survey.correlation[:2])
     skewness = skewness_offset(survey.levels, local, survey.kernel) if pure else (0.0, np.inf)
     slope = max(local.slope, local.slope_sigma)  # an unknown gain leaves a wide range
     lowest = darkest[0] - max(local.at(darkest[0]) + 2 * local.sigma_at(darkest[0]) - _least_variance(survey), 0.0) / slope
     offset, sigma = combine(darkest, skewness, lowest)
     return offset + survey.shift, sigma
+
+
+def _against(survey: Survey, line: TransferLine, multiplier: Recognition | None, offset: float | None) -> str:
+    """What speaks against a given offset, in words."""
+    if offset is None:
+        return ""
+    own = _find_offset(survey, line) if multiplier is None else _dark_constants_of(multiplier, survey, None)[:2]
+    return contradiction(offset, line, _least_variance(survey), own, float(np.ptp(survey.levels.signal)))
 
 
 def _read_variance(
@@ -281,7 +309,7 @@ def _positive_gain(
     """
     from scipy.special import log_ndtr
 
-    gain, sigma = line.slope, float(np.sqrt(line.covariance[0, 0]))
+    gain, sigma = float(line.slope), float(np.sqrt(line.covariance[0, 0]))
     if sigma > MAX_GAIN_ERROR_RATIO * abs(gain) or gain <= 0:
         messages.append(
             f"gain {gain:.3g} +- {sigma:.2g} ADU per electron: brightness varies too little to measure it; give dark and flat frames"
@@ -295,7 +323,7 @@ def _positive_gain(
     ratio = mean / max(width, 1e-300)
     # mean of a normal distribution truncated at zero
     hazard = float(np.exp(-0.5 * ratio**2 - log_ndtr(ratio))) / np.sqrt(2 * np.pi)
-    gain = mean + width * hazard
+    gain = float(mean + width * hazard)
     return (
         gain,
         float(width * np.sqrt(max(1 - hazard * (hazard + ratio), 1e-3))),
@@ -308,12 +336,12 @@ def _clip_messages(survey: Survey) -> list[str]:
     messages = []
     if top > MAX_CLIPPED_FRACTION:
         messages.append(
-            f"saturated: {100 * top:.2g} % of the pixels have the top value {_limit(survey, 1):.6g} (limit 0.1 %) "
+            f"saturated: {100 * top:.3g} % of the pixels have the top value {_limit(survey, 1):.6g} (limit 0.1 %) "
             "and cannot be restored; lower the exposure"
         )
     if bottom > MAX_CLIPPED_FRACTION:
         messages.append(
-            f"clipped: {100 * bottom:.2g} % of the pixels have the lowest value {_limit(survey, 0):.6g} (limit 0.1 %), "
+            f"clipped: {100 * bottom:.3g} % of the pixels have the lowest value {_limit(survey, 0):.6g} (limit 0.1 %), "
             "so offset and read noise are uncertain; use raw data, or give background and dark"
         )
     return messages
@@ -322,54 +350,24 @@ def _clip_messages(survey: Survey) -> list[str]:
 def _limit(survey: Survey, end: int) -> float:
     """Value (ADU) at which the frames are clipped; zero without the rounding error that the shift in float32 leaves."""
     limit = survey.clip[end] + survey.shift
-    return limit if abs(limit) > 1e-6 * abs(survey.shift) else 0.0
+    return limit if abs(limit) > max(1e-6 * abs(survey.shift), float(np.finfo(np.float32).tiny)) else 0.0
 
 
 def _correlation_messages(survey: Survey) -> list[str]:
     rho, sigma, _ = survey.correlation
     if not is_correlated(rho, sigma):
         return []
+    memory = survey.memory
+    if memory:
+        found = f"noise of neighbouring pixels is correlated by {memory.along_x:.2f} along x and {memory.along_y:.2f} along y"
+        return [f"{found}, +- {memory.sigma:.2f}: pairs are made with noise of this correlation; raw data, if there are any, need none"]
     return [
         f"noise of neighbouring pixels is correlated by {rho:.2f} (limit {MAX_NOISE_CORRELATION}): resampled, smoothed or compressed "
         "data, for which re-corruption fails; use the camera's raw data, or every 2nd pixel in each direction"
     ]
 
 
-def plot_calibration(calibration: Calibration, path: str | os.PathLike[str]) -> None:
-    """Save a plot of the photon-transfer line: variance (ADU^2) of each brightness level against its mean (ADU), with the fit.
-
-    The format follows the extension of `path` (png, pdf, svg). Raises `OSError` when the file cannot be written.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    draw_calibration(calibration, figure)
-    figure.savefig(path, dpi=150)
-
-
-def draw_calibration(calibration: Calibration, figure: Figure) -> None:
-    """Draw the plot of `plot_calibration` into a figure."""
-    camera = calibration.camera
-    axes = figure.add_subplot()
-    axes.errorbar(
-        calibration.signal,
-        calibration.variance,
-        calibration.variance_sigma,
-        fmt="o",
-        ms=4,
-        lw=1,
-        color="#2463a8",
-        label="brightness levels of the image",
-    )
-    ends = np.array([camera.offset, max(float(calibration.signal.max()), camera.offset + 1e-9)])
-    label = f"variance = {camera.gain:.3g} (signal - {camera.offset:.5g}) + {camera.read_variance:.3g}"
-    axes.plot(ends, camera.variance(ends - camera.offset), color="#c8641e", label=label)
-    axes.axvline(camera.offset, color="0.4", lw=1, ls="--", label=f"offset {camera.offset:.5g} $\\pm$ {calibration.offset_sigma:.2g} ADU")
-    read = f"read noise {camera.read_noise:.3g} $\\pm$ {calibration.read_noise_sigma:.2g} ADU"
-    axes.set_title(f"gain {camera.gain:.3g} $\\pm$ {calibration.gain_sigma:.2g} ADU per electron, {read}", fontsize=10)
-    axes.set_xlabel("mean signal as recorded (ADU)")
-    axes.set_ylabel("noise variance (ADU$^2$)")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=9)
+def _line_messages(survey: Survey) -> list[str]:
+    lines = survey.lines
+    found = [f"{name} have offsets of {size:.2g} ADU (rms)" for name, size in (("rows", lines.rows), ("columns", lines.columns)) if size]
+    return [f"{' and '.join(found)}: they are estimated and removed"] if found else []

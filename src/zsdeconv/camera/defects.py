@@ -7,30 +7,16 @@ included, so that calibration, pairs, losses and checks see an image that follow
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from zsdeconv.camera.detector import Camera
+from zsdeconv.camera.outliers import outliers, outliers_of_law
+from zsdeconv.errors import ImageError
 
-TAIL_FRACTIONS = (0.02, 0.007)
-"""Fractions of pixels between which the fall of the tail of deviations is measured. Chosen: beyond it lies ten times what is ever hot."""
-TAIL_MARGIN = 1.5
-"""Factor on the extrapolated largest deviation, beyond which a pixel is no noise. Chosen: an exponential tail, the heaviest noise has."""
-CHANCE = 0.01
-"""Pixels of an image that noise alone would put beyond the extrapolated tail. Chosen: one image in a hundred, before the margin."""
-MAX_NEIGHBOUR_SHARE = 0.2
-"""Light of the four neighbours over that of a pixel, up to which no lens has made it. Law: 0.29 for a PSF 1.5 pixels wide, 0.5 for 2."""
-BRIGHTNESS_GROUPS = 12
-"""Groups of pixels by brightness whose deviations have a scale of their own. Chosen: each still holds hundreds in a small image."""
-MIN_GROUP_PX = 30
-"""Pixels of a group whose scale is known. Chosen: 30 values know a median deviation to 20 %."""
-MIN_TAIL_PX = 12
-"""Pixels in the tail of a group from which it is extrapolated by itself. Chosen: they know the fall of an exponential to 30 %."""
-MIN_FALL = 0.25
-"""Least fall of a tail, in standard deviations per factor e. Law: that of a normal distribution at one pixel in a million is 0.2."""
-MAX_DEFECT_FRACTION = 0.02
-"""Fraction of hot and dead pixels above which they are taken for structure instead. Chosen: worse cameras are not sold."""
+MIN_READ_NOISE_E = 1.0
+"""Read noise, electrons, from which the law tells hot pixels. Chosen: with less, the light in the dark is not known well enough."""
 GAP_RATIO = 3.0
 """Distance of a single value from all others, in units of the width of their lowest 5 %, from which it is no recorded value."""
 MIN_GAP_STEPS = 5
@@ -44,28 +30,41 @@ MIN_AREA_PX = 3
 """Least width of an area that counts as being without data; narrower ones are lost lines. Chosen: neighbours tell what was there."""
 FILL_SIZES_PX = (3, 5, 9, 17, 33, 65, 129, 257)
 """Sides of the squares over which the light around a pixel without data is averaged, the first that holds enough of it."""
+MIN_KNOWN_PX = 16
+"""Sides of the rectangle with data that a calibration needs. Law: that of the smallest image it takes."""
 MIN_KNOWN_FRACTION = 0.3
 """Fraction of a square that must hold data for its mean to be used."""
 
 
 @dataclass(frozen=True)
 class Defects:
-    """Pixels of a frame that hold no data, each as a mask of its shape: single ones and lines (`pixels`), and `areas`."""
+    """Pixels of a frame that hold no data, each as a mask of its shape: single ones and lines (`pixels`), and `areas`.
+
+    `undefined` are those among them that are NaN or infinite.
+    """
 
     pixels: np.ndarray
     areas: np.ndarray
+    undefined: np.ndarray | None = None
 
     @property
     def all(self) -> np.ndarray:
         """Both."""
         return self.pixels | self.areas
 
+    def recorded(self, name: str) -> np.ndarray:
+        """The `pixels` or `areas` that have a value."""
+        mask: np.ndarray = getattr(self, name)
+        return mask if self.undefined is None else mask & ~self.undefined
+
     def __bool__(self) -> bool:
         return bool(self.pixels.any() or self.areas.any())
 
 
-def find_defects(frame: np.ndarray) -> Defects:
+def find_defects(frame: np.ndarray, recorded: np.ndarray | None = None, bad: np.ndarray | None = None) -> Defects:
     """Pixels without data of a frame (`... y x`), plane by plane.
+
+    Of a frame that camera maps have changed, lost pixels are of one value in the frame as `recorded`, and `bad` ones are known (y x).
 
     >>> image = np.random.default_rng(0).poisson(20.0, (64, 64)) + 100
     >>> image[5, 7], image[:, :9] = 9000, 0
@@ -74,11 +73,14 @@ def find_defects(frame: np.ndarray) -> Defects:
     (0, 576)
     """
     planes = frame.reshape(-1, *frame.shape[-2:])
-    missing = [without_data(plane) for plane in planes]
+    missing = [without_data(plane) for plane in (frame if recorded is None else recorded).reshape(-1, *frame.shape[-2:])]
     areas = [_opened(mask) if mask.any() else mask for mask in missing]
+    if bad is not None:
+        missing = [mask | bad for mask in missing]
     hot = [outliers(plane, mask) for plane, mask in zip(planes, missing, strict=True)]
     pixels = np.stack([mask & ~area | spots for mask, area, spots in zip(missing, areas, hot, strict=True)])
-    return Defects(pixels.reshape(frame.shape), np.stack(areas).reshape(frame.shape))
+    undefined = ~np.isfinite(frame) if frame.dtype.kind == "f" else np.zeros(frame.shape, bool)
+    return Defects(pixels.reshape(frame.shape), np.stack(areas).reshape(frame.shape), undefined if undefined.any() else None)
 
 
 def without_data(plane: np.ndarray) -> np.ndarray:
@@ -129,66 +131,24 @@ def _opened(mask: np.ndarray) -> np.ndarray:
     return binary_opening(padded, np.ones((MIN_AREA_PX, MIN_AREA_PX)))[inner, inner] & mask
 
 
-def outliers(plane: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Hot and dead pixels (y x): far from the median of their neighbours for their brightness, while the neighbours are not.
+def beyond_law(frame: np.ndarray, found: Defects, law: Camera) -> Defects:
+    """The pixels without data of a frame (`... y x`), and those which the noise of the detector's law puts nowhere near where they are.
 
-    What is far is told by the image: the tail of the deviations is extrapolated to the size of the image as an exponential.
+    For pixels that are less hot than `find_defects` can tell, which knows no law: they make the noise skewed, and offsets too low. Where an
+    electron stands out of the read noise nothing is added: single ones in the dark are no faults.
+
+    >>> rng = np.random.default_rng(0)
+    >>> image = rng.poisson(20.0, (64, 64)) + rng.normal(100, 2, (64, 64))
+    >>> image[5, 7] = 120 + 9 * 24**0.5
+    >>> nothing = find_defects(image)
+    >>> int(nothing.pixels.sum()), int(beyond_law(image, nothing, Camera(100.0, 1.0, 4.0)).pixels.sum())
+    (0, 1)
     """
-    from scipy.ndimage import convolve, median_filter
-
-    image = np.where(missing, np.median(plane[~missing]) if not missing.all() else 0, plane).astype(np.float64)
-    ring = np.ones((3, 3), bool)
-    ring[1, 1] = False
-    around = median_filter(image, footprint=ring, mode="mirror")
-    group = _groups(around)
-    deviation = (image - around) / _scale(image - around, group)
-    cross = convolve(image, np.array([[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]]), mode="mirror")
-    background = median_filter(around, size=5, mode="mirror")
-    found = np.zeros(plane.shape, bool)
-    for sign in (1, -1):
-        own, near = sign * (image - background), sign * (cross - background)
-        found |= (sign * deviation > _largest_by_chance(sign * deviation, group, ~missing)) & (abs(near) < MAX_NEIGHBOUR_SHARE * own)
-    found &= ~missing
-    return found if found.mean() <= MAX_DEFECT_FRACTION else np.zeros_like(found)
-
-
-def _groups(around: np.ndarray) -> np.ndarray:
-    """Number of the group by brightness of each pixel."""
-    edges = np.unique(np.quantile(around, np.linspace(0, 1, BRIGHTNESS_GROUPS + 1)[1:-1]))
-    return np.searchsorted(edges, around)
-
-
-def _scale(deviation: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Robust standard deviation of the deviations from the neighbours in each group."""
-    widths = np.full(int(group.max()) + 1, np.nan)
-    for number in range(len(widths)):
-        own = np.abs(deviation[group == number])
-        if own.size >= MIN_GROUP_PX:
-            widths[number] = max(1.4826 * float(np.median(own)), float(np.quantile(own, 0.9)) / 1.645)
-            if widths[number] == 0:  # places with hardly a photon
-                widths[number] = float(np.sqrt(np.mean(own**2)))
-    known = np.isfinite(widths) & (widths > 0)
-    if not known.any():
-        return np.full(deviation.shape, max(float(np.abs(deviation).mean()), 1e-30))
-    numbers = np.arange(len(widths))
-    return np.interp(numbers, numbers[known], widths[known])[group]
-
-
-def _largest_by_chance(deviation: np.ndarray, group: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The deviation that noise does not exceed, from the tail of all pixels, and of those of each large group where it is longer."""
-    limits = np.full(int(group.max()) + 1, _tail_end(deviation[known], deviation.size))
-    for number in range(len(limits)):
-        own = deviation[(group == number) & known]
-        if own.size * TAIL_FRACTIONS[1] > MIN_TAIL_PX:
-            limits[number] = max(limits[number], _tail_end(own, deviation.size))
-    return limits[group]
-
-
-def _tail_end(values: np.ndarray, image_px: int) -> float:
-    more, fewer = TAIL_FRACTIONS
-    first, second = (float(value) for value in np.quantile(values, (1 - more, 1 - fewer)))
-    fall = max((second - first) / np.log(more / fewer), MIN_FALL)
-    return TAIL_MARGIN * (first + fall * float(np.log(more * image_px / CHANCE)))
+    if law.read_noise < MIN_READ_NOISE_E * law.skew * law.gain:
+        return found
+    planes, known = filled(frame, found).reshape(-1, *frame.shape[-2:]), found.all.reshape(-1, *frame.shape[-2:])
+    pixels = np.stack([outliers_of_law(plane, law) & ~mask for plane, mask in zip(planes, known, strict=True)])
+    return replace(found, pixels=found.pixels | pixels.reshape(frame.shape))
 
 
 def filled(frame: np.ndarray, defects: Defects, law: Camera | None = None, seed: int = 0) -> np.ndarray:
@@ -210,7 +170,7 @@ def filled(frame: np.ndarray, defects: Defects, law: Camera | None = None, seed:
             plane[bad] = _surroundings(plane, bad)[bad]
     if law is not None:
         light = torch.from_numpy(result[mask] - np.float32(law.offset)).clamp(min=0)
-        result[mask] = law.simulate(light, 1.0, torch.Generator().manual_seed(seed)).numpy() + np.float32(law.offset)
+        result[mask] = law.white.simulate(light, 1.0, torch.Generator().manual_seed(seed)).numpy() + np.float32(law.offset)
     if frame.dtype.kind in "ui":
         limits = np.iinfo(frame.dtype)
         result = result.round().clip(limits.min, limits.max).astype(frame.dtype)
@@ -265,32 +225,68 @@ def known_part(frame: np.ndarray, areas: np.ndarray) -> tuple[slice, slice]:
 
 def told(defects: Sequence[Defects]) -> str:
     """What was left out, in words; empty where nothing was."""
-    pixels, areas = (sum(int(getattr(each, name).sum()) for each in defects) for name in ("pixels", "areas"))
+    undefined = sum(0 if each.undefined is None else int(each.undefined.sum()) for each in defects)
+    pixels, areas = (sum(int(each.recorded(name).sum()) for each in defects) for name in ("pixels", "areas"))
     total = max(sum(each.pixels.size for each in defects), 1)
     parts = []
     if pixels:
         parts.append(f"{pixels} hot, dead or lost pixels ({100 * pixels / total:.2g} %)")
     if areas:
         parts.append(f"areas without data ({100 * areas / total:.3g} %)")
+    if undefined:
+        parts.append(f"{undefined} pixels that are NaN or infinite ({100 * undefined / total:.3g} %), and come back as NaN,")
     return " and ".join(parts)
 
 
 def clean(frames: Sequence[np.ndarray], law: Camera, found: Sequence[Defects] | None = None) -> tuple[list[np.ndarray], list[Defects]]:
-    """The frames filled under a law (`filled`), and what was `found` in them, if it is not known yet."""
+    """The frames filled under a law (`filled`) and without the offsets of lines, and what was `found`, if it is not known yet."""
     defects = [find_defects(frame) for frame in frames] if found is None else list(found)
-    return [filled(frame, each, law, seed) for seed, (frame, each) in enumerate(zip(frames, defects, strict=True))], defects
+    whole = [filled(frame, each, law, seed) for seed, (frame, each) in enumerate(zip(frames, defects, strict=True))]
+    return [law.lines.removed(frame) for frame in whole], defects
 
 
-def without_light(image: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """An image `*zyx` with 0 in areas without data; these have the raw grid, and the raw frames of one image in front.
+def given_back(image: np.ndarray, defects: Defects) -> np.ndarray:
+    """A restored image `*zyx` with NaN where pixels were NaN or infinite, and 0 in other areas without data.
 
-    >>> without_light(np.ones((2, 4)), np.array([[True, False]])).tolist()
+    The defects have the raw grid, and the raw frames of one image in front.
+
+    >>> given_back(np.ones((2, 4)), Defects(np.zeros((1, 2), bool), np.array([[True, False]]))).tolist()
     [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
     """
-    if not areas.any():
-        return image
-    raw, fine = areas.shape[areas.ndim - image.ndim :], image.shape
-    mask: np.ndarray = np.logical_or.reduce(areas.reshape(-1, *raw), axis=0)
-    for axis in range(image.ndim):
-        mask = np.repeat(mask, fine[axis] // raw[axis], axis)
-    return np.where(mask, 0, image)
+    for mask, value in ((defects.areas, 0.0), (defects.undefined, np.nan)):
+        if mask is not None and mask.any():
+            image = np.where(_on_grid(mask, image.shape), np.asarray(value, image.dtype), image)
+    return image
+
+
+def _on_grid(mask: np.ndarray, fine: tuple[int, ...]) -> np.ndarray:
+    """A mask of raw pixels on a grid a whole number of times finer; raw frames in front are taken together."""
+    raw = mask.shape[mask.ndim - len(fine) :]
+    mask = np.logical_or.reduce(mask.reshape(-1, *raw), axis=0)
+    for axis, size in enumerate(fine):
+        mask = np.repeat(mask, size // raw[axis], axis)
+    return mask
+
+
+def known_frames(frames: Sequence[np.ndarray], found: Sequence[Defects] | None = None) -> list[np.ndarray]:
+    """The frames (`... y x`) without areas that hold no data, other pixels without data filled from their surroundings.
+
+    Raises `ImageError` where such areas leave no rectangle in which noise can be measured.
+
+    >>> frame = np.random.default_rng(0).poisson(20.0, (40, 64)) + 100
+    >>> frame[:, :9] = 0
+    >>> known_frames([frame])[0].shape
+    (40, 55)
+    """
+    defects = [find_defects(frame) for frame in frames] if found is None else found
+    known = []
+    for frame, each in zip(frames, defects, strict=True):
+        rows, columns = known_part(frame, each.areas)
+        sides = rows.stop - rows.start, columns.stop - columns.start
+        if each.areas.any() and min(sides) < MIN_KNOWN_PX:
+            raise ImageError(
+                f"areas without data leave no rectangle larger than {sides[0]} x {sides[1]} pixels, {MIN_KNOWN_PX} x {MIN_KNOWN_PX} are "
+                "needed to measure the camera; crop the image to what was recorded"
+            )
+        known.append(filled(frame, each)[..., rows, columns])
+    return known

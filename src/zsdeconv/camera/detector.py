@@ -3,8 +3,7 @@
 Light arrives as electrons, whose number is Poisson distributed. A detector makes counts of them: a `Camera` multiplies by its gain and adds
 Gaussian read noise (Eq. 3); a `Multiplier` (electron-multiplying camera, photomultiplier) first makes of each electron a random, skewed
 number of counts; a `Counter` counts. All are divided (`split`) by dividing the electrons, each of which goes to one of two images: unlike
-the two images of Eq. 2, whose noise is only uncorrelated, these are independent, however skewed the noise is. Where electrons are many the
-noise is Gaussian, and Eq. 2 and the division of electrons agree.
+the two images of Eq. 2, whose noise is only uncorrelated, these are independent, however skewed the noise is. Of many, both agree.
 
 Binomial thinning of Poisson counts is classical; for sums of exponentials the division of the counts is Beta distributed (Lukacs, Ann.
 Math. Stat. 26, 319, 1955). Electrons that were not counted are drawn from their posterior, given the counts and the local mean.
@@ -12,15 +11,18 @@ Math. Stat. 26, 319, 1955). Electrons that were not counted are drawn from their
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from zsdeconv.camera.correlation import WHITE, NoiseCorrelation
+from zsdeconv.camera.lines import NO_LINES, LineOffsets
 from zsdeconv.errors import ConfigError
 
 Array = TypeVar("Array", bound=Any)
@@ -46,6 +48,8 @@ CHUNK_PX = 2**17
 class Camera:
     """`y = b + gain n + N(0, beta2)`: offset `b` (ADU), gain (ADU per photo-electron), read variance `beta2` (ADU^2, with quantisation).
 
+    `correlation` says what filtered the noise, and gain and read variance are those of pixels after it; `lines` are offsets of lines.
+
     Raises `ConfigError` for values that no camera can have.
 
     >>> camera = Camera(offset=100.0, gain=2.0, read_variance=9.0)
@@ -56,6 +60,8 @@ class Camera:
     offset: float
     gain: float
     read_variance: float
+    correlation: NoiseCorrelation = field(default=WHITE, kw_only=True)
+    lines: LineOffsets = field(default=NO_LINES, kw_only=True)
 
     kind: ClassVar[str] = "camera"
     """Its name in settings and files."""
@@ -94,9 +100,31 @@ class Camera:
         """Standard deviation of the signal-independent noise, `sqrt(beta2)`, ADU."""
         return float(np.sqrt(self.read_variance))
 
+    @property
+    def read_variances(self) -> float | Tensor:
+        """The read variance of each pixel, where they differ: a tensor that is broadcast to images."""
+        return self.read_variance
+
+    @property
+    def read_noises(self) -> float | Tensor:
+        """Their roots."""
+        return self.read_noise
+
+    def on(self, device: torch.device) -> Camera:
+        """The law with what it holds of single pixels on a device."""
+        return self
+
+    def maps_of(self, y: Tensor) -> tuple[Tensor, ...]:
+        """The read variances of the pixels of an image, where they differ; otherwise nothing."""
+        return ()
+
+    def within(self, y: slice, x: slice) -> Camera:
+        """The law of a part of the pixels."""
+        return self
+
     def variance(self, signal_above_offset: Array) -> Array:
         """`sigma^2 = beta1 max(signal, 0) + beta2` (Eq. 3), ADU^2, for an array or tensor of any shape (ADU above offset)."""
-        return self.beta1 * signal_above_offset.clip(0) + self.read_variance
+        return self.beta1 * signal_above_offset.clip(0) + self.read_variances
 
     def third_cumulant(self, signal_above_offset: Array) -> Array:
         """Third central moment of the noise, ADU^3: `skew gain^2 signal`."""
@@ -109,7 +137,17 @@ class Camera:
 
     def in_unit(self, scale: float) -> Self:
         """The law for images without offset whose unit is `scale` ADU."""
-        return replace(self, offset=0.0, gain=self.gain / scale, read_variance=self.read_variance / scale**2)
+        scaled = {"gain": self.gain / scale, "read_variance": self.read_variance / scale**2, "lines": self.lines.in_unit(scale)}
+        return replace(self, offset=0.0, **scaled)
+
+    @property
+    def white(self) -> Self:
+        """The law of pixels that lie apart, whose noise is independent."""
+        return replace(self, correlation=WHITE)
+
+    def noise(self, signal_above_offset: Tensor, generator: torch.Generator) -> Tensor:
+        """Gaussian noise of mean 0 with the variance and the correlation of that of a signal (`... y x`): `z` of Eq. 2."""
+        return self.correlation.drawn(self.variance(signal_above_offset), generator)
 
     @property
     def gaussian(self) -> bool:
@@ -124,13 +162,16 @@ class Camera:
         y : counts above the offset, of any shape
         mean : their local mean, of the same shape, from which electrons that were not counted are guessed
         fraction : between 0 and 1, broadcast to `y`; the variances are those of `y` over `fraction` and over `1 - fraction`
-        generator : of the device of `y`
+        generator : of any device; where it is another than that of `y`, the division is done there
 
         >>> generator = torch.Generator().manual_seed(0)
         >>> first, second = Counter(0.0, 1.0).split(torch.full((4000,), 6.0), torch.full((4000,), 6.0), 0.25, generator)
         >>> bool((0.25 * first + 0.75 * second == 6).all())
         True
         """
+        if y.device.type != generator.device.type:
+            first, second = self.split(y.to(generator.device), mean.to(generator.device), fraction, generator)
+            return first.to(y.device), second.to(y.device)
         fraction = torch.as_tensor(fraction, dtype=y.dtype, device=y.device)
         root = (fraction * (1 - fraction)).sqrt()
         first = fraction * y + root * self.variance(mean).sqrt() * _normal(y.shape, generator)
@@ -138,8 +179,12 @@ class Camera:
         if bool(dim.any()):
             chosen, means, shares = y[dim], mean[dim], fraction.expand_as(y)[dim]
             parts = zip(chosen.split(CHUNK_PX), means.split(CHUNK_PX), shares.split(CHUNK_PX), strict=True)
-            first[dim] = torch.cat([self._part(u, m, f, generator) for u, m, f in parts])
+            first[dim] = torch.cat([law._part(u, m, f, generator) for law, (u, m, f) in zip(self._laws(dim), parts, strict=False)])
         return first / fraction, (y - first) / (1 - fraction)
+
+    def _laws(self, chosen: Tensor) -> Iterator[Camera]:
+        """The law of each chunk of chosen pixels."""
+        return itertools.repeat(self)
 
     def _gaussian_from(self) -> float:
         """Local mean above which the noise counts as Gaussian; its skewness without read noise is `skew / excess^1.5 / sqrt(electrons)`."""
@@ -148,7 +193,7 @@ class Camera:
     def _part(self, y: Tensor, mean: Tensor, fraction: Tensor, generator: torch.Generator) -> Tensor:
         """The first part of each pixel, one-dimensional."""
         light, share = self._light(y, mean, fraction, generator)
-        noise = self.read_noise * (fraction * (1 - fraction)).sqrt() * _normal(y.shape, generator)
+        noise = self.read_noises * (fraction * (1 - fraction)).sqrt() * _normal(y.shape, generator)
         return light * share + fraction * (y - light) + noise
 
     def _light(self, y: Tensor, mean: Tensor, fraction: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -168,8 +213,8 @@ class Camera:
         centre = mean * (u + read**2) / (mean + read**2)
         start = (centre.round() - reach).clamp(min=0)
         n = start[:, None] + torch.arange(2 * reach + 1, dtype=u.dtype, device=u.device)
-        score = n * mean.log()[:, None] - _log_factorial(n) - (u[:, None] - n).square() / (2 * read**2)
-        return start + _drawn(score, generator)
+        score = n * mean.log()[:, None] - log_factorial(n) - (u[:, None] - n).square() / (2 * read**2)
+        return start + drawn(score, generator)
 
     def log_likelihood(self, u: Tensor, most: int = MAX_DRAWN_E) -> Tensor:
         """`log p(u | n)` of the numbers n = 0 to `most` of electrons, pixel by n; `u` (pixel): signal above the offset over the gain.
@@ -190,10 +235,11 @@ class Camera:
         (True, True)
         """
         fraction = torch.as_tensor(fraction, dtype=mean.dtype, device=mean.device)
-        y = fraction.sqrt() * self.read_noise * _normal(mean.shape, generator)
+        around = self.correlation.extended(mean)
+        y = fraction.sqrt() * self.read_noises * _normal(around.shape, generator)
         if self.gain > 0:
-            y = y + self._counts(torch.poisson(fraction * mean.clamp(min=0) / self.gain, generator=generator), generator)
-        return y / fraction
+            y = y + self._counts(torch.poisson(fraction * around.clamp(min=0) / self.gain, generator=generator), generator)
+        return mean + self.correlation.coloured(y / fraction - around) if self.correlation else y / fraction
 
     def _counts(self, electrons: Tensor, generator: torch.Generator) -> Tensor:
         """Counts that so many electrons make."""
@@ -267,8 +313,8 @@ class Multiplier(Camera):
         few = likely < NORMAL_FROM_E
         if bool(few.any()):
             n = torch.arange(MAX_DRAWN_E + 1, dtype=u.dtype, device=u.device)
-            score = n * mean[few].log()[:, None] - _log_factorial(n) + self.log_likelihood(u[few])
-            electrons[few] = _drawn(score, generator)
+            score = n * mean[few].log()[:, None] - log_factorial(n) + self.log_likelihood(u[few])
+            electrons[few] = drawn(score, generator)
         return electrons
 
     def log_likelihood(self, u: Tensor, most: int = MAX_DRAWN_E) -> Tensor:
@@ -325,7 +371,7 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
     return part / whole.clamp(min=1)
 
 
-def _log_factorial(n: Tensor) -> Tensor:
+def log_factorial(n: Tensor) -> Tensor:
     """Of whole numbers, looked up where they are small."""
     most = int(n.max())
     if most > MAX_LOOKED_UP:
@@ -333,7 +379,7 @@ def _log_factorial(n: Tensor) -> Tensor:
     return torch.lgamma(torch.arange(1, most + 2, dtype=n.dtype, device=n.device))[n.long()]
 
 
-def _drawn(score: Tensor, generator: torch.Generator) -> Tensor:
+def drawn(score: Tensor, generator: torch.Generator) -> Tensor:
     """A column drawn in each row with a probability proportional to the exponential of the score."""
     heaps = (score - score.amax(1, keepdim=True)).exp_().cumsum(1)
     level = torch.rand((len(score), 1), generator=generator, device=score.device) * heaps[:, -1:]
@@ -345,11 +391,10 @@ def signal_estimate(y: np.ndarray, offset: float) -> np.ndarray:
 
     `y` is `... y x` in ADU; the border repeats the edge pixel. The result has the shape of `y` and is floating point.
 
-    >>> signal_estimate(np.array([[100.0, 100.0, 100.0], [100.0, 125.0, 100.0], [100.0, 100.0, 100.0]]), 100.0)[1].round(6).tolist()
+    >>> signal_estimate(np.pad([[125.0]], 1, constant_values=100.0), 100.0)[1].round(6).tolist()
     [1.0, 1.0, 1.0]
     """
     from scipy.ndimage import uniform_filter
 
     signal = np.asarray(y, np.result_type(y, np.float32)) - offset
-    mean = uniform_filter(signal, (1,) * (signal.ndim - 2) + (5, 5), mode="nearest")  # pyright: ignore[reportArgumentType]
-    return np.maximum(mean, 0)
+    return np.maximum(uniform_filter(signal, (1,) * (signal.ndim - 2) + (5, 5), mode="nearest"), 0)  # pyright: ignore[reportArgumentType]

@@ -128,6 +128,10 @@ class TransferLine:
         """Standard error of the slope."""
         return float(np.sqrt(max(self.covariance[0, 0], 0.0)))
 
+    def scaled(self, factor: float) -> TransferLine:
+        """The line of `factor` times the variance."""
+        return TransferLine(factor * self.slope, factor * self.intercept, factor**2 * self.covariance)
+
     def moved(self, shift: float) -> TransferLine:
         """The line of the image plus `shift`."""
         jacobian = np.array([[1.0, 0.0], [-shift, 1.0]])

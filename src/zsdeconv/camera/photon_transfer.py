@@ -58,8 +58,8 @@ def dark_constants(dark: np.ndarray) -> tuple[float, float, float, float]:
     return float(pixels.mean()), float(np.hypot(np.sqrt(variance / pixels.size), drift / np.sqrt(len(pixels)))), variance, variance_sigma
 
 
-def flat_levels(flat: np.ndarray) -> Levels:
-    """Variance against mean from successive pairs of flat frames (t y x), in groups of pixels by brightness.
+def flat_levels(flat: np.ndarray, good: np.ndarray | None = None) -> Levels:
+    """Variance against mean from successive pairs of flat frames (t y x), in groups of the `good` pixels (y x, all) by brightness.
 
     Saturated pixels are left out, and groups with more than 5 % of them. Raises `ImageError` when no two successive frames are
     equally bright.
@@ -71,7 +71,8 @@ def flat_levels(flat: np.ndarray) -> Levels:
         )
     high = np.iinfo(frames.dtype).max if frames.dtype.kind in "ui" else np.inf
     guide = frames.mean(0, dtype=np.float64).ravel()
-    groups = [g for g in np.array_split(np.argsort(guide), BRIGHTNESS_GROUPS) if len(g) > 1]
+    order = np.argsort(guide) if good is None else np.flatnonzero(good)[np.argsort(guide[good.ravel()])]
+    groups = [g for g in np.array_split(order, BRIGHTNESS_GROUPS) if len(g) > 1]
     rows = []
     for mean, change in _pairs(frames):
         for g in groups:

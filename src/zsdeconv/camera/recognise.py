@@ -54,6 +54,11 @@ MAX_MULTIPLIED_READ_E = 1.5
 """The same of a multiplier, times its shape. Chosen: multiplication is there to make the read noise small against an electron."""
 
 
+MIN_NOISE_PER_STEP = 1.0
+"""Noise (standard deviation) of dark pixels over the distance of grey values from which its shape is seen. Law: above a half, rounding is
+independent noise (Widrow); a histogram is then three values wide at least."""
+
+
 @dataclass(frozen=True)
 class DarkFit:
     """A law fitted to the histogram of dark pixels: offset and read noise (ADU) with standard errors, and the log-likelihood."""
@@ -115,8 +120,16 @@ def recognise(frames: Sequence[np.ndarray], levels: Levels, line: TransferLine, 
     expected = 2 - 1 / multiplier.law.excess
     if sigma < MAX_WITNESS_SIGMA:
         evidence += ((ratio - 1) ** 2 - (ratio - expected) ** 2) / (2 * total**2)
-    kind = "" if abs(evidence) < DECISIVE else "emccd" if evidence > 0 else "camera"
+    undecided = abs(evidence) < DECISIVE or _is_rounded_away(values, counts)
+    kind = "" if undecided else "emccd" if evidence > 0 else "camera"
     return Recognition(kind, ratio, sigma, evidence, {"camera": camera, "emccd": multiplier})
+
+
+def _is_rounded_away(values: np.ndarray, counts: np.ndarray) -> bool:
+    """Whether grey values are so far apart that a histogram has the shape of rounding rather than that of noise."""
+    mean = np.average(values, weights=counts)
+    noise = float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))
+    return noise < MIN_NOISE_PER_STEP * float(np.median(np.diff(values)))
 
 
 def skewness_ratio(levels: Levels, line: TransferLine, kernel: Filters) -> tuple[float, float]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zsdeconv.camera.highpass import CUTOFF_RANGE_PER_PX, Filters, detect_cutoff, filters, neighbour_correlation, tile_spectra
+from zsdeconv.camera.correlation import QUIET_ABOVE_PER_PX, QUIET_BELOW_PER_PX, WHITE, NoiseCorrelation, measure_correlation
+from zsdeconv.camera.highpass import CUTOFF_RANGE_PER_PX, Filters, detect_cutoff, filters, neighbour_correlation, radius_of, tile_spectra
 from zsdeconv.camera.levels import Levels, collect
+from zsdeconv.camera.lines import NO_LINES, LineOffsets, find_lines
 from zsdeconv.errors import ImageError
 
 MAX_NOISE_CORRELATION = 0.08
@@ -30,7 +33,8 @@ class Survey:
     `frames` are a selection of whole frames minus `shift`; `step` is the distance of grey values (0: continuous); `clip` are the
     clipping limits (low, high) minus `shift`, `fractions` those of pixels at or beyond them; `kernel` are the filters of the
     `cutoff` used; `correlation` is the result of `neighbour_correlation`; `levels` are the brightness levels minus `shift`, with
-    variances corrected for correlated noise.
+    variances corrected for correlated noise. `lines` are offsets of lines, which were removed, and `memory` what filtered the noise, where
+    it is correlated and that could be measured.
     """
 
     frames: list[np.ndarray]
@@ -42,6 +46,8 @@ class Survey:
     cutoff: float
     correlation: tuple[float, float, float]
     levels: Levels
+    lines: LineOffsets = NO_LINES
+    memory: NoiseCorrelation = WHITE
 
 
 def is_correlated(rho: float, sigma: float) -> bool:
@@ -49,9 +55,10 @@ def is_correlated(rho: float, sigma: float) -> bool:
     return abs(rho) > max(MAX_NOISE_CORRELATION, 3 * sigma)
 
 
-def survey_frames(stack: np.ndarray, cutoff_per_px: float | None, *, floor: bool = True) -> Survey:
+def survey_frames(stack: np.ndarray, cutoff_per_px: float | None, *, floor: bool = True, memory: bool = False) -> Survey:
     """Survey of the frames (t y x) of a camera; the cutoff (cycles per pixel) is detected unless given. Without `floor`, many equal pixels
-    at the bottom of the range are none that were clipped, but places without a photon.
+    at the bottom of the range are none that were clipped, but places without a photon. With `memory`, offsets of lines and what filtered
+    the noise are looked for.
 
     Raises `ImageError` for constant images, which hold no noise.
     """
@@ -60,7 +67,7 @@ def survey_frames(stack: np.ndarray, cutoff_per_px: float | None, *, floor: bool
     )
     raw = stack[index]
     shift = float(np.median(raw[:, ::3, ::3]))
-    low, high = _clip_values(raw)
+    low, high = clip_values(raw)
     if not floor:
         low = -np.inf
     step = _step(raw)
@@ -70,6 +77,8 @@ def survey_frames(stack: np.ndarray, cutoff_per_px: float | None, *, floor: bool
         raise ImageError(f"the image is constant at {shift:g}, it must contain noise; give raw camera data")
     # float32 rounding must not move a clipped value across its limit
     clip = (float(np.nextafter(np.float32(clip[0]), np.float32(np.inf))), float(np.nextafter(np.float32(clip[1]), np.float32(-np.inf))))
+    lines = find_lines(images) if memory else NO_LINES
+    images = [np.where((image > clip[0]) & (image < clip[1]), lines.removed(image), image) for image in images] if lines else images
     tiles = _tiles(images)
     spectra = np.concatenate([tile_spectra(tile[None], max(64, 1024 // len(tiles))) for tile in tiles])
     detected = detect_cutoff(spectra)
@@ -81,9 +90,39 @@ def survey_frames(stack: np.ndarray, cutoff_per_px: float | None, *, floor: bool
     kernel = filters(round(cutoff, 3))
     fractions = (float(np.mean(raw <= low)), float(np.mean(raw >= high)))
     levels = collect(tiles, kernel, *clip)
-    if is_correlated(*correlation[:2]):
-        levels = levels.scaled(float(np.clip(correlation[2], 0.5, 5.0)))
-    return Survey(images, shift, step, clip, fractions, kernel, cutoff, correlation, levels)
+    survey = Survey(images, shift, step, clip, fractions, kernel, cutoff, correlation, levels, lines)
+    if not is_correlated(*correlation[:2]):
+        return survey
+    measured = measure_correlation(_least_structured(images, spectra)) if memory else None
+    if measured is None:
+        return replace(survey, levels=levels.scaled(float(np.clip(correlation[2], 0.5, 5.0))))
+    return _remembering(survey, tiles, measured)
+
+
+def _least_structured(images: Sequence[np.ndarray], spectra: np.ndarray) -> np.ndarray:
+    """Periodograms of images, or of differences of successive ones where these hold less structure: the sample hardly moves."""
+    if len(images) < 2:
+        return spectra
+    changes = [(second - first) / np.float32(np.sqrt(2)) for first, second in zip(images[::2], images[1::2], strict=False)]
+    differences = np.concatenate([tile_spectra(change[None], max(64, 1024 // len(changes))) for change in changes])
+    radius = radius_of(spectra.shape[-1])
+
+    def structure(powers: np.ndarray) -> float:
+        power = powers.mean(0)
+        return float(power[radius < QUIET_BELOW_PER_PX].mean() / max(power[radius > QUIET_ABOVE_PER_PX].mean(), 1e-30))
+
+    return differences if structure(differences) < structure(spectra) else spectra
+
+
+def _remembering(survey: Survey, tiles: Sequence[np.ndarray], memory: NoiseCorrelation) -> Survey:
+    """The survey with what filtered the noise: the high-pass begins where that was measured, and levels have the variance of pixels."""
+    cutoff = float(np.clip(memory.floor_per_px, *CUTOFF_RANGE_PER_PX))
+    kernel = filters(round(cutoff, 3))
+    factor, spread = memory.seen_by(kernel)
+    kernel = replace(kernel, spread=spread)
+    rho = max(memory.rho(0, 1), memory.rho(1, 0), key=abs)
+    levels = collect(tiles, kernel, *survey.clip).scaled(factor)
+    return replace(survey, kernel=kernel, cutoff=cutoff, correlation=(rho, memory.sigma, factor), levels=levels, memory=memory)
 
 
 def _tiles(images: list[np.ndarray]) -> list[np.ndarray]:
@@ -97,7 +136,7 @@ def _tiles(images: list[np.ndarray]) -> list[np.ndarray]:
     return [images[t][y : y + side, x : x + side] for t, y, x in (corners[i] for i in sorted(order))]
 
 
-def _clip_values(raw: np.ndarray) -> tuple[float, float]:
+def clip_values(raw: np.ndarray) -> tuple[float, float]:
     """Values at the bottom and top of the range at which pixels accumulate, as clipping makes them; infinite without clipping."""
     ordered = np.sort(raw[:, ::2, ::2] if raw.size > 4_000_000 else raw, axis=None)
     limits = np.iinfo(raw.dtype) if raw.dtype.kind in "ui" else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from zsdeconv.cli.console import show, show_json, show_rows
 from zsdeconv.cli.options import Inputs, Settings, Task, argument, chosen, configuration, option, takes
@@ -48,6 +48,10 @@ class TrainTask(TrainingTask):
     output: Annotated[Path, option("model file to write (.zsd)", name=("--output", "-o"), metavar="MODEL")]
 
 
+CAMERA_OF_MODEL = "maps of offset, gain and read noise of each pixel [default: those of the model, if it has any]"
+"""What the option means where a model is given."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PredictTask(Task):
     """Where the images go."""
@@ -55,6 +59,14 @@ class PredictTask(Task):
     output: Annotated[
         Path, option("folder for the results, or one .tif: the deconvolved image", name=("--output", "-o"), metavar="DIR|FILE")
     ]
+    camera_from: Annotated[
+        Literal["auto", "image", "model"],
+        option(
+            "whose offset, gain and read noise: model, image (calibrated), or auto: the image's where its noise is another camera's",
+            metavar="NAME",
+            group="Input",
+        ),
+    ] = "auto"
 
 
 @takes(options=chosen(*SETTINGS), task=RunTask)
@@ -78,7 +90,7 @@ def run(*inputs: Inputs, options: Settings, task: RunTask) -> None:
         facts: dict[str, Any] = {"input": str(path), "summary": prepared.summary()}
         if not task.dry_run:
             model = _trained(prepared, each.checkpoint, task.resume, path.name, task.quiet)
-            restored = _predicted(model, image, path.name, task.quiet, {})
+            restored = _predicted(replace(model, camera_from="model"), image, path.name, task.quiet, {})
             _tell_of_stripes(restored, task.silent)
             judged = _reported(restored, path.name, task.silent) if prepared.config.report else None
             written = write_run(each, restored, judged, _provenance(model, path), overwrite=task.overwrite)
@@ -106,7 +118,7 @@ def train(*inputs: Inputs, options: Settings, task: TrainTask) -> None:
     _close([facts], prepared.config, task)
 
 
-@takes(options=chosen("axes", "pixel_um", "prediction", "device"), task=PredictTask)
+@takes(options=chosen("axes", "pixel_um", "prediction", "device", "camera", help={"camera": CAMERA_OF_MODEL}), task=PredictTask)
 def predict(
     model: Annotated[Path, argument("model file (.zsd)", "MODEL")], /, *inputs: Inputs, options: Settings, task: PredictTask
 ) -> None:
@@ -117,13 +129,13 @@ def predict(
     given = options.given()
     from zsdeconv.prediction.destripe import Destriping
 
-    destripe = Destriping.of(configuration(given, None).prediction)
+    destripe = Destriping.of(configuration({name: value for name, value in given.items() if name != "camera"}, None).prediction)
     asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given} | {"destripe": destripe}
     targets = _targets(inputs, task.output)
     refuse_existing([path for each in targets.values() for path in each.values()], task.overwrite)
     from zsdeconv.model import load
 
-    loaded = load(model)
+    loaded = replace(_with_camera(load(model), given.get("camera"), task.silent), camera_from=task.camera_from)
     entries = []
     for path, each in targets.items():
         image = read_again(path, loaded, given.get("axes"), given.get("pixel_um"))
@@ -136,6 +148,17 @@ def predict(
             show_rows(("wrote", str(p)) for p in written)
     if task.json:
         show_json({"model": str(model), "results": entries})
+
+
+def _with_camera(model: Model, path: Path | None, silent: bool) -> Model:
+    """The model with the camera maps of a file, or else with its own, of which the user is told."""
+    if path is not None:
+        from zsdeconv.camera.maps import CameraMaps
+
+        model = model.with_camera(CameraMaps.load(path))
+    if model.acquisition.maps is not None and not silent:
+        show_rows([("camera", "maps of the training's camera, in the model" if path is None else f"maps {path.name}")])
+    return model
 
 
 def _targets(inputs: Sequence[Path], output: Path) -> dict[Path, dict[str, Path]]:
@@ -259,6 +282,7 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
         ("detector", f"{prepared.calibration.camera.words} ({sources['detector']})"),
         ("camera", f"{values} ({sources['camera']})"),
         *([("left out", sources["left_out"])] if "left_out" in sources else []),
+        *([("odd frames", sources["odd_frames"])] if "odd_frames" in sources else []),
         *prepared.acquisition.describe(),
         ("pairs", sources["pairs"]),
         ("training", f"{facts['modality']}, preset {settings.preset}, {budget}, scale {settings.scale}, seed {settings.seed}, on {device}"),

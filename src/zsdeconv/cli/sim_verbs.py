@@ -59,13 +59,16 @@ def estimate(raw: Raw, /, *, options: Settings, task: EstimationTask) -> None:
     from zsdeconv.io import atomic_path
     from zsdeconv.sim.plot import plot_estimation
     from zsdeconv.sim.setup import detection_of, measured_pattern
+    from zsdeconv.sim.steady import steadied
 
     if task.plot is not None:
         refuse_other_format(task.plot, "--plot")
     refuse_existing([path for path in (task.output, task.plot) if path is not None], task.overwrite)
     image, spacing_um = _read(raw, settings)
     lens = detection_of(settings, image.metadata.get("optics", {}), deep=len(spacing_um) == 3)
-    estimation = measured_pattern(list(image.data), spacing_um, settings, lens, _offset(image.data, settings), file=raw.name)
+    offset = _offset(image.data, settings)
+    estimation = measured_pattern(list(image.data), spacing_um, settings, lens, offset, file=raw.name)
+    steadied(list(image.data), estimation.parameters, lens.detection, offset)
     with atomic_path(task.output, task.overwrite) as temporary:
         temporary.write_text(estimation.parameters.to_yaml(), encoding="utf-8")
     if task.plot is not None:
@@ -88,9 +91,12 @@ def reconstruct(raw: Raw, /, *, options: Settings, task: ReconstructionTask) -> 
     """
     settings = configuration(options.given(), None)
     wiener = settings.sim.wiener
+    import numpy as np
+
     from zsdeconv.cli.results import refuse_existing
     from zsdeconv.io import write
     from zsdeconv.sim.setup import detection_of, pattern_and_offset, reconstruction, wiener_origin
+    from zsdeconv.sim.steady import steadied
 
     refuse_existing([task.output], task.overwrite)
     image, spacing_um = _read(raw, settings)
@@ -98,7 +104,8 @@ def reconstruct(raw: Raw, /, *, options: Settings, task: ReconstructionTask) -> 
     parameters, offset = pattern_and_offset(
         list(image.data), spacing_um, settings, lens, lambda remembered: _offset(image.data, settings, remembered), file=raw.name
     )
-    frames = image.data.astype("float32") - offset
+    steady = steadied(list(image.data), parameters, lens.detection, offset)
+    frames = np.stack(steady).astype("float32") - offset
     operator = reconstruction(frames[0], spacing_um, parameters, lens, wiener)
     w = operator.wiener
     provenance = {"sim": _facts(parameters), "wiener": w, "psf": operator.psf().fingerprint, "input": raw.name}
@@ -111,12 +118,14 @@ def reconstruct(raw: Raw, /, *, options: Settings, task: ReconstructionTask) -> 
 
 def _read(path: Path, settings: Config) -> tuple[Image, tuple[float, ...]]:
     """The raw frames as T P *zyx, and their spacing; with five phases more pages than frames of a plane are a stack."""
+    from zsdeconv.io.checks import refuse_undefined
     from zsdeconv.sim.patterns import read_parameters
     from zsdeconv.sim.raw_frames import read_frames
     from zsdeconv.sim.setup import layout_of
 
     known, stored = settings.input, settings.sim.parameters
     image = read_frames(path, layout_of(settings.sim), axes=known.axes, pixel_um=known.pixel_um, z_um=known.z_um)
+    refuse_undefined(image)
     measured = {} if stored is None else {"X": read_parameters(stored).pixel_um, "Z": read_parameters(stored).z_um}
     spacing_um = []
     for axis in image.axes.removeprefix("TP"):
@@ -125,7 +134,25 @@ def _read(path: Path, settings: Config) -> tuple[Image, tuple[float, ...]]:
             what, option = ("step between the planes", "--z-um") if axis == "Z" else ("pixel size", "--pixel-um")
             raise ImageError(f"{what} is missing in the file, the OTF depends on it; give {option} (um in the sample)")
         spacing_um.append(float(um))
-    return image, tuple(spacing_um)
+    return _without_defects(image), tuple(spacing_um)
+
+
+def _without_defects(image: Image) -> Image:
+    """The raw frames with hot, dead and lost pixels filled from their surroundings. Warns (`DataWarning`) of them."""
+    import warnings
+    from dataclasses import replace
+
+    import numpy as np
+
+    from zsdeconv.camera.defects import filled, find_defects, told
+    from zsdeconv.errors import DataWarning
+
+    defects = [find_defects(sample) for sample in image.data]
+    words = told(defects)
+    if not words:
+        return image
+    warnings.warn(f"{words} were found, left out, and restored from their surroundings", DataWarning, stacklevel=3)
+    return replace(image, data=np.stack([filled(sample, each) for sample, each in zip(image.data, defects, strict=True)]))
 
 
 def _offset(data: np.ndarray, settings: Config, stored: float | None = None) -> float:
@@ -136,7 +163,7 @@ def _offset(data: np.ndarray, settings: Config, stored: float | None = None) -> 
     from zsdeconv.camera import calibrate
 
     planes = data.reshape(-1, *data.shape[-2:])
-    return float(calibrate(planes[:: -(-len(planes) // 18)]).camera.offset)
+    return float(calibrate(planes[:: -(-len(planes) // 18)], memory=False).camera.offset)
 
 
 def _reconstructed(frames: np.ndarray, operator: Any, image: Image) -> Image:

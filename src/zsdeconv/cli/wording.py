@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from functools import cache
 
-NOT_SETTINGS = ("config", "dark", "flat", "model", "overwrite", "plot", "raw", "resolution_um", "resume")
+NOT_SETTINGS = ("camera_from", "config", "dark", "flat", "model", "overwrite", "plot", "raw", "resolution_um", "resume")
 """Options of some verb that are arguments in the library and no settings."""
 
 _MARKED = re.compile(r"`([a-z][a-z0-9_.]*)(?:=([^`]+))?`")
 _SHORT = ("na", "psf", "otf", "scale", "axes", "background", "dark", "flat", "microscope", "pairs", "preset", "modality", "device", "seed")
 _SHORT += (
+    "camera",
     "phases",
     "directions",
     "order",

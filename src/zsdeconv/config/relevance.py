@@ -48,7 +48,8 @@ _INTERLEAVE = Need(
 )
 _PSF = Need(lambda facts: facts.config.optics.psf is not None, "without a PSF file", "give psf too, or leave it out")
 _DESTRIPE = Need(lambda facts: facts.config.prediction.destripe is not None, "without `destripe`", "give destripe X or Y, or leave it out")
-_LONE = (_PSF, _DESTRIPE)
+_NO_MAPS = Need(lambda facts: facts.config.input.camera is None, "beside camera maps", "leave it out, or leave out camera")
+_LONE = (_PSF, _DESTRIPE, _NO_MAPS)
 """Needs that the settings alone decide, before any image is read."""
 _HALVING = Need(
     lambda facts: facts.config.training.schedule == "halving", "on the cosine schedule", "give training.schedule halving, or leave it out"
@@ -71,6 +72,8 @@ def _of_acquisition(name: str) -> Need:
 
 NEEDS: Mapping[str, tuple[Need, ...]] = {
     "input.z_um": (_STACK,),
+    "input.background": (_NO_MAPS,),
+    "input.detector": (_NO_MAPS,),
     **{f"optics.{name}": (_of_acquisition(f"optics.{name}"), _THEORY) for name in ("microscope", "sheet_um", "pinhole_au")},
     **{f"optics.{name}": (_of_acquisition(f"optics.{name}"), _THEORY) for name in ("sample_ri", "depth_um")},
     "optics.excitation_nm": (_THEORY,),

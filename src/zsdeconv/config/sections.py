@@ -47,7 +47,7 @@ class Section(BaseModel):
 
 
 class InputSection(Section):
-    """What the file does not say about the image: axis letters, pixel sizes, camera offset in ADU."""
+    """What the file does not say about the image: axis letters, pixel sizes, camera offset in ADU, detector, maps of the camera."""
 
     title: ClassVar[str] = "Input"
     axes: Annotated[str | None, Setting("axes of the input, such as TYX", default="from the file", metavar="LETTERS")] = None
@@ -60,6 +60,9 @@ class InputSection(Section):
         Literal["auto", "camera", "emccd", "counting"],
         Setting("camera, emccd (electron multiplication, photomultiplier), or counting (photons)", default="from the noise"),
     ] = "auto"
+    camera: Annotated[
+        str | None, Setting("maps of offset, gain and read noise of each pixel, from `zsdeconv calibrate`", default="none", metavar="FILE")
+    ] = None
 
 
 class OpticsSection(Section):

@@ -45,7 +45,10 @@ class Pairs(Protocol):
 class SplitPairs:
     """Pairs of patches of the samples `(y, A(y - b))`, each made of one patch by re-corruption (Eq. 2) or splitting.
 
-    Where the noise of neighbouring pixels is not independent, `colour` makes of independent noise what is in `y`.
+    Samples of a camera whose pixels differ hold their read variances as a third image.
+
+    Where the noise of neighbouring pixels is not independent, `colour` makes of independent noise what is in `y`. Where noise has a
+    direction, patches are turned after it was drawn (`turn_last`).
     """
 
     def __init__(
@@ -55,15 +58,23 @@ class SplitPairs:
         training: TrainingSection,
         symmetries: Sequence[int] = range(grid.SYMMETRIES),
         colour: Operator | None = None,
+        turn_last: bool = False,
     ) -> None:
-        self.maker, self.colour = maker, colour
-        self.sampler = PatchSampler(samples, training.patch(samples[0][0].ndim), training.batch, symmetries)
+        self.maker, self.colour, self.turns = maker, colour, list(symmetries) if turn_last else []
+        self.sampler = PatchSampler(samples, training.patch(samples[0][0].ndim), training.batch, [0] if turn_last else symmetries)
         self.patch_px = self.sampler.patch_px
 
     def __call__(self, network: nn.Module, draws: RandomStreams) -> tuple[Tensor, Tensor, None]:
-        y, signal = self.sampler(draws.host)
-        hat, tilde = self.maker.deviations(y, signal, draws.device, self.colour or (lambda z: z))
-        return y + hat, y + tilde, None
+        y, signal, *read_variances = self.sampler(draws.host)
+        hat, tilde = self.maker.of_pixels(*read_variances).deviations(y, signal, draws.device, self.colour or (lambda z: z))
+        y_hat, y_tilde = y + hat, y + tilde
+        if self.turns:
+            drawn = torch.randint(len(self.turns), (len(y),), generator=draws.host).tolist()
+            y_hat, y_tilde = (
+                torch.stack([grid.apply_symmetry(each, self.turns[n]) for each, n in zip(images, drawn, strict=True)])
+                for images in (y_hat, y_tilde)
+            )
+        return y_hat, y_tilde, None
 
 
 class InterleavedPairs:

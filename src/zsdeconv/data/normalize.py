@@ -42,6 +42,18 @@ class Affine:
         """The unit of the network to ADU above the offset."""
         return unit * self.scale
 
+    def excess(self, frame: np.ndarray) -> float:
+        """How many times brighter than 1 a frame is, at its 99.9th percentile; 1 at least.
+
+        >>> Affine(100.0, 50.0).excess(np.full((4, 4), 250.0))
+        3.0
+        """
+        return max(1.0, float(self.to_unit(np.percentile(frame, PEAK_PERCENTILE))))
+
+    def dimmed(self, frame: np.ndarray, ratio: float) -> np.ndarray:
+        """A frame (ADU) with so many times less light above the offset."""
+        return self.offset + (frame - self.offset) / ratio
+
     def camera_in_unit(self, camera: Camera) -> Camera:
         """The variance law of the camera (Eq. 3) for images in the unit of the network."""
         return camera.in_unit(self.scale)

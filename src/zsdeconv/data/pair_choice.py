@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from zsdeconv.camera.detector import GAUSSIAN_SKEWNESS, Camera, signal_estimate
+from zsdeconv.findings import percent
 
 MIN_SLICES = 8
 """Slices that a stack needs to be interleaved. Chosen: each half then has four, more than the axial kernel of a network."""
@@ -60,9 +61,9 @@ def choose_pairs(slices: int, dz_um: float, depth_of_field_um: float | None, dif
     if not np.isfinite(difference):
         return PairChoice("recorrupt", "re-corrupted pairs: the noise hides how much neighbouring slices differ")
     if difference > MAX_DIFFERENCE:
-        found = f"{100 * difference:.0f} % of the signal's variance (limit {100 * MAX_DIFFERENCE:g} %)"
+        found = f"{percent(difference)} of the signal's variance (limit {100 * MAX_DIFFERENCE:g} %)"
         return PairChoice("recorrupt", f"re-corrupted pairs: neighbouring slices differ by {found}")
-    alike = f"neighbouring slices, {dz_um:g} um apart, differ by {100 * max(difference, 0.0):.0f} % of the signal's variance only"
+    alike = f"neighbouring slices, {dz_um:g} um apart, differ by {percent(max(difference, 0.0))} of the signal's variance only"
     return PairChoice("interleave", f"interleaved pairs: {alike}")
 
 

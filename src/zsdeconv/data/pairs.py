@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
 from zsdeconv.camera.detector import Camera
+from zsdeconv.camera.pixelwise import PixelwiseCamera
 from zsdeconv.notation import Batch
 
 Range = tuple[float, float]
@@ -35,6 +36,10 @@ class PairMaker(Protocol):
         """
         ...
 
+    def of_pixels(self, *read_variances: Tensor) -> Self:
+        """The maker for images whose pixels have `read_variances` of their own, where these are given, in the unit of the images."""
+        ...
+
 
 def draw_alpha(limits: Range, images: Batch, generator: torch.Generator) -> Tensor:
     """A number for each image, uniform within limits."""
@@ -53,12 +58,23 @@ def recorrupted(y: Tensor, z: Tensor, alpha: float | Tensor) -> tuple[Tensor, Te
 
 
 @dataclass(frozen=True)
-class Recorruption:
+class _ByLaw:
+    """What makes pairs by the law of a camera in the unit of the images."""
+
+    camera: Camera
+
+    def of_pixels(self, *read_variances: Tensor) -> Self:
+        """The same by the law of pixels with `read_variances` of their own, where these are given."""
+        return replace(self, camera=PixelwiseCamera.of(self.camera, *read_variances)) if read_variances else self
+
+
+@dataclass(frozen=True)
+class Recorruption(_ByLaw):
     """Noise-independent pair from one image (Eq. 2, 3).
 
-    `y_hat = y + alpha z` and `y_tilde = y - z / alpha` with `z ~ N(0, sigma^2)`, `sigma^2 = beta1 A(y - b) + beta2`. When
-    `sigma^2` is the true variance of `y`, `Cov(y_hat, y_tilde | x) = Var(y) - Var(z) = 0`: whoever predicts one from the
-    other in the sense of least squares predicts the clean image.
+    `y_hat = y + alpha z` and `y_tilde = y - z / alpha` with `z ~ N(0, sigma^2)`, `sigma^2 = beta1 A(y - b) + beta2`, and the
+    correlation between pixels that the camera has. When that is the true covariance of `y`, `Cov(y_hat, y_tilde | x) = Cov(y) -
+    Cov(z) = 0`: whoever predicts one from the other in the sense of least squares predicts the clean image.
 
     `camera` holds the estimates of `beta1` and `beta2` in the unit of the images. As estimates are never exact, each pair
     draws `alpha` and its own multiples of `beta1` and `beta2`, uniformly from the ranges given.
@@ -71,7 +87,6 @@ class Recorruption:
     True
     """
 
-    camera: Camera
     alpha: Range = (1.0, 2.0)
     beta1_factor: Range = (0.5, 1.5)
     beta2_factor: Range = (0.8, 1.2)
@@ -93,12 +108,12 @@ class Recorruption:
             return draw_alpha(limits, signal, generator)
 
         alpha = draw(self.alpha)
-        variance = draw(self.beta1_factor) * self.camera.beta1 * signal + draw(self.beta2_factor) * self.camera.read_variance
-        return alpha, torch.randn(signal.shape, generator=generator, device=signal.device) * variance.sqrt()
+        variance = draw(self.beta1_factor) * self.camera.beta1 * signal + draw(self.beta2_factor) * self.camera.read_variances
+        return alpha, self.camera.correlation.drawn(variance, generator)
 
 
 @dataclass(frozen=True)
-class Splitting:
+class Splitting(_ByLaw):
     """Noise-independent pair from one image by dividing its electrons between both (`Camera.split`).
 
     `y_hat` has the fraction `1 / (1 + alpha^2)` of them, so that `alpha` says the same of the noise as in Eq. 2. The noise of both is
@@ -111,7 +126,6 @@ class Splitting:
     True
     """
 
-    camera: Camera
     alpha: Range = (1.0, 2.0)
 
     def deviations(self, y: Batch, signal: Batch, generator: torch.Generator, through: Linear = lambda z: z) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,10 @@ from zsdeconv.image import Image
 MIN_SIDE_PX = 8
 """Smallest side of an image. Chosen: a smaller image holds no patch to learn from."""
 
+MIN_FINITE_FRACTION = 0.05
+"""Fraction of pixels that must be numbers. Chosen: a mask leaves a cell or more; less than a twentieth is a broken file.
+
+Pixels that are NaN or infinite hold no data."""
 MAX_SATURATED_FRACTION = 1e-5
 """Saturated fraction that raises no warning. Chosen: a few hot pixels of a camera are no fault of the exposure."""
 PILE_UP_RATIO = 4
@@ -24,15 +28,15 @@ PILE_UP_LEVELS = 3
 def check_restorable(image: Image) -> None:
     """Refuse images that no method could restore, and warn of saturation.
 
-    Raises `ImageError` for complex data, too few pixels, NaN or infinite pixels (with their number and the place of the first) and a
-    constant image, channel or plane. Warns (`DataWarning`) of saturated pixels, at the top of the data type or of a clipped histogram.
+    NaN and infinite pixels are pixels without data. Raises `ImageError` for complex data, too few pixels, an image, channel or plane
+    without any data or of one value. Warns (`DataWarning`) of saturated pixels, at the top of the data type or of a clipped histogram.
 
     >>> check_restorable(Image(np.arange(12.0 * 16).reshape(12, 16), "YX"))
     """
     if np.iscomplexobj(image.data):
         raise ImageError(f"complex values ({image.data.dtype}): an image is real; give the intensity image")
     _refuse_small(image)
-    _refuse_not_finite(image)
+    _refuse_no_data(image)
     channels = np.moveaxis(image.data, image.axes.index("C"), 0) if "C" in image.axes else image.data[None]
     for number, channel in enumerate(channels):
         where = f"channel {number}: " if "C" in image.axes else ""
@@ -50,6 +54,9 @@ def saturated_fraction(data: np.ndarray) -> float:
     >>> saturated_fraction(np.array([[1, 2, 255, 255]], np.uint8))
     0.5
     """
+    data = _finite(data)
+    if not data.size:
+        return 0.0
     top = data.max()
     count = int(np.count_nonzero(data == top))
     if not (np.issubdtype(data.dtype, np.integer) and top == np.iinfo(data.dtype).max) and not _piles_up(data, top, count):
@@ -71,6 +78,14 @@ def _piles_up(data: np.ndarray, top: np.generic, count: int) -> bool:
     return True
 
 
+def _finite(data: np.ndarray) -> np.ndarray:
+    """The pixels that are numbers; the data themselves where all are."""
+    if not np.issubdtype(data.dtype, np.inexact):
+        return data
+    finite = np.isfinite(data)
+    return data if finite.all() else data[finite]
+
+
 def _refuse_small(image: Image) -> None:
     sides = [image.sizes.get(a, 1) for a in "YX"]
     if image.data.size == 0 or min(sides) < MIN_SIDE_PX:
@@ -80,9 +95,15 @@ def _refuse_small(image: Image) -> None:
         )
 
 
-def _refuse_not_finite(image: Image) -> None:
-    if not np.issubdtype(image.data.dtype, np.inexact):
-        return
+def refuse_undefined(image: Image) -> None:
+    """Refuse an image with NaN or infinite pixels, for a computation to which every pixel matters.
+
+    Raises `ImageError` with their number and the place of the first.
+
+    >>> refuse_undefined(Image(np.array([[1.0, np.nan]]), "YX"))
+    Traceback (most recent call last):
+    zsdeconv.errors.ImageError: 1 of 2 pixels are NaN or infinite (first: Y=0, X=1), none may be; ...
+    """
     bad = ~np.isfinite(image.data)
     count = int(np.count_nonzero(bad))
     if count:
@@ -93,17 +114,37 @@ def _refuse_not_finite(image: Image) -> None:
         )
 
 
+def _refuse_no_data(image: Image) -> None:
+    """Refuse an image most of which is NaN or infinite: nothing could be learnt of the rest."""
+    if not np.issubdtype(image.data.dtype, np.inexact):
+        return
+    count = int(np.isfinite(image.data).sum())
+    if count < max(MIN_FINITE_FRACTION * image.data.size, MIN_SIDE_PX**2):
+        raise ImageError(
+            f"{count} of {image.data.size} pixels are numbers, the others NaN or infinite: at least {100 * MIN_FINITE_FRACTION:g} % "
+            "must hold data; crop the image to what was recorded, or give the raw file"
+        )
+
+
 def _refuse_constant(channel: np.ndarray, where: str) -> None:
-    low, high = channel.min(), channel.max()
+    low, high = _finite(channel).min(), _finite(channel).max()
     if low == high:
         raise ImageError(f"{where}constant image (every pixel is {low:g}), at least two values are needed; check the exposure and `axes`")
 
 
 def _refuse_lost_planes(image: Image) -> None:
-    """A camera does not record a constant plane: such planes were lost, or inserted to fill a gap."""
-    others = [axis for axis in image.axes if axis not in "YX"]
+    """A camera does not record a constant plane: such planes were lost, or inserted to fill a gap. Of a movie whole times may be lost."""
+    others = sorted((axis for axis in image.axes if axis not in "YX"), key=lambda axis: axis != "T")
     planes = image.transposed("".join(others) + "YX").data
-    constant = np.ptp(planes, axis=(-2, -1)) == 0
+    if np.issubdtype(planes.dtype, np.inexact) and not np.isfinite(planes).all():
+        low, high = (np.where(np.isfinite(planes), planes, end) for end in (np.inf, -np.inf))
+        constant = high.max((-2, -1)) <= low.min((-2, -1))
+    else:
+        constant = np.ptp(planes, axis=(-2, -1)) == 0
+    if others[:1] == ["T"]:
+        whole = constant.reshape(len(constant), -1).all(1)
+        if np.count_nonzero(~whole) > 1:
+            constant[whole] = False
     if constant.any():
         first = tuple(np.argwhere(constant)[0])
         where = ", ".join(f"{axis}={index}" for axis, index in zip(others, first, strict=True))
@@ -117,7 +158,7 @@ def _warn_saturated(channel: np.ndarray, where: str) -> None:
     fraction = saturated_fraction(channel)
     if fraction > MAX_SATURATED_FRACTION:
         warnings.warn(
-            f"{where}{100 * fraction:.3g} % of the pixels are saturated (at {channel.max():g}), "
+            f"{where}{100 * fraction:.3g} % of the pixels are saturated (at {_finite(channel).max():g}), "
             f"limit {100 * MAX_SATURATED_FRACTION:g} %: their intensities are lost; expose less, or do not measure there",
             DataWarning,
             stacklevel=3,

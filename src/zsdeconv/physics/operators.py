@@ -161,7 +161,7 @@ class Blur(Operator):
         if key not in self._otfs:
             while len(self._otfs) >= self.max_cached_otfs:
                 self._otfs.pop(next(iter(self._otfs)))
-            self._otfs[key] = self._make_otf(sizes).to(like.dtype.to_complex()).to(like.device)
+            self._otfs[key] = self._make_otf(sizes).to(torch.promote_types(like.dtype, torch.float32).to_complex()).to(like.device)
         return self._otfs[key]
 
     def _make_otf(self, sizes: Sequence[int]) -> Tensor:
@@ -174,8 +174,8 @@ class Blur(Operator):
     def _convolve(x: Batch, otf: Tensor) -> Batch:
         sizes = [fast_length(n) for n in x.shape[2:]]
         axes = tuple(range(2, x.ndim))
-        spectrum = torch.fft.rfftn(x, s=sizes, dim=axes) * otf
-        return grid.window(torch.fft.irfftn(spectrum, s=sizes, dim=axes), [0] * len(sizes), x.shape[2:])
+        spectrum = torch.fft.rfftn(x.to(otf.real.dtype), s=sizes, dim=axes) * otf  # no FFT has the half precision of mixed training
+        return grid.window(torch.fft.irfftn(spectrum, s=sizes, dim=axes), [0] * len(sizes), x.shape[2:]).to(x.dtype)
 
 
 def fast_length(n: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -45,8 +45,8 @@ class TemporalResidual:
         difference = (y - self.seen(x[None, None])[0, 0]).cpu().numpy()
         gaussian_filter(difference, self.sigma_px, output=self.lacking[n])
 
-    def add_to(self, images: np.ndarray, scale: float = 1.0) -> None:
-        """Change the restored frames (`t *zyx`, `scale` to their unit) in their own place, when all have been added."""
+    def add_to(self, images: Iterable[np.ndarray], scale: float = 1.0) -> None:
+        """Change the restored frames (each `*zyx`, `scale` to their unit) in their own place, when all have been added."""
         mean = self.lacking.mean(0, dtype=np.float64)
         for image, lacking in zip(images, self.lacking, strict=True):
             change = ((lacking - mean) * scale).astype(np.float32)

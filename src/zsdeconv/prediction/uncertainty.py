@@ -4,8 +4,9 @@
 over the members of an ensemble, is the effect of noise on the network; a fraction r of the brightness x is the network's own error. The
 other terms are needed in dark places, where all passes agree on 0 and the spread alone would report certainty: m, the median of
 `|denoised - D H x|` over the image, is light that the deconvolved image assigns to other places than the data; u is the standard error of
-the camera offset; d is the predicted zero level (`IntensityCorrection.predicted_zero`). The factors belong to a modality (`ErrorLaw`) and
-were fitted by benchmarks/uncertainty.py to simulated images of one seed, so that 68 % of the pixels are off by less than sigma.
+the camera offset; d is the light that the photometry takes from dark places (`PositiveResponse.most_taken`). The factors belong to a
+modality (`ErrorLaw`) and were fitted by benchmarks/uncertainty.py to simulated images of one seed, so that 68 % of the pixels are off by
+less than sigma.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
 from zsdeconv.acquisition.structured import StructuredAcquisition
-from zsdeconv.camera.defects import clean
 from zsdeconv.camera.frames import calibrate_frames
+from zsdeconv.camera.odd_frames import OddFrames, find_odd_frames
 from zsdeconv.errors import UserError
 from zsdeconv.findings import Finding
 from zsdeconv.image import Image
@@ -26,7 +26,9 @@ from zsdeconv.report.checks import (
     camera_law,
     convergence,
     fringes,
+    noise_left,
     psf_fit,
+    recording,
     recovery,
     residuals,
     resolution,
@@ -75,11 +77,12 @@ class Check:
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """A restoration, and the part of one of its frames that is examined."""
+    """A restoration, and the part of one of its `frames` that is examined: those that are no odd ones (`odd`) of the recording."""
 
     model: ModelLike
     frames: Sequence[np.ndarray]
     restored: ResultLike
+    odd: OddFrames
 
     @property
     def acquisition(self) -> Acquisition:
@@ -97,8 +100,13 @@ class Analysis:
     def measurement(self) -> Measurement:
         """The centre of the central frame."""
         device = next(self.model.network.parameters()).device
-        frame = self.frames[len(self.frames) // 2]
+        frame = self.acquisition.steadied(self.frames)[len(self.frames) // 2]
         return self.acquisition.measure(frame, device).center_crop(MAX_PIXELS[self.model.modality.rank])
+
+    @cached_property
+    def frame_findings(self) -> list[Finding]:
+        """What the acquisition says of its raw frames."""
+        return self.acquisition.frame_findings(self.frames)
 
     @cached_property
     def prediction(self) -> FramePrediction:
@@ -122,8 +130,9 @@ class Analysis:
 def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section]:
     """The sections of a report on a restored image.
 
-    Of a movie the central frame is examined, of a large frame its centre. Noise is drawn from the seed of the training, so the same files
-    give the same report. A check that does not apply to the kind of recording is left out; one that could not be run is "not checked".
+    Of a movie the central one of the frames with data is examined, of a large frame its centre. Noise is drawn from the seed of the
+    training, so the same files give the same report. A check that does not apply to the kind of recording is left out; one that could not
+    be run is "not checked".
 
     Parameters
     ----------
@@ -131,8 +140,9 @@ def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section
     image : the recorded image
     restored : the result of the model for the image
     """
-    frames, _ = clean(model.modality.frames_of(image), model.acquisition.detector)
-    analysis = Analysis(model, frames, restored)
+    frames, _ = model.acquisition.cleaned(model.modality.frames_of(image))
+    odd = find_odd_frames(frames)
+    analysis = Analysis(model, [frames[n] for n in odd.ordinary], restored, odd)
     checks = [check for check in CHECKS if check.module.KEY in analysis.acquisition.checks and check.applies(analysis)]
     return [_run_check(check, analysis) for check in checks]
 
@@ -155,7 +165,12 @@ def _psf(analysis: Analysis) -> psf_fit.PsfFit:
 
 def _camera(analysis: Analysis) -> camera_law.CameraCheck:
     detector = analysis.acquisition.detector
-    return camera_law.measure(analysis.frames, calibrate_frames(analysis.frames, detector.offset, detector.kind))
+    calibration = calibrate_frames(analysis.frames, detector.offset, detector.kind, memory=bool(detector.correlation))
+    return camera_law.measure(analysis.frames, calibration)
+
+
+def _recording(analysis: Analysis) -> recording.Recorded:
+    return recording.measure(analysis.odd, tuple(analysis.frame_findings))
 
 
 def _residuals(analysis: Analysis) -> residuals.Residuals:
@@ -170,6 +185,10 @@ def _residuals(analysis: Analysis) -> residuals.Residuals:
         seed=analysis.seed,
         rounds=analysis.rounds,
     )
+
+
+def _noise_left(analysis: Analysis) -> noise_left.NoiseLeft:
+    return noise_left.measure(analysis.model, analysis.measurement, analysis.prediction.denoised.cpu().numpy(), analysis.seed)
 
 
 def _resolution(analysis: Analysis) -> resolution.Resolution:
@@ -214,7 +233,7 @@ def _series(analysis: Analysis) -> series.Series:
     raw -= acquisition.detector.offset + model.intensity_correction.dark_level * acquisition.unit.scale
     scale, data = acquisition.scale, analysis.restored.deconvolved.data
     fine = (..., slice(scale * y.start, scale * y.stop), slice(scale * x.start, scale * x.stop))
-    images = data.reshape(len(frames), *data.shape[-model.modality.rank :])[fine]
+    images = data.reshape(-1, *data.shape[-model.modality.rank :])[analysis.odd.ordinary][fine]
     reblurred = [acquisition.forward_operator(torch.from_numpy(image[None, None].copy()))[0, 0].numpy() for image in images]
     return series.measure(raw, np.stack(reblurred), acquisition.detector)
 
@@ -226,9 +245,11 @@ def _is_movie(analysis: Analysis) -> bool:
 CHECKS: tuple[Check, ...] = (
     Check(psf_fit, _psf),
     Check(camera_law, _camera),
+    Check(recording, _recording, lambda analysis: analysis.odd.count > 1 or bool(analysis.frame_findings)),
     Check(fringes, lambda analysis: fringes.measure(cast(StructuredAcquisition, analysis.acquisition).reconstruct)),
     Check(convergence, lambda analysis: convergence.measure(analysis.model.history)),
     Check(residuals, _residuals),
+    Check(noise_left, _noise_left),
     Check(resolution, _resolution),
     Check(brightness, lambda analysis: brightness.measure(analysis.adu(analysis.reblurred), analysis.adu(analysis.prediction.denoised))),
     Check(standard_error, _uncertainty),

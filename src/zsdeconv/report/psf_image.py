@@ -6,17 +6,21 @@ import numpy as np
 import torch
 
 from zsdeconv.camera.calibrate import calibrate
+from zsdeconv.camera.defects import known_frames
+from zsdeconv.camera.odd_frames import find_odd_frames
+from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ImageError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
+from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import choose
 from zsdeconv.physics.psf import Psf, fit_to_image
 from zsdeconv.report.checks.psf_fit import PsfFit, measure
 
 
 def examine_image(image: Image, psf: Psf, *, scale: int = 2, offset: float | None = None, seed: int = 0) -> PsfFit:
-    """Whether a PSF is that of an image, of which the first frame (or stack) is used.
+    """Whether a PSF is that of an image, of which the first frame (or stack) with data is used.
 
     Parameters
     ----------
@@ -40,13 +44,14 @@ def examine_image(image: Image, psf: Psf, *, scale: int = 2, offset: float | Non
     True
     """
     modality = choose("auto", image)
-    image = modality.ordered(image)
+    image = modality.ordered(equalised(unwrapped(image)))
     check_restorable(image)
     missing = [axis for axis in modality.spatial_axes if axis not in image.spacing_um]
     if missing:
         name = "z_um" if missing[0] == "Z" else "pixel_um"
         raise ImageError(f"pixel size along {missing[0]} is missing in the file, the PSF depends on it; give {name} (um in the sample)")
-    frame = modality.frames_of(image)[0]
+    frames = known_frames(modality.frames_of(image))
+    frame = frames[find_odd_frames(frames).ordinary[0]]
     factors = modality.factors(scale)
     fine_um = tuple(image.spacing_um[axis] / f for axis, f in zip(modality.spatial_axes, factors, strict=True))
     psf = (psf.central_slice() if modality.rank == 2 else psf).require_rank(modality.rank).resampled(fine_um)

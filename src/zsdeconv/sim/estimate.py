@@ -19,8 +19,9 @@ import numpy as np
 
 from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
 from zsdeconv.image import Image
-from zsdeconv.io.checks import check_restorable
+from zsdeconv.io.checks import check_restorable, refuse_undefined
 from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d, require_fine_pixel
+from zsdeconv.sim.frame_light import light_message, light_of, refuse_dark_frames
 from zsdeconv.sim.overlap import Overlap, refined
 from zsdeconv.sim.patterns import DEPTH_RANGES, Direction, Layout, SimParameters, nominal_phases_rad
 from zsdeconv.sim.prior import SEARCH_RANGE_CUTOFFS, PatternPrior
@@ -50,8 +51,6 @@ DOUBLED_PHASE_WARNING_RAD = 0.7
 error of the measurement, 0.15 rad at 40 photons (tests/sim/test_stacks.py), several times."""
 DOUBLED_PHASE_LIMIT_RAD = 1.5
 """The same deviation from which on the peak is no pattern. Chosen: about a quarter turn, half of the largest possible one."""
-MAX_BLEACHING_RATIO = 1.5
-"""Ratio of the brightest to the dimmest frame above which bleaching is no sufficient explanation. Chosen."""
 PIXEL_TOLERANCE = 1e-6
 """Relative excess over the Nyquist pixel that raises no warning. Chosen: it exceeds the rounding of sizes in files."""
 
@@ -152,11 +151,14 @@ def estimate_parameters(
     prior.check(layout, detection)
     layout.require(len(frames))
     _refuse_rank(frames, detection, layout, z_um)
-    check_restorable(Image(frames, "PYX" if frames.ndim == 3 else "PZYX"))
+    image = Image(frames, "PYX" if frames.ndim == 3 else "PZYX")
+    refuse_undefined(image)
+    check_restorable(image)
     _refuse_small(frames)
     require_fine_pixel(detection, pixel_um, SEARCH_RANGE_CUTOFFS[0] * detection.cutoff_per_um)
     frames = np.asarray(frames, np.float64 if detection.rank == 2 else np.float32) - np.float32(offset)
-    gains, messages = equalising_gains(frames)
+    refuse_dark_frames(frames, layout)
+    gains, messages = equalising_gains(frames), [text for text in [light_message(frames, layout)] if text]
     messages += _sampling_messages(pixel_um, detection)
     whitening = Whitening(Grid.of(frames.shape[1:], pixel_um, z_um), detection)
     equal = frames * gains.reshape(-1, *[1] * detection.rank).astype(frames.dtype)
@@ -202,27 +204,21 @@ def _refuse_small(frames: np.ndarray) -> None:
         )
 
 
-def equalising_gains(frames: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Factor for each frame (`frame *zyx`, offset removed) that gives all the same mean, and messages about them.
+def equalising_gains(frames: np.ndarray) -> np.ndarray:
+    """Factor for each frame (`frame *zyx`, offset removed) that gives all the same mean.
 
     Raises `ImageError` for frames without light.
 
-    >>> equalising_gains(np.ones((2, 4, 4)) * [[[1.0]], [[3.0]]])[0].tolist()
+    >>> equalising_gains(np.ones((2, 4, 4)) * [[[1.0]], [[3.0]]]).tolist()
     [2.0, 0.6666666666666666]
     """
-    means = frames.mean(tuple(range(1, frames.ndim)), dtype=np.float64)
+    means = light_of(frames)
     if means.min() <= 0:
         raise ImageError(
-            f"frame {int(means.argmin())}: {means.min():.3g} ADU above the offset on average, it must be above 0; "
+            f"frame {int(means.argmin()) + 1}: {means.min():.3g} ADU above the offset on average, it must be above 0; "
             "check `background`, or leave out a recording with dark frames"
         )
-    gains = means.mean() / means
-    if gains.max() <= MAX_BLEACHING_RATIO * gains.min():
-        return gains, []
-    dimmest, brightest = int(gains.argmax()), int(gains.argmin())
-    ratio = f"frame {dimmest} is {gains.max() / gains.min():.2f} times dimmer than frame {brightest}"
-    limit = f"limit {MAX_BLEACHING_RATIO}, more than bleaching"
-    return gains, [f"{ratio} ({limit}): fixed gains compensate for it; check the shutter and `background`"]
+    return means.mean() / means
 
 
 def _direction(candidate: PeakCandidate, whitening: Whitening, gains: np.ndarray) -> tuple[Direction, Peak]:

@@ -16,8 +16,10 @@ from zsdeconv.physics.otf import read_deep_otf, read_otf
 from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d, detection_otf_2d, detection_otf_3d
 from zsdeconv.sim.estimate import Estimation, estimate_parameters, warn
 from zsdeconv.sim.patterns import Layout, SimParameters, read_parameters
+from zsdeconv.sim.positions import FramePositions, frame_positions, moved_back
 from zsdeconv.sim.prior import PatternPrior
 from zsdeconv.sim.reconstruct import Reconstruct
+from zsdeconv.sim.steady import refined, steadied
 from zsdeconv.sim.wiener import choose_wiener
 
 SPACING_TOLERANCE = 0.01
@@ -123,18 +125,32 @@ def measured_pattern(
     given = {name: getattr(config.sim, name) for name in PRIOR_SETTINGS if getattr(config.sim, name) is not None}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
     provenance = {"optics": dict(source.made_from), "offset_adu": float(offset), "guess": plain}
-    estimation = estimate_parameters(
-        mean,
-        spacing_um[-1],
-        source.detection,
-        layout_of(config.sim, beams=2 + deep),
-        offset=offset,
-        prior=prior,
-        made_from={"program": f"zsdeconv {__version__}", "file": file} | provenance,
-        z_um=spacing_um[0] if deep else None,
-    )
+    layout, pixel_um = layout_of(config.sim, beams=2 + deep), spacing_um[-1]
+
+    made_from = {"program": f"zsdeconv {__version__}", "file": file} | provenance
+    known = {"prior": prior, "made_from": made_from, "z_um": spacing_um[0] if deep else None}
+
+    def estimate(shift_px: np.ndarray | None = None) -> Estimation:
+        frames = mean if shift_px is None else moved_back(mean, shift_px)
+        return estimate_parameters(frames, pixel_um, source.detection, layout, offset=offset, **known)
+
+    positions = _positions(samples, layout, source.detection, pixel_um, offset)
+    if positions is None or not positions.displaced.any():
+        estimation = estimate()
+    else:
+        first = estimate(positions.correction_px)
+        estimation = estimate(refined(mean - np.float32(offset), positions, first.parameters, source.detection).correction_px)
     warn(estimation.messages)
     return estimation
+
+
+def _positions(
+    samples: Sequence[np.ndarray], layout: Layout, detection: DetectionOtf2d | DetectionOtf3d, pixel_um: float, offset: float
+) -> FramePositions | None:
+    """Where the raw frames of a single sample lie; None for several, and for frames that do not fit the layout."""
+    if len(samples) > 1 or len(samples[0]) != layout.frames or samples[0].ndim != 1 + detection.rank:
+        return None
+    return frame_positions(samples[0] - np.float32(offset), layout, detection.cutoff_per_um * pixel_um)
 
 
 def stored_pattern(path: str, spacing_um: Sequence[float]) -> SimParameters:
@@ -216,7 +232,8 @@ def prepared_reconstruction(
     else:
         layout_of(settings)  # refuses settings of the layout beside the file, which contains one
         parameters = stored_pattern(settings.parameters, spacing_um)
-    return reconstruction(frames[0].astype(np.float32) - offset, spacing_um, parameters, source, settings.wiener)
+    steady = steadied(frames, parameters, source.detection, offset)
+    return reconstruction(steady[0].astype(np.float32) - offset, spacing_um, parameters, source, settings.wiener)
 
 
 def remeasured(reconstruct: Reconstruct, frames: np.ndarray) -> Reconstruct:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zsdeconv.findings import Finding, Level
+from zsdeconv.findings import Finding, Level, percent
 from zsdeconv.metrics import flux
 from zsdeconv.report.page.style import ACCENT, WARNING
 from zsdeconv.report.section import CaptionedFigure, Section
@@ -87,7 +87,7 @@ def _findings(result: Flux) -> list[Finding]:
     deviation, offset = abs(result.slope - 1), result.offset_frac
     level: Level = "fail" if deviation > MAX_SLOPE_ERROR else "warn" if deviation > MAX_SLOPE_DEVIATION else "ok"
     text = (
-        f"Re-blurred, the deconvolved image has {100 * result.slope:.1f} % of the brightness of the denoised image "
+        f"Re-blurred, the deconvolved image has {percent(result.slope, 1)} of the brightness of the denoised image "
         f"(limit 100 ± {100 * MAX_SLOPE_DEVIATION:.0f} %)"
     )
     advice = {
@@ -98,8 +98,8 @@ def _findings(result: Flux) -> list[Finding]:
     findings = [Finding(level, "flux_slope", result.slope, MAX_SLOPE_DEVIATION, f"{text}{advice[level]}.")]
     if abs(offset) > MAX_OFFSET_FRACTION:
         text = (
-            f"Dark places of the deconvolved image differ from the denoised one by {100 * offset:+.1f} % of the brightness of bright "
-            f"places (limit ± {100 * MAX_OFFSET_FRACTION:.0f} %); give the offset of the camera with `background`."
+            f"Dark places of the deconvolved image differ from the denoised one by {percent(offset, 1, sign=True)} of the brightness of "
+            f"bright places (limit ± {100 * MAX_OFFSET_FRACTION:.0f} %); give the offset of the camera with `background`."
         )
         findings.append(Finding("warn", "flux_offset", offset, MAX_OFFSET_FRACTION, text))
     return findings

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from zsdeconv.camera.calibrate import MAX_CLIPPED_FRACTION, Calibration, draw_calibration
+from zsdeconv.camera.calibrate import MAX_CLIPPED_FRACTION, Calibration
 from zsdeconv.camera.recognise import DECISIVE
 from zsdeconv.camera.survey import MAX_NOISE_CORRELATION
-from zsdeconv.findings import Finding, Level
+from zsdeconv.camera.transfer_plot import draw_calibration
+from zsdeconv.findings import Finding, Level, percent
 from zsdeconv.report.section import CaptionedFigure, Section
 from zsdeconv.report.statistics.fixed_pattern import MIN_FRAMES, MIN_SIDE_PX, Pattern, line_pattern, pixel_pattern
 
@@ -140,7 +141,7 @@ def _law(misfit: float | None) -> Finding:
     if misfit is None:
         why = f"fewer than {MIN_LEVELS} brightness levels have a known variance; give an image with bright and dark places"
         return Finding.not_checked(name, why, limit=MAX_LAW_MISFIT)
-    text = f"the variance of the noise deviates by {100 * misfit:.0f} % from a line in the brightness (limit {100 * MAX_LAW_MISFIT:.0f} %)"
+    text = f"the variance of the noise deviates by {percent(misfit)} from a line in the brightness (limit {100 * MAX_LAW_MISFIT:.0f} %)"
     if misfit <= MAX_LAW_MISFIT:
         return Finding("ok", name, misfit, MAX_LAW_MISFIT, text)
     advice = "the image was processed (gamma, compression, averaging) or the detector is not linear: use raw data"
@@ -170,6 +171,8 @@ def _correlation(calibration: Calibration) -> Finding:
     text = f"the noise of neighbouring pixels is correlated by {rho:+.3f} (limit {MAX_NOISE_CORRELATION:g})"
     if not calibration.correlated:
         return Finding("ok", name, rho, MAX_NOISE_CORRELATION, text)
+    if not calibration.unaccounted:
+        return Finding("ok", name, rho, MAX_NOISE_CORRELATION, f"{text}, and pairs were made with noise of this correlation")
     advice = "re-corruption fails on resampled, smoothed or compressed data: use the raw data of the camera, or every second pixel"
     return Finding("fail", name, rho, MAX_NOISE_CORRELATION, f"{text}; {advice}")
 
@@ -182,7 +185,7 @@ def _pattern(kind: str, size: float | None, pattern: Pattern | None) -> Finding:
             needed = f"{MIN_FRAMES} frames of {needed}, and frequencies beyond the optical cutoff,"
         return Finding.not_checked(name, f"a fixed pattern of {kind} was not measured: {needed} are needed", limit=MAX_PATTERN_SD)
     text = (
-        f"a fixed pattern of {kind} has {100 * size:.0f} % of the standard deviation of the noise, {pattern.sigmas:.1f} standard errors "
+        f"a fixed pattern of {kind} has {percent(size)} of the standard deviation of the noise, {pattern.sigmas:.1f} standard errors "
         f"(limit {100 * MAX_PATTERN_SD:.0f} %)"
     )
     if size <= MAX_PATTERN_SD or pattern.sigmas <= MIN_PATTERN_SIGMAS:
@@ -215,6 +218,8 @@ def _offset(below: float, calibration: Calibration) -> Finding:
         f"{100 * below:.2g} % of the pixels lie more than {BELOW_SIGMAS} read noises below the offset of "
         f"{calibration.camera.offset:.5g} ADU (limit {100 * MAX_BELOW_FRACTION:g} %)"
     )
+    if calibration.contradiction:
+        return Finding("fail", "offset", below, MAX_BELOW_FRACTION, calibration.contradiction)
     if below <= MAX_BELOW_FRACTION:
         return Finding("ok", "offset", below, MAX_BELOW_FRACTION, text)
     return Finding("warn", "offset", below, MAX_BELOW_FRACTION, f"{text}; the offset is too high: give the right one with `background`")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
-from zsdeconv.findings import Finding
+from zsdeconv.findings import Finding, percent, times
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
 from zsdeconv.report.page.psf_figures import draw_spectrum, draw_sweep
@@ -250,7 +250,7 @@ def _too_little_signal(spectra: Spectra | None) -> Finding:
         return Finding.not_checked("signal", f"the PSF was not compared with the image: {why}", limit=1.0)
     power, noise = spectra.without(-1)
     ratio = float(power[2:].sum() / noise[2:].sum())
-    text = f"the power of the image is {ratio:.3g} times that of its noise, too little signal to compare the PSF with it"
+    text = f"the power of the image is {times(ratio, '.3g')} that of its noise, too little signal to compare the PSF with it"
     return Finding.not_checked("signal", f"{text}; give a brighter image", ratio, 1.0)
 
 
@@ -322,7 +322,7 @@ def _structure(structure: float | None) -> Finding:
         why = "the residual of a deconvolution is judged in planes of at least 32 pixels along y and x; this image is a stack, or smaller"
         return Finding.not_checked("residual", why, limit=MAX_STRUCTURE)
     text = (
-        f"the residual of a deconvolution has {100 * structure:+.0f} % structure compared with that of a known object "
+        f"the residual of a deconvolution has {percent(structure, sign=True)} structure compared with that of a known object "
         f"(limit {100 * MAX_STRUCTURE:.0f} %)"
     )
     if structure <= MAX_STRUCTURE:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from zsdeconv.acquisition.base import Measurement
-from zsdeconv.findings import Finding, Level
+from zsdeconv.findings import Finding, Level, percent
 from zsdeconv.physics import grid
 from zsdeconv.physics.psf_check import fwhms_um
 from zsdeconv.report.interfaces import ModelLike
@@ -209,7 +209,7 @@ def _findings(result: Recovery) -> list[Finding]:
         return [Finding.not_checked(name, why, limit=limit) for name, limit in zip(names, limits, strict=True)]
     light_level: Level = "ok" if abs(fraction - 1) <= MAX_LIGHT_ERROR else "warn"
     light = (
-        f"{100 * fraction:.0f} % of the light of {len(result.places)} test objects was restored (limit 100 ± {100 * MAX_LIGHT_ERROR:.0f} %)"
+        f"{percent(fraction)} of the light of {len(result.places)} test objects was restored (limit 100 ± {100 * MAX_LIGHT_ERROR:.0f} %)"
     )
     advice = "" if light_level == "ok" else "; measure faint isolated objects in the denoised image"
     shift_level: Level = "ok" if shift <= MAX_SHIFT_PX else "warn"

@@ -19,7 +19,7 @@ from torch import Tensor
 from zsdeconv.acquisition.base import Measurement
 from zsdeconv.acquisition.light import ClosedLight, LightBalance
 from zsdeconv.errors import ImageError
-from zsdeconv.findings import Finding, Level
+from zsdeconv.findings import Finding, Level, times
 from zsdeconv.physics import grid
 from zsdeconv.report.page.style import ACCENT, DARK, LIGHT, WARNING, plain, show_plane
 from zsdeconv.report.section import CaptionedFigure, Section
@@ -254,7 +254,7 @@ def _size_finding(result: Residuals) -> Finding:
     (low, high), (lowest, highest) = SD_LIMITS, SD_FAILURES
     level: Level = "fail" if not lowest * least < sd < highest else "ok" if low * least < sd < high else "warn"
     limit = low * least if sd < 1 else high
-    text = f"The residual is {sd:.2f} times as large as noise (limits {low * least:.2f} to {high:g})"
+    text = f"The residual is {times(sd, '.2f')} as large as noise (limits {low * least:.2f} to {high:g})"
     if level == "ok":
         return Finding(level, "residual_sd", sd, limit, f"{text}.")
     if sd < 1:
@@ -281,7 +281,7 @@ def _whiteness_findings(result: Residuals) -> list[Finding]:
 def _band_finding(result: Residuals, band: int, limit: float, advice: str) -> Finding:
     power, edge = float(result.spectrum.bands[band]), 0.5 / BANDS
     band_words = f"Between {band * edge:.2f} and {(band + 1) * edge:.2f} cycles per pixel"
-    text = f"{band_words} the residual has {power:.2f} times the power of noise (limit {limit:.2f})"
+    text = f"{band_words} the residual has {times(power, '.2f')} the power of noise (limit {limit:.2f})"
     return Finding("warn" if advice else "ok", "residual_whiteness", power, float(limit), f"{text}; {advice}." if advice else f"{text}.")
 
 

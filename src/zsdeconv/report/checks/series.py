@@ -9,7 +9,7 @@ import numpy as np
 
 from zsdeconv.camera.detector import Camera
 from zsdeconv.errors import ImageError
-from zsdeconv.findings import Finding, Level
+from zsdeconv.findings import Finding, Level, percent, times
 from zsdeconv.report.page.style import ACCENT, GREY, WARNING, plain
 from zsdeconv.report.section import CaptionedFigure, Section
 from zsdeconv.report.statistics.traces import Region, bright_places, flicker, pooled, region
@@ -160,7 +160,7 @@ def _trace_findings(result: Series) -> list[Finding]:
         return [Finding.not_checked(name, why, limit=limit) for name, limit in zip(names, limits, strict=True)]
     deviation, (high, highest) = abs(result.slope - 1), (limit + result.noise_share for limit in SLOPE_LIMITS)
     slope_level: Level = "ok" if deviation <= high else "warn" if deviation <= highest else "fail"
-    slope = f"Changes in {len(result.active)} regions are restored to {100 * result.slope:.1f} % (limit 100 ± {100 * high:.1f} %)"
+    slope = f"Changes in {len(result.active)} regions are restored to {percent(result.slope, 1)} (limit 100 ± {100 * high:.1f} %)"
     advice = "" if slope_level == "ok" else "; measure changes in the raw data, or train on all frames of the series"
     # The noise of the raw traces lowers the correlation of even a perfect restoration.
     low, lowest = (float(limit * np.sqrt(1 - min(result.noise_share, 1))) for limit in R_LIMITS)
@@ -182,7 +182,7 @@ def _flicker_finding(result: Series) -> Finding:
     level: Level = "ok" if value <= low else "warn" if value <= high else "fail"
     text = (
         f"In {result.static_tiles} static tiles the restored variance from frame to frame is {result.pixel_variance:.3f} times that of raw "
-        f"pixels and {result.tile_variance:.2f} times that of whole raw tiles (limit {low:g})"
+        f"pixels and {times(result.tile_variance, '.2f')} that of whole raw tiles (limit {low:g})"
     )
     advice = "" if level == "ok" else "; the restoration adds flicker: average more `passes`, or train with more `steps`"
     return Finding(level, "flicker", value, low, f"{text}{advice}.")

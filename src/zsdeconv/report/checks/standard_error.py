@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zsdeconv.findings import Finding
+from zsdeconv.findings import Finding, percent
 from zsdeconv.image import Image
 from zsdeconv.prediction.uncertainty import FACTOR, ErrorLaw
 from zsdeconv.report.page.style import ACCENT
@@ -91,7 +91,7 @@ def _finding(relative: float | None) -> Finding:
     if relative is None:
         why = "The image was restored in a single pass, which has no spread; give `passes` 2 or more."
         return Finding.not_checked(name, why, value=1.0, limit=2.0)
-    text = f"The standard error of a bright pixel is {100 * relative:.0f} % of its brightness (limit {100 * MAX_RELATIVE_ERROR:.0f} %)"
+    text = f"The standard error of a bright pixel is {percent(relative)} of its brightness (limit {100 * MAX_RELATIVE_ERROR:.0f} %)"
     if relative <= MAX_RELATIVE_ERROR:
         return Finding("ok", name, relative, MAX_RELATIVE_ERROR, f"{text}.")
     advice = "compare sums over regions, not single pixels; more light or `ensemble` 2 lowers it"

@@ -76,8 +76,8 @@ class Gallery:
 def make_gallery(images: Mapping[str, Image]) -> Gallery:
     """Thumbnails of the same parts of each of the `images` (by name, as in `WORDS`; ADU; known offsets are subtracted).
 
-    Movies show their central frame, stacks the plane with the most contrast and an x-z section, raw frames of structured illumination their
-    mean. The busiest part is where the denoised image (or else the last one) changes most from pixel to pixel.
+    Movies show their central frame with data, stacks the plane with the most contrast and an x-z section, raw frames of structured
+    illumination their mean. The busiest part is where the denoised image (or else the last one) changes most from pixel to pixel.
 
     >>> rng = np.random.default_rng(0)
     >>> gallery = make_gallery({"raw": Image(rng.random((40, 60)), "YX", {"Y": 0.1, "X": 0.1})})
@@ -104,7 +104,7 @@ class _Frame:
 
     def __init__(self, image: Image) -> None:
         times = image.transposed("TCPZYX")
-        time = len(times.data) // 2
+        time = _central_time(times.data)
         self.data, self.offset_adu = times.data[time, 0], image.offset
         self.time_words = f"frame {time + 1} of {len(times.data)}" if len(times.data) > 1 else ""
         self.z_um, self.x_um = (image.spacing_um.get(axis) for axis in "ZX")
@@ -159,6 +159,12 @@ class _Parts:
         height = min(1.0, MAX_HEIGHT_RATIO * columns / rows)
         centre = self.window[0] + self.window[2] / 2
         return (min(max(centre - height / 2, 0.0), 1 - height), 0.0, height, 1.0)
+
+
+def _central_time(data: np.ndarray) -> int:
+    """The time nearest to the middle at which an image (`t ...`) is not constant."""
+    order = sorted(range(len(data)), key=lambda time: abs(time - len(data) // 2))
+    return next((time for time in order if data[time].min() < data[time].max()), order[0])
 
 
 def busiest(plane: np.ndarray, side_px: int) -> tuple[int, int]:
