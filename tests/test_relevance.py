@@ -90,7 +90,13 @@ OTHERS: dict[str, Any] = {
     "prediction.stripe_length_um": 3.0,
 }
 """Another value of each setting than the presets have."""
-SECOND: dict[str, Any] = {"network.kind": "unet", "loss.norm": "l1", "training.schedule": "cosine"}
+SECOND: dict[str, Any] = {
+    "network.kind": "unet",
+    "network.lateral_first": False,
+    "network.coarse_start": False,
+    "loss.norm": "l1",
+    "training.schedule": "cosine",
+}
 """And what is given instead where a preset has it."""
 TOGETHER: dict[str, dict[str, Any]] = {
     "optics.sheet_um": {"optics": {"microscope": "lightsheet"}},
