@@ -19,7 +19,7 @@ WEIGHT_DECAY = 1e-4
 """Of AdamW. Chosen: that of most image restoration; ten times more or less changes nothing here."""
 MOMENTUM = 0.9
 """Part of the momentum that stays at each step. Chosen: short, for trainings have hundreds of steps."""
-KERNEL_RATE = 12.0
+KERNEL_RATE = 50.0
 """Rate of orthogonalised steps over that of AdamW. Chosen on the benchmark cases (benchmarks/results.md)."""
 QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of the iteration of Jordan et al.: they take any singular value from 0.001 to 1 to between 0.7 and 1.2 in five rounds."""
