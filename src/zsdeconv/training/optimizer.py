@@ -7,7 +7,7 @@ as much as twice the steps (benchmarks/results.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,14 +27,58 @@ ROUNDS = 5
 """Rounds of it. Source: Jordan et al."""
 
 
-def optimizers(parameters: Sequence[nn.Parameter], settings: TrainingSection) -> list[torch.optim.Optimizer]:
-    """What makes the steps of a training: one optimizer for all parameters, or one for kernels and one for the rest."""
-    kernels = [each for each in parameters if settings.optimizer == "muon" and is_kernel(each)]
-    rest = [each for each in parameters if settings.optimizer == "adam" or not is_kernel(each)]
-    made: list[torch.optim.Optimizer] = [Orthogonalised(kernels, settings.learning_rate)] if kernels else []
-    if rest:
-        made.append(torch.optim.AdamW(rest, settings.learning_rate, weight_decay=WEIGHT_DECAY, fused=True))
-    return made
+class Steps:
+    """What makes the steps of a training: one optimizer for all parameters, or one for kernels and one for the rest.
+
+    >>> steps = Steps([nn.Parameter(torch.zeros(4, 1, 3, 3)), nn.Parameter(torch.zeros(4))], TrainingSection())
+    >>> [type(each).__name__ for each in steps.optimizers]
+    ['Orthogonalised', 'AdamW']
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], settings: TrainingSection) -> None:
+        chosen = [settings.optimizer == "muon" and is_kernel(each) for each in parameters]
+        kernels, rest = ([p for p, c in zip(parameters, chosen, strict=True) if c == wanted] for wanted in (True, False))
+        rate = settings.learning_rate
+        self.optimizers: list[torch.optim.Optimizer] = [Orthogonalised(kernels, rate)] if kernels else []
+        if rest:
+            self.optimizers.append(torch.optim.AdamW(rest, rate, weight_decay=WEIGHT_DECAY, fused=True))
+
+    def __call__(self, rate: float) -> None:
+        """One step along the present gradients, which are used up."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def forget(self) -> None:
+        """Begin anew, without moments."""
+        for optimizer in self.optimizers:
+            optimizer.state.clear()
+
+    def state(self) -> dict[str, Tensor]:
+        """All moments, to be restored later."""
+        return {
+            f"{k}.{n}.{name}": tensor
+            for k, optimizer in enumerate(self.optimizers)
+            for n, state in optimizer.state_dict()["state"].items()
+            for name, tensor in state.items()
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Continue where `state` was taken."""
+        for k, optimizer in enumerate(self.optimizers):
+            moments: dict[int, dict[str, Tensor]] = {}
+            parameters = optimizer.param_groups[0]["params"]
+            for name, tensor in state.items():
+                of, n, key = name.split(".", 2)
+                if int(of) == k:
+                    # A fused optimizer walks through memory and takes for granted that its moments lie there as the weights do.
+                    moment = torch.empty_like(parameters[int(n)], requires_grad=False)
+                    moments.setdefault(int(n), {})[key] = moment.copy_(tensor) if tensor.ndim else tensor
+            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+            for parameter, own in optimizer.state.items():  # in the layout of the weights, as before: another one rounds differently
+                own |= {key: torch.empty_like(parameter).copy_(value) for key, value in own.items() if value.ndim}
 
 
 def is_kernel(parameter: Tensor) -> bool:
@@ -56,7 +100,7 @@ class Orthogonalised(torch.optim.Optimizer):
         super().__init__(kernels, {"lr": learning_rate})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One step with the present gradients."""
         for group in self.param_groups:
             kernels = [kernel for kernel in group["params"] if kernel.grad is not None]
@@ -96,10 +140,10 @@ def orthogonalised(matrices: Sequence[Tensor]) -> list[Tensor]:
 
 def _factors(gram: Tensor) -> Tensor:
     """What the rounds multiply `x` by, from `gram`, `b m m`, its `x x^T`."""
-    one, total = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device).expand_as(gram), None
+    one = total = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device).expand_as(gram)
     a, b, c = QUINTIC
     for _ in range(ROUNDS):
         factor = torch.baddbmm(one, gram, b * one + c * gram, beta=a)
-        total = factor if total is None else factor @ total
+        total = factor @ total
         gram = factor @ gram @ factor
     return total
