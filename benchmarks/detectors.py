@@ -1,11 +1,12 @@
 """Which detector recorded an image, how well its offset is known, and whether a report finds a wrong law: on simulated images.
 
     python benchmarks/detectors.py recognise [--images 40] [--first-seed 5000]
-    python benchmarks/detectors.py report [--images 20] [--first-seed 7000] [--steps 120]
+    python benchmarks/detectors.py report [--images 20] [--first-seed 7000] [--steps 400] [--told auto camera]
 
 `recognise` prints, for each detector and light level, how often its kind was recognised, left undecided and mistaken, and how often the
-95 % interval of the offset holds the true one. `report` restores images of an electron multiplier, and again as those of a camera, and
-counts the reports that say that the law of the noise is wrong. Detectors are simulated with numpy, apart from the laws of the program.
+95 % interval of the offset holds the true one. `report` restores images of an electron multiplier with the law that the program finds,
+and again as those of a camera, and counts the reports that say that the law of the noise is wrong. Detectors are simulated with numpy,
+apart from the laws of the program.
 """
 
 import argparse
@@ -52,16 +53,18 @@ def recognise(images: int, first_seed: int) -> None:
             for seed in range(first_seed, first_seed + images):
                 y = recorded(kind, electrons(seed, photons, 192), np.random.default_rng(seed))
                 calibration = calibrate(y)
-                told = calibration.found is None or calibration.found.kind is not None
+                told = calibration.found is None or bool(calibration.found.kind)
                 right = calibration.camera.kind == kind
                 found["right" if told and right else "wrong" if told else "undecided"] += 1
                 covered += abs(calibration.camera.offset - OFFSETS_ADU[kind]) <= max(1.96 * calibration.offset_sigma, 1e-9)
-            print(f"| {kind} | {photons} | {found['right']} | {found['undecided']} | {found['wrong']} | {covered} of {images} |", flush=True)
+            print(
+                f"| {kind} | {photons} | {found['right']} | {found['undecided']} | {found['wrong']} | {covered} of {images} |", flush=True
+            )
 
 
-def report(images: int, first_seed: int, steps: int) -> None:
+def report(images: int, first_seed: int, steps: int, told: list[str]) -> None:
     print("| seed | detector told | red | findings |\n" + "| --- " * 4 + "|")
-    red = {"auto": 0, "camera": 0}
+    red = dict.fromkeys(told, 0)
     for seed in range(first_seed, first_seed + images):
         y = recorded("emccd", electrons(seed, PHOTONS[seed % 3], 192), np.random.default_rng(seed))
         image, optics = zs.Image(y, "YX", {"Y": 0.065, "X": 0.065}), zs.Optics(na=1.3, wavelength_nm=525)
@@ -70,7 +73,7 @@ def report(images: int, first_seed: int, steps: int) -> None:
             bad = [(s.key, f.name) for s in sections for f in s.findings if f.level == "fail" and s.key in CHECKS]
             red[detector] += bool(bad)
             print(f"| {seed} | {detector} | {bool(bad)} | {json.dumps(bad)} |", flush=True)
-    print(f"\nred: {red['camera']} of {images} with the law of a camera, {red['auto']} of {images} with the right one")
+    print("\nred: " + ", ".join(f"{n} of {images} with detector {detector}" for detector, n in red.items()))
 
 
 def main() -> None:
@@ -78,14 +81,15 @@ def main() -> None:
     parser.add_argument("what", choices=("recognise", "report"))
     parser.add_argument("--images", type=int)
     parser.add_argument("--first-seed", type=int)
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--told", nargs="+", choices=("auto", "camera"), default=["auto", "camera"])
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     if given.what == "recognise":
         recognise(given.images or 40, given.first_seed or 5000)
     else:
-        report(given.images or 20, given.first_seed or 7000, given.steps)
+        report(given.images or 20, given.first_seed or 7000, given.steps, given.told)
 
 
 if __name__ == "__main__":
