@@ -101,6 +101,7 @@ def test_what_version_1_did_not_know_is_left_open() -> None:
 @pytest.mark.parametrize("name", FIRST_VERSION)
 def test_a_model_of_version_1_is_saved_as_one_of_version_2(name: str, tmp_path: Path) -> None:
     old = load(first(name))
+    assert old.config.training.optimizer == "adam"  # there was no other one
     path = old.save(tmp_path / "again.zsd")
     tensors, header = load_model(path)
     assert header["schema_version"] == SCHEMA_VERSION and migrated(tensors, header) == (tensors, header)

@@ -21,7 +21,7 @@ SCENE = Scene(structure="vesicles", photons=15, size=48, frames=2, seed=4, gain=
 def tiny(steps: int = 60, scale: int = 2, **changes: Any) -> Config:
     settings = {
         "network": {"channels": (4, 8)},
-        "training": {"patch_px": 24, "batch": 4, "steps": steps, "validate_every": 15, "learning_rate": 5e-3},
+        "training": {"patch_px": 24, "batch": 4, "steps": steps, "validate_every": 15},
         "prediction": {"passes": 2},
         "report": False,
         "input": {"background": SCENE.offset},

@@ -73,6 +73,7 @@ OTHERS: dict[str, Any] = {
     "training.margin_px": 1,
     "training.margin_planes": 1,
     "training.batch": 1,
+    "training.optimizer": "adam",
     "training.learning_rate": 3e-3,
     "training.schedule": "halving",
     "training.halve_from": 1,
@@ -95,6 +96,7 @@ SECOND: dict[str, Any] = {
     "network.lateral_first": False,
     "network.coarse_start": False,
     "loss.norm": "l1",
+    "training.optimizer": "muon",
     "training.schedule": "cosine",
 }
 """And what is given instead where a preset has it."""

@@ -252,7 +252,9 @@ def migrated(tensors: dict[str, Tensor], header: Mapping[str, Any]) -> tuple[dic
 
 def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> ModelParts:
     header = Header.model_validate(values)
-    modality, config = MODALITIES[header.modality], Config.model_validate(with_new_names(header.config))
+    settings = with_new_names(header.config)
+    settings["training"] = {"optimizer": "adam", **settings.get("training", {})}  # written before there was another one
+    modality, config = MODALITIES[header.modality], Config.model_validate(settings)
     psf = Psf(tensors.pop("psf").numpy(), header.psf.spacing_um, header.psf.source)
     own = {name.removeprefix("acquisition."): tensors.pop(name) for name in list(tensors) if name.startswith("acquisition.")}
     unit, camera = Affine(**header.unit.model_dump()), _detector(header.camera)

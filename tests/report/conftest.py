@@ -20,7 +20,7 @@ def restored(simulated: Simulation) -> Restored:
     """By a small network that had some hundred steps: enough to do its work, if not well."""
     settings = {
         "network": {"channels": (8, 16, 32)},
-        "training": {"patch_px": 48, "batch": 4, "steps": 400, "validate_every": 50, "learning_rate": 3e-3},
+        "training": {"patch_px": 48, "batch": 4, "steps": 400, "validate_every": 50},
         "prediction": {"passes": 4},
         "device": "cpu",
     }

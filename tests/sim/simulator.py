@@ -163,7 +163,7 @@ def small_settings(modality: str, offset: float, training: dict[str, Any]) -> di
     return {
         "modality": modality,
         "network": {"channels": (4, 8)},
-        "training": {"validate_every": 15, "learning_rate": 5e-3, **training},
+        "training": {"validate_every": 15, "learning_rate": 4e-3, **training},
         "prediction": {"passes": 2},
         "report": False,
         "input": {"background": offset},

@@ -29,7 +29,7 @@ PSF = Psf.from_array(asymmetric_kernel(5, 5) + np.pad([[4.0]], 2), (0.03, 0.03),
 
 
 def configuration(**training: Any) -> Config:
-    tiny = {"patch_px": 16, "batch": 2, "steps": 40, "validate_every": 6, "learning_rate": 0.01}
+    tiny = {"patch_px": 16, "batch": 2, "steps": 40, "validate_every": 6, "learning_rate": 0.002}
     return resolve({"network": {"channels": (4, 8)}, "training": {**tiny, **training}, "seed": 3})
 
 

@@ -190,9 +190,10 @@ class LossSection(Section):
 
 class TrainingSection(Section):
     """The training loop: patches in raw pixels and, of stacks, planes (`margin_px` and `margin_planes` of them outside the loss),
-    Adam's rate and its schedule (halved at step `halve_from`, then every `halve_every`), the budget, the share of it that goes
-    to stage 2, the width of the finest detail that stage 2 is asked for as a share of the width of the PSF, validation and stopping, and
-    the size of the `ensemble`: the number of networks that are trained, each with the whole budget.
+    the optimizer (`muon` orthogonalises the steps of kernels), its rate and schedule (halved at step `halve_from`, then every
+    `halve_every`), the budget, the share of it that goes to stage 2, the width of the finest detail that stage 2 is asked for as a share
+    of the width of the PSF, validation and stopping, and the size of the `ensemble`: the number of networks that are trained, each with
+    the whole budget.
     """
 
     title: ClassVar[str] = "Training"
@@ -201,6 +202,7 @@ class TrainingSection(Section):
     margin_px: Annotated[int, Field(ge=0)] = 0
     margin_planes: Annotated[int, Field(ge=0)] = 0
     batch: Count = 8
+    optimizer: Literal["muon", "adam"] = "muon"
     learning_rate: Positive = 1e-3
     schedule: Literal["cosine", "halving"] = "cosine"
     halve_from: Count = 10_000

@@ -86,6 +86,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "patch_px": 160,
             "margin_px": 16,
             "batch": 4,
+            "optimizer": "adam",
             "learning_rate": 5e-5,
             "schedule": "halving",
             "steps": 50_000,

@@ -19,6 +19,7 @@ from zsdeconv.errors import ConfigError, UserError
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.nn.precision import precision_for
 from zsdeconv.training.objectives import Objective, Phase
+from zsdeconv.training.optimizer import Steps
 
 Event = dict[str, Any]
 """What a callback receives: phase, step, done (0-1), loss, validation, best, elapsed_s, memory_gb."""
@@ -138,20 +139,17 @@ class Trainer:
         draws = RandomStreams(self.seed + 1000 * index, self.device)
         objective.prepare(self.network, draws)
         parameters = self._only(objective)
-        optimizer = torch.optim.AdamW(parameters, self.settings.learning_rate, weight_decay=1e-4, fused=True)
+        steps = Steps(parameters, self.settings)
         mean, best = Mean(self.raw, AVERAGED * self.settings.validate_every), self._weights()
         if saved:
-            best = self._restore_run(saved, mean, optimizer, draws)
+            best = self._restore_run(saved, mean, steps, draws)
 
         budget, started = self._budget(share), time.monotonic() - progress.elapsed_s
         while not budget.spent(progress) and progress.stale < self.settings.patience:
-            for group in optimizer.param_groups:
-                group["lr"] = self._rate(progress.step, budget.done(progress))
             loss = objective(self.network, draws)
             self.fabric.backward(loss)
             nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            steps(self._rate(progress.step, budget.done(progress)))
             progress.step += 1
             progress.elapsed_s = time.monotonic() - started
             warm = budget.done(progress) >= WARM_UP_SHARE
@@ -168,9 +166,9 @@ class Trainer:
                 elif held_out > DIVERGED * progress.best:
                     self.raw.load_state_dict(best)
                     mean.weights = copied(best)
-                    optimizer.state.clear()
+                    steps.forget()
                     progress.setbacks += 1
-                self.checkpoint.save(progress, self._tensors(best, mean, optimizer, draws))
+                self.checkpoint.save(progress, self._tensors(best, mean, steps, draws))
         self.raw.load_state_dict(best)
         self.progress = Progress(phase=index + 1, history=progress.history)
         for parameter in self.raw.parameters():
@@ -229,31 +227,19 @@ class Trainer:
         """A copy of the present weights."""
         return copied(self.raw.state_dict())
 
-    def _tensors(self, best: dict[str, Tensor], mean: Mean, optimizer: torch.optim.Optimizer, draws: RandomStreams) -> dict[str, Tensor]:
+    def _tensors(self, best: dict[str, Tensor], mean: Mean, steps: Steps, draws: RandomStreams) -> dict[str, Tensor]:
         tensors = {f"now.{name}": tensor for name, tensor in self.raw.state_dict().items()}
         tensors |= {f"mean.{name}": tensor for name, tensor in mean.weights.items()}
         tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
         tensors |= {f"draws.{name}": tensor for name, tensor in draws.state().items()}
-        for n, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{n}.{name}": tensor for name, tensor in state.items()}
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in steps.state().items()}
         return tensors
 
     def _restore_weights(self, saved: dict[str, Tensor]) -> None:
         self.raw.load_state_dict(_under("now.", saved))
 
-    def _restore_run(
-        self, saved: dict[str, Tensor], mean: Mean, optimizer: torch.optim.Optimizer, draws: RandomStreams
-    ) -> dict[str, Tensor]:
-        state: dict[int, dict[str, Tensor]] = {}
-        parameters = optimizer.param_groups[0]["params"]
-        for name, tensor in _under("optimizer.", saved).items():
-            n, key = name.split(".", 1)
-            # A fused optimizer walks through memory and takes for granted that its moments lie there as the weights do.
-            moment = torch.empty_like(parameters[int(n)], requires_grad=False)
-            state.setdefault(int(n), {})[key] = moment.copy_(tensor) if tensor.ndim else tensor
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        for parameter, own in optimizer.state.items():  # in the layout of the weights, as before: another one rounds differently
-            own |= {key: torch.empty_like(parameter).copy_(value) for key, value in own.items() if value.ndim}
+    def _restore_run(self, saved: dict[str, Tensor], mean: Mean, steps: Steps, draws: RandomStreams) -> dict[str, Tensor]:
+        steps.restore(_under("optimizer.", saved))
         draws.restore(_under("draws.", saved))
         mean.weights = _under("mean.", saved)
         return _under("best.", saved)
