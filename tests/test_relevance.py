@@ -121,6 +121,9 @@ OWN_STEPS = {
     "training.halve_every",
 }
 LENS = {"na": 1.0, "wavelength_nm": 525.0}
+SMALL = {"network": {"channels": (4, 8)}, "prediction": {"passes": 1}}
+"""What makes runs of the fast preset short."""
+OIL = {"optics": {"na": 1.3, "wavelength_nm": 525.0}}
 
 
 def paths(section: Any = Config, prefix: str = "") -> Iterator[str]:
@@ -161,16 +164,16 @@ def fringed_stack() -> Image:
 
 
 CONTEXTS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "2d-fast": (plane, {}),
+    "2d-fast": (plane, SMALL),
     "2d-paper": (plane, {"preset": "paper"}),
-    "3d-fast": (stack, {"pairs": {"kind": "recorrupt"}}),
-    "3d-fast-interleave": (stack, {"pairs": {"kind": "interleave"}}),
+    "3d-fast": (stack, {**SMALL, "pairs": {"kind": "recorrupt"}}),
+    "3d-fast-interleave": (stack, {**SMALL, "pairs": {"kind": "interleave"}}),
     "3d-paper": (stack, {"preset": "paper", "pairs": {"kind": "recorrupt"}}),
     "3d-paper-interleave": (stack, {"preset": "paper", "pairs": {"kind": "interleave"}}),
-    "sim2d-fast": (fringes, {"modality": "sim2d"}),
+    "sim2d-fast": (fringes, {**SMALL, "modality": "sim2d"}),
     "sim2d-paper": (fringes, {"modality": "sim2d", "preset": "paper"}),
-    "sim3d-fast": (fringed_stack, {"modality": "sim3d", "pairs": {"kind": "recorrupt"}}),
-    "sim3d-fast-interleave": (fringed_stack, {"modality": "sim3d", "pairs": {"kind": "interleave"}}),
+    "sim3d-fast": (fringed_stack, {"modality": "sim3d", **OIL, **SMALL, "pairs": {"kind": "recorrupt"}}),
+    "sim3d-fast-interleave": (fringed_stack, {"modality": "sim3d", **OIL, **SMALL, "pairs": {"kind": "interleave"}}),
 }
 REFUSED = {
     "2d-fast": {
@@ -192,6 +195,7 @@ REFUSED = {
     },
     "3d-paper-interleave": {
         *("pairs.alpha", "pairs.beta1_factor", "pairs.beta2_factor", "network.channels", "network.lateral_first", "network.coarse_start"),
+        "training.margin_planes",  # half a stack of nine planes has room for none
         *("training.stage2_fraction", "training.target_fwhm_fraction", "optics.psf_pixel_um", "optics.psf_z_um", "sim.wiener"),
         *("prediction.stripe_width_um", "prediction.stripe_length_um", "sim.per_frame", "sim.angles_deg", "sim.period_um"),
         *("sim.directions", "sim.phases"),
@@ -226,6 +230,7 @@ def test_each_setting_changes_the_result_or_is_refused(name: str) -> None:
         if key not in baselines:
             baselines[key] = outcome(image, base)
         if isinstance(baselines[key], str):  # what it needs is refused here, and so it cannot act
+            assert extra, f"nothing was restored, the table would say nothing: {baselines[key]}"
             continue
         tried = outcome(image, runs.merged(base, nested(path, another(path, image, base))))
         refused = isinstance(tried, str)
@@ -252,6 +257,16 @@ def test_settings_that_cannot_act_are_refused_before_anything_is_trained(name: s
                 refused.add(path)
                 assert (path.rpartition(".")[2] in str(fault) and ": leave " in str(fault)) or ": give " in str(fault)
     assert refused == REFUSED[name]
+
+
+def test_a_margin_that_patches_have_no_room_for_is_refused() -> None:
+    """A patch of 33 pixels has room for 8 at most; more was cut in silence."""
+    published = {"preset": "paper", "modality": "2d", "optics": LENS, "device": "cpu"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        prepare([plane()], resolve(runs.merged(published, {"training": {"margin_px": 8}})))
+        with pytest.raises(UserError, match=r"margin_px 9 has no effect beyond a quarter of a patch: give a smaller margin, larger"):
+            prepare([plane()], resolve(runs.merged(published, {"training": {"margin_px": 9}})))
 
 
 def test_every_setting_is_in_the_table() -> None:

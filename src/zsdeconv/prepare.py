@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality, select
+from zsdeconv.physics.grid import lateral_factors
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.physics.psf_check import fwhms_um
@@ -105,7 +106,9 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     pairs = _pairs(recording, modality, acquisition)
     acquisition.splits, acquisition.maps = pairs.kind == "split", maps
     config = config.model_copy(update={"pairs": config.pairs.model_copy(update={"kind": pairs.kind})})
-    refuse_idle(Facts(config, modality.rank, modality.acquisition.settings | network_kind(config).settings), modality.presets)
+    uses = modality.acquisition.settings | network_kind(config).settings
+    patch_px = _patch_px(replace(recording, config=config), acquisition)
+    refuse_idle(Facts(config, modality.rank, uses, patch_px), modality.presets)
     sources |= origins | {
         "camera": _camera_source(config, maps),
         "detector": calibration.detector_source,
@@ -143,6 +146,19 @@ def _warn_of_wide_noise(acquisition: Acquisition) -> None:
     if acquisition.detector.correlation and noise_px >= psf_px:
         wide = f"noise is correlated over {noise_px:.2g} pixels, as wide as the point spread function ({psf_px:.2g} pixels)"
         warnings.warn(f"{wide}: it looks like structure and stays in part; use the camera's raw data", DataWarning, stacklevel=2)
+
+
+def _patch_px(recording: Recording, acquisition: Acquisition) -> tuple[int, ...]:
+    """Size of the patches that the network learns from: as the settings say, and no larger than the smallest image or half-stack."""
+    rank = len(recording.upsampling)
+    fine = [
+        factor * min(n)
+        for factor, n in zip(recording.upsampling, zip(*(frame.shape[-rank:] for frame in recording.frames), strict=True), strict=True)
+    ]
+    sizes = [n // factor for n, factor in zip(fine, lateral_factors(rank, acquisition.scale), strict=True)]
+    if recording.config.pairs.kind == "interleave":
+        sizes[0] //= 2
+    return tuple(min(n, size) for n, size in zip(recording.config.training.patch(rank), sizes, strict=True))
 
 
 def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -> PairChoice:

@@ -17,12 +17,14 @@ from zsdeconv.errors import ConfigError
 @dataclass(frozen=True)
 class Facts:
     """What decides which settings act: the resolved `config`, the number of spatial axes, and the `uses`: settings beyond those that every
-    run reads which its acquisition and its network read.
+    run reads which its acquisition and its network read. `patch_px` is the size of the patches that the network learns from; None before
+    the images are known.
     """
 
     config: Config
     rank: int
     uses: frozenset[str]
+    patch_px: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,16 @@ _THEORY = Need(
 )
 
 
+def _within_patch(axis: int) -> Need:
+    """That the margin along `axis` is left out as it is given."""
+
+    def holds(facts: Facts) -> bool:
+        training, patch = facts.config.training, facts.patch_px
+        return patch is None or training.margin(patch)[axis] == (training.margin_planes if axis == 0 else training.margin_px)
+
+    return Need(holds, "beyond a quarter of a patch", "give a smaller margin, larger patches or larger images")
+
+
 def _of_network(name: str) -> Need:
     return _used(name, "on this network", "leave it out, or give another network.kind or preset")
 
@@ -95,8 +107,8 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
     "loss.norm": (_of_network("loss.norm"),),
     "loss.gamma": (_INTERLEAVE,),
     "training.patch_planes": (_STACK,),
-    "training.margin_px": (_of_network("training.margin_px"),),
-    "training.margin_planes": (_of_network("training.margin_planes"), _STACK),
+    "training.margin_px": (_of_network("training.margin_px"), _within_patch(-1)),
+    "training.margin_planes": (_of_network("training.margin_planes"), _STACK, _within_patch(0)),
     "training.steps": (_STEPS,),
     "training.halve_from": (_HALVING,),
     "training.halve_every": (_HALVING,),

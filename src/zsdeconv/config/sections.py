@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -227,9 +228,14 @@ class TrainingSection(Section):
         """
         return (self.patch_planes, self.patch_px, self.patch_px)[-rank:]
 
-    def margin(self, rank: int) -> tuple[int, ...]:
-        """Margin of a patch along each spatial axis."""
-        return (self.margin_planes, self.margin_px, self.margin_px)[-rank:]
+    def margin(self, patch: Sequence[int]) -> tuple[int, ...]:
+        """Margin of a patch along each spatial axis, a quarter of it at most, so that half of it stays in the loss.
+
+        >>> TrainingSection(margin_px=8, margin_planes=2).margin((5, 48, 48))
+        (1, 8, 8)
+        """
+        wanted = (self.margin_planes, self.margin_px, self.margin_px)[-len(patch) :]
+        return tuple(min(m, (n - 1) // 4) for m, n in zip(wanted, patch, strict=True))
 
 
 class PredictionSection(Section):

@@ -75,9 +75,8 @@ class TwoStageObjective:
     name = "two-stage"
 
     def __init__(self, pairs: Pairs, training: TrainingSection, loss: LossSection, forward_operator: Operator) -> None:
-        rank = len(pairs.patch_px)
-        margin = [min(m, (n - 1) // 4) for m, n in zip(training.margin(rank), pairs.patch_px, strict=True)]
-        self.pairs, self.loss, self.crop, self.rank = pairs, loss, Crop(margin), rank
+        self.pairs, self.loss, self.rank = pairs, loss, len(pairs.patch_px)
+        self.crop = Crop(training.margin(pairs.patch_px))
         self.forward_operator = self.crop @ forward_operator
 
     def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
