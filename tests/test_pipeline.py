@@ -185,3 +185,13 @@ def test_an_unknown_camera_is_measured_from_the_image(simulation: Simulation) ->
     model = zs.train([simulation.noisy], SCENE.optics, config=tiny(1, input={"background": "auto"}))
     assert model.camera.offset == pytest.approx(SCENE.offset, abs=15)
     assert model.provenance["sources"]["camera"] == "image"
+
+
+def test_a_given_pixel_size_wins_over_that_of_the_image() -> None:
+    """In the training and in the restoration that follows it; the image was refused after its own training."""
+    counts = np.random.default_rng(0).poisson(np.linspace(9, 200, 49), (40, 49))
+    image = zs.Image(counts, "YX", {"Y": 0.065, "X": 0.065})
+    restored = zs.restore(image, zs.Optics(na=1.3, wavelength_nm=525), steps=2, pixel_um=0.08)
+    assert restored.denoised.spacing_um == pytest.approx({"Y": 0.08, "X": 0.08})
+    assert restored.deconvolved.spacing_um == pytest.approx({"Y": 0.04, "X": 0.04})
+    assert image.spacing_um == {"Y": 0.065, "X": 0.065}

@@ -36,6 +36,9 @@ def restore(image: Image | Any, optics: Optics | None = None, *, psf: Psf | str 
     (40, 48)
     """
     model = train([image], optics, psf=psf, **options)
+    if isinstance(image, Image):  # a pixel size that was given wins over that of the image, here as in the training
+        given = dict(zip(model.modality.spatial_axes, model.spacing_um, strict=True))
+        image = replace(image, spacing_um={**image.spacing_um, **given})
     return replace(replace(model, camera_from="model").predict(image), model=model)
 
 
