@@ -76,7 +76,7 @@ RUNS = {
     ),
     "3d-fast": Run(stack, {"optics": WATER, "training": deep(6)}, model=True),
     "3d-interleave": Run(stack, {"optics": WATER, "pairs": {"kind": "interleave"}, "training": deep(4)}, judged=False),
-    "3d-paper": Run(stack, {"preset": "paper", "optics": WATER, "training": deep(1, margin_px=2, margin_planes=1)}, judged=False),
+    "3d-paper": Run(stack, {"preset": "paper", "optics": WATER, "training": deep(1, margin_px=2, margin_planes=0)}, judged=False),
     "3d-paper-recorrupt": Run(
         stack, {"preset": "paper", "optics": WATER, "pairs": {"kind": "recorrupt"}, "training": deep(1)}, judged=False
     ),
