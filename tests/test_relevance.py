@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -260,13 +261,15 @@ def test_settings_that_cannot_act_are_refused_before_anything_is_trained(name: s
 
 
 def test_a_margin_that_patches_have_no_room_for_is_refused() -> None:
-    """A patch of 33 pixels has room for 8 at most; more was cut in silence."""
+    """A patch of 33 pixels, as high as the image, has room for 8 at most; more was cut in silence."""
     published = {"preset": "paper", "modality": "2d", "optics": LENS, "device": "cpu"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        prepare([plane()], resolve(runs.merged(published, {"training": {"margin_px": 8}})))
-        with pytest.raises(UserError, match=r"margin_px 9 has no effect beyond a quarter of a patch: give a smaller margin, larger"):
-            prepare([plane()], resolve(runs.merged(published, {"training": {"margin_px": 9}})))
+        wide = runs.plane(size=72, haze=0.0)
+        wide = replace(wide, data=wide.data[..., :33, :])
+        prepare([wide], resolve(runs.merged(published, {"training": {"margin_px": 8}})))
+        with pytest.raises(UserError, match=r"margin_px 9 has no effect beyond 8, a quarter of a patch of 33 pixels: give a smaller"):
+            prepare([wide], resolve(runs.merged(published, {"training": {"margin_px": 9}})))
 
 
 def test_every_setting_is_in_the_table() -> None:

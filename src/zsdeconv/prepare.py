@@ -19,6 +19,7 @@ from zsdeconv.config import Config
 from zsdeconv.config.relevance import Facts, refuse_idle
 from zsdeconv.data.learnable import learnable
 from zsdeconv.data.pair_choice import MIN_SLICES, PairChoice, choose_pairs, neighbour_difference, pairs_by_law
+from zsdeconv.data.patches import fitted_patch
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
@@ -149,16 +150,13 @@ def _warn_of_wide_noise(acquisition: Acquisition) -> None:
 
 
 def _patch_px(recording: Recording, acquisition: Acquisition) -> tuple[int, ...]:
-    """Size of the patches that the network learns from: as the settings say, and no larger than the smallest image or half-stack."""
+    """Size of the patches that the network learns from, on the grid of its input; of interleaved pairs, half the planes of a stack."""
     rank = len(recording.upsampling)
-    fine = [
-        factor * min(n)
-        for factor, n in zip(recording.upsampling, zip(*(frame.shape[-rank:] for frame in recording.frames), strict=True), strict=True)
-    ]
-    sizes = [n // factor for n, factor in zip(fine, lateral_factors(rank, acquisition.scale), strict=True)]
+    raw = np.min([frame.shape[-rank:] for frame in recording.frames], axis=0)
+    sizes = (raw * recording.upsampling // lateral_factors(rank, acquisition.scale)).tolist()
     if recording.config.pairs.kind == "interleave":
         sizes[0] //= 2
-    return tuple(min(n, size) for n, size in zip(recording.config.training.patch(rank), sizes, strict=True))
+    return fitted_patch(recording.config.training.patch(rank), sizes)
 
 
 def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -> PairChoice:

@@ -29,10 +29,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Need:
-    """A condition, and the words for when it does not hold: "has no effect `where`: `remedy`"."""
+    """A condition, and the words for when it does not hold: "has no effect `where`: `remedy`"; a limit of the images is in `where`."""
 
     holds: Callable[[Facts], bool]
-    where: str
+    where: str | Callable[[Facts], str]
     remedy: str
 
 
@@ -65,13 +65,17 @@ _THEORY = Need(
 
 
 def _within_patch(axis: int) -> Need:
-    """That the margin along `axis` is left out as it is given."""
+    """That the margin along `axis`, 0 for the planes and -1 laterally, is left out as it is given."""
 
     def holds(facts: Facts) -> bool:
         training, patch = facts.config.training, facts.patch_px
         return patch is None or training.margin(patch)[axis] == (training.margin_planes if axis == 0 else training.margin_px)
 
-    return Need(holds, "beyond a quarter of a patch", "give a smaller margin, larger patches or larger images")
+    def where(facts: Facts) -> str:
+        patch, unit = facts.patch_px or (), "planes" if axis == 0 else "pixels"
+        return f"beyond {facts.config.training.margin(patch)[axis]}, a quarter of a patch of {patch[axis]} {unit}"
+
+    return Need(holds, where, "give a smaller margin, larger patches or larger images")
 
 
 def _of_network(name: str) -> Need:
@@ -133,7 +137,7 @@ def refuse_idle(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> None:
     for path, value in leaves(given):
         failing = [need for need in NEEDS.get(path, ()) if not need.holds(facts)]
         if failing and _value(over_preset(_without(given, path), presets), path) != _value(facts.config, path):
-            raise _idle(path, value, failing[0])
+            raise _idle(path, value, failing[0], facts)
 
 
 def refuse_lone(config: Config) -> None:
@@ -148,11 +152,12 @@ def refuse_lone(config: Config) -> None:
     for path, value in leaves(config.explicit):
         failing = [need for need in NEEDS.get(path, ()) if need in _LONE and not need.holds(facts)]
         if failing and value != _value(Config(), path):
-            raise _idle(path, value, failing[0])
+            raise _idle(path, value, failing[0], facts)
 
 
-def _idle(path: str, value: Any, need: Need) -> ConfigError:
-    return ConfigError(f"{_NAMES.get(path, path)} {value} has no effect {need.where}: {need.remedy}")
+def _idle(path: str, value: Any, need: Need, facts: Facts) -> ConfigError:
+    where = need.where if isinstance(need.where, str) else need.where(facts)
+    return ConfigError(f"{_NAMES.get(path, path)} {value} has no effect {where}: {need.remedy}")
 
 
 _NAMES = {path: name for name, path in SETTINGS.items()}

@@ -14,6 +14,17 @@ Sample = tuple[Tensor, ...]
 """Images of one field, each `*zyx`; the first is on the coarsest grid, the others on the same grid or on integer multiples of it."""
 
 
+def fitted_patch(requested: Sequence[int], smallest: Sequence[int]) -> tuple[int, ...]:
+    """Size of the patches of images of the `smallest` size along each axis: as `requested` where it fits, and laterally square, for
+    patches are turned.
+
+    >>> fitted_patch((16, 48, 48), (9, 40, 33))
+    (9, 33, 33)
+    """
+    *axial, height, width = (min(n, size) for n, size in zip(requested, smallest, strict=True))
+    return (*axial, min(height, width), min(height, width))
+
+
 class PatchSampler:
     """Batches of random crops with random flips and quarter turns, the same for all images of a sample.
 
@@ -49,9 +60,8 @@ class PatchSampler:
     ) -> None:
         smallest = [min(sizes) for sizes in zip(*(sample[0].shape for sample in samples), strict=True)]
         requested = [*smallest[:-2], patch_px, patch_px] if isinstance(patch_px, int) else patch_px
-        *axial, height, width = (min(n, size) for n, size in zip(requested, smallest, strict=True))
         self.samples, self.batch, self.symmetries = list(samples), batch, list(symmetries)
-        self.patch_px = (*axial, min(height, width), min(height, width))
+        self.patch_px = fitted_patch(requested, smallest)
         self.weights = torch.tensor([float(sample[0].numel()) for sample in samples])
 
     def __call__(self, generator: torch.Generator) -> tuple[Batch, ...]:

@@ -19,6 +19,7 @@ from zsdeconv.acquisition.base import Acquisition, Measurement, training_excerpt
 from zsdeconv.config import Config, LossSection, TrainingSection
 from zsdeconv.data.batches import InterleavedPairs, Pairs, RandomStreams
 from zsdeconv.data.pairs import PairMaker, Recorruption, Splitting
+from zsdeconv.data.patches import fitted_patch
 from zsdeconv.nn.contract import as_network, forward_with_symmetry
 from zsdeconv.nn.ensemble import members_of
 from zsdeconv.notation import FWHM_PER_SIGMA
@@ -183,10 +184,10 @@ class SimulatedPairs:
     def _sizes(self) -> tuple[list[int], list[int]]:
         """Raw pixels of a patch along each axis, and how many more on both sides send their light into it."""
         smallest = [min(sizes) for sizes in zip(*(measurement.y.shape for measurement in self.measurements), strict=True)]
-        *axial, height, width = (min(n, size) for n, size in zip(self.training.patch(len(smallest)), smallest, strict=True))
+        patch = fitted_patch(self.training.patch(len(smallest)), smallest)
         reach = -(-max(self.acquisition.forward_operator.support_px[-2:]) // (2 * self.factors[-1]))
-        around = [min(AROUND_PLANES, (size - n) // 2) for n, size in zip(axial, smallest, strict=False)]
-        return [*axial, min(height, width), min(height, width)], [*around, reach, reach]
+        around = [min(AROUND_PLANES, (size - n) // 2) for n, size in zip(patch[:-2], smallest, strict=False)]
+        return list(patch), [*around, reach, reach]
 
     def _fine_crop(self, margin_px: Sequence[int]) -> Crop:
         return Crop([m * f for m, f in zip(margin_px, self.factors, strict=True)])
