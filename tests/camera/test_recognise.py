@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from scipy.optimize import minimize
 
 from zsdeconv.camera import calibrate
 from zsdeconv.camera.detector import Camera, Counter, Multiplier
-from zsdeconv.camera.recognise import count_unit
+from zsdeconv.camera.recognise import _Histogram, count_unit, fit_dark
 from zsdeconv.errors import ConfigError
 
 DETECTORS = {"camera": Camera(100.0, 2.0, 9.0), "emccd": Multiplier(490.0, 45.0, 60.0), "counting": Counter(0.0, 1.0)}
@@ -48,6 +49,23 @@ def test_constants_with_honest_errors(kind: str) -> None:
     for errors in (offset, gain):
         assert np.sqrt(np.mean(np.square(errors))) < 1.8
         assert np.max(np.abs(errors)) < 3.5
+
+
+@pytest.mark.parametrize(("kind", "law"), [("camera", Camera(0.0, 2.0, 0.0)), ("emccd", Multiplier(0.0, 30.0, 0.0, 2))])
+def test_the_dark_is_fitted_as_well_as_by_search(kind: str, law: Camera) -> None:
+    """Nelder and Mead, which need no gradient, find nothing likelier, and the gradient is that of the likelihood."""
+    values, counts = np.unique(recorded(kind, 3, 5)[:70, :90], return_counts=True)
+    histogram, fit = _Histogram(values, counts, law), fit_dark(values, counts, law)
+    around = np.array([(fit.law.offset - values[0]) / law.gain, np.log(fit.law.read_noise / law.gain), 0.3, -1.2])
+    searched = minimize(histogram.below, around, method="Nelder-Mead", options={"maxfev": 4000, "fatol": 1e-4, "xatol": 1e-4})
+    assert searched.success
+    assert -fit.log_likelihood < searched.fun + 0.02  # a 500th of a decisive difference
+    value, gradient = histogram.slopes(around)
+    assert value == pytest.approx(histogram.below(around), rel=1e-12)
+    for i in range(4):
+        step = np.eye(4)[i] * 1e-4
+        difference = (histogram.below(around + step) - histogram.below(around - step)) / 2e-4
+        assert gradient[i] == pytest.approx(difference, rel=2e-2, abs=1e-3 * np.abs(gradient).max())
 
 
 def test_uniform_haze_is_not_taken_for_offset() -> None:
