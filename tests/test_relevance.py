@@ -36,11 +36,11 @@ ELSEWHERE = {
 OTHERS: dict[str, Any] = {
     "scale": 1,
     "seed": 5,
-    "input.pixel_um": 0.05,
-    "input.z_um": 0.25,
+    "input.pixel_um": 1.03,
+    "input.z_um": 1.03,
     "input.background": 98.0,
     "input.detector": "emccd",
-    "optics.na": 1.05,
+    "optics.na": 1.03,
     "optics.wavelength_nm": 560.0,
     "optics.immersion_ri": 1.4,
     "optics.pupil": "vectorial",
@@ -91,7 +91,9 @@ OTHERS: dict[str, Any] = {
     "prediction.stripe_width_um": 0.5,
     "prediction.stripe_length_um": 3.0,
 }
-"""Another value of each setting than the presets have."""
+"""Another value of each setting than the presets have; of those in `FACTORS` another factor on what the image and its lens have."""
+FACTORS = {"input.pixel_um", "input.z_um", "optics.na"}
+"""What can differ by little only, for the PSF must fit into a small image and the fringes must pass the lens."""
 SECOND: dict[str, Any] = {
     "network.kind": "unet",
     "network.lateral_first": False,
@@ -142,6 +144,9 @@ def nested(path: str, value: Any) -> dict[str, Any]:
 
 def another(path: str, image: Image, settings: Mapping[str, Any]) -> Any:
     """Another value of a setting than it has in a run with `settings`."""
+    if path in FACTORS:
+        own = {"input.pixel_um": image.spacing_um["X"], "input.z_um": image.spacing_um.get("Z", 1.0)}
+        return OTHERS[path] * own.get(path, settings.get("optics", LENS)["na"])
     used: Any = select(resolve(settings), [image])[1]
     for name in path.split("."):
         used = getattr(used, name)
