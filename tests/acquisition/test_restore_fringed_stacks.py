@@ -44,7 +44,7 @@ def simulation() -> Simulation:
 
 @pytest.fixture(scope="module")
 def trained(simulation: Simulation) -> zs.Model:
-    return zs.train([simulation.noisy], SCENE.optics, config=settings(40))
+    return zs.train([simulation.noisy], SCENE.optics, config=settings(20))
 
 
 def error(x: np.ndarray, truth: np.ndarray) -> float:
@@ -171,7 +171,7 @@ def test_a_reconstruction_made_elsewhere_is_restored_with_its_psf(simulation: Si
     plain = trained.predict(simulation.noisy).reconstructed
     assert plain is not None
     stack = zs.Image(plain.data, plain.axes, plain.spacing_um)
-    reconstructed_as = settings(60, sim={"reconstructed": True}, input={"background": "auto"})
+    reconstructed_as = settings(24, sim={"reconstructed": True}, input={"background": "auto"})
     result = zs.restore(stack, SCENE.optics, psf=trained.psf, config=reconstructed_as)
     assert result.deconvolved.data.shape == result.denoised.data.shape == plain.data.shape and result.reconstructed is None
     assert result.model.config.pairs.kind == "interleave" and result.model.camera.offset == 0

@@ -89,7 +89,32 @@ def test_isolated_bright_pixels_that_a_network_keeps_are_found(seed: int) -> Non
     found = judged(recorded(MULTIPLIER, seed, clean_image(260)), ALIKE, mean_and_outliers)
     assert levels(found)["noise kept"] == "fail"
     assert found.numbers["noise_kept"] > found.numbers["noise_kept_expected"] + 0.05
+    assert found.numbers["noise_kept_share"] > found.numbers["noise_kept_share_expected"] + 0.008
     assert levels(judged(recorded(ALIKE, seed), ALIKE, mean_and_outliers))["noise kept"] == "ok"
+
+
+def test_noise_that_nobody_sees_is_no_fault() -> None:
+    """A network that has learned its image by heart keeps a trace of the noise, which nothing else has."""
+    y = recorded(ALIKE, 1)
+
+    def learned(seen: Tensor) -> Tensor:
+        return mean_of(seen) + (0.005 * (y - clean_image()) if torch.equal(seen, y) else 0)
+
+    found = judged(y, ALIKE, learned)
+    assert found.numbers["noise_kept"] > found.numbers["noise_kept_expected"] + 0.05
+    assert levels(found)["noise kept"] == "ok"
+
+
+def test_structure_left_in_the_residual_is_not_taken_for_another_law() -> None:
+    """It widens the residual and so lowers its skewness; a law of too little skewness is found beside it."""
+    y, x = np.mgrid[:200, :223]
+    left = torch.from_numpy(0.8 * np.sin(y / 1.9) * np.sin(x / 2.3)).float() * MULTIPLIER.variance(clean_image()).sqrt()
+    seen = recorded(MULTIPLIER, 2) + left
+    found = judged(seen, MULTIPLIER, mean_of)
+    assert found.numbers["skewness"] < 0.85 * found.numbers["skewness_expected"]
+    assert levels(found)["shape of the noise"] == "ok"
+    slight = recorded(MULTIPLIER, 2) + 0.3 * left
+    assert levels(judged(slight, ALIKE, mean_of))["shape of the noise"] == "fail"
 
 
 def test_a_weave_of_the_network_is_found_and_lines_of_the_sample_are_not() -> None:

@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 KEY = "noise_left"
 TITLE = "Noise left"
 QUESTION = "Is the denoised image free of noise and of added texture?"
-NUMBERS = ("skewness", "skewness_expected", "noise_kept", "noise_kept_expected", "axis_power", "axis_power_expected")
+NUMBERS = (
+    "skewness",
+    "skewness_expected",
+    "noise_kept",
+    "noise_kept_expected",
+    "noise_kept_share",
+    "noise_kept_share_expected",
+    "axis_power",
+    "axis_power_expected",
+)
 
 EXAMINED_PX = 2**16
 """Pixels in the middle of the image that are restored again. Chosen: a correlation is known to 0.004 then."""
@@ -38,6 +47,10 @@ BLOCKS = 8
 MAX_KEPT = 0.05
 """Correlation of the detail of the denoised image with that of the data, beyond that of a simulated recording, up to which the level is
 ok. Chosen: isolated bright pixels that catch the eye make it 0.2 and more."""
+MAX_KEPT_SHARE = 0.005
+"""Part of the noise of a pixel that is kept in it, beyond that of a simulated recording, up to which the level is ok, however much it is
+correlated. Measured: 0.002 to 0.005 after a whole training under the right law, where nobody sees it; 0.014 where a filter lets those pass
+that stand out by five standard deviations."""
 MAX_SKEWNESS = 0.15
 """Difference of the skewness of the residual from that of the law, relative to the larger of it and 1, up to which the level is ok. Chosen:
 a camera and an electron multiplier of one variance differ by half of their skewness."""
@@ -60,16 +73,19 @@ a network had learned for too short a time and shows a tartan."""
 class NoiseLeft:
     """Statistics of the data, and those that a recording under the law would give.
 
-    `skewness` of the residual (with its standard error); `kept`: correlation of the denoised image with the data, both minus `D H x` and
-    minus the median over 3 x 3 pixels of what remains; `axis_power`: power along the axes over that along the diagonals in the darkest
-    patches of the denoised image, and the same of the data without their noise (0 where they have none; None where there are too few
-    patches). `detail` is the central plane of the denoised image minus its median.
+    `skewness` of the residual (with its standard error) and `excess`, its variance over that of noise, as structure left in it, which has
+    no skewness of its own, lowers that of the whole by `excess^1.5`; `kept`: correlation of the denoised image with the data, both minus
+    `D H x` and minus the median over 3 x 3 pixels of what remains (with its standard error), and the slope of their regression;
+    `axis_power`: power along the axes over that along the diagonals in the darkest patches of the denoised image, and the same of the data
+    without their noise (0 where they have none; None where there are too few patches). `detail` is the central plane of the denoised image
+    minus its median.
     """
 
     skewness: tuple[float, float]
     skewness_expected: float
-    kept: tuple[float, float]
-    kept_expected: tuple[float, float]
+    excess: float
+    kept: tuple[float, float, float]
+    kept_expected: tuple[float, float, float]
     axis_power: float | None
     axis_power_expected: float | None
     detail: np.ndarray
@@ -82,12 +98,12 @@ def measure(model: ModelLike, measurement: Measurement, denoised: np.ndarray, se
     """
     part, acquisition, dark = measurement.center_crop(EXAMINED_PX), model.acquisition, model.intensity_correction.dark_level
 
-    def restored(y: Tensor) -> tuple[Tensor, Tensor, tuple[float, float]]:
+    def restored(y: Tensor) -> tuple[Tensor, Tensor, tuple[float, float, float]]:
         """The denoised image, `D H x`, and the noise kept."""
         prediction = model.predict_measurement(part.with_light(y - part.y), passes=PASSES)
         reblurred = acquisition.forward_operator(prediction.deconvolved[None, None])[0, 0]
-        details = (_detail((image - reblurred).cpu().numpy()) for image in (prediction.denoised, y))
-        return prediction.denoised, reblurred, _blockwise(_correlation, *details)
+        own, noise = (_detail((image - reblurred).cpu().numpy()) for image in (prediction.denoised, y))
+        return prediction.denoised, reblurred, (*_blockwise(_correlation, own, noise), _slope(own, noise))
 
     *images, kept = restored(part.y)
     mean = (acquisition.light.explained(*images) + dark).clip(min=0)
@@ -101,6 +117,7 @@ def measure(model: ModelLike, measurement: Measurement, denoised: np.ndarray, se
     return NoiseLeft(
         _blockwise(_skewness, z),
         _blockwise(_skewness, z_expected)[0],
+        float(np.var(z) / np.var(z_expected)),
         kept,
         kept_expected,
         *powers,
@@ -111,7 +128,7 @@ def measure(model: ModelLike, measurement: Measurement, denoised: np.ndarray, se
 def section(result: NoiseLeft) -> Section:
     """Shape of the noise, noise kept, and texture, with their limits, and the fine detail of the denoised image."""
     values = (
-        result.skewness[0], result.skewness_expected, result.kept[0], result.kept_expected[0],
+        result.skewness[0], result.skewness_expected, result.kept[0], result.kept_expected[0], result.kept[2], result.kept_expected[2],
         result.axis_power, result.axis_power_expected,
     )  # fmt: skip
     caption = "The denoised image minus its median over 3 x 3 pixels: isolated bright pixels are noise, a weave along the axes is added."
@@ -124,20 +141,22 @@ def _shape(result: NoiseLeft) -> Finding:
     (skewness, sigma), expected = result.skewness, result.skewness_expected
     limit = MAX_SKEWNESS * max(abs(expected), 1.0)
     text = f"the noise has a skewness of {skewness:.2f} +- {sigma:.2g}, under the law of the detector {expected:.2f}"
-    if abs(skewness - expected) <= max(limit, MIN_SIGMAS * sigma):
+    least = min(expected, expected / max(result.excess, 1.0) ** 1.5)
+    if least - max(limit, MIN_SIGMAS * sigma) <= skewness <= expected + max(limit, MIN_SIGMAS * sigma):
         return Finding("ok", "shape of the noise", skewness, expected + limit, text)
     advice = "the law is not that of this detector: leave out `detector`, or check whether the file was processed"
     return Finding("fail", "shape of the noise", skewness, expected + limit, f"{text} (limit of the difference {limit:.2g}); {advice}")
 
 
 def _kept(result: NoiseLeft) -> Finding:
-    (kept, sigma), (expected, sigma_expected) = result.kept, result.kept_expected
-    limit = max(expected, 0.0) + MAX_KEPT
-    text = f"what the denoised image has beyond the lens has a correlation of {kept:.3f} with the noise in the same pixel"
-    text = f"{text}, in a simulated recording {expected:.3f} (limit {limit:.2f})"
-    if kept <= limit or kept - expected <= MIN_SIGMAS * float(np.hypot(sigma, sigma_expected)):
-        return Finding("ok", "noise kept", kept, limit, text)
-    return Finding("fail", "noise kept", kept, limit, f"{text}; bright dots in the result are noise: check `detector` and the camera")
+    (kept, sigma, share), (expected, sigma_expected, share_expected) = result.kept, result.kept_expected
+    limit = max(share_expected, 0.0) + MAX_KEPT_SHARE
+    text = f"beyond the lens, the denoised image keeps {100 * share:.2g} % of the noise of a pixel in that pixel (correlation {kept:.3f})"
+    text = f"{text}, of that of a simulated recording {100 * share_expected:.2g} % ({expected:.3f}; limit {100 * limit:.2g} %)"
+    alike = kept - expected <= max(MAX_KEPT, MIN_SIGMAS * float(np.hypot(sigma, sigma_expected)))
+    if share <= limit or alike:
+        return Finding("ok", "noise kept", share, limit, text)
+    return Finding("fail", "noise kept", share, limit, f"{text}; bright dots in the result are noise: check `detector` and the camera")
 
 
 def _texture(result: NoiseLeft) -> Finding:
@@ -163,6 +182,12 @@ def _detail(image: np.ndarray) -> np.ndarray:
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a - a.mean(), b - b.mean()
     return float((a * b).mean() / max(np.sqrt((a * a).mean() * (b * b).mean()), 1e-30))
+
+
+def _slope(a: np.ndarray, b: np.ndarray) -> float:
+    """Of the regression of `a` on `b`."""
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).mean() / max((b * b).mean(), 1e-30))
 
 
 def _skewness(z: np.ndarray) -> float:
