@@ -65,7 +65,32 @@ def test_the_dark_is_fitted_as_well_as_by_search(kind: str, law: Camera) -> None
     for i in range(4):
         step = np.eye(4)[i] * 1e-4
         difference = (histogram.below(around + step) - histogram.below(around - step)) / 2e-4
+        # the differences inside `slopes` are one-sided, of steps of 1e-3: a thousandth of the curvature over the slope is their error
         assert gradient[i] == pytest.approx(difference, rel=2e-2, abs=1e-3 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("gain", [0.2, 0.5])
+def test_peaks_between_grey_values_are_no_evidence(gain: float) -> None:
+    """A camera whose electron is less than a grey value, on a structured sample: a read noise far below the rounding, with the offset
+    exactly on a grey value, would make the histogram of any law as likely as one likes."""
+    for seed in range(4):
+        rng = np.random.default_rng([seed, 3])
+        grains = gaussian_filter((np.random.default_rng(seed).random((96, 81)) < 0.012).astype(float), 1.6)
+        mean = 90 * grains / np.percentile(grains, 99.8) + 3
+        y = (gain * (rng.poisson(mean) + rng.normal(0, 1.5, mean.shape)) + 100).round()
+        assert calibrate(y).camera.kind == "camera"
+
+
+@pytest.mark.parametrize("read_adu", [0.5, 0.7])
+def test_the_narrowest_peak_has_the_likelihood_of_its_integral(read_adu: float) -> None:
+    """Densities of grey values add up to 1, wherever the offset lies between them; Poisson's summation: within 1.5 % from a half on."""
+    values = np.arange(90.0, 140.0)
+    for law in (Camera(0.0, 0.5, 0.0), Multiplier(0.0, 0.25, 0.0)):
+        histogram = _Histogram(values, np.ones(50, int), law)
+        assert histogram.range[1, 0] == pytest.approx(np.log(0.5 / law.gain))
+        for offset in (10.0, 10.3, 10.5):
+            density = histogram.densities(np.array([offset / law.gain, np.log(read_adu / law.gain), 0.0, 0.0]))
+            assert density[:, :20].sum(0) / law.gain == pytest.approx(1, abs=0.016)
 
 
 def test_uniform_haze_is_not_taken_for_offset() -> None:

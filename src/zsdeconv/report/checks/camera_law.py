@@ -35,7 +35,7 @@ MIN_PATTERN_SIGMAS = 4.5
 """Standard errors from which a pattern is significant. Chosen: the normal distribution exceeds them once in 300 000 images."""
 MAX_BELOW_FRACTION = 0.01
 """Fraction of pixels lower than `BELOW_SIGMAS` read noises under the offset, up to which the level is ok. Normal noise puts 0.001 there."""
-LAW_NAMES = {"camera": "camera", "emccd": "electron multiplier", "counting": "photon counter"}
+LAW_NAMES = {"camera": "a camera", "emccd": "an electron multiplier", "counting": "a photon counter"}
 """Detectors in words, by their kind."""
 BELOW_SIGMAS = 3
 """Read noises below the offset from which a pixel counts as too dark. Chosen: a normal distribution has 0.1 % there."""
@@ -154,16 +154,14 @@ def _detector(calibration: Calibration) -> Finding:
     if found is None:
         told = next((message for message in calibration.messages if "photon counter" in message), None)
         if told is None:
-            return Finding("ok", name, math.nan, math.nan, f"variance and mean are those of a {used.words}")
+            return Finding("ok", name, math.nan, math.nan, f"variance and mean are those of {LAW_NAMES[used.kind]}")
         return Finding("fail", name, math.nan, math.nan, told)
     if not found.kind:
         return Finding.not_checked(name, f"camera or electron multiplier: the noise does not tell ({found.words})", limit=DECISIVE)
-    text = f"the noise has the shape of a {LAW_NAMES[found.kind]}: {found.words}"
+    text = f"the noise has the shape of {LAW_NAMES[found.kind]}: {found.words}"
     if found.kind == used.kind:
         return Finding("ok", name, abs(found.evidence), DECISIVE, text)
-    return Finding(
-        "fail", name, abs(found.evidence), DECISIVE, f"{text}; the law of a {LAW_NAMES[used.kind]} was used: leave out `detector`"
-    )
+    return Finding("fail", name, abs(found.evidence), DECISIVE, f"{text}; the law of {LAW_NAMES[used.kind]} was used: leave out `detector`")
 
 
 def _correlation(calibration: Calibration) -> Finding:
