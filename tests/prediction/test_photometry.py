@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zsdeconv.acquisition.direct import CameraMeasurement, DirectAcquisition
-from zsdeconv.camera.detector import Camera, signal_estimate
+from zsdeconv.camera.detector import Camera, Multiplier, signal_estimate
 from zsdeconv.data.normalize import Affine
 from zsdeconv.physics import grid
 from zsdeconv.physics.operators import Blur, Downsample, Operator
@@ -14,6 +14,7 @@ from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.photometry import (
     AffineResponse,
     AffineResponseFit,
+    Band,
     IntensityCorrection,
     PositiveResponse,
     measure_intensity_correction,
@@ -104,8 +105,9 @@ def test_without_contrast_nothing_is_changed(seed: int) -> None:
 
 def test_a_slope_that_cannot_be_is_not_applied() -> None:
     fit = AffineResponseFit()
-    y_hat = torch.linspace(0, 1, 4000)
-    fit.add(0.1 * y_hat, y_hat, y_hat)
+    y_hat = np.linspace(0, 1, 4000)[None]
+    fit.add(0.1 * y_hat, y_hat, y_hat, 4000)
+    assert fit.line() is not None
     assert fit.response() == AffineResponse()
 
 
@@ -147,16 +149,55 @@ def test_an_offset_that_is_wrong_is_seen_under_the_light_that_the_lens_spreads(e
     assert bounded.dark_level == pytest.approx(0.02 * np.sign(error))  # two standard errors of a well known offset, no more
 
 
-def test_sums_over_parts_equal_the_whole() -> None:
+def three_images(shape: tuple[int, ...]) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
-    e, h, t = (torch.rand(40, 50, generator=generator) + torch.linspace(0, 3, 50) for _ in range(3))
-    whole, parts = AffineResponseFit(), AffineResponseFit()
-    whole.add(e, h, t)
-    for rows in (slice(0, 13), slice(13, 40)):
-        parts.add(e[rows], h[rows], t[rows])
-    assert parts.response().slope == pytest.approx(whole.response().slope, rel=1e-12)
-    expected = np.cov(e.flatten(), t.flatten())[0, 1] / np.cov(h.flatten(), t.flatten())[0, 1]
-    assert whole.response().slope == pytest.approx(expected, rel=1e-5)  # float32 images
+    return [torch.rand(shape, generator=generator) + torch.linspace(0, 3, shape[-1]) for _ in range(3)]
+
+
+def test_all_frequencies_together_give_the_regression_of_the_pixels() -> None:
+    whole = Band(np.ones((40, 50), bool))
+    images, fit = three_images((3, 40, 50)), AffineResponseFit()
+    for planes in (slice(0, 1), slice(1, 3)):
+        e, h, t = (whole.coefficients(image[planes]) for image in images)
+        fit.add(e, h, t, 2000)
+    e, h, t = (image.flatten() for image in images)
+    expected = np.cov(e, t)[0, 1] / np.cov(h, t)[0, 1]
+    line = fit.response()
+    assert line.slope == pytest.approx(expected, rel=1e-5)  # float32 images
+    assert line.intercept == pytest.approx(float(e.mean() - line.slope * t.mean()), abs=1e-5)
+    assert fit.intercept_error == pytest.approx(float(t.std()) / 6000**0.5, rel=1e-3)
+    assert whole.noise_inside(e.reshape(3, 40, 50)) == pytest.approx(1.0)
+
+
+def test_a_band_holds_the_power_of_the_image_and_little_noise() -> None:
+    clean = torch.from_numpy(clean_image(n=160))[:, :131]
+    band = Band.of(clean)
+    assert band.inside.mean() < 0.1
+    c = band.coefficients(clean[None])
+    variance = float((c[:, 1:] ** 2).sum()) / clean.numel()
+    assert 0.999 < variance / float(clean.var()) < 1.0005
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
+    assert band.noise_inside(noise) == pytest.approx(band.inside.mean(), rel=0.1)  # a thousand coefficients: 4 %
+
+
+def test_divided_electrons_of_a_multiplier_give_the_slope() -> None:
+    """Electrons are guessed from the mean of 5 x 5 pixels, which blurs threads: the variance of a division is a few per cent off, and the
+    variance of the clean image is a fraction of it at a few electrons. Pixels' covariances would be wrong by 3 to 8 %."""
+    y, x = np.mgrid[:256, :256]
+    clean = torch.from_numpy(0.02 + 0.98 * np.exp(-(((x + 6 * np.sin(y / 9.0)) % 23 - 11) ** 2) / 3)).float()
+    law = Multiplier(0.0, 0.25, 4e-4)
+    network = Estimator(0.8, 0.0, width_px=3)
+    slopes = []
+    for seed in range(4):
+        noisy = law.simulate(clean, 1.0, torch.Generator().manual_seed(seed))
+        acquisition = imaged_by(Downsample(2, 2))
+        found = measure_intensity_correction(network, acquisition, [CameraMeasurement(noisy, law, splits=True)], seed=seed)
+        slopes.append(found.denoised.slope)
+    with torch.no_grad():
+        estimate = network(clean[None, None])[0]
+    slope, _ = np.polyfit(clean.numpy().ravel(), estimate.numpy().ravel(), 1)
+    # noise of pairs with twelve times the variance of the image, a third of it in the band: sd of a slope 3 %, of the mean of four 1.5 %
+    assert np.mean(slopes) == pytest.approx(slope, rel=0.03)
 
 
 def test_correction_inverts_the_lines() -> None:

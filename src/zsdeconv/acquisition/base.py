@@ -80,6 +80,10 @@ class Measurement(ABC):
         """`y_hat`, `y_tilde` of the whole image (Eq. 2, or split), with noise drawn from the generator."""
         return recorrupted(self.y, self.noise(generator), alpha)
 
+    def pair_bias(self, y_hat: Tensor, alpha: float) -> Tensor:
+        """By how much the noise that divided `y` into a pair with this `y_hat` exceeds that in `y`, in variance, as `variance_bias`."""
+        return self.variance_bias()
+
     def added_noise(self, alpha: float, generator: torch.Generator) -> Tensor:
         """`y_hat - y` of a fresh pair; for `alpha` 1 its opposite is as good, `y_tilde - y`."""
         return self.noise(generator).mul_(alpha)

@@ -53,7 +53,16 @@ class CameraMeasurement(Measurement):
         return self.camera.noise(self.signal, generator)
 
     def variance_bias(self) -> Tensor:
-        return self.camera.variance(self.signal) - (self.camera.beta1 * self.y + self.camera.read_variances)
+        return self.camera.variance(self.signal) - self._unbiased_variance
+
+    def pair_bias(self, y_hat: Tensor, alpha: float) -> Tensor:
+        """Electrons that were not counted are guessed from their local mean, so that the variance of a division is not quite the law's."""
+        return (y_hat - self.y).square() / alpha**2 - self._unbiased_variance if self.splits else self.variance_bias()
+
+    @property
+    def _unbiased_variance(self) -> Tensor:
+        """The law of the noise for `y` itself, negative or not, whose mean is the mean variance."""
+        return self.camera.beta1 * self.y + self.camera.read_variances
 
     def pair(self, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         if not self.splits:
