@@ -27,9 +27,13 @@ CHECKS = ("camera", "noise_left", "residuals")
 """Sections of a report that judge the law of the noise."""
 
 
-def electrons(seed: int, photons: float, size: int) -> np.ndarray:
-    """Mean photo-electrons of each pixel of one of several structures."""
-    scene = Scene(size=size, photons=photons, structure=STRUCTURES[seed % len(STRUCTURES)], seed=seed)
+def scene_of(seed: int, photons: float) -> Scene:
+    """One of several structures."""
+    return Scene(size=192, photons=photons, structure=STRUCTURES[seed % len(STRUCTURES)], seed=seed)
+
+
+def electrons(scene: Scene) -> np.ndarray:
+    """Mean photo-electrons of each pixel."""
     return np.maximum(simulate_2d(scene).clean.data / scene.camera.gain, 0)
 
 
@@ -51,7 +55,7 @@ def recognise(images: int, first_seed: int) -> None:
             found: dict[str, int] = {"right": 0, "undecided": 0, "wrong": 0}
             covered = 0
             for seed in range(first_seed, first_seed + images):
-                y = recorded(kind, electrons(seed, photons, 192), np.random.default_rng(seed))
+                y = recorded(kind, electrons(scene_of(seed, photons)), np.random.default_rng(seed))
                 calibration = calibrate(y)
                 told = calibration.found is None or bool(calibration.found.kind)
                 right = calibration.camera.kind == kind
@@ -66,10 +70,10 @@ def report(images: int, first_seed: int, steps: int, told: list[str]) -> None:
     print("| seed | detector told | red | findings |\n" + "| --- " * 4 + "|")
     red = dict.fromkeys(told, 0)
     for seed in range(first_seed, first_seed + images):
-        y = recorded("emccd", electrons(seed, PHOTONS[seed % 3], 192), np.random.default_rng(seed))
-        image, optics = zs.Image(y, "YX", {"Y": 0.065, "X": 0.065}), zs.Optics(na=1.3, wavelength_nm=525)
+        scene = scene_of(seed, PHOTONS[seed % 3])
+        image = zs.Image(recorded("emccd", electrons(scene), np.random.default_rng(seed)), "YX", dict.fromkeys("YX", scene.pixel_um))
         for detector in red:
-            sections = zs.restore(image, optics, steps=steps, detector=detector).report().sections
+            sections = zs.restore(image, scene.optics, steps=steps, detector=detector).report().sections
             bad = [(s.key, f.name) for s in sections for f in s.findings if f.level == "fail" and s.key in CHECKS]
             red[detector] += bool(bad)
             print(f"| {seed} | {detector} | {bool(bad)} | {json.dumps(bad)} |", flush=True)

@@ -117,6 +117,25 @@ def test_structure_left_in_the_residual_is_not_taken_for_another_law() -> None:
     assert levels(judged(slight, ALIKE, mean_of))["shape of the noise"] == "fail"
 
 
+def test_places_without_light_do_not_decide_the_shape() -> None:
+    """Their skewness depends on whether the mean is a tenth or a twentieth of an electron, which no restoration knows."""
+    dark = 0.3 * clean_image()
+    dark[:, 60:] = 0.02  # a tenth of an electron
+    y = recorded(MULTIPLIER, 3, dark)
+
+    def too_dark(seen: Tensor) -> Tensor:
+        mean = mean_of(seen)
+        mean[:, 60:] = 0.01
+        return mean
+
+    assert levels(judged(y, MULTIPLIER, too_dark))["shape of the noise"] == "ok"
+    assert levels(judged(y, ALIKE, too_dark))["shape of the noise"] == "fail"
+    nowhere = judged(y[:, 62:], MULTIPLIER, mean_of)
+    assert levels(nowhere)["shape of the noise"] in ("ok", "not_checked")
+    empty = judged(0 * y, MULTIPLIER, mean_of)
+    assert levels(empty)["shape of the noise"] == "not_checked" and empty.numbers["skewness"] is None
+
+
 def test_a_weave_of_the_network_is_found_and_lines_of_the_sample_are_not() -> None:
     bright = Camera(0.0, 1e-3, 1e-6)
     y = recorded(bright, 0)

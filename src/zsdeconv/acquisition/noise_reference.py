@@ -19,6 +19,9 @@ SMOOTH_PX = 4.0
 """Scale (sigma), pixels, over which the variance of drawn noise is averaged. Chosen: the variance varies as slowly as the light."""
 MIN_ELECTRONS = 0.1
 """Photo-electrons that set the smallest standard deviation of a pixel. Chosen: even a dark pixel can hold one by chance."""
+MAX_SKEWNESS = 4.0
+"""Skewness of a pixel up to which its noise has a known shape. Chosen: a pixel of a multiplier has a quarter of an electron then; of fewer,
+a tenth of an electron more or less in the mean changes the skewness by half."""
 MIN_VARIANCE_RATIO = 1e-6
 """Smallest variance relative to the mean. Chosen: pixels without any noise keep a finite residual."""
 
@@ -44,6 +47,11 @@ class NoiseReference(ABC):
         generator = torch.Generator().manual_seed(seed)
         return (self.draw(generator) for _ in range(rounds))
 
+    @property
+    def shape_known(self) -> Tensor:
+        """The pixels (`*zyx`, bool) in which the shape of the noise does not depend on how well the mean is known."""
+        return torch.ones_like(self.sigma, dtype=torch.bool)
+
     def checked(self) -> Self:
         """The reference itself. Raises `ImageError` where the noise is 0, for a residual has no unit there."""
         if not bool((self.sigma > 0).all()):
@@ -62,6 +70,11 @@ class CameraReference(NoiseReference):
     def __init__(self, mean: Tensor, camera: Camera) -> None:
         self.mean, self.camera = mean.clip(0), camera
         self.sigma = camera.variance(mean).clip(MIN_ELECTRONS * camera.gain * camera.beta1).sqrt()
+
+    @property
+    def shape_known(self) -> Tensor:
+        mean = self.mean.clip(MIN_ELECTRONS * self.camera.gain)
+        return self.camera.third_cumulant(mean) <= MAX_SKEWNESS * self.camera.variance(mean) ** 1.5
 
     def draw(self, generator: torch.Generator) -> Tensor:
         simulated = self.camera.on(torch.device("cpu")).simulate(self.mean.cpu(), 1.0, generator)
