@@ -93,6 +93,27 @@ def test_the_narrowest_peak_has_the_likelihood_of_its_integral(read_adu: float) 
             assert density[:, :20].sum(0) / law.gain == pytest.approx(1, abs=0.016)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_any_histogram_is_fitted_with_finite_numbers(seed: int) -> None:
+    """Light, gains and read noise over decades, outliers, few values, another law: whatever is tried on the way stays finite, too."""
+    rng = np.random.default_rng(seed)
+    gain, electrons = 10 ** rng.uniform(-0.6, 2.5), 10 ** rng.uniform(-1.5, 2.5)
+    noisy = gain * rng.poisson(electrons, 2000) + rng.normal(100, gain * rng.uniform(0.05, 5), 2000)
+    y = (noisy, np.append(noisy, rng.uniform(100, 1e4, 5)), rng.choice([100.0, 105.0, 109.0], 2000), rng.exponential(gain, 2000))[seed % 4]
+    values, counts = np.unique(y.round(), return_counts=True)
+    least = np.median(np.diff(values)) / 9
+    for law in (Camera(0.0, max(gain, least), 0.0), *(Multiplier(0.0, max(gain / 2, least), 0.0, shape) for shape in (1, 4))):
+        fit = fit_dark(values, counts, law)
+        assert np.isfinite([fit.law.offset, fit.law.read_variance, fit.offset_sigma, fit.read_noise_sigma, fit.log_likelihood]).all()
+
+
+def test_grey_values_wider_than_electrons_tell_no_detector() -> None:
+    """An image whose pixels a program has doubled has hardly any noise: its electrons seem to be a thousandth of a grey value."""
+    smooth = gaussian_filter(recorded("camera", 60, 1).astype(float), 3)
+    found = calibrate(smooth.round())
+    assert found.camera.kind == "camera" and "could not be told" in found.detector_source
+
+
 def test_uniform_haze_is_not_taken_for_offset() -> None:
     """The darkest place of a sample in haze holds light; the skewness of its noise tells."""
     mean = torch.from_numpy((light(0) * 20 + 4) * 2.0)

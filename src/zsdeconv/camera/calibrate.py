@@ -224,7 +224,8 @@ def _is_multiplied(recognition: Recognition, detector: str, messages: list[str])
         told = f"detector {detector} was given, but the noise is that of {kind}"
         messages.append(f"{told}: {recognition.words}; leave it out, or check the file")
     if detector == "emccd" and not recognition.fits:
-        raise ConfigError("detector emccd: brightness varies too little to measure its gain; give detector auto, or a larger field")
+        why = "its gain cannot be measured, as brightness varies too little or an electron is less than a grey value"
+        raise ConfigError(f"detector emccd: {why}; give detector auto, or a larger field")
     return detector == "emccd", "given"
 
 

@@ -39,7 +39,8 @@ DARK_FRACTION = 0.25
 RING_PX = 7
 """Side of the square whose mean, without the pixel itself, says whether a pixel is a dark one. Chosen: 48 pixels average the noise."""
 MAX_FITTED_E = 80
-"""Electrons of a dark pixel that are reckoned with in a fit. Chosen: where there are more, noise is nearly Gaussian and says little."""
+"""Electrons of a dark pixel that are reckoned with in a fit, and between the offset and the lowest value. Chosen: where there are more,
+noise is nearly Gaussian and says little."""
 MAX_BINS = 1000
 """Bins of the histogram. Chosen: finer than the read noise of any image whose values spread over it."""
 OUTLIER_FRACTION = 1e-4
@@ -86,7 +87,8 @@ class Recognition:
     """What the shape of the noise says of the detector.
 
     `kind` is "camera", "emccd", or "" where it cannot be told; `ratio` is `c` with its standard error; `evidence` is the log-likelihood
-    ratio of multiplier against camera; `fits` holds the best fit of each kind (none where the gain is unknown).
+    ratio of multiplier against camera; `fits` holds the best fit of each kind (none where the gain is unknown, or so small that grey
+    values show no electrons).
     """
 
     kind: str
@@ -122,6 +124,8 @@ def recognise(frames: Sequence[np.ndarray], levels: Levels, line: TransferLine, 
     if not line.slope > 2 * math.sqrt(line.covariance[0, 0]):
         return Recognition("", ratio, sigma, 0.0, {})
     values, counts = _histogram(frames)
+    if MIN_READ_STEPS * _distance(values) > READ_RANGE_E[1] * line.slope / 2:  # an electron is a small part of a grey value
+        return Recognition("", ratio, sigma, 0.0, {})
     camera = fit_dark(values, counts, Camera(0.0, line.slope, 0.0))
     multiplier = fit_dark(values, counts, Multiplier(0.0, line.slope / 2, 0.0))
     if multiplier.log_likelihood > camera.log_likelihood and ratio + 2 * sigma < 2 - 1 / multiplier.law.excess:
@@ -242,7 +246,7 @@ class _Histogram:
         least = max(READ_RANGE_E[0], MIN_READ_STEPS * step)
         most = MAX_MULTIPLIED_READ_E / law.shape if isinstance(law, Multiplier) else READ_RANGE_E[1]
         reads = np.log((least, max(least, math.hypot(most, step / math.sqrt(12)))))  # variance of rounding: step^2 / 12
-        self.range = np.array([(-np.inf, np.inf), reads, LOG_MEAN_RANGE, LOG_DISPERSION_RANGE])
+        self.range = np.array([(-float(MAX_FITTED_E), float(self.u[-1])), reads, LOG_MEAN_RANGE, LOG_DISPERSION_RANGE])
 
     def log_read(self, width: float) -> float:
         """A width (ADU) as a read noise inside the range."""
@@ -283,9 +287,9 @@ class _Histogram:
             value, gradient = self.slopes(x * scale)
             return value, gradient * scale
 
-        start = np.array([offset, log_read, math.log(light), LOG_DISPERSION]) / scale
+        start = np.clip([offset, log_read, math.log(light), LOG_DISPERSION], *self.range.T) / scale
         options = {"ftol": 1e-9, "gtol": 1e-2, "maxfun": MAX_TRIALS}
-        tried = minimize(scaled, start, jac=True, method="L-BFGS-B", bounds=self.range, options=options)
+        tried = minimize(scaled, start, jac=True, method="L-BFGS-B", bounds=self.range / scale[:, None], options=options)
         return tried.x * scale, float(tried.fun)
 
 
