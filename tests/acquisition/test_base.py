@@ -6,7 +6,7 @@ import torch
 
 from zsdeconv.acquisition.base import training_excerpts
 from zsdeconv.acquisition.direct import CameraMeasurement
-from zsdeconv.camera.detector import Camera, signal_estimate
+from zsdeconv.camera.detector import Camera, Multiplier, signal_estimate
 
 CAMERA = Camera(0.0, 0.3, 0.04)
 
@@ -37,3 +37,13 @@ def test_small_data_are_excerpted_whole_and_large_ones_from_the_middle() -> None
     first, *others = training_excerpts([large] * 9, 5 * 36)
     assert len(others) == 4 and first.y.shape == (3, 3, 4)
     assert first.y[0, :, 0].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_large_stacks_are_divided_plane_by_plane(monkeypatch: pytest.MonkeyPatch) -> None:
+    law, mean = Multiplier(0.0, 1.0, 0.01), torch.tensor([1.0, 2.0, 6.0])[:, None, None].expand(3, 60, 70)
+    stack = CameraMeasurement(law.simulate(mean, 1.0, torch.Generator().manual_seed(0)), law, splits=True)
+    monkeypatch.setattr("zsdeconv.acquisition.direct.MAX_DIVIDED_PX", 1000)
+    first, second = stack.pair(2.0, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(0.2 * first + 0.8 * second, stack.y)
+    for part, y, light in zip(first, stack.y, (1.0, 2.0, 6.0), strict=True):  # 4200 pixels of skewed noise know a variance to 6 %
+        assert float((part - y).var()) == pytest.approx(4 * law.variance(torch.tensor(light)).item(), rel=0.2)

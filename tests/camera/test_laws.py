@@ -138,16 +138,3 @@ def test_hot_and_negative_pixels_are_split_too() -> None:
 def test_laws_that_no_detector_has(law) -> None:
     with pytest.raises(ConfigError, match="it must"):
         law()
-
-
-def test_large_stacks_are_divided_plane_by_plane(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the same laws, whatever has one value for each pixel of a plane or for each plane."""
-    mean = torch.full((3, 40, 50), 2.0)
-    law = Multiplier(0.0, 1.0, 0.01)
-    y = law.simulate(mean, 1.0, torch.Generator().manual_seed(0))
-    monkeypatch.setattr("zsdeconv.camera.detector.MAX_DIVIDED_PX", 1000)
-    share = torch.tensor([0.2, 0.5, 0.7])[:, None, None]
-    first, second = law.split(y, mean, share, torch.Generator().manual_seed(1))
-    torch.testing.assert_close(share * first + (1 - share) * second, y)
-    for n, plane in enumerate(((1 - share) / share * law.variance(mean)).unbind()):  # 2000 pixels of skewed noise: 10 %
-        assert float((first - y)[n].var()) == pytest.approx(float(plane.mean()), rel=0.25)

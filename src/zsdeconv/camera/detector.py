@@ -42,8 +42,6 @@ MAX_LOOKED_UP = 2**12
 """Largest number whose factorial is looked up. Chosen: a small table; pixels of more electrons are rare where their mean is low."""
 CHUNK_PX = 2**17
 """Pixels divided at a time. Chosen: tables of the posterior of so many take below 20 MB."""
-MAX_DIVIDED_PX = 2**24
-"""Pixels of a stack that are divided together; larger ones are divided plane by plane. Chosen: the work takes 0.7 GB then."""
 
 
 @dataclass(frozen=True)
@@ -175,11 +173,6 @@ class Camera:
             first, second = self.split(y.to(generator.device), mean.to(generator.device), fraction, generator)
             return first.to(y.device), second.to(y.device)
         fraction = torch.as_tensor(fraction, dtype=y.dtype, device=y.device)
-        if y.ndim > 2 and y.numel() > MAX_DIVIDED_PX:
-            first, second = torch.empty_like(y), torch.empty_like(y)
-            for n, share in enumerate(fraction.expand_as(y)):
-                first[n], second[n] = self.split(y[n], mean[n], share, generator)
-            return first, second
         root = (fraction * (1 - fraction)).sqrt()
         first = fraction * y + root * self.variance(mean).sqrt() * _normal(y.shape, generator)
         dim = torch.zeros_like(mean, dtype=torch.bool) if self.gaussian else mean < self._gaussian_from()
