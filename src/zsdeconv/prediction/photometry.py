@@ -128,7 +128,7 @@ class Band:
 
     def noise_inside(self, noise: Tensor) -> float:
         """Share of the power of `noise` inside."""
-        total = float(noise.double().square().sum())
+        total = float(noise.cpu().double().square().sum())  # Apple's GPUs have no doubles
         return float(np.square(self.coefficients(noise)).sum()) / total if total > 0 else 1.0
 
 
@@ -301,7 +301,7 @@ def measure_intensity_correction(
         inner = _inner(shape[:-2], len(shape), operator.support_px)
         for n in range(max(1, min(MAX_ROUNDS, PIXELS_PER_SAMPLE // measurement.y.numel()))):
             y_hat, y_tilde = (image[None, None] for image in measurement.pair(alpha, generator))
-            bias = float(inner(measurement.pair_bias(y_hat[0, 0], alpha)[None, None]).double().mean())
+            bias = float(inner(measurement.pair_bias(y_hat[0, 0], alpha)[None, None]).cpu().double().mean())
             denoised, deconvolved = forward_with_symmetry(as_network(network), n, y_hat)
             denoised, reblurred, y_hat, y_tilde = map(inner, (denoised, operator(deconvolved), y_hat, y_tilde))
             dark_level.add(denoised, reblurred, y_tilde)
