@@ -152,7 +152,7 @@ class StructuredAcquisition(Acquisition):
 
     @abstractmethod
     def signal(self, above: np.ndarray, reconstruct: Reconstruct, origin_px: Sequence[int]) -> np.ndarray:
-        """Rough signal of Eq. 3 of raw frames (frame *zyx, offset removed), of the same shape."""
+        """Rough signal of Eq. 3 of raw frames (`frame *zyx`, offset removed), of the same shape."""
 
     def simulate(self, x: Batch, crop: Crop, variance_factor: Tensor, generator: torch.Generator) -> Batch:
         z = torch.randn(x.shape, generator=generator, device=x.device)
