@@ -10,7 +10,7 @@ licence allows no commercial use: install bm3d by hand.
 """
 
 import argparse
-import importlib
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -56,6 +56,8 @@ def main() -> None:
     parser.add_argument("--bench", type=Path, required=True, help="the folder of score.py and baselines.py")
     parser.add_argument("-o", "--output", type=Path, help="results as JSON")
     options = parser.parse_args()
+    if importlib.util.find_spec("bm3d") is None:
+        parser.error("bm3d is not installed: install it by hand, its licence allows no commercial use")
     sys.path.insert(0, str(options.bench))
     keys, table = ("raw", "bm3d", "rl_soft_psnr", "rl_psnr"), []
     print("| case | raw | BM3D | RL soft_psnr | RL psnr |\n" + "| --- " * 5 + "|")

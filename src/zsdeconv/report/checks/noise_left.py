@@ -77,11 +77,10 @@ class NoiseLeft:
     `skewness` of the residual where the shape of the noise is known (None where it is in too few pixels), that of noise drawn from the law
     with its standard deviation over the draws, and `excess`, the variance of the residual over that of noise, as structure left in it,
     which has no skewness of its own, lowers that of the whole by `excess^1.5`; `kept`: correlation of the denoised image with the data,
-    both minus `D H x` and minus the median over 3 x 3 pixels of what remains, and the slope of their regression, where expected with
-    standard error;
-    `axis_power`: power along the axes over that along the diagonals in the darkest patches of the denoised image, and the same of the data
-    without their noise (0 where they have none; None where there are too few patches). `detail` is the central plane of the denoised image
-    minus its median.
+    both minus `D H x` and minus the median over 3 x 3 pixels of what remains, and the slope of their regression, as expected with its
+    standard error; `axis_power`: power along the axes over that along the diagonals in the darkest patches of the denoised image, and the
+    same of the data without their noise (0 where they have none; None where there are too few patches). `detail` is the central plane of
+    the denoised image minus its median.
     """
 
     skewness: float | None
