@@ -106,15 +106,33 @@ def test_resolution_tags_of_a_printer_are_not(tmp_path, unit, resolution):
     assert image.metadata["sources"]["pixel_um"] == "missing"
 
 
-def test_several_images_in_one_file_take_the_first_and_say_so(tmp_path):
-    first = counts(31, 42)
+def test_of_several_images_the_first_is_read_and_told_and_any_by_its_scene(tmp_path):
+    positions = [counts(31, 42), counts(31, 42)]
     with tifffile.TiffWriter(tmp_path / "a.ome.tif") as tif:
-        tif.write(first, photometric="minisblack", metadata={"axes": "YX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1})
-        tif.write(counts(3, 20, 21), photometric="minisblack", metadata={"axes": "TYX", "PhysicalSizeX": 0.3, "PhysicalSizeY": 0.3})
-    with pytest.warns(DataWarning, match=r"2 images in the file, 1 is read at a time: the first, \(31, 42\) YX"):
+        for number, data in enumerate(positions):
+            metadata = {"axes": "YX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1, "Name": f"Pos{number}"}
+            tif.write(data, photometric="minisblack", metadata=metadata)
+    with pytest.warns(DataWarning, match=r"2 images in the file \(1 'Pos0' 31 x 42, 2 'Pos1' 31 x 42\), the first is read.*; give scene"):
         image = read(tmp_path / "a.ome.tif")
-    np.testing.assert_array_equal(image.data, first)
-    assert image.spacing_um == {"Y": 0.1, "X": 0.1}
+    np.testing.assert_array_equal(image.data, positions[0])
+    for scene in (2, "2", "Pos1"):
+        image = read(tmp_path / "a.ome.tif", scene=scene)
+        np.testing.assert_array_equal(image.data, positions[1])
+        assert image.metadata["scene"] == image.metadata["image_name"] == "Pos1"
+    with pytest.raises(ImageError, match=r"no scene 'Pos7', there are 2 \(1 'Pos0' .*; give one of these"):
+        read(tmp_path / "a.ome.tif", scene="Pos7")
+
+
+def test_images_of_different_sizes_are_read_by_their_scene_alone(tmp_path):
+    overview, movie = counts(31, 42), counts(3, 20, 21)
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as tif:
+        tif.write(overview, photometric="minisblack", metadata={"axes": "YX", "PhysicalSizeX": 0.9, "PhysicalSizeY": 0.9})
+        tif.write(movie, photometric="minisblack", metadata={"axes": "TYX", "PhysicalSizeX": 0.3, "PhysicalSizeY": 0.3})
+    with pytest.raises(ImageError, match=r"2 images of different sizes \(1 'Image0' 31 x 42, 2 'Image1' 3 x 20 x 21\), .*; give scene"):
+        read(tmp_path / "a.ome.tif")
+    image = read(tmp_path / "a.ome.tif", scene=2)
+    np.testing.assert_array_equal(image.data, movie)
+    assert image.spacing_um == {"Y": 0.3, "X": 0.3}
 
 
 def test_thumbnails_and_pyramids_are_no_further_images(tmp_path):
@@ -158,8 +176,9 @@ def test_option_replaces_an_impossible_value_silently(tmp_path):
 def test_negative_and_absurd_pixel_sizes_in_the_file(tmp_path, um):
     metadata = {"axes": "YX", "PhysicalSizeX": um, "PhysicalSizeY": um}
     tifffile.imwrite(tmp_path / "a.ome.tif", counts(31, 42), metadata=metadata, photometric="minisblack")
-    with pytest.warns(DataWarning, match="um is ignored.*; give pixel_um"):
+    with pytest.warns(DataWarning, match=r"um \(OME-XML\) is ignored.*; give pixel_um") as told:
         assert read(tmp_path / "a.ome.tif").spacing_um == {}
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("options", [{"pixel_um": 0.0}, {"pixel_um": -0.1}, {"pixel_um": 6500.0}, {"z_um": 0.0}, {"axes": "TYQ"}])
@@ -235,7 +254,7 @@ def test_missing_folder_empty_and_other_files(tmp_path):
     (tmp_path / "note.tif").write_text("this is no image\n" * 100)
     with pytest.raises(ImageError, match="not an image, readable are TIFF, MRC and DV"):
         read(tmp_path / "note.tif")
-    for name, kind in (("a.nd2", "vendor"), ("a.png", "picture for display")):
+    for name, kind in (("a.vsi", "vendor"), ("a.jpg", "picture for display")):
         (tmp_path / name).write_bytes(RNG.bytes(2000))
         with pytest.raises(ImageError, match=kind):
             read(str(tmp_path / name))

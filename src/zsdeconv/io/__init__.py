@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
+from zsdeconv.errors import DataWarning
 from zsdeconv.image import Image
-from zsdeconv.io.assemble import Options
+from zsdeconv.io.assemble import Description, Options, assemble, describe
 from zsdeconv.io.atomic import atomic_path
 from zsdeconv.io.checks import check_restorable, saturated_fraction
-from zsdeconv.io.mrc import read_mrc, read_mrc_raw
+from zsdeconv.io.formats.mrc import read_mrc, read_mrc_raw
 from zsdeconv.io.ome_write import write
-from zsdeconv.io.readers import reader_of, unreadable
+from zsdeconv.io.readers import reader_of, scenes
+from zsdeconv.io.source import Source, chosen_scene, listed
 
-__all__ = ["atomic_path", "check_restorable", "read", "read_mrc", "read_mrc_raw", "read_provenance", "saturated_fraction", "write"]
+__all__ = [
+    "Description",
+    "atomic_path",
+    "check_restorable",
+    "described",
+    "read",
+    "read_mrc",
+    "read_mrc_raw",
+    "read_provenance",
+    "saturated_fraction",
+    "scene_names",
+    "source_of",
+    "write",
+]
 
 
-def read(path: str | os.PathLike[str], *, axes: str | None = None, pixel_um: float | None = None, z_um: float | None = None) -> Image:
+def read(
+    path: str | os.PathLike[str],
+    *,
+    axes: str | None = None,
+    pixel_um: float | None = None,
+    z_um: float | None = None,
+    scene: str | int | None = None,
+) -> Image:
     """Read an image file. Arguments take precedence over the metadata of the file.
 
     Parameters
@@ -28,6 +51,8 @@ def read(path: str | os.PathLike[str], *, axes: str | None = None, pixel_um: flo
         One letter for each dimension, for example "TYX".
     pixel_um, z_um
         Lateral pixel size and step between planes.
+    scene
+        Which image of a file with several: its number (from 1) or its name. By default the first, if all have the same size.
 
     Returns
     -------
@@ -37,9 +62,9 @@ def read(path: str | os.PathLike[str], *, axes: str | None = None, pixel_um: flo
     Raises
     ------
     ImageError
-        For files that cannot be read or hold no raw image.
+        For files that cannot be read or hold no raw image, and for several images of different sizes when no scene is given.
     ConfigError
-        For arguments out of range. Warns (`DataWarning`) of implausible pixel sizes in the file, which count as missing.
+        For arguments out of range. Warns (`DataWarning`) of implausible or contradictory pixel sizes, and of other images in the file.
 
     >>> import tempfile, numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -47,15 +72,37 @@ def read(path: str | os.PathLike[str], *, axes: str | None = None, pixel_um: flo
     ...     read(path, pixel_um=0.065).spacing_um
     {'Y': 0.065, 'X': 0.065}
     """
-    options, path = Options(axes, pixel_um, z_um), Path(path)
-    reader = reader_of(path)
-    if reader is None:
-        raise unreadable(path)
-    return reader.read(path, options)
+    options, path = Options(axes, pixel_um, z_um, scene), Path(path)
+    return assemble(path.name, source_of(path, options), options)
+
+
+def described(path: str | os.PathLike[str], *, axes: str | None = None, scene: str | int | None = None) -> Description:
+    """What is known of an image without its pixels: axes, sizes, number type, pixel sizes, metadata. Raises and warns as `read`."""
+    options, path = Options(axes=axes, scene=scene), Path(path)
+    return describe(path.name, source_of(path, options), options)
+
+
+def scene_names(path: str | os.PathLike[str]) -> list[str]:
+    """Names of the images in a file, in their order; empty for one without a name. Raises `ImageError` when it cannot be read."""
+    return [source.scene for source in scenes(Path(path))]
+
+
+def source_of(path: Path, options: Options) -> Source:
+    """The image of a file that the options choose, without its pixels; of others beside it in the file the user is told."""
+    sources = scenes(path)
+    source = chosen_scene(path.name, sources, options.scene)
+    others = sum(other.here for other in sources) - 1
+    if options.scene is None and others > 0:
+        warnings.warn(
+            f"{path.name}: {others + 1} images in the file ({listed(sources)}), the first is read, the others are not read; give scene",
+            DataWarning,
+            stacklevel=3,
+        )
+    return source
 
 
 def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The provenance in a file written by `write`; empty for other files. Raises `ImageError` when the file cannot be opened."""
     path = Path(path)
-    reader = reader_of(path)
-    return {} if reader is None else reader.provenance(path)
+    sources = scenes(path) if reader_of(path) is not None else []
+    return dict(sources[0].annotation.get("provenance") or {}) if sources else {}

@@ -13,7 +13,7 @@ import numpy as np
 
 from zsdeconv.image import SPATIAL_AXES, Image
 from zsdeconv.io.atomic import atomic_path
-from zsdeconv.io.tiff_metadata import ANNOTATION_NAMESPACE
+from zsdeconv.io.metadata.annotation import ANNOTATION_NAMESPACE
 
 MAX_CLASSIC_TIFF_BYTES = int(3.9e9)
 """Pixels above which BigTIFF is written. Law: offsets of a classic TIFF have 32 bits (4.29e9); the rest is left for directories."""

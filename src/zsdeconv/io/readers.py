@@ -1,32 +1,26 @@
-"""The table of file formats: how a reader recognises its files, and how it reads them.
+"""The table of file formats: how a reader recognises its files, and how it lists their images.
 
-A new format is one module with these functions and one row of `READERS`. Readers see the path first, so that a folder can be an image.
+A new format is one module in `formats/` with these functions and one row of `READERS`. Readers see the
+path first, so that a folder can be an image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from zsdeconv.errors import ImageError
-from zsdeconv.image import Image
-from zsdeconv.io.assemble import Options
-from zsdeconv.io.mrc import HEADER_BYTES, is_mrc, read_mrc
-from zsdeconv.io.tiff import read_tiff, read_tiff_provenance
-from zsdeconv.io.tiff_structure import is_tiff
+from zsdeconv.io.formats.mrc import HEADER_BYTES, is_mrc, mrc_scenes
+from zsdeconv.io.formats.tiff import tiff_scenes
+from zsdeconv.io.formats.tiff_structure import is_tiff
+from zsdeconv.io.source import Source
 
 _EXPORT = "export the raw camera image as OME-TIFF (Fiji: File > Save As > OME-TIFF)"
 _OTHER_FILES = {
-    **dict.fromkeys((".nd2", ".czi", ".lif", ".oib", ".oif", ".vsi", ".ims"), "a vendor's format"),
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".gif", ".bmp"), "a picture for display"),
+    **dict.fromkeys((".vsi", ".oir", ".nd", ".sld", ".lei", ".zvi"), "a vendor's format"),
+    **dict.fromkeys((".jpg", ".jpeg", ".gif", ".bmp"), "a picture for display"),
 }
-
-
-def no_provenance(path: Path) -> dict[str, Any]:
-    """The provenance in a format that this package does not write: empty."""
-    return {}
 
 
 @dataclass(frozen=True)
@@ -39,23 +33,44 @@ class Reader:
         Names of the formats, for messages.
     recognises
         Whether a path has one of these formats. Gets the path and the first `HEADER_BYTES` of the file, of a folder no bytes.
-    read
-        The image. Gets the path and the options of the user.
-    provenance
-        The provenance that this package wrote into the file; empty for files of other programs.
+    scenes
+        The images in the file (or data set), in their order, without their pixels.
+    package
+        The library that reads it, where it is an extra (`zsdeconv[formats]`); empty where none is needed.
     """
 
     formats: tuple[str, ...]
     recognises: Callable[[Path, bytes], bool]
-    read: Callable[[Path, Options], Image]
-    provenance: Callable[[Path], dict[str, Any]] = no_provenance
+    scenes: Callable[[Path], Sequence[Source]]
+    package: str = ""
 
 
 READERS = [
-    Reader(("TIFF",), lambda path, head: is_tiff(head), read_tiff, read_tiff_provenance),
-    Reader(("MRC", "DV"), lambda path, head: is_mrc(head), read_mrc),
+    Reader(("TIFF",), lambda path, head: is_tiff(head), tiff_scenes),
+    Reader(("MRC", "DV"), lambda path, head: is_mrc(head), mrc_scenes),
 ]
 """In the order in which they are asked."""
+
+
+def scenes(path: Path) -> Sequence[Source]:
+    """The images in a file, without their pixels.
+
+    Raises `ImageError` for files that no reader recognises, that cannot be read, or whose reader is an extra that is not installed.
+    """
+    reader = reader_of(path)
+    if reader is None:
+        raise unreadable(path)
+    try:
+        found = reader.scenes(path)
+    except ModuleNotFoundError as error:
+        if not reader.package or (error.name or "").partition(".")[0] != reader.package:
+            raise
+        kinds = " or ".join(reader.formats)
+        missing = f"{path.name}: {kinds} is read with the package {reader.package}, which is not installed"
+        raise ImageError(f"{missing}; pip install 'zsdeconv[formats]'") from error
+    if not found:
+        raise ImageError(f"{path.name}: it holds no image; export it anew")
+    return found
 
 
 def reader_of(path: Path) -> Reader | None:
@@ -73,8 +88,8 @@ def reader_of(path: Path) -> Reader | None:
 def unreadable(path: Path) -> ImageError:
     """The error for a file of another format.
 
-    >>> str(unreadable(Path("cell.png"))).split(";")[0]
-    'cell.png: a picture for display, readable are TIFF, MRC and DV'
+    >>> str(unreadable(Path("cell.jpg"))).split(";")[0]
+    'cell.jpg: a picture for display, readable are TIFF, MRC and DV'
     """
     *others, last = (name for reader in READERS for name in reader.formats)
     kind = _OTHER_FILES.get(path.suffix.lower(), "not an image")

@@ -143,7 +143,7 @@ def _of_real_psf(values: np.ndarray) -> np.ndarray:
 
 
 def _raw(path: str | Path, source: str) -> tuple[np.ndarray, dict[str, Any]]:
-    from zsdeconv.io.mrc import read_mrc_raw
+    from zsdeconv.io.formats.mrc import read_mrc_raw
 
     try:
         return read_mrc_raw(path)

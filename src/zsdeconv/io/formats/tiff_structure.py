@@ -6,12 +6,18 @@ follows the chain to its end: every directory and tag value must lie inside the 
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import struct
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from zsdeconv.errors import ImageError
+from zsdeconv.errors import ImageError, UserError
+
+if TYPE_CHECKING:
+    import tifffile
 
 _BYTES_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Law: bytes of a value of each field type (TIFF 6.0, section 2; BigTIFF)."""
@@ -39,6 +45,25 @@ def is_tiff(head: bytes) -> bool:
     return head[:4] in _MAGIC
 
 
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[tifffile.TiffFile]:
+    """A file after the check of its completeness. Later errors of the parser or of a codec are faults of the file."""
+    import tifffile
+
+    refuse_truncated(path)
+    try:
+        with _quiet(), tifffile.TiffFile(path) as tif:
+            yield tif
+    except (UserError, Warning):
+        raise
+    except MemoryError as error:
+        raise ImageError(
+            f"{path.name}: {_one_line(error)}: more than the memory of this machine; split the file, or copy it again"
+        ) from error
+    except Exception as error:
+        raise cut_short(path, _one_line(error)) from error
+
+
 def refuse_truncated(path: Path) -> None:
     """Follow all page directories of a TIFF file.
 
@@ -64,6 +89,17 @@ def cut_short(path: str | os.PathLike[str], detail: str) -> ImageError:
     return ImageError(f"{Path(path).name}: damaged or cut short ({detail}), nothing was read; copy the file again, or export it anew")
 
 
+def refuse_lost_strips(path: Path, pages: Sequence[Any]) -> None:
+    """Raise `ImageError` unless each strip or tile of each page lies inside its file."""
+    sizes: dict[str, int] = {}
+    for number, page in enumerate(pages):
+        source = page.parent.filehandle.path
+        size = sizes.setdefault(source, os.path.getsize(source))
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+            if not offset or not count or offset + count > size:
+                raise cut_short(path, f"plane {number + 1} of {len(pages)} ends at byte {offset + count} of {size}")
+
+
 def _follow_directory(file: BinaryIO, layout: _Layout, size: int, path: Path) -> int:
     """Check one directory and return the offset of the next (0: last)."""
     for _ in range(_take(file, layout, layout.counter, path)[0]):
@@ -80,3 +116,21 @@ def _take(file: BinaryIO, layout: _Layout, numbers: str, path: Path) -> tuple[in
     if len(data) < size:
         raise cut_short(path, f"a page directory lies beyond its end at byte {file.seek(0, os.SEEK_END)}")
     return struct.unpack(layout.order + numbers, data)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the log of tifffile: its relevant warnings are checked here and raised as errors."""
+    logger = logging.getLogger("tifffile")
+    silent = logging.NullHandler()
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(silent)
+    try:
+        yield
+    finally:
+        logger.removeHandler(silent)
+        logger.propagate = propagate
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:150] or type(error).__name__
