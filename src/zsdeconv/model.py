@@ -13,8 +13,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
+from zsdeconv.camera.bright_objects import told_of
 from zsdeconv.camera.compare import KnownCamera
-from zsdeconv.camera.defects import Defects, beyond_law, clean, filled, given_back, known_frames
+from zsdeconv.camera.defects import beyond_law, clean, filled, known_frames, without_bright_objects
 from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.maps import MAX_GAIN_DIFFERENCE, CameraMaps, examined
 from zsdeconv.camera.odd_frames import OddFrames, find_odd_frames
@@ -41,6 +42,7 @@ from zsdeconv.prediction.other_camera import (
     with_camera,
 )
 from zsdeconv.prediction.photometry import IntensityCorrection
+from zsdeconv.prediction.set_aside import completed
 from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
 from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, predict_frame
 from zsdeconv.prediction.uncertainty import GlobalErrorTerms, median_reblur_residual, standard_error
@@ -98,21 +100,6 @@ class Restored:
             return replace(image, data=data.astype(np.float32), metadata={**image.metadata, **note})
 
         return replace(self, denoised=without(self.denoised), deconvolved=without(self.deconvolved))
-
-    def without(self, defects: Sequence[Defects]) -> Restored:
-        """With what was recorded in place of data: NaN where pixels of a frame (one of `defects` each) were NaN or infinite, no light in
-        other areas without data.
-        """
-        if not any(defects):
-            return self
-        rank = self.model.modality.rank
-
-        def masked(image: Image) -> Image:
-            frames = image.data.reshape(-1, *image.data.shape[-rank:])
-            data = np.stack([given_back(frame, each) for frame, each in zip(frames, defects, strict=True)])
-            return replace(image, data=data.reshape(image.data.shape))
-
-        return replace(self, **{name: masked(image) for name, image in self.images().items()})
 
 
 @dataclass(frozen=True)
@@ -248,6 +235,9 @@ class Model:
         if maps is not None and self.camera_from == "image":
             raise ConfigError("camera_from image: the model has the maps of its camera; leave it out, or give camera for those of another")
         frames, defects = examined(recorded, maps)
+        defects = without_bright_objects(frames, defects) if self.acquisition.frames_have_law else defects
+        if aside := told_of([each.bright for each in defects]):
+            warnings.warn(aside, DataWarning, stacklevel=2)
         odd = find_odd_frames([filled(*each) for each in zip(frames, defects, strict=True)])
         for text in odd.words:
             warnings.warn(text, DataWarning, stacklevel=2)
@@ -256,10 +246,11 @@ class Model:
         if maps is None:
             defects = [beyond_law(frame, each, model.camera) for frame, each in zip(frames, defects, strict=True)]
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
-        restored = model._restored_frames(image, clean(frames, model.camera, defects)[0], odd, passes, tiling, device, progress)
+        seen = clean(frames, model.camera, defects)[0]
+        restored = model._restored_frames(image, seen, odd, passes, tiling, device, progress)
         destripe = destripe or Destriping.of(settings)
         restored = restored if destripe is None else restored.destriped(destripe)
-        return restored.without(defects)
+        return replace(restored, **completed(restored.images(), self.acquisition, defects, frames, seen))
 
     def _restored_frames(
         self,

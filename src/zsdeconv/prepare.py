@@ -97,7 +97,9 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     spacing_um, sources = _spacing(images, config, modality)
     names = [str(image.metadata.get("name", f"image {number}")) for number, image in enumerate(images, 1)]
     series = [modality.frames_of(image) for image in images]
-    found = learnable(series, names, config.input, maps, memory=modality.acquisition.remembers)
+    found = learnable(
+        series, names, config.input, maps, memory=modality.acquisition.remembers, bright=not modality.acquisition.raw_frame_axis
+    )
     frames, calibration = found.frames, found.calibration
     upsampling = modality.factors(config.scale)
     recording = Recording(images[0], frames, spacing_um, upsampling, calibration, config, optics, psf)

@@ -21,7 +21,7 @@ from torch import Tensor
 from zsdeconv.acquisition.light import ClosedLight, LightBalance
 from zsdeconv.acquisition.noise_reference import NoiseReference
 from zsdeconv.camera.calibrate import Calibration
-from zsdeconv.camera.defects import Defects, clean
+from zsdeconv.camera.defects import Defects, clean, without_bright_objects
 from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.maps import CameraMaps, examined
 from zsdeconv.camera.pixelwise import PixelwiseCamera
@@ -244,6 +244,7 @@ class Acquisition(ABC):
         Raises `ImageError` for frames of another size than the maps.
         """
         frames, defects = examined(recorded, self.maps, self.detector)
+        defects = without_bright_objects(frames, defects) if self.frames_have_law else defects
         return clean(frames, self.detector, defects)
 
     def law_at(self, shape: Sequence[int], origin_px: Sequence[int], device: torch.device) -> Camera:

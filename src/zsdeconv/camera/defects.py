@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from zsdeconv.camera.bright_objects import bright_objects
 from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.outliers import outliers, outliers_of_law
 from zsdeconv.errors import ImageError
@@ -40,17 +41,24 @@ MIN_KNOWN_FRACTION = 0.3
 class Defects:
     """Pixels of a frame that hold no data, each as a mask of its shape: single ones and lines (`pixels`), and `areas`.
 
-    `undefined` are those among them that are NaN or infinite.
+    `undefined` are those among them that are NaN or infinite. `bright` are objects that are set aside (`camera.bright_objects`): they hold
+    data, but the rest is treated as an image without them.
     """
 
     pixels: np.ndarray
     areas: np.ndarray
     undefined: np.ndarray | None = None
+    bright: np.ndarray | None = None
 
     @property
     def all(self) -> np.ndarray:
-        """Both."""
-        return self.pixels | self.areas
+        """All that is filled."""
+        return self.pixels | self.outside
+
+    @property
+    def outside(self) -> np.ndarray:
+        """Areas that say nothing of the noise: those without data, and bright objects."""
+        return self.areas if self.bright is None else self.areas | self.bright
 
     def recorded(self, name: str) -> np.ndarray:
         """The `pixels` or `areas` that have a value."""
@@ -58,7 +66,7 @@ class Defects:
         return mask if self.undefined is None else mask & ~self.undefined
 
     def __bool__(self) -> bool:
-        return bool(self.pixels.any() or self.areas.any())
+        return bool(self.pixels.any() or self.outside.any())
 
 
 def find_defects(frame: np.ndarray, recorded: np.ndarray | None = None, bad: np.ndarray | None = None) -> Defects:
@@ -129,6 +137,16 @@ def _opened(mask: np.ndarray) -> np.ndarray:
     padded = np.pad(mask, MIN_AREA_PX, mode="edge")
     inner = slice(MIN_AREA_PX, -MIN_AREA_PX)
     return binary_opening(padded, np.ones((MIN_AREA_PX, MIN_AREA_PX)))[inner, inner] & mask
+
+
+def without_bright_objects(frames: Sequence[np.ndarray], defects: Sequence[Defects]) -> list[Defects]:
+    """The defects of frames (`... y x`), with objects far brighter than all else among them."""
+    result = []
+    for frame, each in zip(frames, defects, strict=True):
+        planes = filled(frame, each).reshape(-1, *frame.shape[-2:])
+        bright = np.stack([bright_objects(plane) for plane in planes]).reshape(frame.shape) & ~each.all
+        result.append(replace(each, bright=bright) if bright.any() else each)
+    return result
 
 
 def beyond_law(frame: np.ndarray, found: Defects, law: Camera) -> Defects:
@@ -281,9 +299,9 @@ def known_frames(frames: Sequence[np.ndarray], found: Sequence[Defects] | None =
     defects = [find_defects(frame) for frame in frames] if found is None else found
     known = []
     for frame, each in zip(frames, defects, strict=True):
-        rows, columns = known_part(frame, each.areas)
+        rows, columns = known_part(frame, each.outside)
         sides = rows.stop - rows.start, columns.stop - columns.start
-        if each.areas.any() and min(sides) < MIN_KNOWN_PX:
+        if each.outside.any() and min(sides) < MIN_KNOWN_PX:
             raise ImageError(
                 f"areas without data leave no rectangle larger than {sides[0]} x {sides[1]} pixels, {MIN_KNOWN_PX} x {MIN_KNOWN_PX} are "
                 "needed to measure the camera; crop the image to what was recorded"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from zsdeconv.camera.bright_objects import told_of
 from zsdeconv.camera.calibrate import Calibration
 from zsdeconv.camera.compare import refuse_two_cameras
-from zsdeconv.camera.defects import Defects, beyond_law, clean, filled, known_frames, told
+from zsdeconv.camera.defects import beyond_law, clean, filled, known_frames, told, without_bright_objects
 from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.frames import calibrate_frames
 from zsdeconv.camera.maps import CameraMaps, examined
@@ -30,7 +31,13 @@ class Learnable:
 
 
 def learnable(
-    series: Sequence[Sequence[np.ndarray]], names: Sequence[str], settings: InputSection, maps: CameraMaps | None, *, memory: bool
+    series: Sequence[Sequence[np.ndarray]],
+    names: Sequence[str],
+    settings: InputSection,
+    maps: CameraMaps | None,
+    *,
+    memory: bool,
+    bright: bool,
 ) -> Learnable:
     """The frames of all series (`... y x`, ADU) that are like the others, equalised by camera maps, with pixels without data filled as the
     detector would have recorded them.
@@ -44,6 +51,7 @@ def learnable(
     settings : what is known of the camera
     maps : of the camera, where there are any
     memory : whether the noise may be correlated between pixels (`zsdeconv.camera.calibrate`)
+    bright : whether objects far brighter than all else are set aside
 
     Raises
     ------
@@ -53,6 +61,7 @@ def learnable(
     groups, defects, words = [], [], []
     for name, recorded in zip(names, series, strict=True):
         frames, found = examined(recorded, maps)
+        found = without_bright_objects(frames, found) if bright else found
         odd = find_odd_frames([filled(*each) for each in zip(frames, found, strict=True)])
         words += [f"{name}: {text}" if len(series) > 1 else text for text in odd.words]
         groups.append([frames[n] for n in odd.ordinary])
@@ -66,11 +75,13 @@ def learnable(
         more = [beyond_law(frame, each, calibration.camera) for frame, each in zip(frames, defects, strict=True)]
         if told(more) != told(defects):
             defects, calibration = more, _calibration(known_frames(frames, more), settings, maps, memory=memory)
-    unknown = defects if maps is None else [Defects(each.pixels & ~maps.bad, each.areas & ~maps.bad) for each in defects]
+    unknown = defects if maps is None else [replace(each, pixels=each.pixels & ~maps.bad, areas=each.areas & ~maps.bad) for each in defects]
     without_data = [f"{text} were found, left out, and restored from their surroundings" for text in [told(unknown)] if text]
-    for text in (*words, *calibration.messages, *without_data):
+    aside = told_of([each.bright for each in defects])
+    for text in (*words, *calibration.messages, *without_data, *([aside] if aside else [])):
         warnings.warn(text, DataWarning, stacklevel=3)
-    return Learnable(clean(frames, calibration.camera, defects)[0], calibration, told(defects), words)
+    left_out = "; ".join(text for text in (told(defects), aside) if text)
+    return Learnable(clean(frames, calibration.camera, defects)[0], calibration, left_out, words)
 
 
 def _calibration(known: Sequence[np.ndarray], settings: InputSection, maps: CameraMaps | None, *, memory: bool) -> Calibration:

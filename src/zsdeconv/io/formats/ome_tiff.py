@@ -66,9 +66,8 @@ def _extended(path: Path, image: OmeImage, places: list[Place | None], pages: li
     if len(long) != 1 or not in_order:
         _warn(path, f"its OME-XML describes {_planes(len(places))}, the file holds {len(pages)}: the others are not read")
         return image, places
-    _warn(
-        path, f"its OME-XML describes {_planes(len(places))}, the file holds {len(pages)}: all are read along {long[0]}; give axes if wrong"
-    )
+    told = f"its OME-XML describes {_planes(len(places))}, the file holds {len(pages)}"
+    _warn(path, f"{told}: all are read along {long[0]}; give axes if wrong")
     return replace(image, sizes={**image.sizes, long[0]: len(pages)}), [Place(path, page) for page in pages]
 
 
@@ -107,9 +106,8 @@ def _layout(path: Path, tif: tifffile.TiffFile, image: OmeImage, ifd: int | None
         described = (image.sizes["Y"], image.sizes["X"])
         actual = tuple(plane_shape[plane_axes.index(axis)] for axis in "YX")
         if described != actual:
-            _warn(
-                path, f"its OME-XML describes planes of {described[0]} x {described[1]}, they have {actual[0]} x {actual[1]}: these count"
-            )
+            told = "its OME-XML describes planes of {} x {}, the file has planes of {} x {}: these are read"
+            _warn(path, told.format(*described, *actual))
     return "".join(planes) + plane_axes, (*planes.values(), *plane_shape), dtype, coloured
 
 

@@ -185,7 +185,8 @@ def _pixels_per_unit(tif: TiffFile) -> dict[str, float]:
 def _colours_of_tables(described: Mapping[str, Any]) -> list[tuple[int, int, int] | None] | None:
     """The brightest colour of ImageJ's look-up tables, one a channel."""
     tables = described.get("LUTs")
-    if not isinstance(tables, list) or not all(getattr(table, "shape", ()) == (3, 256) for table in tables):
+    tables = [] if tables is None else list(tables)
+    if not all(getattr(table, "shape", ()) == (3, 256) for table in tables):
         return None
     return [(int(table[0, -1]), int(table[1, -1]), int(table[2, -1])) for table in tables]
 
