@@ -19,7 +19,8 @@ from zsdeconv.errors import ConfigError, ImageError, ModelError, OutputError
 from zsdeconv.image import Image
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES
-from zsdeconv.model import Model, load
+from zsdeconv.channels import load
+from zsdeconv.model import Model
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.device import choose_device
 from zsdeconv.prediction.photometry import AffineResponse, IntensityCorrection

@@ -17,7 +17,8 @@ from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ModelError
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES
-from zsdeconv.model import Model, load
+from zsdeconv.channels import load
+from zsdeconv.model import Model
 from zsdeconv.model_io import SCHEMA_VERSION, migrated
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf

@@ -19,9 +19,10 @@ from zsdeconv.errors import UserError
 if TYPE_CHECKING:
     from zsdeconv.camera.calibrate import calibrate
     from zsdeconv.camera.maps import CameraMaps
+    from zsdeconv.channels import load
     from zsdeconv.image import Image
     from zsdeconv.io import read, write
-    from zsdeconv.model import Model, Restored, load
+    from zsdeconv.model import Model, Restored
     from zsdeconv.physics.optics import Optics
     from zsdeconv.physics.psf import Psf
     from zsdeconv.physics.psf_file import read_psf
@@ -35,7 +36,7 @@ _LAZY = {
     "write": "zsdeconv.io",
     "restore": "zsdeconv.pipeline",
     "train": "zsdeconv.pipeline",
-    "load": "zsdeconv.model",
+    "load": "zsdeconv.channels",
     "Model": "zsdeconv.model",
     "Restored": "zsdeconv.model",
     "Psf": "zsdeconv.physics.psf_theory",

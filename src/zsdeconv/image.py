@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,12 @@ KNOWN_AXES = "TCZYXP"
 """Axis letters: time, channel, z, y, x, and P for the raw frames of structured illumination (direction x phase)."""
 SPATIAL_AXES = "ZYX"
 """Axes with a pixel size."""
+
+
+PER_CHANNEL = ("channels", "colours", "emission_nm", "excitation_nm", "exposure_s")
+"""Metadata that are lists with an entry for each channel."""
+CHANNEL_OPTICS = {"wavelength_nm": "emission_nm", "excitation_nm": "excitation_nm"}
+"""Entries of the optics that each channel has for itself, by the lists that hold them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +89,52 @@ class Image:
         data = np.moveaxis(self.data, [self.axes.index(a) for a in kept], range(len(kept)))
         data = data.reshape([self.sizes.get(a, 1) for a in axes])
         return replace(self, data=data, axes=axes, spacing_um={a: v for a, v in self.spacing_um.items() if a in axes})
+
+
+def channel_names(image: Image) -> list[str]:
+    """Names of the channels, those of the file where it has one for each, and different from each other.
+
+    >>> channel_names(Image(np.zeros((3, 2, 2)), "CYX", metadata={"channels": ["DAPI", "GFP", "GFP"]}))
+    ['DAPI', 'GFP', 'GFP 3']
+    """
+    count = image.sizes.get("C", 1)
+    given = [str(name).strip() for name in image.metadata.get("channels", ())]
+    given = given if len(given) == count else [""] * count
+    names: list[str] = []
+    for number, name in enumerate(given, 1):
+        unique = name or f"channel {number}"
+        names.append(f"{unique} {number}" if unique in names else unique)
+    return names
+
+
+def channel_of(image: Image, number: int) -> Image:
+    """One channel of an image, counted from 0, with what the metadata say about it."""
+    metadata = dict(image.metadata)
+    for key in PER_CHANNEL:
+        values = list(metadata.pop(key, ()))
+        if number < len(values) and values[number] is not None:
+            metadata[key] = [values[number]]
+    optics = dict(metadata.get("optics", {}))
+    for name, key in CHANNEL_OPTICS.items():
+        optics.pop(name, None)
+        if key in metadata:
+            optics[name] = metadata[key][0]
+    if optics or "optics" in metadata:
+        metadata["optics"] = optics
+    axis = image.axes.index("C")
+    return replace(image, data=np.take(image.data, number, axis), axes=image.axes.replace("C", ""), metadata=metadata)
+
+
+def merged_channels(images: Sequence[Image], metadata: Mapping[str, Any]) -> Image:
+    """Images of one channel each as one image, with C in front of the spatial axes, and the metadata given.
+
+    >>> merged_channels([Image(np.zeros((4, 3, 2)), "TYX")] * 2, {}).sizes
+    {'T': 4, 'C': 2, 'Y': 3, 'X': 2}
+    """
+    first = images[0]
+    at = min(first.axes.index(axis) for axis in SPATIAL_AXES if axis in first.axes)
+    data = np.stack([image.data for image in images], at)
+    return replace(first, data=data, axes=f"{first.axes[:at]}C{first.axes[at:]}", metadata=metadata)
 
 
 def with_numbers(image: Image, dark: float = 0.0) -> Image:

@@ -27,7 +27,7 @@ from zsdeconv.image import Image, with_numbers
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality
-from zsdeconv.model_io import ModelParts, read_model, write_model
+from zsdeconv.model_io import ModelParts, write_model
 from zsdeconv.nn.contract import as_network
 from zsdeconv.physics.grid import lateral_factors
 from zsdeconv.physics.psf import Psf
@@ -376,14 +376,13 @@ class Model:
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the model to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
-        parts = {each.name: getattr(self, each.name) for each in fields(ModelParts)}
-        return write_model(ModelParts(**parts), path, overwrite=overwrite)
+        return write_model(self.parts(), path, overwrite=overwrite)
 
+    def parts(self) -> ModelParts:
+        """What a model file holds of it."""
+        return ModelParts(**{each.name: getattr(self, each.name) for each in fields(ModelParts)})
 
-def load(path: str | Path) -> Model:
-    """The model in a `.zsd` file, on the CPU; nothing in the file can run.
-
-    Raises `ModelError` for damaged files and for models of another modality or a newer version.
-    """
-    parts = read_model(path)
-    return Model(**{each.name: getattr(parts, each.name) for each in fields(parts)})
+    @classmethod
+    def of(cls, parts: ModelParts) -> Model:
+        """The model that `parts` were stored of."""
+        return cls(**{each.name: getattr(parts, each.name) for each in fields(parts)})

@@ -165,6 +165,24 @@ class ModelParts:
 
 def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a model to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
+    return save_model(path, *_to_parts(model), overwrite)
+
+
+def write_channels(models: Mapping[str, ModelParts], path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write the models of several channels, by their names, to one `.zsd` file, as `write_model`."""
+    tensors: dict[str, Tensor] = {}
+    headers = []
+    for number, (name, model) in enumerate(models.items()):
+        own, header = _to_parts(model)
+        tensors |= {f"channel.{number}.{key}": tensor for key, tensor in own.items()}
+        headers.append({"name": name, "header": header})
+    first = headers[0]["header"]
+    shared = {key: first[key] for key in ("modality", "rank", "version", "schema_version")}
+    return save_model(path, tensors, {**shared, "channels": headers}, overwrite)
+
+
+def _to_parts(model: ModelParts) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of a model."""
     acquisition = model.acquisition
     own_tensors, own_header = acquisition.stored()
     tensors = {f"network.{name}": tensor for name, tensor in model.network.state_dict().items()}
@@ -203,15 +221,32 @@ def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False)
         history=model.history,
         provenance=json.loads(json.dumps(model.provenance, default=str)),
     )
-    return save_model(path, tensors, header.model_dump(mode="json"), overwrite)
+    return tensors, header.model_dump(mode="json")
 
 
-def read_model(path: str | Path) -> ModelParts:
-    """The model in a `.zsd` file, on the CPU; nothing in the file can run.
+def read_models(path: str | Path) -> dict[str, ModelParts]:
+    """The models in a `.zsd` file by the names of their channels, on the CPU; a single one without a name. Nothing in the file can run.
 
     Raises `ModelError` for damaged files and for models of another modality or a newer version.
     """
     tensors, header = load_model(path)
+    if "channels" not in header:
+        return {"": _checked_parts(path, tensors, header)}
+    models = {}
+    try:
+        entries = [(str(entry["name"]), {**entry["header"]}) for entry in header["channels"]]
+    except (LookupError, TypeError) as fault:
+        raise ModelError(f"model {path}: its channels are damaged; train again") from fault
+    for number, (name, own) in enumerate(entries):
+        prefix = f"channel.{number}."
+        parts = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+        models[name] = _checked_parts(path, parts, {"modality": header["modality"], "rank": header["rank"], **own})
+    if not models or len(models) < len(entries):
+        raise ModelError(f"model {path}: {len(entries)} channels, {len(models)} names; train again")
+    return models
+
+
+def _checked_parts(path: str | Path, tensors: dict[str, Tensor], header: Mapping[str, Any]) -> ModelParts:
     row = MODALITIES.get(header["modality"])
     if row is None or row.rank != header["rank"]:
         made_for = f"modality {header['modality']!r} of rank {header['rank']}"

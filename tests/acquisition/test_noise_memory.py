@@ -16,7 +16,7 @@ from zsdeconv.config import as_settings, resolve
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, DataWarning
 from zsdeconv.image import Image
-from zsdeconv.model import load
+from zsdeconv.channels import load
 from zsdeconv.physics.operators import Crop
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prepare import prepare

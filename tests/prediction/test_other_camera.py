@@ -11,7 +11,8 @@ from scipy.ndimage import gaussian_filter
 import zsdeconv as zs
 from zsdeconv.camera.detector import Camera
 from zsdeconv.errors import DataWarning, ImageError
-from zsdeconv.model import Model, Restored, load
+from zsdeconv.channels import load
+from zsdeconv.model import Model, Restored
 from zsdeconv.prediction.other_camera import CameraFrom, judge_contrast
 
 UM = {"Y": 0.065, "X": 0.065}

@@ -312,6 +312,7 @@ def reading_options(config: Config, axes: str | None, pixel_um: float | None) ->
         "axes": known.axes if axes is None else axes,
         "pixel_um": known.pixel_um if pixel_um is None else pixel_um,
         "z_um": known.z_um,
+        "scene": known.scene,
     }
 
 

@@ -101,7 +101,7 @@ def _evaluate_alone(prediction: Path, given: Mapping[str, Any], task: Evaluation
         raise ConfigError(f"{prediction.name} without a truth: give TRUTH after it, or --model and --raw, which it was made with and of")
     refuse_existing([] if task.report is None else [task.report], task.overwrite)
     from zsdeconv.io import read
-    from zsdeconv.model import load
+    from zsdeconv.channels import load
 
     loaded = load(task.model)
     restored = loaded.predict(read_again(task.raw, loaded, given.get("axes"), given.get("pixel_um")))

@@ -133,7 +133,7 @@ def predict(
     asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given} | {"destripe": destripe}
     targets = _targets(inputs, task.output)
     refuse_existing([path for each in targets.values() for path in each.values()], task.overwrite)
-    from zsdeconv.model import load
+    from zsdeconv.channels import load
 
     loaded = replace(_with_camera(load(model), given.get("camera"), task.silent), camera_from=task.camera_from)
     entries = []

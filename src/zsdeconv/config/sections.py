@@ -12,6 +12,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 """Types of numbers: their limits are those of the words, and infinity is none of them."""
+Wavelengths = Annotated[tuple[Positive, ...], Field(min_length=1)]
+Paths = Annotated[tuple[str, ...], Field(min_length=1)]
+"""Lists with an entry for each channel."""
 Preset = Literal["fast", "paper", "quality"]
 
 
@@ -54,6 +57,12 @@ class InputSection(Section):
     axes: Annotated[str | None, Setting("axes of the input, such as TYX", default="from the file", metavar="LETTERS")] = None
     pixel_um: Annotated[Positive | None, Setting("pixel size in the sample", unit="micrometres", default="from the file")] = None
     z_um: Annotated[Positive | None, Setting("step between the planes of a stack", unit="micrometres", default="from the file")] = None
+    channel: Annotated[
+        tuple[str, ...] | None, Setting("channels to restore, by number from 1 or by name", default="all", metavar="LIST")
+    ] = None
+    scene: Annotated[
+        str | None, Setting("which image of a file with several, by number from 1 or by name", default="the only one", metavar="NAME")
+    ] = None
     background: Annotated[
         Literal["auto"] | Annotated[float, Field(allow_inf_nan=False)], Setting("camera offset", unit="ADU", metavar="ADU")
     ] = "auto"
@@ -74,13 +83,20 @@ class OpticsSection(Section):
 
     title: ClassVar[str] = "Optics"
     na: Annotated[Positive | None, Setting("numerical aperture of the objective", default="from the file")] = None
-    wavelength_nm: Annotated[Positive | None, Setting("emission wavelength", unit="nanometres", default="from the file")] = None
+    wavelength_nm: Annotated[
+        Positive | Wavelengths | None,
+        Setting("emission wavelength, one for each channel", unit="nanometres", default="from the file", metavar="NM[,NM...]"),
+    ] = None
     immersion_ri: Annotated[Positive | None, Setting("refractive index of the immersion", default="the lowest usual one above the NA")] = (
         None
     )
     pupil: Annotated[Literal["scalar", "vectorial"], Setting("model of the objective: scalar, or vectorial (exact at high NA)")] = "scalar"
-    psf: Annotated[str | None, Setting("measured PSF instead of theory", metavar="FILE")] = None
-    otf: Annotated[str | None, Setting("measured OTF (.mrc) instead of theory", metavar="FILE")] = None
+    psf: Annotated[
+        str | Paths | None, Setting("measured PSF instead of theory, one for each channel", metavar="FILE[,FILE...]")
+    ] = None
+    otf: Annotated[
+        str | Paths | None, Setting("measured OTF (.mrc) instead of theory, one for each channel", metavar="FILE[,FILE...]")
+    ] = None
     psf_pixel_um: Annotated[Positive | None, Setting("pixel size of the PSF file", unit="micrometres", default="from the file")] = None
     psf_z_um: Annotated[Positive | None, Setting("step between planes of the PSF file", unit="micrometres", default="from the file")] = None
     microscope: Annotated[
@@ -91,7 +107,10 @@ class OpticsSection(Section):
         None
     )
     pinhole_au: Annotated[Positive | None, Setting("confocal: diameter of the pinhole", unit="Airy units", default="1")] = None
-    excitation_nm: Annotated[Positive | None, Setting("laser", unit="nanometres", default="0.93 x emission; two-photon none")] = None
+    excitation_nm: Annotated[
+        Positive | Wavelengths | None,
+        Setting("laser, one for each channel", unit="nanometres", default="0.93 x emission; two-photon none", metavar="NM[,NM...]"),
+    ] = None
     sample_ri: Annotated[Positive | None, Setting("refractive index of the sample", default="that of the immersion")] = None
     depth_um: Annotated[NotNegative | None, Setting("depth of the object below the cover glass", unit="micrometres", default="0")] = None
 

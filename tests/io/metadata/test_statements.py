@@ -3,7 +3,7 @@ import math
 import pytest
 
 from zsdeconv.errors import DataWarning
-from zsdeconv.io.metadata.statements import Statements, optics_of_channel, settled
+from zsdeconv.io.metadata.statements import Statements, settled
 
 
 def said(**values) -> Statements:
@@ -85,8 +85,6 @@ def test_optics_and_objective():
     assert metadata["optics"] == {"na": 1.4, "immersion_ri": 1.518, "microscope": "confocal", "wavelength_nm": 460.0}
     assert metadata["objective"] == {"model": "Plan Apo", "magnification": 100.0, "na": 1.4, "immersion": "Oil"}
     assert metadata["channels"] == ["a", "b", "c"]
-    assert optics_of_channel(metadata, 2)["wavelength_nm"] == 610.0
-    assert "wavelength_nm" not in optics_of_channel(metadata, 1)
 
 
 @pytest.mark.parametrize("wrong", [0, -1.4, math.nan, "", "x"])

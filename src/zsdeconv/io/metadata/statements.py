@@ -123,20 +123,6 @@ def settled(name: str, said: Statements, axes: str, *, silent: Sequence[str] = (
     return Settled(spacing, _metadata(values), origins)
 
 
-def optics_of_channel(metadata: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """The optics of one channel of an image with this metadata: those of the image with the wavelengths of the channel.
-
-    >>> optics_of_channel({"optics": {"na": 1.4, "wavelength_nm": 460.0}, "emission_nm": [460.0, 525.0]}, 1)
-    {'na': 1.4, 'wavelength_nm': 525.0}
-    """
-    optics = {key: value for key, value in dict(metadata.get("optics", {})).items() if key not in ("wavelength_nm", "excitation_nm")}
-    for key, quantity in (("wavelength_nm", "emission_nm"), ("excitation_nm", "excitation_nm")):
-        values = metadata.get(quantity, ())
-        if number < len(values) and values[number] is not None:
-            optics[key] = values[number]
-    return optics
-
-
 def _plausible(entry: Statement) -> Any:
     """The value of a statement as far as it can be true; None when it cannot."""
     quantity, value = entry.quantity, entry.value

@@ -56,16 +56,46 @@ class Report:
         return write_report(path, self, overwrite)
 
 
-def render(report: Report) -> str:
-    """The page as HTML, below 3 MB for images of any size.
+@dataclass(frozen=True, eq=False)
+class ChannelReport:
+    """The contents of a page with a tab for each channel: `channels` are their reports by their names."""
+
+    title: str
+    channels: Mapping[str, Report]
+
+    @property
+    def version(self) -> str:
+        """Of the program."""
+        return next(iter(self.channels.values())).version
+
+    @property
+    def restored_at(self) -> str:
+        """When, empty where that is not stated."""
+        return next(iter(self.channels.values())).restored_at
+
+    @property
+    def sections(self) -> list[Section]:
+        """The sections of all channels."""
+        return [section for report in self.channels.values() for section in report.sections]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers and findings of each channel by its name, as `Report.to_dict`."""
+        return {name: report.to_dict() for name, report in self.channels.items()}
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Write the page (`write_report`)."""
+        return write_report(path, self, overwrite)
+
+
+def render(report: Report | ChannelReport) -> str:
+    """The page as HTML, below 3 MB for images of any size, with a tab for each channel where there are several.
 
     >>> page = render(Report("<b>.tif", [Section("flux", "Brightness", "Is it kept?")]))
     >>> "&lt;b&gt;.tif" in page, "<b>" in page
     (True, False)
     """
     style, script = _page_file("report.css"), _page_file("report.js")
-    findings = [finding for section in report.sections for finding in section.findings]
-    rest = {name: value for name, value in report.summary.items() if name != "sources"}
+    parts = report.channels if isinstance(report, ChannelReport) else {"": report}
     return (
         _environment()
         .get_template("report.html")
@@ -75,20 +105,31 @@ def render(report: Report) -> str:
             policy=_policy(style, script),
             style=style,
             script=script,
-            level=worst(findings),
-            verdict=verdict(report.sections),
-            counts=count_words(findings) if findings else "",
-            checks=list(_checks(report.sections)),
-            gallery=make_gallery(report.images),
-            facts=facts(report.summary),
-            origins=origins(report.summary),
-            summary=[(" · ".join(map(label, path.split("."))), value_text(value)) for path, value in _leaves(rest)],
-            settings=[(path, value_text(value)) for path, value in _leaves(report.settings)],
+            chapters=[_chapter(name, f"{number}-" if number else "", part) for number, (name, part) in enumerate(parts.items())],
         )
     )
 
 
-def write_report(path: str | os.PathLike[str], report: Report, overwrite: bool = False) -> Path:
+def _chapter(name: str, prefix: str, report: Report) -> dict[str, Any]:
+    """What the template shows of a report; `prefix` keeps its anchors apart from those of others."""
+    findings = [finding for section in report.sections for finding in section.findings]
+    rest = {key: value for key, value in report.summary.items() if key != "sources"}
+    return {
+        "name": printable(name, MAX_TITLE_LENGTH),
+        "prefix": prefix,
+        "level": worst(findings),
+        "verdict": verdict(report.sections),
+        "counts": count_words(findings) if findings else "",
+        "checks": list(_checks(report.sections)),
+        "gallery": make_gallery(report.images),
+        "facts": facts(report.summary),
+        "origins": origins(report.summary),
+        "summary": [(" · ".join(map(label, path.split("."))), value_text(value)) for path, value in _leaves(rest)],
+        "settings": [(path, value_text(value)) for path, value in _leaves(report.settings)],
+    }
+
+
+def write_report(path: str | os.PathLike[str], report: Report | ChannelReport, overwrite: bool = False) -> Path:
     """Write the page completely or not at all. Raises `OutputError` when that is not possible.
 
     >>> import tempfile

@@ -1,0 +1,270 @@
+"""Images of several channels. Each has its own light, its own noise and PSF, and a network of its own; results, model file and report hold
+all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zsdeconv.camera.maps import CameraMaps
+from zsdeconv.config import Config, resolve
+from zsdeconv.errors import ConfigError, ImageError
+from zsdeconv.image import PER_CHANNEL, Image, channel_names, channel_of, merged_channels
+from zsdeconv.modality import Modality
+from zsdeconv.model import Model, Restored
+from zsdeconv.model_io import read_models, write_channels
+from zsdeconv.physics.optics import Optics
+from zsdeconv.physics.psf import Psf
+from zsdeconv.prepare import Prepared, prepare
+
+if TYPE_CHECKING:
+    from zsdeconv.report.page.report import ChannelReport
+
+LISTED = ("wavelength_nm", "excitation_nm", "psf", "otf")
+"""Settings of the optics that may be a list with an entry for each channel."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelModels:
+    """Models of several channels by their names, which restore images with these channels, in this order.
+
+    `config` holds the settings of all channels.
+    """
+
+    models: Mapping[str, Model]
+    config: Config
+    camera_from: str = "auto"
+
+    @property
+    def modality(self) -> Modality:
+        """The row of all channels."""
+        return self._first.modality
+
+    @property
+    def acquisition(self) -> Any:
+        """How the first channel is recorded."""
+        return self._first.acquisition
+
+    @property
+    def spacing_um(self) -> tuple[float, ...]:
+        """Pixel size of the raw grid."""
+        return self._first.spacing_um
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The events of all trainings, each with its channel."""
+        return [{"channel": name, **event} for name, model in self.models.items() for event in model.history]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How each model came about, by its channel."""
+        return {"version": self._first.provenance.get("version"), "channels": {n: dict(m.provenance) for n, m in self.models.items()}}
+
+    def predict(self, image: Image, **options: Any) -> RestoredChannels:
+        """Restore each channel with its model. `options` are those of `Model.predict`.
+
+        Raises `ImageError` for an image with another number of channels.
+        """
+        progress, count = options.pop("progress", lambda done: None), len(self.models)
+        parts = {}
+        images = _chosen(image, self.config)
+        if len(images) != count:
+            raise ImageError(f"{len(images)} channels, the model has {count} ({', '.join(self.models)}); give channel, or train another model")
+        for number, ((name, model), (_, channel)) in enumerate(zip(self.models.items(), images, strict=True)):
+            own = replace(model, camera_from=self.camera_from)
+            parts[name] = own.predict(channel, progress=lambda done, n=number: progress((n + done) / count), **options)
+        return RestoredChannels(parts, self, image)
+
+    def with_camera(self, maps: CameraMaps) -> ChannelModels:
+        """The models with other camera maps."""
+        return replace(self, models={name: model.with_camera(maps) for name, model in self.models.items()})
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write all models to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
+        return write_channels({name: model.parts() for name, model in self.models.items()}, path, overwrite=overwrite)
+
+    @property
+    def _first(self) -> Model:
+        return next(iter(self.models.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class RestoredChannels:
+    """Results of several channels: `parts` by their names; `denoised`, `deconvolved` and the others hold all of them along C."""
+
+    parts: Mapping[str, Restored]
+    model: ChannelModels
+    raw: Image
+
+    @cached_property
+    def _merged(self) -> dict[str, Image]:
+        names = list(self.parts)
+        kinds = next(iter(self.parts.values())).images()
+        metadata = {key: value for key, value in self.raw.metadata.items() if key not in PER_CHANNEL} | {"channels": names}
+        for key in PER_CHANNEL[1:]:
+            values = [next(iter(part.raw.metadata.get(key, ())), None) for part in self.parts.values()]
+            if any(value is not None for value in values):
+                metadata[key] = values
+
+        def merged(kind: str) -> Image:
+            images = [part.images()[kind] for part in self.parts.values()]
+            own = {key: value for key, value in images[0].metadata.items() if key not in {*PER_CHANNEL, "optics"}}
+            return merged_channels(images, {**own, **metadata})
+
+        return {kind: merged(kind) for kind in kinds}
+
+    @property
+    def denoised(self) -> Image:
+        """The denoised image of all channels."""
+        return self._merged["denoised"]
+
+    @property
+    def deconvolved(self) -> Image:
+        """The deconvolved image of all channels."""
+        return self._merged["deconvolved"]
+
+    @property
+    def uncertainty(self) -> Image | None:
+        """The standard error of all channels; None with a single pass."""
+        return self._merged.get("uncertainty")
+
+    def images(self) -> dict[str, Image]:
+        """The images by name, as the command line writes them."""
+        return dict(self._merged)
+
+    def report(self, title: str = "image") -> ChannelReport:
+        """One page with a tab for each channel."""
+        from zsdeconv.report.page.report import ChannelReport
+
+        return ChannelReport(title, {name: part.report(f"{title}, {name}") for name, part in self.parts.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedChannels:
+    """What is settled before the training of each channel, by their names; `config` holds the settings of all."""
+
+    channels: Mapping[str, Prepared]
+    config: Config
+    sources: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def modality(self) -> Modality:
+        """The row of all channels."""
+        return next(iter(self.channels.values())).modality
+
+    def summary(self) -> dict[str, Any]:
+        """What the user should know before the trainings, by channel."""
+        return {"channels": {name: prepared.summary() for name, prepared in self.channels.items()}}
+
+
+def prepare_channels(
+    images: Sequence[Image | Any], config: Config, optics: Optics | None = None, psf: Psf | None = None
+) -> Prepared | PreparedChannels:
+    """As `zsdeconv.prepare.prepare`, for each channel of the images where they have several.
+
+    Raises
+    ------
+    ConfigError
+        For lists of another length than there are channels, and for lists or `channel` where an image has one channel.
+    ImageError
+        For channels that are not there, and for images with different channels.
+    """
+    if not has_channels(images, config):
+        refuse_channel_settings(config)
+        return prepare(images, config, optics, psf)
+    split = [_chosen(image, config) for image in images]
+    names = [name for name, _ in split[0]]
+    if any(len(each) != len(names) for each in split):
+        raise ImageError(f"images of {', '.join(str(len(each)) for each in split)} channels: one model needs the same; restore them separately")
+    if len(names) > 1 and (optics is not None or psf is not None):
+        raise ConfigError(f"{len(names)} channels and one optics or psf object: each has its own light; give wavelength_nm or psf as a list")
+    settings = config_of_channels(config, len(names))
+    prepared = {}
+    for number, (name, own) in enumerate(zip(names, settings, strict=True)):
+        try:
+            prepared[name] = prepare([each[number][1] for each in split], own, optics, psf)
+        except (ConfigError, ImageError) as fault:
+            raise type(fault)(f"{name}: {fault}") from fault
+    return PreparedChannels(prepared, config)
+
+
+def has_channels(images: Sequence[Image | Any], config: Config) -> bool:
+    """Whether the images have several channels, or one is chosen."""
+    return any(isinstance(image, Image) and (image.sizes.get("C", 1) > 1 or ("C" in image.axes and config.input.channel)) for image in images)
+
+
+def refuse_channel_settings(config: Config) -> None:
+    """Raise `ConfigError` for settings of several channels, where an image has one."""
+    for name in LISTED:
+        value = getattr(config.optics, name)
+        if isinstance(value, tuple) and len(value) > 1:
+            raise ConfigError(f"`{name}` has {len(value)} entries, the image has 1 channel; give one, or `axes` with C")
+    if config.input.channel and config.input.channel != ("1",):
+        raise ConfigError(f"`channel` {','.join(config.input.channel)}: the image has 1 channel; leave it out, or give `axes` with C")
+
+
+def config_of_channels(config: Config, count: int) -> list[Config]:
+    """The settings of each of the chosen channels: their entries of the lists.
+
+    Raises `ConfigError` for lists of another length.
+    """
+    result = []
+    for number in range(count):
+        optics = dict(config.given.get("optics", {}))
+        for name in LISTED:
+            value = getattr(config.optics, name)
+            if value is None:
+                continue
+            values = value if isinstance(value, tuple) else (value,)
+            if len(values) != count:
+                word = "entry" if len(values) == 1 else "entries"
+                raise ConfigError(f"`{name}` has {len(values)} {word}, {count} channels are restored; give one for each, or choose `channel`")
+            optics[name] = values[number]
+        own = {key: value for key, value in config.given.get("input", {}).items() if key != "channel"}
+        result.append(resolve({**config.given, "optics": optics, "input": own}))
+    return result
+
+
+def load(path: str | Path) -> Model | ChannelModels:
+    """The model in a `.zsd` file, or those of its channels, on the CPU; nothing in the file can run.
+
+    Raises `ModelError` for damaged files and for models of another modality or a newer version.
+    """
+    found = read_models(path)
+    models = {name: Model.of(parts) for name, parts in found.items()}
+    if list(models) == [""]:
+        return models[""]
+    return ChannelModels(models, _config_of_all(models))
+
+
+def _config_of_all(models: Mapping[str, Model]) -> Config:
+    """The settings of the first channel, with the lists of all."""
+    first = next(iter(models.values())).config
+    lists = {name: tuple(getattr(model.config.optics, name) for model in models.values()) for name in LISTED}
+    given = {name: values for name, values in lists.items() if all(value is not None for value in values)}
+    return first.model_copy(update={"optics": first.optics.model_copy(update=given)})
+
+
+def _chosen(image: Image, config: Config) -> list[tuple[str, Image]]:
+    """The channels to restore with their names, in the order in which they are asked for."""
+    if "C" not in image.axes:
+        return [("", image)]
+    names = channel_names(image)
+    wanted = [_number(each, names) for each in config.input.channel or ()] or list(range(len(names)))
+    if len(set(wanted)) < len(wanted):
+        raise ConfigError(f"`channel` {','.join(config.input.channel or ())}: a channel is named twice; name each once")
+    return [(names[number], channel_of(image, number)) for number in wanted]
+
+
+def _number(wanted: str, names: Sequence[str]) -> int:
+    """Which channel is meant by a name or a number from 1. Raises `ImageError` for one that is not there."""
+    if wanted in names:
+        return names.index(wanted)
+    if wanted.isdecimal() and 1 <= int(wanted) <= len(names):
+        return int(wanted) - 1
+    there = ", ".join(f"{number} {name!r}" for number, name in enumerate(names, 1))
+    raise ImageError(f"`channel` {wanted}: the image has {len(names)} channels ({there}); give one of these, by number or name")
