@@ -113,13 +113,12 @@ class Layout:
 
 
 def _host(axes: str) -> str:
-    """The axis of OME that raw frames lie along: time, so that z steps and channels stay what they are, wherever the order allows it."""
+    """The axis of OME that raw frames lie along: the first of T, Z and C that is free or comes just before them."""
     before = axes[: axes.index("P")][-1:]
-    hosts = ["T" if "T" not in axes or before == "T" else "", "C" if "C" not in axes else "", before, "Z" if "Z" not in axes else ""]
-    host = next(filter(None, hosts), None)
-    if host is None:
-        raise ImageError(f"axes {axes}YX: raw frames (P) come first, OME-TIFF stores them after T, Z or C; reorder the axes")
-    return host
+    for host in "TZC":
+        if host not in axes or host == before:
+            return host
+    raise ImageError(f"axes {axes}YX: raw frames (P) come first, OME-TIFF stores them after T, Z or C; give them in the order TCZPYX")
 
 
 def _pixels(image: Image, layout: Layout) -> Element:
