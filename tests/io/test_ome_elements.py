@@ -138,7 +138,7 @@ def test_raw_frames_lie_along_an_axis_that_ome_has(tmp_path, axes, along):
 
 
 def test_raw_frames_before_all_other_axes_are_refused(tmp_path):
-    with pytest.raises(ImageError, match=r"axes PTCZYX: .* give them in the order TCZPYX"):
+    with pytest.raises(ImageError, match=r"axes PTCZYX: P comes first, .* give them in the order TCZPYX"):
         write(tmp_path / "a.ome.tif", recorded("PTCZYX"), provenance={})
     assert list(tmp_path.iterdir()) == []
 

@@ -70,27 +70,28 @@ def ome_xml(image: Image, namespace: str, annotation: Mapping[str, str]) -> byte
 
 @dataclass(frozen=True)
 class Layout:
-    """How the pages of an image lie along the axes of OME, which are T, Z and C, and have no raw frames.
+    """How the pages of an image lie along T, Z and C, the only axes that OME has for them.
 
-    Raw frames (P) take the place of an axis that the image lacks, or subdivide the axis before them. `order` names T, Z and C from the
-    slowest to the fastest, `sizes` are their lengths; `raw_frames` of them lie along `host`.
+    Another axis (`other`: raw frames, P) takes the place of one that the image lacks, or subdivides the one before it. `order` names T, Z
+    and C from the slowest to the fastest, `sizes` are their lengths; `other_size` of them lie along `host`.
     """
 
     order: str
     sizes: Mapping[str, int]
-    raw_frames: int = 1
     host: str = ""
+    other: str = ""
+    other_size: int = 1
 
     @classmethod
     def of(cls, image: Image) -> Layout:
-        """The layout of the pages of an image. Raises `ImageError` when raw frames come first and no axis is free."""
+        """The layout of the pages of an image. Raises `ImageError` when another axis comes first and neither T, Z nor C is free."""
         axes, sizes = image.axes[:-2], {a: image.sizes.get(a, 1) for a in "TZC"}
-        host, raw_frames = "", image.sizes.get("P", 1)
-        if "P" in axes:
-            host = _host(axes)
-            sizes[host] *= raw_frames
-            axes = axes.replace("P", "" if host in axes else host)
-        return cls("".join(a for a in "TZC" if a not in axes) + axes, sizes, raw_frames, host)
+        host, other = "", "".join(a for a in axes if a not in sizes)
+        if other:
+            host = _host(axes, other)
+            sizes[host] *= image.sizes[other]
+            axes = axes.replace(other, "" if host in axes else host)
+        return cls("".join(a for a in sizes if a not in axes) + axes, sizes, host, other, image.sizes.get(other, 1))
 
     @property
     def dimension_order(self) -> str:
@@ -108,17 +109,17 @@ class Layout:
             yield dict(zip(self.order, place, strict=True))
 
     def recorded(self, axis: str, index: int) -> int:
-        """The place along an axis of the image, without raw frames, of a place along the axis of OME."""
-        return index // self.raw_frames if axis == self.host else index
+        """The place along an axis of the image of a place along that axis of OME."""
+        return index // self.other_size if axis == self.host else index
 
 
-def _host(axes: str) -> str:
-    """The axis of OME that raw frames lie along: the first of T, Z and C that is free or comes just before them."""
-    before = axes[: axes.index("P")][-1:]
+def _host(axes: str, other: str) -> str:
+    """The axis of OME that another one lies along: the first of T, Z and C that is free or comes just before it."""
+    before = axes[: axes.index(other)][-1:]
     for host in "TZC":
         if host not in axes or host == before:
             return host
-    raise ImageError(f"axes {axes}YX: raw frames (P) come first, OME-TIFF stores them after T, Z or C; give them in the order TCZPYX")
+    raise ImageError(f"axes {axes}YX: {other} comes first, OME-TIFF stores it after T, Z or C; give them in the order TCZ{other}YX")
 
 
 def _pixels(image: Image, layout: Layout) -> Element:
@@ -135,7 +136,7 @@ def _pixels(image: Image, layout: Layout) -> Element:
 
 def _channels(image: Image, layout: Layout) -> Iterator[Element]:
     optics, count = image.metadata.get("optics") or {}, image.sizes.get("C", 1)
-    mode = "StructuredIllumination" if "P" in image.axes else values.ACQUISITION_MODES.get(str(optics.get("microscope")))
+    mode = values.MODES_OF_AXES.get(layout.other) or values.ACQUISITION_MODES.get(str(optics.get("microscope")))
     known = {key: _entries(image.metadata.get(key), count) for key in ("channels", "colours", "emission_nm", "excitation_nm")}
     # The optics are those of the only or the first channel.
     first = {"emission_nm": optics.get("wavelength_nm"), "excitation_nm": optics.get("excitation_nm")}
@@ -209,11 +210,11 @@ def _stage_label(metadata: Mapping[str, Any]) -> list[Element]:
 
 
 def _modulo(layout: Layout) -> list[Element]:
-    """How raw frames subdivide an axis, in the convention of OMERO and Bio-Formats."""
+    """How another axis subdivides its host, in the convention of OMERO and Bio-Formats."""
     if not layout.host:
         return []
-    along = _element(f"ModuloAlong{layout.host}", {"Type": "phase", "Start": 0, "End": layout.raw_frames - 1})
-    value = _element("Value", {}, _element("Modulo", {"namespace": _MODULO_SCHEMA}, along))
+    limits = {"Type": values.MODULO_TYPES[layout.other], "Start": 0, "End": layout.other_size - 1}
+    value = _element("Value", {}, _element("Modulo", {"namespace": _MODULO_SCHEMA}, _element(f"ModuloAlong{layout.host}", limits)))
     return [_element("XMLAnnotation", {"Namespace": _MODULO_NAMESPACE}, value)]
 
 

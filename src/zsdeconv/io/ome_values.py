@@ -28,6 +28,10 @@ ACQUISITION_MODES = {
     "lightsheet": "SPIM",
 }
 """Words of OME for the microscopes of `Optics`."""
+MODULO_TYPES = {"P": "phase"}
+"""Words of OME for axes that subdivide one of its own."""
+MODES_OF_AXES = {"P": "StructuredIllumination"}
+"""Words of OME for the way of recording that such an axis comes from."""
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 does not allow, not even escaped: control characters, halves of surrogate pairs."""
