@@ -40,6 +40,8 @@ def test_estimate_then_reconstruct(zs, raw, counts, tmp_path):
     assert expected.min() < 0
     kept = read_provenance(output)
     assert kept["wiener"] == 0.2 and len(kept["sim"]["directions"]) == 3
+    with tifffile.TiffFile(output) as tif:
+        assert re.search(r'<Image [^>]*Name="raw, reconstructed"', tif.ome_metadata or "")
 
 
 def test_reconstruct_estimates_when_not_told(zs, raw, tmp_path):

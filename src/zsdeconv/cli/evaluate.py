@@ -100,8 +100,8 @@ def _evaluate_alone(prediction: Path, given: Mapping[str, Any], task: Evaluation
     if task.model is None or task.raw is None:
         raise ConfigError(f"{prediction.name} without a truth: give TRUTH after it, or --model and --raw, which it was made with and of")
     refuse_existing([] if task.report is None else [task.report], task.overwrite)
-    from zsdeconv.io import read
     from zsdeconv.channels import load
+    from zsdeconv.io import read
 
     loaded = load(task.model)
     restored = loaded.predict(read_again(task.raw, loaded, given.get("axes"), given.get("pixel_um")))

@@ -177,9 +177,8 @@ def _reconstructed(frames: np.ndarray, operator: Any, image: Image) -> Image:
         done = np.stack([operator(torch.from_numpy(moment)[None])[0, 0].numpy() for moment in frames])
     axes = "ZYX"[-len(operator.fine_spacing_um) :]
     spacing_um = dict(zip(axes, operator.fine_spacing_um, strict=True))
-    return Image(
-        done[0] if len(done) == 1 else done, axes if len(done) == 1 else f"T{axes}", spacing_um, offset=0.0, metadata=image.metadata
-    )
+    data, axes = (done[0], axes) if len(done) == 1 else (done, f"T{axes}")
+    return Image(data, axes, spacing_um, offset=0.0, metadata={**image.metadata, "kind": "reconstructed"})
 
 
 def _facts(parameters: SimParameters) -> dict[str, Any]:
