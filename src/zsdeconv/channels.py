@@ -73,7 +73,8 @@ class ChannelModels:
         parts = {}
         images = _chosen(image, self.config)
         if len(images) != count:
-            raise ImageError(f"{len(images)} channels, the model has {count} ({', '.join(self.models)}); give channel, or train another model")
+            names = ", ".join(self.models)
+            raise ImageError(f"{len(images)} channels, the model has {count} ({names}); give channel, or train another model")
         for number, ((name, model), (_, channel)) in enumerate(zip(self.models.items(), images, strict=True)):
             own = replace(model, camera_from=self.camera_from)
             parts[name] = own.predict(channel, progress=lambda done, n=number: progress((n + done) / count), **options)
@@ -179,9 +180,10 @@ def prepare_channels(
     split = [_chosen(image, config) for image in images]
     names = [name for name, _ in split[0]]
     if any(len(each) != len(names) for each in split):
-        raise ImageError(f"images of {', '.join(str(len(each)) for each in split)} channels: one model needs the same; restore them separately")
+        counts = ", ".join(str(len(each)) for each in split)
+        raise ImageError(f"images of {counts} channels: one model needs the same; restore them separately")
     if len(names) > 1 and (optics is not None or psf is not None):
-        raise ConfigError(f"{len(names)} channels and one optics or psf object: each has its own light; give wavelength_nm or psf as a list")
+        raise ConfigError(f"{len(names)} channels and one optics or psf: each has its own light; give wavelength_nm or psf as a list")
     settings = config_of_channels(config, len(names))
     prepared = {}
     for number, (name, own) in enumerate(zip(names, settings, strict=True)):
@@ -194,15 +196,14 @@ def prepare_channels(
 
 def has_channels(images: Sequence[Image | Any], config: Config) -> bool:
     """Whether the images have several channels, or one is chosen."""
-    return any(isinstance(image, Image) and (image.sizes.get("C", 1) > 1 or ("C" in image.axes and config.input.channel)) for image in images)
+    counts = [image.sizes.get("C", 0) for image in images if isinstance(image, Image)]
+    return any(count > 1 or (count == 1 and config.input.channel) for count in counts)
 
 
 def refuse_channel_settings(config: Config) -> None:
     """Raise `ConfigError` for settings of several channels, where an image has one."""
     for name in LISTED:
-        value = getattr(config.optics, name)
-        if isinstance(value, tuple) and len(value) > 1:
-            raise ConfigError(f"`{name}` has {len(value)} entries, the image has 1 channel; give one, or `axes` with C")
+        config.optics.one(name)
     if config.input.channel and config.input.channel != ("1",):
         raise ConfigError(f"`channel` {','.join(config.input.channel)}: the image has 1 channel; leave it out, or give `axes` with C")
 
@@ -222,11 +223,22 @@ def config_of_channels(config: Config, count: int) -> list[Config]:
             values = value if isinstance(value, tuple) else (value,)
             if len(values) != count:
                 word = "entry" if len(values) == 1 else "entries"
-                raise ConfigError(f"`{name}` has {len(values)} {word}, {count} channels are restored; give one for each, or choose `channel`")
+                given = f"`{name}` has {len(values)} {word}, {count} channels are restored"
+                raise ConfigError(f"{given}; give one for each, or choose `channel`")
             optics[name] = values[number]
         own = {key: value for key, value in config.given.get("input", {}).items() if key != "channel"}
         result.append(resolve({**config.given, "optics": optics, "input": own}))
     return result
+
+
+def checkpoint_of_channel(checkpoint: str | Path, number: int) -> Path:
+    """The file from which the interrupted training of a channel, counted from 0, continues; of the first it is `checkpoint` itself.
+
+    >>> checkpoint_of_channel(".cell_checkpoint.zsd", 2).name
+    '.cell_checkpoint_channel3.zsd'
+    """
+    path = Path(checkpoint)
+    return path if number == 0 else path.with_name(f"{path.stem}_channel{number + 1}{path.suffix}")
 
 
 def load(path: str | Path) -> Model | ChannelModels:

@@ -9,6 +9,7 @@ from typing import Any
 
 from zsdeconv._version import __version__
 from zsdeconv.camera.compare import KnownCamera
+from zsdeconv.channels import ChannelModels, PreparedChannels, RestoredChannels, checkpoint_of_channel, prepare_channels
 from zsdeconv.config import Config, as_settings, resolve
 from zsdeconv.data.regions import training_regions
 from zsdeconv.errors import ConfigError
@@ -18,13 +19,15 @@ from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.device import choose_device
 from zsdeconv.prediction.photometry import measure_intensity_correction
-from zsdeconv.prepare import Prepared, prepare
+from zsdeconv.prepare import Prepared
 from zsdeconv.training.networks import make_network, training_phases
 from zsdeconv.training.trainer import Checkpoint, Event, Trainer
 
 
-def restore(image: Image | Any, optics: Optics | None = None, *, psf: Psf | str | Path | None = None, **options: Any) -> Restored:
-    """Train a network on the image itself, then restore it: the main job.
+def restore(
+    image: Image | Any, optics: Optics | None = None, *, psf: Psf | str | Path | None = None, **options: Any
+) -> Restored | RestoredChannels:
+    """Train a network on the image itself, then restore it: the main job. Of an image with several channels, each has its own network.
 
     `image` is an `Image` or an array (`t y x` or `y x`), `options` are those of `train`. The result holds the denoised
     image on the raw grid and the deconvolved one on the fine grid, in ADU above the camera offset, and the model.
@@ -52,7 +55,7 @@ def train(
     resume: bool = False,
     callback: Callable[[Event], None] = lambda event: None,
     **options: Any,
-) -> Model:
+) -> Model | ChannelModels:
     """Train one model on all frames of `images`.
 
     The optics come as an `Optics`, as a `Psf` of any sampling, as the file of one, or in the configuration. `options` are
@@ -73,17 +76,19 @@ def train(
     if config is not None and options:
         raise ConfigError(f"a whole config and the option '{next(iter(options))}': one of them decides; put it into the config")
     settings = config or resolve(as_settings(options))
-    return train_prepared(prepare(images, settings, optics, psf), checkpoint=checkpoint, resume=resume, callback=callback)
+    return train_prepared(prepare_channels(images, settings, optics, psf), checkpoint=checkpoint, resume=resume, callback=callback)
 
 
 def train_prepared(
-    prepared: Prepared,
+    prepared: Prepared | PreparedChannels,
     *,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     callback: Callable[[Event], None] = lambda event: None,
-) -> Model:
+) -> Model | ChannelModels:
     """Train on data that `prepare` has checked and completed."""
+    if isinstance(prepared, PreparedChannels):
+        return _train_channels(prepared, checkpoint, resume, callback)
     config, modality, acquisition = prepared.config, prepared.modality, prepared.acquisition
     device = choose_device(config.device)
     regions = training_regions(prepared.frames, config.seed, rank=modality.rank)
@@ -120,3 +125,22 @@ def train_prepared(
         gain_sigma=known.gain_sigma,
         law_misfits=known.misfits,
     )
+
+
+def _train_channels(
+    prepared: PreparedChannels, checkpoint: str | Path | None, resume: bool, callback: Callable[[Event], None]
+) -> ChannelModels:
+    """A model for each channel, one after the other, each with a checkpoint of its own."""
+    models: dict[str, Model] = {}
+    count = len(prepared.channels)
+    for number, (name, channel) in enumerate(prepared.channels.items()):
+        own = None if checkpoint is None else checkpoint_of_channel(checkpoint, number)
+        model = train_prepared(
+            channel,
+            checkpoint=own,
+            resume=resume,
+            callback=lambda event, n=number, name=name: callback({**event, "done": (n + event["done"]) / count, "channel": name}),
+        )
+        assert isinstance(model, Model)
+        models[name] = model
+    return ChannelModels(models, prepared.config)

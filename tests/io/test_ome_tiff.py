@@ -141,7 +141,7 @@ def test_everything_that_is_stated_about_an_image(tmp_path):
     assert metadata["colours"] == [(0, 0, 255), (0, 255, 0)]
     assert metadata["emission_nm"] == [460.0, 525.0]
     assert metadata["excitation_nm"] == [405.0, None]
-    assert metadata["exposure_s"] == [0.02]
+    assert metadata["exposure_s"] == [0.02, None]
     assert metadata["interval_s"] == 2.0
     assert metadata["times_s"] == [1.5]
     assert metadata["stage_um"] == {"X": 1000.0}

@@ -50,8 +50,8 @@ def bright_objects(plane: np.ndarray) -> np.ndarray:
         if halo.mean() > MAX_FRACTION or not rest.size:
             return nothing
         level = float(np.quantile(rest, PEAK_QUANTILE))
-        numbers, count = label(core)
-        peaks = np.atleast_1d(maximum(smooth, numbers, np.arange(1, count + 1)))
+        numbers = np.asarray(label(core)[0])  # type: ignore[index]  # it returns a pair where no output array is given
+        peaks = np.atleast_1d(maximum(smooth, numbers, np.arange(1, numbers.max() + 1)))
         kept = core & np.isin(numbers, 1 + np.flatnonzero(peaks > MIN_RATIO * level))
         if (kept == core).all():
             return halo if level > MIN_STRUCTURE_SD * sd else nothing
@@ -77,7 +77,7 @@ def told_of(masks: Sequence[np.ndarray | None]) -> str:
     found = [mask for mask in masks if mask is not None and mask.any()]
     if not found:
         return ""
-    count = max(label(mask.reshape(-1, *mask.shape[-2:]).any(0))[1] for mask in found)
+    count = max(int(np.max(label(mask.reshape(-1, *mask.shape[-2:]).any(0))[0])) for mask in found)  # type: ignore[index]
     share = 100 * float(np.mean([0.0 if mask is None else mask.mean() for mask in masks]))
     objects = "an object" if count == 1 else f"{count} objects"
     which = f"{objects} ({share:.2g} % of the image with the halo) more than {MIN_RATIO:g} times as bright as all else"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, make_dataclass
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -163,8 +164,10 @@ def typed(name: str, hint: Any, parameter: Parameter, required: bool = False) ->
     """
     if hint is int or (get_origin(hint) is Literal and isinstance(get_args(hint)[0], int)):
         parameter = Parameter.combine(parameter, Parameter(converter=whole_number))
-    if get_origin(hint) is tuple:
-        parameter = Parameter.combine(parameter, Parameter(converter=_numbers, n_tokens=1, allow_leading_hyphen=True))
+    kind = _kind_of_list(hint)
+    if kind is not None:
+        convert = partial(_listed, kind, get_origin(hint) is tuple)
+        parameter = Parameter.combine(parameter, Parameter(converter=convert, n_tokens=1, allow_leading_hyphen=True))
     if required:
         return name, Annotated[hint, parameter]
     if hint is bool:  # a flag: completion takes `bool | None` for an option with a value
@@ -187,8 +190,8 @@ def metavar_of(hint: Any) -> str:
 def _field(name: str, entry: Option, required: bool, help: str | None) -> tuple[Any, ...]:
     """A setting as a field of a dataclass."""
     setting, hint = entry.setting, plain(entry.annotation)
-    if setting.metavar == "FILE":
-        hint = Path
+    if setting.metavar.startswith("FILE"):
+        hint = Path if setting.metavar == "FILE" else Path | tuple[Path, ...]
     default = "" if required else setting.phrase(entry.default)
     words = help or default or setting.phrase(None).partition(" [default")[0]
     negative = None if entry.default is True else ()  # what is on by default can be turned off
@@ -214,9 +217,24 @@ def whole_number(hint: Any, tokens: Any) -> Any:
     return int(text)
 
 
-def _numbers(hint: Any, tokens: Any) -> tuple[float, ...]:
-    """Numbers with commas between them, in one word."""
-    return tuple(float(word) for word in tokens[0].value.split(","))
+def _kind_of_list(hint: Any) -> type | None:
+    """The type of the entries of a hint that is a list, or may be one; None of all others.
+
+    >>> _kind_of_list(tuple[float, ...]), _kind_of_list(float | tuple[float, ...]), _kind_of_list(str)
+    (<class 'float'>, <class 'float'>, None)
+    """
+    lists = [part for part in (hint, *get_args(hint)) if get_origin(part) is tuple]
+    return get_args(lists[0])[0] if lists else None
+
+
+def _listed(kind: type, always: bool, hint: Any, tokens: Any) -> Any:
+    """Entries with commas between them, in one word; a single one by itself, where it needs not be a list.
+
+    Files are named as they hold from any folder.
+    """
+    words = [word.strip() for word in tokens[0].value.split(",")]
+    values = tuple(str(Path(word).absolute()) if kind is Path else kind(word) for word in words)
+    return values if always or len(values) > 1 else values[0]
 
 
 def configuration(given: Mapping[str, Any], file: Path | None) -> Config:

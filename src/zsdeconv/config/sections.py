@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from zsdeconv.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -91,12 +93,10 @@ class OpticsSection(Section):
         None
     )
     pupil: Annotated[Literal["scalar", "vectorial"], Setting("model of the objective: scalar, or vectorial (exact at high NA)")] = "scalar"
-    psf: Annotated[
-        str | Paths | None, Setting("measured PSF instead of theory, one for each channel", metavar="FILE[,FILE...]")
-    ] = None
-    otf: Annotated[
-        str | Paths | None, Setting("measured OTF (.mrc) instead of theory, one for each channel", metavar="FILE[,FILE...]")
-    ] = None
+    psf: Annotated[str | Paths | None, Setting("measured PSF instead of theory, one for each channel", metavar="FILE[,FILE...]")] = None
+    otf: Annotated[str | Paths | None, Setting("measured OTF (.mrc) instead of theory, one for each channel", metavar="FILE[,FILE...]")] = (
+        None
+    )
     psf_pixel_um: Annotated[Positive | None, Setting("pixel size of the PSF file", unit="micrometres", default="from the file")] = None
     psf_z_um: Annotated[Positive | None, Setting("step between planes of the PSF file", unit="micrometres", default="from the file")] = None
     microscope: Annotated[
@@ -113,6 +113,21 @@ class OpticsSection(Section):
     ] = None
     sample_ri: Annotated[Positive | None, Setting("refractive index of the sample", default="that of the immersion")] = None
     depth_um: Annotated[NotNegative | None, Setting("depth of the object below the cover glass", unit="micrometres", default="0")] = None
+
+    def one(self, name: str) -> Any:
+        """The value of a setting for an image of one channel; the only entry of a list.
+
+        Raises `ConfigError` for a longer list.
+
+        >>> OpticsSection(wavelength_nm=(525.0,)).one("wavelength_nm")
+        525.0
+        """
+        value = getattr(self, name)
+        if not isinstance(value, tuple):
+            return value
+        if len(value) > 1:
+            raise ConfigError(f"`{name}` has {len(value)} entries, the image has 1 channel; give one entry, or `axes` with C")
+        return next(iter(value))
 
     @model_validator(mode="after")
     def _one_source(self) -> OpticsSection:

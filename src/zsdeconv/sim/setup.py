@@ -78,10 +78,11 @@ def detection_of(config: Config, file_metadata: Mapping[str, Any], *, deep: bool
     ConfigError
         When an OTF and numbers contradict each other.
     """
-    settings = config.optics
-    if settings.excitation_nm is not None and not deep:
+    settings = config.optics.model_copy(update={name: config.optics.one(name) for name in ("wavelength_nm", "excitation_nm", "psf", "otf")})
+    excitation_nm = settings.one("excitation_nm")
+    if excitation_nm is not None and not deep:
         raise ConfigError(
-            f"excitation_nm {settings.excitation_nm:g}: it acts on stacks only; leave it out, or give `phases=5` if the frames are a stack"
+            f"excitation_nm {excitation_nm:g}: it acts on stacks only; leave it out, or give `phases=5` if the frames are a stack"
         )
     if optics is None and not any(getattr(settings, name) for name in (*LENS_SETTINGS, "otf")) and config.sim.parameters is not None:
         settings = _with_stored_optics(read_parameters(config.sim.parameters), settings)
@@ -98,8 +99,8 @@ def detection_of(config: Config, file_metadata: Mapping[str, Any], *, deep: bool
     made_from = {"na": optics.na, "wavelength_nm": optics.wavelength_nm, "immersion_ri": optics.ri}
     if not deep:
         return DetectionSource(detection_otf_2d(optics), optics, made_from)
-    made_from |= {} if settings.excitation_nm is None else {"excitation_nm": settings.excitation_nm}
-    return DetectionSource(detection_otf_3d(optics, settings.excitation_nm), optics, made_from)
+    made_from |= {} if excitation_nm is None else {"excitation_nm": excitation_nm}
+    return DetectionSource(detection_otf_3d(optics, excitation_nm), optics, made_from)
 
 
 def measured_pattern(

@@ -142,7 +142,7 @@ def _dv_layout(path: Path, fields: np.void) -> tuple[tuple[int, ...], np.dtype]:
     return ((rows, columns) if sections == 1 else (sections, rows, columns)), dtype
 
 
-def _dv_values(path: Path, fields: np.void, order: str) -> np.ndarray:
+def _dv_values(path: Path, fields: np.void, order: Literal["<", ">"]) -> np.ndarray:
     shape, dtype = _dv_layout(path, fields)
     start, count = HEADER_BYTES + int(fields["extra"]), int(np.prod(shape, dtype=np.int64))
     return np.fromfile(path, dtype.newbyteorder(order), count, offset=start)

@@ -82,6 +82,9 @@ def _source(
         _refuse_absent_pages(path, here, len(tif.pages))
         refuse_lost_strips(path, [_page(tif, place.ifd) for place in here])
     said = Statements([*image.said, *dialects])
+    noted = annotation.get("metadata")
+    if isinstance(noted, dict) and isinstance(noted.get("optics"), dict):  # OME has no words for these
+        said.add("zsdeconv", **{key: noted["optics"].get(key) for key in ("pinhole_au", "sample_ri")})
     axes, shape, dtype, coloured = _layout(path, tif, image, here[0].ifd if here else None)
 
     def load(region: Region) -> np.ndarray:

@@ -194,7 +194,7 @@ def _plane_statements(pixels: ElementTree.Element) -> dict[str, Any]:
     complete = len(times) == _whole(pixels.get("SizeT"), 1)
     return {
         "times_s": [times[number] for number in sorted(times)] if complete else None,
-        "exposure_s": [exposures.get(number) for number in range(max(exposures) + 1)] if exposures else None,
+        "exposure_s": [exposures.get(number) for number in range(max(_whole(pixels.get("SizeC"), 1), 1))] if exposures else None,
         "stage_um": {axis: um for axis, um in stage.items() if um is not None},
     }
 

@@ -185,7 +185,7 @@ def _pixels_per_unit(tif: TiffFile) -> dict[str, float]:
 def _colours_of_tables(described: Mapping[str, Any]) -> list[tuple[int, int, int] | None] | None:
     """The brightest colour of ImageJ's look-up tables, one a channel."""
     tables = described.get("LUTs")
-    tables = [] if tables is None else list(tables)
+    tables = [] if tables is None else [tables] if getattr(tables, "ndim", 0) == 2 else list(tables)
     if not all(getattr(table, "shape", ()) == (3, 256) for table in tables):
         return None
     return [(int(table[0, -1]), int(table[1, -1]), int(table[2, -1])) for table in tables]
@@ -195,7 +195,7 @@ def _rgb(number: int) -> tuple[int, int, int]:
     return (number >> 16 & 255, number >> 8 & 255, number & 255)
 
 
-def _named(sizes: Mapping[str, float]) -> dict[str, float]:
+def _named(sizes: Mapping[str, float]) -> dict[str, Any]:
     return {f"{axis.lower()}_um": um for axis, um in sizes.items()}
 
 
