@@ -13,13 +13,13 @@ from scipy.ndimage import gaussian_filter
 from oracles import asymmetric_kernel
 from zsdeconv.acquisition.direct import DirectAcquisition
 from zsdeconv.camera.detector import Camera
+from zsdeconv.channels import load
 from zsdeconv.config import resolve
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, ImageError, ModelError, OutputError
 from zsdeconv.image import Image
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES
-from zsdeconv.channels import load
 from zsdeconv.model import Model
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.device import choose_device

@@ -12,12 +12,12 @@ import torch
 from golden import runs
 from zsdeconv.acquisition.direct import DirectAcquisition
 from zsdeconv.camera.detector import Camera
+from zsdeconv.channels import load
 from zsdeconv.config import resolve
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ModelError
 from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES
-from zsdeconv.channels import load
 from zsdeconv.model import Model
 from zsdeconv.model_io import SCHEMA_VERSION, migrated
 from zsdeconv.physics.optics import Optics

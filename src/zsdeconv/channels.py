@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zsdeconv.camera.maps import CameraMaps
 from zsdeconv.config import Config, resolve
-from zsdeconv.errors import ConfigError, ImageError
+from zsdeconv.errors import ConfigError, ImageError, UserError
 from zsdeconv.image import PER_CHANNEL, Image, channel_names, channel_of, merged_channels
 from zsdeconv.modality import Modality
 from zsdeconv.model import Model, Restored
@@ -189,7 +189,7 @@ def prepare_channels(
     for number, (name, own) in enumerate(zip(names, settings, strict=True)):
         try:
             prepared[name] = prepare([each[number][1] for each in split], own, optics, psf)
-        except (ConfigError, ImageError) as fault:
+        except UserError as fault:
             raise type(fault)(f"{name}: {fault}") from fault
     return PreparedChannels(prepared, config)
 

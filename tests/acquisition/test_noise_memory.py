@@ -12,11 +12,11 @@ from zsdeconv.acquisition.direct import CameraMeasurement, DirectAcquisition
 from zsdeconv.camera.correlation import NoiseCorrelation
 from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.lines import LineOffsets
+from zsdeconv.channels import load
 from zsdeconv.config import as_settings, resolve
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, DataWarning
 from zsdeconv.image import Image
-from zsdeconv.channels import load
 from zsdeconv.physics.operators import Crop
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prepare import prepare

@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter
 
 import zsdeconv as zs
 from zsdeconv.camera.detector import Camera
-from zsdeconv.errors import DataWarning, ImageError
 from zsdeconv.channels import load
+from zsdeconv.errors import DataWarning, ImageError
 from zsdeconv.model import Model, Restored
 from zsdeconv.prediction.other_camera import CameraFrom, judge_contrast
 
