@@ -6,6 +6,7 @@ Links to other files are not followed: a file must not make a program read other
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     import h5py
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_MIN_SIDE = 2
-"""Smallest length of the last two axes of an image. Chosen: shorter ones are lists."""
+_MIN_SIDE = 8
+"""Smallest side of an image. Chosen: as for a restoration (`io.checks`); smaller datasets are tables."""
 _MAX_AXES = 6
 """Largest number of axes of an image. Chosen: time, channel, three of space, and one without a name."""
+_BIG_DATA_VIEWER = re.compile(r"/t\d{5}/s\d\d/(\d+)/cells")
+"""Paths in files of the BigDataViewer, by level of the pyramid; their numbers of 16 bits have no sign, whatever HDF5 says."""
 
 
 def is_hdf5(path: Path, head: bytes) -> bool:
@@ -60,7 +63,10 @@ def lies_elsewhere(node: h5py.Dataset) -> bool:
 
 
 def _is_image(node: h5py.Dataset) -> bool:
-    return node.dtype.kind in "uif" and 2 <= len(node.shape or ()) <= _MAX_AXES and min(node.shape[-2:]) >= _MIN_SIDE
+    level = _BIG_DATA_VIEWER.fullmatch(str(node.name))
+    sides = sorted(node.shape or ())[-2:]
+    reduced = level is not None and int(level[1]) > 0
+    return node.dtype.kind in "uif" and 2 <= len(node.shape or ()) <= _MAX_AXES and min(sides) >= _MIN_SIDE and not reduced
 
 
 def _source(path: Path, node: h5py.Dataset) -> Source:
@@ -68,6 +74,7 @@ def _source(path: Path, node: h5py.Dataset) -> Source:
     sizes_um = _lengths(node)
     axes = _axes(node, len(sizes_um))
     left = [number for number, n in enumerate(stored) if n != 1 or axes[number] in "YX"]
+    dtype = np.dtype(np.uint16) if _BIG_DATA_VIEWER.fullmatch(name) and node.dtype == np.int16 else np.dtype(node.dtype)
     said = Statements()
     sizes: dict[str, Any] = {
         f"{axis.lower()}_um": um for axis, um in zip("ZYX"[-len(sizes_um) :] if sizes_um else "", sizes_um, strict=True)
@@ -83,10 +90,10 @@ def _source(path: Path, node: h5py.Dataset) -> Source:
         part = dict(zip(left, region, strict=True))
         with reading(path), h5py.File(path, "r") as file:
             data = _dataset(file, name)[tuple(part.get(number, slice(0, 1)) for number in range(len(stored)))]
-        return np.asarray(data).reshape([one.stop - one.start for one in region])
+        return np.asarray(data).astype(dtype, copy=False).reshape([one.stop - one.start for one in region])
 
     kept_axes, shape = "".join(axes[number] for number in left), tuple(stored[number] for number in left)
-    return FileSource("hdf5", kept_axes, shape, np.dtype(node.dtype), load, said, scene=name.lstrip("/"))
+    return FileSource("hdf5", kept_axes, shape, dtype, load, said, scene=name.lstrip("/"))
 
 
 def _dataset(file: h5py.File, name: str) -> Any:
@@ -96,7 +103,8 @@ def _dataset(file: h5py.File, name: str) -> Any:
 def _axes(node: h5py.Dataset, lengths: int) -> str:
     """The axes of a dataset: those that it names; Z, Y and X where it has three of them and three lengths."""
     tags = node.attrs.get("axistags")
-    rank = len(node.shape)
+    shape = tuple(int(n) for n in node.shape)
+    rank = len(shape)
     letters: list[str] = []
     try:
         letters = [str(axis["key"]) for axis in json.loads(tags)["axes"]] if tags is not None else []
@@ -106,7 +114,11 @@ def _axes(node: h5py.Dataset, lengths: int) -> str:
     named = [letter.upper() if letter.upper() in ("T", "C", "Z", "Y", "X") else "Q" for letter in letters]
     if len(named) == rank and {"Y", "X"} <= set(named):
         return "".join(named)
-    return "ZYX" if rank == lengths == len("ZYX") else unnamed_axes(rank)
+    if rank == lengths == len("ZYX"):
+        return "ZYX"
+    long = [number for number, n in enumerate(shape) if n > 1]  # of these the last two are Y and X
+    plain = iter(unnamed_axes(len(long)))
+    return "".join(next(plain) if number in long else "Q" for number in range(rank))
 
 
 def _lengths(node: h5py.Dataset) -> list[float]:

@@ -43,7 +43,8 @@ def imaris_scenes(path: Path, file: h5py.File) -> Sequence[Source]:
     times, channels = _numbered(file[_FULL], "TimePoint"), _numbered(file[f"{_FULL}/TimePoint 0"], "Channel")
     first = _data(path, file, 0, 0)
     facts = _texts(file["DataSetInfo/Image"]) if "DataSetInfo/Image" in file else {}
-    counts = [_number(facts.get(axis)) for axis in "ZYX"]
+    own = _texts(file[f"{_FULL}/TimePoint 0/Channel 0"])
+    counts = [_number(own.get(f"ImageSize{axis}") or facts.get(axis)) for axis in "ZYX"]
     sides = [min(int(n), stored) if n else stored for n, stored in zip(counts, first.shape, strict=True)]
     axes, shape = kept({"T": times, "C": channels, **dict(zip("ZYX", sides, strict=True))})
     dtype = np.dtype(first.dtype)

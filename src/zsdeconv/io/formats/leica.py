@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SPECTRA = "λΛ"
 """Axes of a scan of emission or excitation wavelengths."""
+_IMMERSIONS = {"OIL": "Oil", "WATER": "Water", "GLYC": "Glycerol", "GLYCEROL": "Glycerol", "DRY": "Air", "AIR": "Air"}
 _KINDS = {"Confocal": "confocal", "Camera": "widefield"}
 _COLOURS = {
     "red": (255, 0, 0),
@@ -115,7 +116,7 @@ def _optics(setting: dict[str, str]) -> dict[str, Any]:
         "na": _number(setting.get("NumericalAperture")),
         "magnification": _number(setting.get("Magnification")),
         "immersion_ri": _number(setting.get("RefractionIndex")),
-        "immersion": setting.get("Immersion", "").strip().capitalize() or None,
+        "immersion": _IMMERSIONS.get(setting.get("Immersion", "").strip().upper()),
         "pinhole_um": 1e6 * pinhole_m if pinhole_m else None,
         "pinhole_au": _number(setting.get("PinholeAiry")),
     }

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import zarr
 
 _MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+_READABLE = ("0.1", "0.2", "0.3", "0.4", "0.5")
+"""Versions whose pixel sizes are understood; newer ones have transformations of other kinds."""
 _FIRST_AXES = "tczyx"
 """Law: the axes of an image that names none (OME-Zarr 0.1 and 0.2)."""
 
@@ -101,6 +103,9 @@ def _refuse_outside(path: Path, name: str) -> None:
 
 def _multiscales(path: Path, name: str, group: zarr.Group) -> Iterator[Source]:
     described = _ome(group)
+    version = str(described.get("version") or next((one["version"] for one in described.get("multiscales") or [] if "version" in one), ""))
+    if version and not version.startswith(_READABLE):
+        raise ImageError(f"{path.name}: OME-Zarr of version {version}, readable are {', '.join(_READABLE)}; convert it to version 0.5")
     every = [one for one in described.get("multiscales") or [] if isinstance(one, Mapping) and one.get("datasets")]
     for number, one in enumerate(every):
         title = name or str(one.get("name") or "")
@@ -130,6 +135,8 @@ def _source(path: Path, group: zarr.Group, image: Mapping[str, Any], described: 
             again = zarr.open_array(str(path), path=inside, mode="r")
             pixels = np.asarray(again[tuple(part.get(number, slice(0, 1)) for number in range(again.ndim))])
             lost = again.nchunks - again.nchunks_initialized
+        if lost == again.nchunks:
+            raise cut_short(path, f"none of its {lost} chunks is in the folder")
         if lost > 0:
             _tell_of_lost(path, lost, again)
         return pixels.reshape([one.stop - one.start for one in region])
@@ -169,7 +176,10 @@ def _statements(image: Mapping[str, Any], described: Mapping[str, Any], named: l
             said.add("OME-Zarr", interval_s=seconds * size)
     omero = described.get("omero")
     channels = [one for one in (omero.get("channels") or []) if isinstance(one, Mapping)] if isinstance(omero, Mapping) else []
-    names, colours = [str(one.get("label") or "") for one in channels], [_colour(one.get("color")) for one in channels]
+    names, colours = (
+        ["" if one.get("label") is None else str(one["label"]) for one in channels],
+        [_colour(one.get("color")) for one in channels],
+    )
     known = described.get(ANNOTATION_NAMESPACE) or {}
     said.add(
         "OME-Zarr",

@@ -84,6 +84,8 @@ def czi_scenes(path: Path) -> Sequence[Source]:
     titled = [title or f"scene {number}" for number, title in enumerate(titles, 1)]
     mosaics = [title for title, scene in zip(titled, scenes, strict=True) if scene.tiles > 1]
     tell_of(path, mosaics, "a mosaic, its tiles are joined at their stage positions", "look for seams and gaps")
+    raw = [title for title, scene in zip(titled, scenes, strict=True) if len(scene.numbers["H"]) > 1]
+    tell_of(path, raw, "raw frames of several phases or detectors (H), no plain image", "process them first, or give axes")
     tell_of(path, [path.name] * sheared(root), "planes of an oblique light sheet, which are sheared", "deskew them first")
     return [_source(path, root, scene, title) for scene, title in zip(scenes, titles, strict=True)]
 
@@ -118,6 +120,8 @@ def _source(path: Path, root: ElementTree.Element, scene: _Scene, title: str) ->
         from pylibCZIrw import czi
 
         if len(present) < expected:
+            if len(numbers["H"]) > 1:
+                raise ImageError(f"{path.name}: its channels have different numbers of raw frames (H), one is needed; process them first")
             raise cut_short(path, f"{len(present)} of {expected} planes are present")
         part = dict(zip(axes, region, strict=True))
         window = (left + part["X"].start, top + part["Y"].start, part["X"].stop - part["X"].start, part["Y"].stop - part["Y"].start)
