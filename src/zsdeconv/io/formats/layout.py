@@ -100,6 +100,7 @@ def reading(path: Path) -> Iterator[None]:
         raise ImageError(f"{path.name}: it takes more than the memory of this machine; split the file") from error
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
+        text = f"no entry {text}" if isinstance(error, KeyError) else text
         raise cut_short(path, text[:MAX_DETAIL]) from error
 
 

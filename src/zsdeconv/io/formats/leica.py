@@ -66,7 +66,8 @@ def lif_scenes(path: Path) -> Sequence[Source]:
 def _tiles(path: Path, number: int, image: Any, sizes: dict[str, int]) -> Iterator[Source]:
     """The tiles of a series, or the series itself."""
     stored = dict(zip(image.dims, image.shape, strict=True))
-    named = {"Q" if len(axis) > 1 else axis: n for axis, n in stored.items() if axis != "M"}
+    spare = iter("QRUW")  # for axes that occur twice
+    named = {next(spare) if len(axis) > 1 else axis: n for axis, n in stored.items() if axis != "M"}
     axes, shape = kept(with_rows(named))
     said = _statements(image, sizes)
     for tile in range(stored.get("M", 1)):
@@ -99,7 +100,8 @@ def _statements(image: Any, sizes: dict[str, int]) -> Statements:
         said.add("LIF", microscope=_KINDS.get(setting.get("DataSourceTypeName", "")))
         for node in [*setting.iterfind("ATLConfocalSettingDefinition"), *setting.iterfind("ATLCameraSettingDefinition")]:
             said.add("LIF", **_optics(node.attrib))
-    colours = [node.get("LUTName", "") for node in image.xml_element.iterfind("./Data/Image/ImageDescription/Channels/ChannelDescription")]
+    channels = image.xml_element.findall("./Data/Image/ImageDescription/Channels/ChannelDescription")
+    colours = [node.get("LUTName", "") for node in sorted(channels, key=lambda node: int(node.get("BytesInc", 0)))]
     if len(colours) == sizes.get("C", 1):
         said.add("LIF", colours=[_COLOURS.get(name.lower()) for name in colours])
     stamps = image.timestamps
