@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _ORDER = "TCPZYX"
 """Law: time first, then channels or an axis of another kind, then space (OME-Zarr 0.5)."""
+_TYPED = "TZYX"
+"""Law: axes of time and space; of others there is one at most (OME-Zarr 0.5)."""
 _MAX_AXES = 5
 """Law: the largest number of axes of an image (OME-Zarr 0.5)."""
 _WHITE = (255, 255, 255)
@@ -68,7 +70,7 @@ def write_zarr(path: str | os.PathLike[str], image: Image, *, provenance: Mappin
         raise OutputError(f"{path}: OME-Zarr needs the packages zarr and yaozarrs; pip install 'zsdeconv[formats]'") from error
     _refuse_existing(path, overwrite)
     ordered = image.transposed("".join(axis for axis in _ORDER if axis in image.axes))
-    if len(ordered.axes) > _MAX_AXES or {"C", "P"} <= set(ordered.axes):
+    if len(ordered.axes) > _MAX_AXES or len(set(ordered.axes) - set(_TYPED)) > 1:
         raise OutputError(
             f"{path}: axes {image.axes}, OME-Zarr holds up to {_MAX_AXES} and one of C and P; choose a name ending in .ome.tif"
         )

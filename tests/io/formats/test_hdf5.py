@@ -13,7 +13,7 @@ h5py = pytest.importorskip("h5py")
 RNG = np.random.default_rng(2)
 
 
-def numbers(*shape, dtype=np.uint16):
+def numbers(*shape: int, dtype: type[np.integer] = np.uint16) -> np.ndarray:
     return RNG.integers(0, 99, shape).astype(dtype)
 
 

@@ -13,6 +13,7 @@ liffile = pytest.importorskip("liffile")
 RNG = np.random.default_rng(7)
 NUMBERS = {"X": 1, "Y": 2, "Z": 3, "T": 4, "λ": 5, "M": 10}
 STEP_M = {"X": 65e-9, "Y": 70e-9, "Z": 0.3e-6, "T": 2.0, "λ": 5e-9, "M": 1.0}
+COMMON = 'DataType="0" ChannelTag="0" Resolution="8" NameOfMeasuredQuantity="" Min="0" Max="255" Unit="" IsLUTInverted="0" BitInc="0"'
 SETTING = """<Attachment Name="HardwareSetting" DataSourceTypeName="Confocal"><ATLConfocalSettingDefinition
 ObjectiveName="HC PL APO CS2    63x/1.40 OIL " NumericalAperture="1.4" RefractionIndex="1.518" Magnification="63" Immersion="OIL"
 Pinhole="9.5E-05" PinholeAiry="1"/></Attachment>"""
@@ -24,9 +25,9 @@ def series(name, axes, data, luts=("Green",)):
     if len(luts) > 1:
         size = data[0].nbytes
         for number, lut in enumerate(luts):
-            channels += f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="8" NameOfMeasuredQuantity="" Min="0" Max="255" Unit="" IsLUTInverted="0" BitInc="0" LUTName="{lut}" BytesInc="{number * size}"/>'
+            channels += f'<ChannelDescription {COMMON} LUTName="{lut}" BytesInc="{number * size}"/>'
     else:
-        channels = f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="8" NameOfMeasuredQuantity="" Min="0" Max="255" Unit="" IsLUTInverted="0" BitInc="0" LUTName="{luts[0]}" BytesInc="0"/>'
+        channels = f'<ChannelDescription {COMMON} LUTName="{luts[0]}" BytesInc="0"/>'
     dimensions = ""
     lengths = dict(zip(axes, data.shape, strict=True))
     for axis in reversed([axis for axis in axes if axis != "C"]):

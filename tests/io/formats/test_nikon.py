@@ -79,9 +79,7 @@ def test_positions_are_images_of_their_own(file):
     frames = [File(file).read_frame(number) for number in (1, 3, 5)]
     np.testing.assert_array_equal(image.data, np.stack(frames))
     assert image.metadata["stage_um"] == {"X": 2.0, "Y": 2.0, "Z": 3.0}
-    np.testing.assert_array_equal(
-        scenes(file)[1].read((slice(1, 2), slice(1, 2), slice(2, 5), slice(0, 4))), frames[1][None, 1:, 2:5, :4]
-    )
+    np.testing.assert_array_equal(scenes(file)[1].read((slice(1, 2), slice(1, 2), slice(2, 5), slice(0, 4))), frames[1][None, 1:, 2:5, :4])
 
 
 def test_statements(file):

@@ -23,7 +23,9 @@ def write(folder, sizes, data):
     for number, axis in enumerate([*sizes, *(axis for axis in "XYCZTLAPQ" if axis not in sizes)][:9]):
         unit, step, interval = AXES.get(axis, ("um", 1, 0))
         n = sizes.get(axis, 0)
-        text += f'[Axis {number} Parameters Common]\nAxisCode="{axis}"\nMaxSize={n}\nStartPosition=10.0\nEndPosition={10 + step * (n - 1)}\n'
+        text += (
+            f'[Axis {number} Parameters Common]\nAxisCode="{axis}"\nMaxSize={n}\nStartPosition=10.0\nEndPosition={10 + step * (n - 1)}\n'
+        )
         text += f'UnitName="{unit}"\nInterval={interval}\n'
     for number in range(1, sizes.get("C", 1) + 1):
         text += CHANNEL.format(n=number, dye="None" if number > 1 else "EGFP", nm=0 if number > 1 else 510)
@@ -76,5 +78,5 @@ def test_an_xz_scan_does_not_pass_for_a_plane(tmp_path):
 def test_without_its_folder(tmp_path):
     path = write(tmp_path, {"X": 13, "Y": 9, "C": 1}, {"C001": plane()})
     (tmp_path / "a.oif.files").rename(tmp_path / "elsewhere")
-    with pytest.raises(ImageError, match="a.oif: damaged or cut short"):
+    with pytest.raises(ImageError, match=r"a.oif: damaged or cut short"):
         read(path)

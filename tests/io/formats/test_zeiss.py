@@ -7,7 +7,8 @@ import pytest
 
 from zsdeconv.errors import DataWarning, ImageError
 from zsdeconv.io import described, read, scene_names
-from zsdeconv.io.metadata.czi_xml import czi_statements, scene_names as names_of_scenes, sheared
+from zsdeconv.io.metadata.czi_xml import czi_statements, sheared
+from zsdeconv.io.metadata.czi_xml import scene_names as names_of_scenes
 from zsdeconv.io.readers import scenes
 
 czi = pytest.importorskip("pylibCZIrw.czi")
@@ -43,7 +44,7 @@ def test_axes_pixels_and_sizes(tmp_path):
 
 
 def test_a_single_plane_has_two_axes(tmp_path):
-    data, planes = stack((1, 1, 1, 9, 13))
+    _, planes = stack((1, 1, 1, 9, 13))
     assert read(write(tmp_path / "a.czi", planes)).axes == "YX"
 
 
@@ -104,7 +105,8 @@ DOCUMENT = """<ImageDocument><Metadata><Information><Image>
 <ObjectiveSettings><RefractiveIndex>1.33</RefractiveIndex><Medium>Water</Medium><ObjectiveRef Id="Objective:2"/></ObjectiveSettings></Image>
 <Instrument><Objectives><Objective Id="Objective:1" Name="5x"><LensNA>0.16</LensNA></Objective>
 <Objective Id="Objective:2"><LensNA>1.2</LensNA><NominalMagnification>50</NominalMagnification><Immersion>Water</Immersion>
-<Manufacturer><Model>LD C-Apochromat 50x/1.2</Model></Manufacturer></Objective></Objectives></Instrument></Information></Metadata></ImageDocument>"""
+<Manufacturer><Model>LD C-Apochromat 50x/1.2</Model></Manufacturer></Objective></Objectives></Instrument>
+</Information></Metadata></ImageDocument>"""
 
 
 def test_the_objective_is_the_one_that_was_used():

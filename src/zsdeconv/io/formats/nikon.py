@@ -17,6 +17,8 @@ from zsdeconv.io.source import FileSource, Region, Source
 
 _SIGNATURES = (b"\xda\xce\xbe\x0a", b"\0\0\0\x0cjP  ")
 """First bytes of the format, and of the older one in a JPEG 2000 container."""
+_POSITIONS = "P"
+"""The library's letter for positions of the stage."""
 _MICROSCOPES = {"multiphoton": "twophoton", "spinningDiskConfocal": "confocal", "laserScanConfocal": "confocal"}
 _JULIAN_DAY_OF_1970 = 2440587.5
 """Law: Julian day number of 1970-01-01, 0 h UTC."""
@@ -39,12 +41,12 @@ def nd2_scenes(path: Path) -> Sequence[Source]:
 
     with reading(path), nd2.ND2File(path) as file:
         _refuse_lost_frames(path, file)
-        sizes = {axis: int(n) for axis, n in file.sizes.items() if axis != "P"}
+        sizes = {axis: int(n) for axis, n in file.sizes.items() if axis != _POSITIONS}
         points = [point for loop in _loops(file) if loop.type == "XYPosLoop" for point in loop.parameters.points]
         common = _statements(file)
         return [
             _source(path, sizes, np.dtype(file.dtype), position, points[position : position + 1], common)
-            for position in range(int(file.sizes.get("P", 1)))
+            for position in range(int(file.sizes.get(_POSITIONS, 1)))
         ]
 
 
@@ -61,7 +63,7 @@ def _source(path: Path, sizes: dict[str, int], dtype: np.dtype, position: int, p
 
         with reading(path), nd2.ND2File(path) as file:
             frames = {tuple(sorted(at.items())): number for number, at in enumerate(file.loop_indices)}
-            several = {"P": position} if "P" in file.sizes else {}
+            several = {_POSITIONS: position} if _POSITIONS in file.sizes else {}
 
             def plane(at: dict[str, int]) -> np.ndarray:
                 where = {axis: number for axis, number in at.items() if axis != "C"} | several

@@ -105,7 +105,8 @@ def _multiscales(path: Path, name: str, group: zarr.Group) -> Iterator[Source]:
     described = _ome(group)
     version = str(described.get("version") or next((one["version"] for one in described.get("multiscales") or [] if "version" in one), ""))
     if version and not version.startswith(_READABLE):
-        raise ImageError(f"{path.name}: OME-Zarr of version {version}, readable are {', '.join(_READABLE)}; convert it to version 0.5")
+        readable = f"{', '.join(_READABLE[:-1])} and {_READABLE[-1]}"
+        raise ImageError(f"{path.name}: OME-Zarr of version {version}, readable are {readable}; convert it to version 0.5")
     every = [one for one in described.get("multiscales") or [] if isinstance(one, Mapping) and one.get("datasets")]
     for number, one in enumerate(every):
         title = name or str(one.get("name") or "")
