@@ -1,9 +1,9 @@
 """What the readers make of real files: a table of axes, sizes and channels, or of the reason why a file is refused.
 
-    python benchmarks/formats_table.py FOLDER... [--values] [--without SUFFIX...]
+    python benchmarks/formats_table.py FOLDER...
 
 Every file below the folders that has the name of an image is tried, and every folder that a reader recognises; the first scenes of each
-are listed. With `--values` the first and the last plane of each are read too, and their least and largest values are a column.
+are listed, with the least and largest value of their first and last planes. The table of docs/formats.md was made by this command.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ SUFFIXES = (".tif", ".tiff", ".btf", ".lsm", ".stk", ".mrc", ".map", ".dv", ".r3
 SUFFIXES += (".hdf5", ".png", ".npy")
 MAX_SCENES = 3
 """Scenes of a file that are listed. Chosen: a row each is enough to see their kind."""
+MAX_CHANNELS = 4
+"""Channels that are named. Chosen: a cell of a table holds no more."""
 MAX_NOTE = 170
 """Characters of a note. Chosen: what a cell of a table holds."""
 
@@ -42,40 +44,41 @@ def tried(folder: Path) -> Iterator[Path]:
         yield from (here / name for name in sorted(names) if name.lower().endswith(SUFFIXES))
 
 
-def rows(path: Path, name: str, *, values: bool) -> Iterator[list[str]]:
+def rows(path: Path, name: str) -> Iterator[list[str]]:
     """A row for each of the first scenes of a file, or one with the reason of its refusal."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", DataWarning)
         try:
             sources = scenes(path)
         except UserError as error:
-            yield [name, "", "", "", "", "", note([str(error)], path)]
+            yield [name, *[""] * 6, note([str(error)], path)]
             return
     first = note([str(one.message) for one in said], path)
     for source in sources[:MAX_SCENES]:
         title = name if len(sources) == 1 else f"{name} [{source.scene or sources.index(source) + 1}]"
-        yield row(path, title, source, first, values=values)
+        yield row(path, title, source, first)
         first = ""
     if len(sources) > MAX_SCENES:
-        yield [name, "", "", "", "", "", f"and {len(sources) - MAX_SCENES} more images"]
+        yield [name, *[""] * 6, f"and {len(sources) - MAX_SCENES} more images"]
 
 
-def row(path: Path, title: str, source: Source, first: str, *, values: bool) -> list[str]:
+def row(path: Path, title: str, source: Source, first: str) -> list[str]:
     """One scene as a row."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", DataWarning)
         try:
             known = describe(path.name, source, Options())
-            range_read = extremes(source) if values else ""
+            values = extremes(source)
         except UserError as error:
             shape = " x ".join(map(str, source.shape))
-            return [title, source.format, f"({source.axes})", f"{shape} {source.dtype}", "", "", note([first, str(error)], path)]
+            return [title, source.format, f"({source.axes})", f"{shape} {source.dtype}", "", "", "", note([first, str(error)], path)]
     sizes = ", ".join(f"{axis} {um:.5g}" for axis, um in known.spacing_um.items())
-    channels = ", ".join(str(channel) for channel in known.metadata.get("channels", ()))
-    emission = [str(nm and round(nm)) for nm in known.metadata.get("emission_nm", ())]
+    channels = ", ".join(str(channel) for channel in known.metadata.get("channels", ())[:MAX_CHANNELS])
+    channels += f" and {n - MAX_CHANNELS} more" if (n := len(known.metadata.get("channels", ()))) > MAX_CHANNELS else ""
+    emission = ["?" if nm is None else str(round(nm)) for nm in known.metadata.get("emission_nm", ())]
     named = f"{channels} ({'/'.join(emission)} nm)" if emission else channels
-    remarks = note([first, *(str(one.message) for one in said), range_read], path)
-    return [title, source.format, known.axes, f"{' x '.join(map(str, known.shape))} {known.dtype}", sizes, named, remarks]
+    remarks = note([first, *(str(one.message) for one in said)], path)
+    return [title, source.format, known.axes, f"{' x '.join(map(str, known.shape))} {known.dtype}", sizes, named, values, remarks]
 
 
 def extremes(source: Source) -> str:
@@ -83,7 +86,7 @@ def extremes(source: Source) -> str:
     lengths = list(zip(source.axes, source.shape, strict=True))
     planes = [tuple(slice(None) if a in "YXS" else slice(at, at + 1 or None) for a, _ in lengths) for at in (0, -1)]
     found = [source.read(plane) for plane in planes]
-    return " and ".join(f"{np.min(plane):g} to {np.max(plane):g}" for plane in found)
+    return ", ".join(dict.fromkeys(f"{np.min(plane):g} to {np.max(plane):g}" for plane in found))
 
 
 def note(texts: Sequence[str], path: Path) -> str:
@@ -96,13 +99,12 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--values", action="store_true", help="read pixels too")
     given = parser.parse_args()
-    print("| file | format | axes | sizes | pixel, um | channels | remarks |\n|---|---|---|---|---|---|---|")
+    print("| file | format | axes | sizes | pixel, um | channels | values | remarks |\n|---|---|---|---|---|---|---|---|")
     for folder in given.folders:
         for path in tried(folder):
-            for cells in rows(path, str(path.relative_to(folder)), values=given.values):
-                print("| " + " | ".join(cells) + " |", flush=True)
+            for cells in rows(path, str(path.relative_to(folder))):
+                print(f"| `{cells[0]}` | " + " | ".join(cells[1:]) + " |", flush=True)
 
 
 if __name__ == "__main__":

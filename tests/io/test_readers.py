@@ -58,7 +58,7 @@ def test_other_folders_and_files_are_refused_as_before(pages, tmp_path):
     (tmp_path / "note.txt").write_text("no image")
     assert reader_of(tmp_path / "note.txt") is None
     assert read_provenance(tmp_path / "note.txt") == {}
-    with pytest.raises(ImageError, match=r"note.txt: not an image, readable are TIFF, CZI, ND2, .*, MRC, DV and PAGES; export"):
+    with pytest.raises(ImageError, match=r"note.txt: not an image, readable are NDTiff, TIFF, CZI, ND2, .*, MRC, DV and PAGES; export"):
         read(tmp_path / "note.txt")
 
 

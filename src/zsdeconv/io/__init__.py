@@ -1,4 +1,4 @@
-"""Files in and out. `read` takes OME-TIFF, ImageJ and plain TIFF, LSM, STK, MRC and DV; `write` makes OME-TIFF."""
+"""Files in and out. `read` takes the formats of the table in `readers.py`; `write` makes OME-TIFF, `write_zarr` OME-Zarr."""
 
 from __future__ import annotations
 

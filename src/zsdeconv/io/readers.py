@@ -55,6 +55,7 @@ class Reader:
 
 
 READERS = [
+    Reader(("NDTiff",), is_ndtiff, ndtiff_scenes),
     Reader(("TIFF",), lambda path, head: is_tiff(head), tiff_scenes),
     Reader(("CZI",), is_czi, czi_scenes, "pylibCZIrw"),
     Reader(("ND2",), is_nd2, nd2_scenes, "nd2"),
@@ -62,7 +63,6 @@ READERS = [
     Reader(("OIB", "OIF"), is_oif, oif_scenes, "oiffile"),
     Reader(("IMS", "HDF5"), is_hdf5, hdf5_scenes, "h5py"),
     Reader(("OME-Zarr",), is_zarr, zarr_scenes, "zarr"),
-    Reader(("NDTiff",), is_ndtiff, ndtiff_scenes),
     Reader(("PNG",), is_png, png_scenes),
     Reader(("NPY",), is_npy, npy_scenes),
     Reader(("MRC", "DV"), lambda path, head: is_mrc(head), mrc_scenes),
@@ -107,7 +107,7 @@ def unreadable(path: Path) -> ImageError:
     """The error for a file of another format.
 
     >>> str(unreadable(Path("cell.jpg"))).split(";")[0]
-    'cell.jpg: a picture for display, readable are TIFF, MRC and DV'
+    'cell.jpg: a picture for display, readable are NDTiff, TIFF, CZI, ND2, LIF, OIB, OIF, IMS, HDF5, OME-Zarr, PNG, NPY, MRC and DV'
     """
     *others, last = (name for reader in READERS for name in reader.formats)
     kind = _OTHER_FILES.get(path.suffix.lower(), "not an image")

@@ -119,3 +119,18 @@ def test_an_index_that_leads_out_of_the_folder(tmp_path):
     path = write(tmp_path / "set", [({"time": 0}, plane(), 0)], file="../secret.tif")
     with pytest.raises(ImageError, match="names a file outside its folder"):
         read(path)
+
+
+def test_one_of_its_files_stands_for_the_data_set(tmp_path):
+    path = write(tmp_path / "set", [({"position": name, "time": 0}, plane(), 0) for name in ("a", "b")], size_um=1)
+    assert scene_names(path / "a_NDTiffStack.tif") == ["a", "b"]
+    with pytest.warns(DataWarning, match=r"pixel size of exactly 1 um \(NDTiff\) is ignored"):
+        assert read(path / "a_NDTiffStack.tif", scene="b").spacing_um == {}
+
+
+def test_a_reduced_copy_is_refused(tmp_path):
+    folder = write(tmp_path / "Full resolution", [({"time": 0}, plane(), 0)])
+    reduced = write(tmp_path / "Downsampled_x2", [({"time": 0}, plane(), 0)])
+    np.testing.assert_array_equal(read(tmp_path).data, read(folder).data)
+    with pytest.raises(ImageError, match="a reduced copy of a data set"):
+        read(reduced)

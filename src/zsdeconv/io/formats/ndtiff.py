@@ -23,6 +23,10 @@ from zsdeconv.io.source import FileSource, Region, Source
 _INDEX = "NDTiff.index"
 _FULL = "Full resolution"
 """Folder of the full resolution where a data set has a pyramid."""
+_REDUCED = "Downsampled_x"
+"""First part of the names of the folders of a pyramid."""
+_MARK = struct.pack("<I", 483729)
+"""Law: the number behind the head of each file (NDTiff)."""
 _ENTRY = struct.Struct("<8I")
 """Law: offset, width, height, type and compression of the pixels; offset, length and compression of the metadata (NDTiff 3)."""
 _TYPES = {0: ("u1", 1), 1: ("<u2", 1), 2: ("u1", 3), 3: ("<u2", 1), 4: ("<u2", 1), 5: ("<u2", 1), 6: ("<u2", 1)}
@@ -43,21 +47,25 @@ class _Plane(NamedTuple):
 
 
 def is_ndtiff(path: Path, head: bytes) -> bool:
-    """Whether a folder holds an NDTiff data set.
+    """Whether a path is the folder of an NDTiff data set, or a file of one beside its index.
 
     >>> is_ndtiff(Path("missing"), b"")
     False
     """
-    return path.is_dir() and _folder(path) is not None
+    if path.is_dir():
+        return _folder(path) is not None
+    return head[8:12] == _MARK and (path.parent / _INDEX).is_file()
 
 
 def ndtiff_scenes(path: Path) -> Sequence[Source]:
-    """The images of an NDTiff folder, one for each position or tile that was recorded.
+    """The images of an NDTiff data set, one for each position or tile that was recorded.
 
     Coordinates other than time, channel and z are dimensions without a name. Raises `ImageError` for damaged folders, for planes of
     several sizes, and, when an image is read, for planes that were not recorded.
     """
-    folder = _folder(path) or path
+    folder = (_folder(path) or path) if path.is_dir() else path.parent
+    if folder.name.startswith(_REDUCED):
+        raise ImageError(f"{path.name}: a reduced copy of a data set, its pixel sizes are those of the whole; give the folder above it")
     with reading(path):
         groups = _groups((folder / _INDEX).read_bytes())
     if not groups:
