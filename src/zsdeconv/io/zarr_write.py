@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import secrets
@@ -65,6 +66,7 @@ def write_zarr(path: str | os.PathLike[str], image: Image, *, provenance: Mappin
     """
     path = Path(path)
     try:
+        importlib.import_module("zarr")
         from yaozarrs.write.v05 import write_image
     except ModuleNotFoundError as error:
         raise OutputError(f"{path}: OME-Zarr needs the packages zarr and yaozarrs; pip install 'zsdeconv[formats]'") from error

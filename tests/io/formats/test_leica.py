@@ -128,3 +128,12 @@ def test_a_real_file(shared):
         np.testing.assert_array_equal(image.data, file.images["xzy"].asarray())
     assert image.sizes == {"Y": 23, "C": 2, "Z": 128, "X": 128}
     assert image.spacing_um == pytest.approx({"Z": 0.140279, "Y": 0.229061, "X": 0.140280}, rel=1e-5)
+
+
+def test_an_open_pinhole_is_no_confocal_scan(tmp_path):
+    path = write(tmp_path / "a.lif", [("plane", "YX", pixels(9, 13))])
+    assert read(path).metadata["optics"]["microscope"] == "confocal"
+    wide = path.read_bytes().replace('PinholeAiry="1"'.encode("utf-16-le"), 'PinholeAiry="9"'.encode("utf-16-le"))
+    path.write_bytes(wide)
+    assert read(path).metadata["optics"]["pinhole_au"] == 9.0
+    assert "microscope" not in read(path).metadata["optics"]

@@ -1,6 +1,7 @@
 """OME-Zarr in and out: every version, plates and series, lost chunks; what is written is valid and comes back."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -238,6 +239,15 @@ def test_nothing_is_left_of_a_failure(tmp_path):
     with pytest.raises(OutputError, match="cannot be written"):
         write_zarr(tmp_path / "file/a.zarr", image, provenance={})
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("package", ["zarr", "yaozarrs"])
+def test_a_missing_package_is_told(tmp_path, monkeypatch, package):
+    for module in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(OutputError, match=r"OME-Zarr needs the packages zarr and yaozarrs; pip install 'zsdeconv\[formats\]'"):
+        write_zarr(tmp_path / "a.zarr", Image(np.ones((9, 13)), "YX"), provenance={})
 
 
 def test_axes_that_it_cannot_hold(tmp_path):

@@ -101,7 +101,6 @@ def _statements(file: h5py.File, facts: dict[str, str], sizes: dict[str, int], c
         colours=colours if any(colours) else None,
         emission_nm=[_number(group.get("LSMEmissionWavelength")) for group in groups],
         excitation_nm=[_number(group.get("LSMExcitationWavelength")) for group in groups],
-        pinhole_um=_number(groups[0].get("LSMPinhole")) if groups else None,
         na=_number(facts.get("NumericalAperture")),
         magnification=_number(facts.get("LensPower")),
         acquired=date[:19].replace(" ", "T") if _DATE.match(date) else None,

@@ -36,8 +36,6 @@ def kept(sizes: Sizes) -> tuple[str, tuple[int, ...]]:
 def read_planes(path: Path, sizes: Sizes, region: Region, dtype: np.dtype, plane: Callable[[dict[str, int]], np.ndarray]) -> np.ndarray:
     """A region of an image that is stored plane by plane, with Y and X (and S) as its fastest axes.
 
-    Raises `ImageError` for a plane of another size.
-
     Parameters
     ----------
     path
@@ -50,6 +48,21 @@ def read_planes(path: Path, sizes: Sizes, region: Region, dtype: np.dtype, plane
         Number type of the image.
     plane
         Reads the plane at these numbers of the other axes.
+
+    Returns
+    -------
+    ndarray
+        With all axes of `kept(sizes)`.
+
+    Raises
+    ------
+    ImageError
+        For a plane of another size.
+
+    >>> data = np.arange(24).reshape(2, 1, 3, 4)
+    >>> sizes, region = {"C": 2, "Z": 1, "Y": 3, "X": 4}, (slice(1, 2), slice(0, 1), slice(1, 3))
+    >>> read_planes(Path("a"), sizes, region, data.dtype, lambda at: data[at["C"], at["Z"]]).tolist()
+    [[[13, 14]]]
     """
     axes, _ = kept(sizes)
     part = dict(zip(axes, region, strict=True))
@@ -80,7 +93,17 @@ def with_rows(sizes: Sizes) -> dict[str, int]:
 
 
 def tell_of(path: Path, names: Iterable[str], what: str, advice: str) -> None:
-    """Warn (`DataWarning`) of images of a file that are not what they may pass for."""
+    """Warn (`DataWarning`) of images of a file that are not what they may pass for.
+
+    Parameters
+    ----------
+    path
+        The file.
+    names
+        Names of these images; without any there is nothing to tell.
+    what, advice
+        What they are, and what to do about it.
+    """
     shown = [repr(name) for name in names]
     if shown:
         listed = ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _SPECTRA = "λΛ"
 """Axes of a scan of emission or excitation wavelengths."""
 _IMMERSIONS = {"OIL": "Oil", "WATER": "Water", "GLYC": "Glycerol", "GLYCEROL": "Glycerol", "DRY": "Air", "AIR": "Air"}
-_KINDS = {"Confocal": "confocal", "Camera": "widefield"}
+_CLOSED_AU = 5.0
+"""Pinhole in Airy units below which a scan is confocal. Chosen: two-photon scans, of the same kind for Leica, leave it wide open."""
 _COLOURS = {
     "red": (255, 0, 0),
     "green": (0, 255, 0),
@@ -77,10 +78,10 @@ def _tiles(path: Path, number: int, image: Any, sizes: dict[str, int]) -> Iterat
             import liffile
 
             with reading(path), liffile.LifFile(path) as file:
-                data = _series(file, number).asarray()
-            if "M" in stored:
-                data = np.take(data, tile, list(stored).index("M"))
-            return data.reshape(shape)[region]
+                data = _series(file, number).asarray(out=None if "S" in axes else "memmap")  # samples may be put into another order
+                if "M" in stored:
+                    data = np.moveaxis(data, list(stored).index("M"), 0)[tile]
+                return np.array(data.reshape(shape)[region])
 
         yield FileSource("lif", axes, shape, np.dtype(image.dtype), load, said, scene=name, coloured="S" in axes)
 
@@ -97,9 +98,11 @@ def _statements(image: Any, sizes: dict[str, int]) -> Statements:
     said.add("LIF", x_um=um.get("X"), y_um=um.get(rows), z_um=um.get("Z"), interval_s=steps.get("T") or None)
     setting = image.xml_element.find(".//Attachment[@Name='HardwareSetting']")
     if setting is not None:
-        said.add("LIF", microscope=_KINDS.get(setting.get("DataSourceTypeName", "")))
         for node in [*setting.iterfind("ATLConfocalSettingDefinition"), *setting.iterfind("ATLCameraSettingDefinition")]:
             said.add("LIF", **_optics(node.attrib))
+        pinhole_au = said.first("pinhole_au")
+        if setting.get("DataSourceTypeName") == "Confocal" and pinhole_au is not None and pinhole_au < _CLOSED_AU:
+            said.add("LIF", microscope="confocal")
     channels = image.xml_element.findall("./Data/Image/ImageDescription/Channels/ChannelDescription")
     colours = [node.get("LUTName", "") for node in sorted(channels, key=lambda node: int(node.get("BytesInc", 0)))]
     if len(colours) == sizes.get("C", 1):
