@@ -19,13 +19,14 @@ class File:
     sizes = {"T": 3, "P": 2, "C": 2, "Y": 9, "X": 11}  # noqa: RUF012
     dtype = np.dtype(np.uint16)
     recorded = 6
+    period_ms = 2500.0
     loop_indices = tuple({"T": t, "P": p} for t in range(3) for p in range(2))
     _rdr = SimpleNamespace()
 
     def __init__(self, path):
         self.attributes = SimpleNamespace(sequenceCount=self.recorded, widthBytes=22, heightPx=9, compressionType="lossless")
         places = [SimpleNamespace(name=name, stagePositionUm=(1.0 + n, 2.0, 3.0)) for n, name in enumerate(["left", "right"])]
-        time = SimpleNamespace(periodMs=0.0, periodDiff=SimpleNamespace(avg=2500.0))
+        time = SimpleNamespace(periodMs=0.0, periodDiff=SimpleNamespace(avg=self.period_ms))
         self.experiment = [
             SimpleNamespace(type="TimeLoop", parameters=time),
             SimpleNamespace(type="XYPosLoop", parameters=SimpleNamespace(points=places)),
@@ -58,7 +59,9 @@ class File:
         return None
 
     def frame_metadata(self, number):
-        return SimpleNamespace(channels=[SimpleNamespace(time=SimpleNamespace(absoluteJulianDayNumber=2459580.5 + number))])
+        return SimpleNamespace(
+            channels=[SimpleNamespace(time=SimpleNamespace(absoluteJulianDayNumber=2459580.5 + number, relativeTimeMs=700.0 * number))]
+        )
 
     def read_frame(self, number):
         return np.arange(2 * 9 * 11, dtype=np.uint16).reshape(2, 9, 11) + 1000 * number
@@ -124,3 +127,8 @@ def test_a_real_file_that_was_cut(shared, tmp_path):
         (tmp_path / "cut.nd2").write_bytes(whole[:part])
         with pytest.raises(ImageError, match=r"cut.nd2: damaged or cut short \(.*\), nothing was read; copy the file again"):
             read(tmp_path / "cut.nd2")
+
+
+def test_the_interval_is_measured_where_none_was_set(file, monkeypatch):
+    monkeypatch.setattr(File, "period_ms", 0.0)
+    assert read(file, scene=1).metadata["interval_s"] == pytest.approx(1.4)  # frames 0, 2 and 4 at 0.7 s a frame

@@ -116,11 +116,11 @@ def _statements(file: Any) -> Statements:
 
 
 def _times(file: Any) -> dict[str, Any]:
-    """The date of the first frame, and the step in time: the one that was set, else the mean of those that were measured."""
+    """The date of the first frame, and the step in time: the one that was set, else the mean of the measured ones."""
     facts: dict[str, Any] = {}
-    stamps = [_stamp(file, number) for number in (0, int(file.attributes.sequenceCount) - 1)]
-    if stamps[0] is not None and stamps[0].absoluteJulianDayNumber > _JULIAN_DAY_OF_1970:
-        seconds = (stamps[0].absoluteJulianDayNumber - _JULIAN_DAY_OF_1970) * _DAY_S
+    start = _stamp(file, 0)
+    if start is not None and start.absoluteJulianDayNumber > _JULIAN_DAY_OF_1970:
+        seconds = (start.absoluteJulianDayNumber - _JULIAN_DAY_OF_1970) * _DAY_S
         facts["acquired"] = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
     loops = [loop for loop in _loops(file) if loop.type in ("TimeLoop", "NETimeLoop")]
     if loops:
@@ -128,8 +128,17 @@ def _times(file: Any) -> dict[str, Any]:
         period_ms = float(getattr(first, "periodMs", 0) or 0)
         if not period_ms and first is not None and getattr(first, "periodDiff", None) is not None:
             period_ms = float(first.periodDiff.avg or 0)
-        facts["interval_s"] = period_ms / 1e3 if period_ms > 0 else None
+        facts["interval_s"] = period_ms / 1e3 if period_ms > 0 else _measured_interval_s(file)
     return facts
+
+
+def _measured_interval_s(file: Any) -> float | None:
+    """The mean step between the first frames of the times."""
+    firsts = [number for number, at in enumerate(file.loop_indices) if not any(n for axis, n in at.items() if axis != "T")]
+    stamps = [_stamp(file, number) for number in (firsts[0], firsts[-1])]
+    if len(firsts) < 2 or None in stamps:
+        return None
+    return (stamps[1].relativeTimeMs - stamps[0].relativeTimeMs) / 1e3 / (len(firsts) - 1)
 
 
 def _loops(file: Any) -> list[Any]:
