@@ -18,8 +18,9 @@ IMPORTED_AS = {"scikit-image": "skimage", "pyyaml": "yaml"}
 """Packages whose modules have another name."""
 BROUGHT = {"PIL": "matplotlib", "markupsafe": "jinja2"}
 """Modules that a dependency needs itself, and so brings along."""
-OPTIONAL = {"h5py"}
-"""Modules of one function each, whose error says what to install: weights of Keras are read from HDF5."""
+FORMATS = {re.split(r"[\s<>=]", requirement)[0] for requirement in PROJECT["optional-dependencies"]["formats"]}
+OPTIONAL = {"h5py"} | FORMATS
+"""Modules whose absence is told with what to install: those of vendors' formats; weights of Keras are read from HDF5 too."""
 FOR_DEVELOPMENT = {"ruff", "pyright", "pytest", "pytest-cov", "hypothesis", "sphinx", "pydata-sphinx-theme", "myst-parser"}
 
 

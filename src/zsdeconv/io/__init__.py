@@ -1,4 +1,4 @@
-"""Files in and out. `read` takes OME-TIFF, ImageJ and plain TIFF, LSM, STK, MRC and DV; `write` makes OME-TIFF."""
+"""Files in and out. `read` takes the formats of the table in `readers.py`; `write` makes OME-TIFF, `write_zarr` OME-Zarr."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from zsdeconv.io.formats.mrc import read_mrc, read_mrc_raw
 from zsdeconv.io.ome_write import write
 from zsdeconv.io.readers import reader_of, scenes
 from zsdeconv.io.source import Source, chosen_scene, listed
+from zsdeconv.io.zarr_write import write_zarr
 
 __all__ = [
     "Description",
@@ -30,6 +31,7 @@ __all__ = [
     "scene_names",
     "source_of",
     "write",
+    "write_zarr",
 ]
 
 

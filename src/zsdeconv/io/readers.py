@@ -11,9 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zsdeconv.errors import ImageError
+from zsdeconv.io.formats.hdf5 import hdf5_scenes, is_hdf5
+from zsdeconv.io.formats.leica import is_lif, lif_scenes
 from zsdeconv.io.formats.mrc import HEADER_BYTES, is_mrc, mrc_scenes
+from zsdeconv.io.formats.ndtiff import is_ndtiff, ndtiff_scenes
+from zsdeconv.io.formats.nikon import is_nd2, nd2_scenes
+from zsdeconv.io.formats.npy import is_npy, npy_scenes
+from zsdeconv.io.formats.olympus import is_oif, oif_scenes
+from zsdeconv.io.formats.ome_zarr import is_zarr, zarr_scenes
+from zsdeconv.io.formats.png import is_png, png_scenes
 from zsdeconv.io.formats.tiff import tiff_scenes
 from zsdeconv.io.formats.tiff_structure import is_tiff
+from zsdeconv.io.formats.zeiss import czi_scenes, is_czi
 from zsdeconv.io.source import Source
 
 _EXPORT = "export the raw camera image as OME-TIFF (Fiji: File > Save As > OME-TIFF)"
@@ -46,7 +55,16 @@ class Reader:
 
 
 READERS = [
+    Reader(("NDTiff",), is_ndtiff, ndtiff_scenes),
     Reader(("TIFF",), lambda path, head: is_tiff(head), tiff_scenes),
+    Reader(("CZI",), is_czi, czi_scenes, "pylibCZIrw"),
+    Reader(("ND2",), is_nd2, nd2_scenes, "nd2"),
+    Reader(("LIF",), is_lif, lif_scenes, "liffile"),
+    Reader(("OIB", "OIF"), is_oif, oif_scenes, "oiffile"),
+    Reader(("IMS", "HDF5"), is_hdf5, hdf5_scenes, "h5py"),
+    Reader(("OME-Zarr",), is_zarr, zarr_scenes, "zarr"),
+    Reader(("PNG",), is_png, png_scenes),
+    Reader(("NPY",), is_npy, npy_scenes),
     Reader(("MRC", "DV"), lambda path, head: is_mrc(head), mrc_scenes),
 ]
 """In the order in which they are asked."""
@@ -89,7 +107,7 @@ def unreadable(path: Path) -> ImageError:
     """The error for a file of another format.
 
     >>> str(unreadable(Path("cell.jpg"))).split(";")[0]
-    'cell.jpg: a picture for display, readable are TIFF, MRC and DV'
+    'cell.jpg: a picture for display, readable are NDTiff, TIFF, CZI, ND2, LIF, OIB, OIF, IMS, HDF5, OME-Zarr, PNG, NPY, MRC and DV'
     """
     *others, last = (name for reader in READERS for name in reader.formats)
     kind = _OTHER_FILES.get(path.suffix.lower(), "not an image")

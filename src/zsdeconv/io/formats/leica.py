@@ -1,0 +1,136 @@
+"""LIF files of Leica's LAS, by the library liffile: every series, every tile of a mosaic; scans that are no planes are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zsdeconv.io.formats.layout import kept, reading, tell_of, with_rows
+from zsdeconv.io.metadata.statements import Statements
+from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
+from zsdeconv.io.source import FileSource, Region, Source
+
+if TYPE_CHECKING:
+    from liffile import LifFile
+
+_SPECTRA = "λΛ"
+"""Axes of a scan of emission or excitation wavelengths."""
+_IMMERSIONS = {"OIL": "Oil", "WATER": "Water", "GLYC": "Glycerol", "GLYCEROL": "Glycerol", "DRY": "Air", "AIR": "Air"}
+_CLOSED_AU = 5.0
+"""Pinhole in Airy units below which a scan is confocal. Chosen: two-photon scans, of the same kind for Leica, leave it wide open."""
+_COLOURS = {
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "cyan": (0, 255, 255),
+    "magenta": (255, 0, 255),
+    "yellow": (255, 255, 0),
+    "gray": (255, 255, 255),
+    "grey": (255, 255, 255),
+}
+"""Law: colours of the screen by Leica's names of look-up tables."""
+
+
+def is_lif(path: Path, head: bytes) -> bool:
+    r"""Whether a file is a LIF: a block of XML behind the number 0x70 and the mark 0x2A.
+
+    >>> is_lif(Path("a.lif"), b"p\0\0\0" + bytes(4) + b"*" + bytes(9))
+    True
+    """
+    return head.startswith(b"p\0\0\0") and head[8:9] == b"*"
+
+
+def lif_scenes(path: Path) -> Sequence[Source]:
+    """The series in a LIF file, each tile of a mosaic as an image of its own.
+
+    Warns (`DataWarning`) of scans that have no plane of Y and X, of spectra, and of lifetime images, which are not read. Raises
+    `ImageError` for damaged files.
+    """
+    import liffile
+
+    with reading(path), liffile.LifFile(path) as file:
+        images = [(number, image) for number, image in enumerate(file.images)]
+        flim = [str(image.path) for _, image in images if image.is_flim]
+        found = [(number, image, dict(image.sizes)) for number, image in images if not image.is_flim]
+        sources = [source for number, image, sizes in found for source in _tiles(path, number, image, sizes)]
+        rows = [str(image.path) for _, image, sizes in found if "Y" not in sizes]
+        spectra = [str(image.path) for _, image, sizes in found if set(_SPECTRA) & set(sizes)]
+    tell_of(path, rows, "a scan without y, whose rows are depths or times", "give axes with Y for its rows to read it as a plane")
+    tell_of(path, spectra, "a scan of wavelengths", "give axes with C for them")
+    tell_of(path, flim, "photon arrival times, not read", "export the intensity as TIFF")
+    return sources
+
+
+def _tiles(path: Path, number: int, image: Any, sizes: dict[str, int]) -> Iterator[Source]:
+    """The tiles of a series, or the series itself."""
+    stored = dict(zip(image.dims, image.shape, strict=True))
+    spare = iter("QRUW")  # for axes that occur twice
+    named = {next(spare) if len(axis) > 1 else axis: n for axis, n in stored.items() if axis != "M"}
+    axes, shape = kept(with_rows(named))
+    said = _statements(image, sizes)
+    for tile in range(stored.get("M", 1)):
+        name = str(image.path) + (f", tile {tile + 1}" if "M" in stored else "")
+
+        def load(region: Region, tile: int = tile) -> np.ndarray:
+            import liffile
+
+            with reading(path), liffile.LifFile(path) as file:
+                data = _series(file, number).asarray(out=None if "S" in axes else "memmap")  # samples may be put into another order
+                if "M" in stored:
+                    data = np.moveaxis(data, list(stored).index("M"), 0)[tile]
+                return np.array(data.reshape(shape)[region])
+
+        yield FileSource("lif", axes, shape, np.dtype(image.dtype), load, said, scene=name, coloured="S" in axes)
+
+
+def _series(file: LifFile, number: int) -> Any:
+    return file.images[number]
+
+
+def _statements(image: Any, sizes: dict[str, int]) -> Statements:
+    said = Statements()
+    steps = {axis: abs(float(c[-1] - c[0])) / (len(c) - 1) for axis, c in image.coords.items() if len(c) > 1}
+    rows = "Y" if "Y" in sizes else "Z"  # of an x-z scan the rows are depths
+    um = {axis: 1e6 * step for axis, step in steps.items()}
+    said.add("LIF", x_um=um.get("X"), y_um=um.get(rows), z_um=um.get("Z"), interval_s=steps.get("T") or None)
+    setting = image.xml_element.find(".//Attachment[@Name='HardwareSetting']")
+    if setting is not None:
+        for node in [*setting.iterfind("ATLConfocalSettingDefinition"), *setting.iterfind("ATLCameraSettingDefinition")]:
+            said.add("LIF", **_optics(node.attrib))
+        pinhole_au = said.first("pinhole_au")
+        if setting.get("DataSourceTypeName") == "Confocal" and pinhole_au is not None and pinhole_au < _CLOSED_AU:
+            said.add("LIF", microscope="confocal")
+    channels = image.xml_element.findall("./Data/Image/ImageDescription/Channels/ChannelDescription")
+    colours = [node.get("LUTName", "") for node in sorted(channels, key=lambda node: int(node.get("BytesInc", 0)))]
+    if len(colours) == sizes.get("C", 1):
+        said.add("LIF", colours=[_COLOURS.get(name.lower()) for name in colours])
+    stamps = image.timestamps
+    if stamps is not None and len(stamps):
+        said.add("LIF", acquired=str(np.datetime_as_string(stamps[0], unit="s")))
+    return said
+
+
+def _optics(setting: dict[str, str]) -> dict[str, Any]:
+    """What the settings of a microscope say of its objective and its pinhole; positive numbers alone are statements."""
+    name = " ".join(setting.get("ObjectiveName", "").split())
+    pinhole_m = _number(setting.get("Pinhole"))
+    stated = {
+        "na": _number(setting.get("NumericalAperture")),
+        "magnification": _number(setting.get("Magnification")),
+        "immersion_ri": _number(setting.get("RefractionIndex")),
+        "immersion": _IMMERSIONS.get(setting.get("Immersion", "").strip().upper()),
+        "pinhole_um": 1e6 * pinhole_m if pinhole_m else None,
+        "pinhole_au": _number(setting.get("PinholeAiry")),
+    }
+    return facts_of_objective(name) | {quantity: value for quantity, value in stated.items() if value is not None}
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or 0)
+    except ValueError:
+        return None
+    return value if value > 0 else None

@@ -1,0 +1,126 @@
+"""What the XML of a CZI file states: pixel sizes, the objective that was used, channels, times, names of scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from zsdeconv.io.metadata.statements import Statements
+from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
+
+_IMAGE = "Metadata/Information/Image"
+_MODES = {
+    "WideField": "widefield",
+    "LaserScanningConfocalMicroscopy": "confocal",
+    "SpinningDiskConfocal": "confocal",
+    "MultiPhotonMicroscopy": "twophoton",
+    "LatticeLightsheet": "lightsheet",
+    "SPIM": "lightsheet",
+}
+"""Kinds of microscope by ZEN's names of acquisition modes."""
+_EXPOSURE_UNIT_S = 1e-9
+"""Law: the exposure times of CZI files are in nanoseconds."""
+
+
+def czi_statements(root: ElementTree.Element, channels: Sequence[int]) -> Statements:
+    """The statements of a file about the channels with these numbers.
+
+    >>> items = "<Items><Distance Id='X'><Value>6.5E-08</Value></Distance></Items>"
+    >>> root = ElementTree.fromstring(f"<ImageDocument><Metadata><Scaling>{items}</Scaling></Metadata></ImageDocument>")
+    >>> czi_statements(root, [0]).first("x_um")
+    0.065
+    """
+    said = Statements()
+    for node in root.iterfind("Metadata/Scaling/Items/Distance"):
+        metres = _number(node.findtext("Value"))
+        if node.get("Id") in ("X", "Y", "Z") and metres is not None:
+            sizes: dict[str, Any] = {f"{str(node.get('Id')).lower()}_um": float(f"{1e6 * metres:.12g}")}
+            said.add("CZI", **sizes)
+    image = root.find(_IMAGE)
+    if image is not None:
+        said.add("CZI", **_objective(root, image), **_times(image))
+        _channels(image, channels, said)
+    return said
+
+
+def scene_names(root: ElementTree.Element) -> dict[int, str]:
+    """The names of the scenes by their numbers, as far as they have one."""
+    found = root.iterfind(f"{_IMAGE}/Dimensions/S/Scenes/Scene")
+    return {int(node.get("Index", 0)): node.get("Name", "") for node in found if node.get("Index", "0").isdecimal()}
+
+
+def sheared(root: ElementTree.Element) -> bool:
+    """Whether the planes are those of an oblique light sheet, not yet brought into the frame of the specimen."""
+    return root.findtext(f"{_IMAGE}/Dimensions/Z/ZAxisShear", "None") not in ("None", "")
+
+
+def _channels(image: ElementTree.Element, numbers: Sequence[int], said: Statements) -> None:
+    nodes = image.findall("Dimensions/Channels/Channel")
+    if len(nodes) <= max(numbers, default=0):
+        return
+    used = [nodes[number] for number in numbers]
+    names = [node.get("Name") or node.findtext("Fluor") or "" for node in used]
+    colours = [_colour(node.findtext("Color")) for node in used]
+    exposures = [_number(node.findtext("ExposureTime")) for node in used]
+    said.add(
+        "CZI",
+        channels=names if any(names) else None,
+        colours=colours if any(colours) else None,
+        emission_nm=[_number(node.findtext("EmissionWavelength")) for node in used],
+        excitation_nm=[_number(node.findtext("ExcitationWavelength")) for node in used],
+        exposure_s=[None if ns is None else ns * _EXPOSURE_UNIT_S for ns in exposures],
+        microscope=_MODES.get(used[0].findtext("AcquisitionMode", "")),
+        pinhole_au=_number(used[0].findtext("PinholeSizeAiry")),
+    )
+
+
+def _objective(root: ElementTree.Element, image: ElementTree.Element) -> dict[str, Any]:
+    """The objective that the settings of the image name, among all of the instrument; else the only one there is."""
+    objectives = root.findall("Metadata/Information/Instrument/Objectives/Objective")
+    reference = image.find("ObjectiveSettings/ObjectiveRef")
+    if reference is not None:
+        objectives = [node for node in objectives if node.get("Id") == reference.get("Id")]
+    facts: dict[str, Any] = {
+        "immersion_ri": _number(image.findtext("ObjectiveSettings/RefractiveIndex")),
+        "medium": image.findtext("ObjectiveSettings/Medium"),
+    }
+    if len(objectives) == 1:
+        used = objectives[0]
+        name = used.findtext("Manufacturer/Model") or used.get("Name", "")
+        stated = {
+            "na": _number(used.findtext("LensNA")),
+            "magnification": _number(used.findtext("NominalMagnification")),
+            "immersion": used.findtext("Immersion"),
+        }
+        facts |= facts_of_objective(name) | {quantity: value for quantity, value in stated.items() if value is not None}
+    return facts
+
+
+def _times(image: ElementTree.Element) -> dict[str, Any]:
+    facts: dict[str, Any] = {"acquired": image.findtext("AcquisitionDateAndTime")}
+    positions = image.find("Dimensions/T/Positions")
+    if positions is not None:
+        words = (positions.findtext("List/Offsets") or "").split()
+        offsets = [number for word in words if (number := _number(word)) is not None]
+        facts["interval_s"] = _number(positions.findtext("Interval/Increment"))
+        if len(offsets) == len(words) > 1:
+            facts["times_s"] = offsets
+            facts["interval_s"] = (offsets[-1] - offsets[0]) / (len(offsets) - 1)
+    return facts
+
+
+def _colour(text: str | None) -> tuple[int, int, int] | None:
+    """Red, green and blue of #AARRGGBB or #RRGGBB."""
+    digits = (text or "").strip().lstrip("#")[-6:]
+    try:
+        return (int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:6], 16))
+    except ValueError:
+        return None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text is not None and text.strip() else None
+    except ValueError:
+        return None

@@ -1,0 +1,139 @@
+"""LIF: series, tiles, and scans that are no planes of y and x. Files are written from the layout of the format."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from zsdeconv.errors import DataWarning, ImageError
+from zsdeconv.io import read, scene_names
+from zsdeconv.io.readers import scenes
+
+liffile = pytest.importorskip("liffile")
+RNG = np.random.default_rng(7)
+NUMBERS = {"X": 1, "Y": 2, "Z": 3, "T": 4, "λ": 5, "M": 10}
+STEP_M = {"X": 65e-9, "Y": 70e-9, "Z": 0.3e-6, "T": 2.0, "λ": 5e-9, "M": 1.0}
+COMMON = 'DataType="0" ChannelTag="0" Resolution="8" NameOfMeasuredQuantity="" Min="0" Max="255" Unit="" IsLUTInverted="0" BitInc="0"'
+SETTING = """<Attachment Name="HardwareSetting" DataSourceTypeName="Confocal"><ATLConfocalSettingDefinition
+ObjectiveName="HC PL APO CS2    63x/1.40 OIL " NumericalAperture="1.4" RefractionIndex="1.518" Magnification="63" Immersion="OIL"
+Pinhole="9.5E-05" PinholeAiry="1"/></Attachment>"""
+
+
+def series(name, axes, data, luts=("Green",)):
+    """XML of one series; its first axis is C where several look-up tables are given."""
+    channels, stride = "", data.itemsize
+    if len(luts) > 1:
+        size = data[0].nbytes
+        for number, lut in enumerate(luts):
+            channels += f'<ChannelDescription {COMMON} LUTName="{lut}" BytesInc="{number * size}"/>'
+    else:
+        channels = f'<ChannelDescription {COMMON} LUTName="{luts[0]}" BytesInc="0"/>'
+    dimensions = ""
+    lengths = dict(zip(axes, data.shape, strict=True))
+    for axis in reversed([axis for axis in axes if axis != "C"]):
+        n = lengths[axis]
+        dimensions += (
+            f'<DimensionDescription DimID="{NUMBERS[axis]}" NumberOfElements="{n}" Origin="0" Length="{STEP_M[axis] * (n - 1)}" '
+            f'Unit="m" BitInc="0" BytesInc="{stride}"/>'
+        )
+        stride *= n
+    return (
+        f'<Element Name="{name}"><Data><Image><ImageDescription><Channels>{channels}</Channels><Dimensions>{dimensions}</Dimensions>'
+        f'</ImageDescription>{SETTING}</Image></Data><Memory Size="{data.nbytes}" MemoryBlockID="Mem_{name}"/></Element>'
+    )
+
+
+def write(path, images):
+    """A LIF file of (name, axes, data, tables)."""
+    children = "".join(series(*image) for image in images)
+    xml = f'<LMSDataContainerHeader Version="2"><Element Name="made"><Children>{children}</Children></Element></LMSDataContainerHeader>'
+    text = xml.encode("utf-16-le")
+    parts = [struct.pack("<iicI", 0x70, 5 + len(text), b"*", len(xml)), text]
+    for name, _, data, *_ in images:
+        block = f"Mem_{name}"
+        parts += [struct.pack("<iicQcI", 0x70, 14 + 2 * len(block), b"*", data.nbytes, b"*", len(block)), block.encode("utf-16-le")]
+        parts.append(data.tobytes())
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+def pixels(*shape):
+    return RNG.integers(0, 255, shape).astype(np.uint8)
+
+
+def test_series_with_channels_times_and_depths(tmp_path):
+    data = pixels(2, 3, 9, 13)
+    movie = pixels(4, 11, 8)
+    path = write(tmp_path / "a.lif", [("stack", "CZYX", data, ("Green", "Red")), ("movie", "TYX", movie)])
+    assert scene_names(path) == ["stack", "movie"]
+    image = read(path, scene="stack")
+    assert sorted(image.axes) == sorted("CZYX")
+    np.testing.assert_array_equal(image.transposed("CZYX").data, data)
+    assert image.spacing_um == pytest.approx({"Z": 0.3, "Y": 0.07, "X": 0.065})
+    assert image.metadata["colours"] == [(0, 255, 0), (255, 0, 0)]
+    assert image.metadata["optics"] == {"na": 1.4, "immersion_ri": 1.518, "pinhole_au": 1.0, "pinhole_um": 95.0, "microscope": "confocal"}
+    assert image.metadata["objective"]["immersion"] == "Oil"
+    other = read(path, scene=2)
+    np.testing.assert_array_equal(other.data, movie)
+    assert other.metadata["interval_s"] == pytest.approx(2.0)
+    np.testing.assert_array_equal(scenes(path)[1].read((slice(1, 3), slice(2, 9), slice(0, 5))), movie[1:3, 2:9, :5])
+
+
+def test_an_xz_scan_does_not_pass_for_a_plane(tmp_path):
+    data = pixels(9, 13)
+    path = write(tmp_path / "a.lif", [("xz", "ZX", data)])
+    with (
+        pytest.warns(DataWarning, match="a.lif: 'xz': a scan without y, whose rows are depths or times; give axes with Y"),
+        pytest.raises(ImageError, match="the file does not say what the 9 planes"),
+    ):
+        read(path)
+    with pytest.warns(DataWarning, match="a scan without y"):
+        image = read(path, axes="YX")
+    np.testing.assert_array_equal(image.data, data)
+    assert image.spacing_um == pytest.approx({"Y": 0.3, "X": 0.065})
+
+
+def test_a_scan_of_wavelengths_is_named(tmp_path):
+    path = write(tmp_path / "a.lif", [("spectrum", "λYX", pixels(5, 9, 13))])
+    with (
+        pytest.warns(DataWarning, match="'spectrum': a scan of wavelengths; give axes with C for them"),
+        pytest.raises(ImageError, match="the file does not say what the 5 planes"),
+    ):
+        read(path)
+    with pytest.warns(DataWarning, match="a scan of wavelengths"):
+        assert read(path, axes="CYX").sizes == {"C": 5, "Y": 9, "X": 13}
+
+
+def test_tiles_are_images_of_their_own(tmp_path):
+    data = pixels(3, 9, 13)
+    path = write(tmp_path / "a.lif", [("grid", "MYX", data)])
+    assert scene_names(path) == ["grid, tile 1", "grid, tile 2", "grid, tile 3"]
+    np.testing.assert_array_equal(read(path, scene=3).data, data[2])
+
+
+def test_a_file_that_was_cut(tmp_path):
+    path = write(tmp_path / "a.lif", [("plane", "YX", pixels(90, 130))])
+    whole = path.read_bytes()
+    for part in (17, 300, len(whole) - 2000):
+        path.write_bytes(whole[:part])
+        with pytest.raises(ImageError, match=r"a.lif: damaged or cut short"):
+            read(path)
+
+
+def test_a_real_file(shared):
+    path = shared / "realdata/formats/xz-example.lif"
+    with pytest.warns(DataWarning, match="'xzt', 'xz': a scan without y"):
+        image = read(path, scene="xzy")
+    with liffile.LifFile(path) as file:
+        np.testing.assert_array_equal(image.data, file.images["xzy"].asarray())
+    assert image.sizes == {"Y": 23, "C": 2, "Z": 128, "X": 128}
+    assert image.spacing_um == pytest.approx({"Z": 0.140279, "Y": 0.229061, "X": 0.140280}, rel=1e-5)
+
+
+def test_an_open_pinhole_is_no_confocal_scan(tmp_path):
+    path = write(tmp_path / "a.lif", [("plane", "YX", pixels(9, 13))])
+    assert read(path).metadata["optics"]["microscope"] == "confocal"
+    wide = path.read_bytes().replace('PinholeAiry="1"'.encode("utf-16-le"), 'PinholeAiry="9"'.encode("utf-16-le"))
+    path.write_bytes(wide)
+    assert read(path).metadata["optics"]["pinhole_au"] == 9.0
+    assert "microscope" not in read(path).metadata["optics"]
