@@ -74,7 +74,7 @@ class ChannelModels:
         images = _chosen(image, self.config)
         if len(images) != count:
             names = ", ".join(self.models)
-            raise ImageError(f"{len(images)} channels, the model has {count} ({names}); give channel, or train another model")
+            raise ImageError(f"{len(images)} channels, the model has {count} ({names}); give `channel`, or train another model")
         for number, ((name, model), (_, channel)) in enumerate(zip(self.models.items(), images, strict=True)):
             own = replace(model, camera_from=self.camera_from)
             parts[name] = own.predict(channel, progress=lambda done, n=number: progress((n + done) / count), **options)

@@ -15,14 +15,16 @@ NEEDED = ("pixel_um", "na", "wavelength_nm")
 """Numbers that a restoration cannot do without."""
 
 
-@takes(settings=chosen("axes"), task=Printed)
+@takes(settings=chosen("axes", "scene"), task=Printed)
 def info(file: Annotated[Path, argument("image or model (.zsd)", "FILE")], /, *, settings: Settings, task: Printed) -> None:
-    """Show axes, sizes, pixel size and optics of an image and what is missing; or the contents of a model file.
+    """Show axes, sizes, pixel size and optics of an image, where each stands, and what is missing; or the contents of a model file.
+
+    Pixels are not read, so that files of any size are shown at once.
 
     Example: zsdeconv info cell.tif
     """
     model = _is_model(file)
-    facts = _of_model(file) if model else _of_image(file, settings.given().get("axes"))
+    facts = _of_model(file) if model else _of_image(file, settings.given())
     if task.json:
         show_json(facts)
     else:
@@ -63,29 +65,45 @@ def _model_rows(facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_image(file: Path, axes: str | None) -> dict[str, Any]:
-    """What an image says, what it lacks, and what its restoration would take."""
-    from zsdeconv.io import read
+def _of_image(file: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What an image says and where, what it lacks, and what its restoration would take."""
+    from zsdeconv.io import described, scene_names
     from zsdeconv.io.memory import restoration_bytes
 
-    image = read(file, axes=axes)
-    optics = dict(image.metadata.get("optics", {}))
+    image, scenes = described(file, axes=given.get("axes"), scene=given.get("scene")), scene_names(file)
+    metadata, optics = image.metadata, dict(image.metadata.get("optics", {}))
     found = optics | ({"pixel_um": image.spacing_um["X"]} if "X" in image.spacing_um else {})
     return {
         "file": str(file),
         "kind": "image",
+        "format": metadata.get("format", ""),
+        "scene": metadata.get("scene", ""),
+        "scenes": [f"{number} {name}".strip() for number, name in enumerate(scenes, 1)] if len(scenes) > 1 else [],
         "axes": image.axes,
         "sizes": image.sizes,
-        "dtype": str(image.data.dtype),
-        "range": [image.data.min().item(), image.data.max().item()],
+        "dtype": str(image.dtype),
         "spacing_um": dict(image.spacing_um),
         "offset": image.offset,
-        "channels": list(image.metadata.get("channels", [])),
+        **{key: metadata.get(key) for key in ("channels", "colours", "emission_nm", "excitation_nm") if metadata.get(key)},
         "optics": optics,
+        **{key: metadata[key] for key in ("objective", "acquired", "interval_s", "exposure_s", "stage_um") if key in metadata},
+        "stated_by": _by_source(metadata.get("stated_by", {})),
         "missing": {name: flag_of(name) for name in NEEDED if name not in found},
-        "memory_gb": round(restoration_bytes(image.sizes, image.data.itemsize) / 1e9, 2),
-        "provenance": image.metadata.get("provenance", {}),
+        "memory_gb": round(restoration_bytes(image.sizes, image.dtype.itemsize) / 1e9, 2),
+        "provenance": metadata.get("provenance", {}),
     }
+
+
+def _by_source(stated_by: Mapping[str, str]) -> dict[str, list[str]]:
+    """What each part of a file states, the quantities by their names.
+
+    >>> _by_source({"x_um": "OME-XML", "y_um": "OME-XML", "z_um": "header"})
+    {'OME-XML': ['x_um', 'y_um'], 'header': ['z_um']}
+    """
+    sources: dict[str, list[str]] = {}
+    for quantity, source in stated_by.items():
+        sources.setdefault(source, []).append(quantity)
+    return sources
 
 
 def _section(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -96,7 +96,7 @@ def source_of(path: Path, options: Options) -> Source:
     others = sum(other.here for other in sources) - 1
     if options.scene is None and others > 0:
         warnings.warn(
-            f"{path.name}: {others + 1} images in the file ({listed(sources)}), the first is read, the others are not read; give scene",
+            f"{path.name}: {others + 1} images in the file ({listed(sources)}), the first is read, the others are not read; give `scene`",
             DataWarning,
             stacklevel=3,
         )

@@ -91,7 +91,7 @@ def chosen_scene(name: str, sources: Sequence[Source], scene: str | int | None) 
         return _by_name(name, sources, str(scene).strip())
     candidates = [source for source in sources if source.here] or list(sources)
     if len({(source.axes, source.shape, source.said.first("x_um")) for source in candidates}) > 1:
-        raise ImageError(f"{name}: {len(candidates)} images of different sizes ({listed(sources)}), 1 is read at a time; give scene")
+        raise ImageError(f"{name}: {len(candidates)} images of different sizes ({listed(sources)}), 1 is read at a time; give `scene`")
     return candidates[0]
 
 

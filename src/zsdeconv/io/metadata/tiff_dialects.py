@@ -99,15 +99,15 @@ def _micromanager(tif: TiffFile, said: Statements) -> None:
     summary = (described or {}).get("Summary")
     if not isinstance(summary, Mapping):
         return
-    size = _float(summary.get("PixelSize_um")) or None
+    size, step = (_float(summary.get(key)) for key in ("PixelSize_um", "z-step_um"))
     names = summary.get("ChNames")
     colours = summary.get("ChColors")
     interval_ms = _float(summary.get("Interval_ms"))
+    if size > 0:  # 0 and NaN stand for a microscope that was not calibrated
+        said.add("Micro-Manager", weight="default", x_um=size, y_um=size)
     said.add(
         "Micro-Manager",
-        x_um=size,
-        y_um=size,
-        z_um=_float(summary.get("z-step_um")) or None,
+        z_um=step if abs(step) > 0 else None,
         channels=[str(name) for name in names] if isinstance(names, list) else None,
         colours=[_rgb(number) for number in colours] if isinstance(colours, list) and all(isinstance(n, int) for n in colours) else None,
         interval_s=interval_ms / 1e3 if interval_ms > 0 else None,
