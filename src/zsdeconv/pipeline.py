@@ -12,7 +12,7 @@ from zsdeconv.camera.compare import KnownCamera
 from zsdeconv.config import Config, as_settings, resolve
 from zsdeconv.data.regions import training_regions
 from zsdeconv.errors import ConfigError
-from zsdeconv.image import Image
+from zsdeconv.image import Image, cropped
 from zsdeconv.model import Model, Restored
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
@@ -39,6 +39,9 @@ def restore(image: Image | Any, optics: Optics | None = None, *, psf: Psf | str 
     if isinstance(image, Image):  # a pixel size that was given wins over that of the image, here as in the training
         given = dict(zip(model.modality.spatial_axes, model.spacing_um, strict=True))
         image = replace(image, spacing_um={**image.spacing_um, **given})
+    elif model.config.input.crop is not None:
+        image = model.modality.as_image(image, model.config.input.axes)
+    image = cropped(image, model.config.input.crop) if isinstance(image, Image) else image
     return replace(replace(model, camera_from="model").predict(image), model=model)
 
 
@@ -73,7 +76,10 @@ def train(
     if config is not None and options:
         raise ConfigError(f"a whole config and the option '{next(iter(options))}': one of them decides; put it into the config")
     settings = config or resolve(as_settings(options))
-    return train_prepared(prepare(images, settings, optics, psf), checkpoint=checkpoint, resume=resume, callback=callback)
+    model = train_prepared(prepare(images, settings, optics, psf), checkpoint=checkpoint, resume=resume, callback=callback)
+    if checkpoint is not None:
+        Path(checkpoint).unlink(missing_ok=True)
+    return model
 
 
 def train_prepared(
@@ -83,7 +89,11 @@ def train_prepared(
     resume: bool = False,
     callback: Callable[[Event], None] = lambda event: None,
 ) -> Model:
-    """Train on data that `prepare` has checked and completed."""
+    """Train on data that `prepare` has checked and completed.
+
+    A `checkpoint` stays, complete, until the caller has stored the model and removes it: with `resume` it becomes the same model without
+    a training.
+    """
     config, modality, acquisition = prepared.config, prepared.modality, prepared.acquisition
     device = choose_device(config.device)
     regions = training_regions(prepared.frames, config.seed, rank=modality.rank)

@@ -1,4 +1,7 @@
-"""Files in and out. `read` takes OME-TIFF, ImageJ and plain TIFF, LSM, STK, MRC and DV; `write` makes OME-TIFF."""
+"""Files in and out. `read` takes OME-TIFF, ImageJ and plain TIFF, LSM, STK, MRC and DV; `write` makes OME-TIFF.
+
+`read_movie` takes a file for each frame.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,23 @@ from zsdeconv.image import Image
 from zsdeconv.io.assemble import Options
 from zsdeconv.io.atomic import atomic_path
 from zsdeconv.io.checks import check_restorable, saturated_fraction
+from zsdeconv.io.folder import images_in, read_movie
 from zsdeconv.io.mrc import read_mrc, read_mrc_raw
 from zsdeconv.io.ome_write import write
 from zsdeconv.io.readers import reader_of, unreadable
 
-__all__ = ["atomic_path", "check_restorable", "read", "read_mrc", "read_mrc_raw", "read_provenance", "saturated_fraction", "write"]
+__all__ = [
+    "atomic_path",
+    "check_restorable",
+    "images_in",
+    "read",
+    "read_movie",
+    "read_mrc",
+    "read_mrc_raw",
+    "read_provenance",
+    "saturated_fraction",
+    "write",
+]
 
 
 def read(path: str | os.PathLike[str], *, axes: str | None = None, pixel_um: float | None = None, z_um: float | None = None) -> Image:
