@@ -133,7 +133,9 @@ def crop_ranges(text: str) -> dict[str, tuple[int, int | None]]:
     ranges = {match[1] or next(order): (int(match[2] or 0), int(match[3]) if match[3] else None) for match in found}
     for axis, (start, stop) in ranges.items():
         if stop is not None and stop <= start:
-            raise ConfigError(f"`crop` {start}:{stop} along {axis}: no pixel is in it, the second number must be larger; give another `crop`")
+            raise ConfigError(
+                f"`crop` {start}:{stop} along {axis}: no pixel is in it, the second number must be larger; give another `crop`"
+            )
     return ranges
 
 
