@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_a
 from cyclopts import App, Parameter
 from pydantic import SkipValidation
 
+from zsdeconv.cli.inputs import ReadAs
 from zsdeconv.cli.wording import flag_of
 from zsdeconv.config import OPTIONS, SETTINGS, Option, as_settings, read_config, resolve
 from zsdeconv.config.relevance import refuse_lone
@@ -54,6 +55,10 @@ def argument(help: str, metavar: str) -> Parameter:
     return Parameter(help=help, metavar=metavar, group="Arguments", show_default=False)
 
 
+As = Annotated[
+    ReadAs | None,
+    option("a folder's files: frames of one movie, or images; of several files: one movie", name="--as", metavar="NAME", group="Input"),
+]
 Inputs = Annotated[Path, argument("image files (OME-TIFF, ImageJ or plain TIFF, MRC, DV)", "INPUT..."), Parameter(required=True)]
 
 
