@@ -90,7 +90,7 @@ def test_what_is_refused_names_value_limit_and_action_in_one_line(name: str) -> 
 def test_every_setting_with_a_flat_name_stands_once_in_the_tree() -> None:
     flat = {
         "": ["modality", "preset", "scale", "device", "seed", "report"],
-        "input": ["axes", "pixel_um", "z_um", "channel", "scene", "background", "detector", "camera"],
+        "input": ["axes", "pixel_um", "z_um", "channel", "scene", "background", "detector", "camera", "crop"],
         "optics": [
             *("na", "wavelength_nm", "immersion_ri", "pupil", "psf", "otf", "psf_pixel_um", "psf_z_um"),
             *("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um"),

@@ -9,6 +9,7 @@ import pytest
 import zsdeconv as zs
 from zsdeconv.config import Config, resolve
 from zsdeconv.errors import ConfigError, ImageError, OpticsError
+from zsdeconv.image import Image
 from zsdeconv.physics.psf import Psf
 from zsdeconv.simulation.widefield import Scene, Simulation, simulate_2d, write_simulation
 from zsdeconv.training.trainer import Event
@@ -195,3 +196,14 @@ def test_a_given_pixel_size_wins_over_that_of_the_image() -> None:
     assert restored.denoised.spacing_um == pytest.approx({"Y": 0.08, "X": 0.08})
     assert restored.deconvolved.spacing_um == pytest.approx({"Y": 0.04, "X": 0.04})
     assert image.spacing_um == {"Y": 0.065, "X": 0.065}
+
+
+def test_a_crop_is_trained_on_and_restored(simulation: Simulation) -> None:
+    """An image and an array, as the part of them that they are cut to."""
+    data, spacing = simulation.noisy.data, simulation.noisy.spacing_um
+    optics = {"na": SCENE.na, "wavelength_nm": SCENE.wavelength_nm}
+    whole, crop = ({"pixel_um": spacing["X"], "crop": text} for text in (None, "T1:,Y3:40,X5:47"))
+    part = zs.restore(Image(data[1:, 3:40, 5:47], "TYX", spacing), config=tiny(steps=2, optics=optics, input=whole))
+    for image in (simulation.noisy, data):
+        same = zs.restore(image, config=tiny(steps=2, optics=optics, input=crop))
+        assert np.array_equal(same.denoised.data, part.denoised.data)

@@ -23,6 +23,7 @@ RESOURCES = {"device", "report", "prediction.tile", "prediction.overlap", "predi
 ELSEWHERE = {
     "input.axes",
     "input.camera",
+    "input.crop",
     "modality",
     "preset",
     "pairs.kind",

@@ -38,6 +38,7 @@ class ChannelModels:
     models: Mapping[str, Model]
     config: Config
     camera_from: str = "auto"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def modality(self) -> Modality:
@@ -59,11 +60,6 @@ class ChannelModels:
         """The events of all trainings, each with its channel."""
         return [{"channel": name, **event} for name, model in self.models.items() for event in model.history]
 
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """How each model came about, by its channel."""
-        return {"version": self._first.provenance.get("version"), "channels": {n: dict(m.provenance) for n, m in self.models.items()}}
-
     def predict(self, image: Image, **options: Any) -> RestoredChannels:
         """Restore each channel with its model. `options` are those of `Model.predict`.
 
@@ -71,14 +67,21 @@ class ChannelModels:
         """
         progress, count = options.pop("progress", lambda done: None), len(self.models)
         parts = {}
-        images = _chosen(image, self.config)
-        if len(images) != count:
-            names = ", ".join(self.models)
-            raise ImageError(f"{len(images)} channels, the model has {count} ({names}); give `channel`, or train another model")
-        for number, ((name, model), (_, channel)) in enumerate(zip(self.models.items(), images, strict=True)):
+        for number, ((name, model), channel) in enumerate(zip(self.models.items(), self._split(image), strict=True)):
             own = replace(model, camera_from=self.camera_from)
             parts[name] = own.predict(channel, progress=lambda done, n=number: progress((n + done) / count), **options)
         return RestoredChannels(parts, self, image)
+
+    def fitting(self, image: Image) -> list[Image]:
+        """The channels as their models take them. Raises `ImageError` for an image that they were not made for."""
+        return [model.fitting(channel) for model, channel in zip(self.models.values(), self._split(image), strict=True)]
+
+    def _split(self, image: Image) -> list[Image]:
+        images = [channel for _, channel in _chosen(image, self.config)]
+        if len(images) != len(self.models):
+            names = ", ".join(self.models)
+            raise ImageError(f"{len(images)} channels, the model has {len(self.models)} ({names}); give `channel`, or train another model")
+        return images
 
     def with_camera(self, maps: CameraMaps) -> ChannelModels:
         """The models with other camera maps."""
@@ -86,7 +89,8 @@ class ChannelModels:
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write all models to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
-        return write_channels({name: model.parts() for name, model in self.models.items()}, path, overwrite=overwrite)
+        shared = {"config": self.config.model_dump(mode="json"), "provenance": dict(self.provenance)}
+        return write_channels({name: model.parts() for name, model in self.models.items()}, shared, path, overwrite=overwrite)
 
     @property
     def _first(self) -> Model:
@@ -246,19 +250,16 @@ def load(path: str | Path) -> Model | ChannelModels:
 
     Raises `ModelError` for damaged files and for models of another modality or a newer version.
     """
-    found = read_models(path)
+    found, config, provenance = read_models(path)
     models = {name: Model.of(parts) for name, parts in found.items()}
-    if list(models) == [""]:
-        return models[""]
-    return ChannelModels(models, _config_of_all(models))
+    return models[""] if config is None else ChannelModels(models, config, provenance=provenance)
 
 
-def _config_of_all(models: Mapping[str, Model]) -> Config:
-    """The settings of the first channel, with the lists of all."""
-    first = next(iter(models.values())).config
-    lists = {name: tuple(getattr(model.config.optics, name) for model in models.values()) for name in LISTED}
-    given = {name: values for name, values in lists.items() if all(value is not None for value in values)}
-    return first.model_copy(update={"optics": first.optics.model_copy(update=given)})
+def of_first_channel(config: Config) -> Config:
+    """The settings of the first channel: the first entries of lists."""
+    first = {name: values[0] for name in LISTED if isinstance(values := getattr(config.optics, name), tuple)}
+    optics, own = config.optics.model_copy(update=first), config.input.model_copy(update={"channel": None})
+    return config.model_copy(update={"optics": optics, "input": own})
 
 
 def _chosen(image: Image, config: Config) -> list[tuple[str, Image]]:

@@ -13,7 +13,7 @@ from zsdeconv.acquisition.direct import DirectAcquisition
 from zsdeconv.acquisition.structured import StructuredPlanes, StructuredStacks
 from zsdeconv.config import Config, resolve, specialised
 from zsdeconv.errors import ConfigError, ImageError
-from zsdeconv.image import Image
+from zsdeconv.image import Image, cropped
 from zsdeconv.prediction.uncertainty import ErrorLaw
 
 PLANES_RECONSTRUCTED = (
@@ -186,6 +186,7 @@ def select(config: Config, images: Sequence[Image | Any]) -> tuple[Modality, Con
     config = _of_reconstructions(config) if config.sim.reconstructed else config
     row = MODALITIES.get(config.modality, next(iter(MODALITIES.values())))
     images = [image if isinstance(image, Image) else row.as_image(image, config.input.axes) for image in images]
+    images = [cropped(image, config.input.crop) for image in images]
     modality = choose(config.modality, images[0])
     if config.sim.reconstructed and modality.rank == 2:
         raise ConfigError(PLANES_RECONSTRUCTED)
@@ -193,6 +194,11 @@ def select(config: Config, images: Sequence[Image | Any]) -> tuple[Modality, Con
         if not modality.accepts(image):
             choose(modality.name, image)
     return modality, specialised(config, modality.presets), [modality.ordered(image) for image in images]
+
+
+def settled(config: Config, name: str) -> Config:
+    """The configuration as `select` returns it for images of the row `name`."""
+    return specialised(_of_reconstructions(config) if config.sim.reconstructed else config, MODALITIES[name].presets)
 
 
 def _of_reconstructions(config: Config) -> Config:

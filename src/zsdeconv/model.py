@@ -230,7 +230,7 @@ class Model:
         ImageError
             When the axes or the pixel size are not those of the training, or another camera was used that the image does not tell.
         """
-        image, settings = self._fitting(image), self.config.prediction
+        image, settings = self.fitting(image), self.config.prediction
         recorded, maps = self.modality.frames_of(image), self.acquisition.maps
         if maps is not None and self.camera_from == "image":
             raise ConfigError("camera_from image: the model has the maps of its camera; leave it out, or give camera for those of another")
@@ -355,7 +355,7 @@ class Model:
     def _spacing(self) -> dict[str, float]:
         return dict(zip(self.modality.spatial_axes, self.spacing_um, strict=True))
 
-    def _fitting(self, image: Image | np.ndarray) -> Image:
+    def fitting(self, image: Image | np.ndarray) -> Image:
         """The image with its recorded axes last, after checking that the model was made for such images."""
         if isinstance(image, np.ndarray) or not isinstance(image, Image):
             image = self.modality.as_image(image)

@@ -168,8 +168,11 @@ def write_model(model: ModelParts, path: str | Path, *, overwrite: bool = False)
     return save_model(path, *_to_parts(model), overwrite)
 
 
-def write_channels(models: Mapping[str, ModelParts], path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write the models of several channels, by their names, to one `.zsd` file, as `write_model`."""
+def write_channels(models: Mapping[str, ModelParts], shared: Mapping[str, Any], path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write the models of several channels, by their names, to one `.zsd` file, as `write_model`.
+
+    `shared` are the `config` and the `provenance` of all.
+    """
     tensors: dict[str, Tensor] = {}
     headers = []
     for number, (name, model) in enumerate(models.items()):
@@ -177,8 +180,9 @@ def write_channels(models: Mapping[str, ModelParts], path: str | Path, *, overwr
         tensors |= {f"channel.{number}.{key}": tensor for key, tensor in own.items()}
         headers.append({"name": name, "header": header})
     first = headers[0]["header"]
-    shared = {key: first[key] for key in ("modality", "rank", "version", "schema_version")}
-    return save_model(path, tensors, {**shared, "channels": headers}, overwrite)
+    kind = {key: first[key] for key in ("modality", "rank", "version", "schema_version")}
+    plain = json.loads(json.dumps(dict(shared), default=str))
+    return save_model(path, tensors, {**kind, **plain, "channels": headers}, overwrite)
 
 
 def _to_parts(model: ModelParts) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -224,18 +228,21 @@ def _to_parts(model: ModelParts) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, header.model_dump(mode="json")
 
 
-def read_models(path: str | Path) -> dict[str, ModelParts]:
-    """The models in a `.zsd` file by the names of their channels, on the CPU; a single one without a name. Nothing in the file can run.
+def read_models(path: str | Path) -> tuple[dict[str, ModelParts], Config | None, dict[str, Any]]:
+    """The models in a `.zsd` file by the names of their channels, on the CPU, with the settings and the provenance of all.
+
+    A single one has no name, and no settings beside its own. Nothing in the file can run.
 
     Raises `ModelError` for damaged files and for models of another modality or a newer version.
     """
     tensors, header = load_model(path)
     if "channels" not in header:
-        return {"": _checked_parts(path, tensors, header)}
+        return {"": _checked_parts(path, tensors, header)}, None, {}
     models = {}
     try:
         entries = [(str(entry["name"]), {**entry["header"]}) for entry in header["channels"]]
-    except (LookupError, TypeError) as fault:
+        config = Config.model_validate(with_new_names(header["config"]))
+    except (LookupError, TypeError, ValueError) as fault:
         raise ModelError(f"model {path}: its channels are damaged; train again") from fault
     for number, (name, own) in enumerate(entries):
         prefix = f"channel.{number}."
@@ -243,7 +250,7 @@ def read_models(path: str | Path) -> dict[str, ModelParts]:
         models[name] = _checked_parts(path, parts, {"modality": header["modality"], "rank": header["rank"], **own})
     if not models or len(models) < len(entries):
         raise ModelError(f"model {path}: {len(entries)} channels, {len(models)} names; train again")
-    return models
+    return models, config, dict(header.get("provenance") or {})
 
 
 def _checked_parts(path: str | Path, tensors: dict[str, Tensor], header: Mapping[str, Any]) -> ModelParts:

@@ -13,7 +13,8 @@ from zsdeconv.channels import ChannelModels, PreparedChannels, RestoredChannels,
 from zsdeconv.config import Config, as_settings, resolve
 from zsdeconv.data.regions import training_regions
 from zsdeconv.errors import ConfigError
-from zsdeconv.image import Image
+from zsdeconv.image import Image, cropped
+from zsdeconv.io.model_file import forget
 from zsdeconv.model import Model, Restored
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
@@ -42,6 +43,9 @@ def restore(
     if isinstance(image, Image):  # a pixel size that was given wins over that of the image, here as in the training
         given = dict(zip(model.modality.spatial_axes, model.spacing_um, strict=True))
         image = replace(image, spacing_um={**image.spacing_um, **given})
+    elif model.config.input.crop is not None:
+        image = model.modality.as_image(image, model.config.input.axes)
+    image = cropped(image, model.config.input.crop) if isinstance(image, Image) else image
     return replace(replace(model, camera_from="model").predict(image), model=model)
 
 
@@ -76,7 +80,10 @@ def train(
     if config is not None and options:
         raise ConfigError(f"a whole config and the option '{next(iter(options))}': one of them decides; put it into the config")
     settings = config or resolve(as_settings(options))
-    return train_prepared(prepare_channels(images, settings, optics, psf), checkpoint=checkpoint, resume=resume, callback=callback)
+    model = train_prepared(prepare_channels(images, settings, optics, psf), checkpoint=checkpoint, resume=resume, callback=callback)
+    if checkpoint is not None:
+        forget(checkpoint)
+    return model
 
 
 def train_prepared(
@@ -86,7 +93,11 @@ def train_prepared(
     resume: bool = False,
     callback: Callable[[Event], None] = lambda event: None,
 ) -> Model | ChannelModels:
-    """Train on data that `prepare` has checked and completed."""
+    """Train on data that `prepare` has checked and completed.
+
+    A `checkpoint` stays, complete, until the caller has stored the model and removes it: with `resume` it becomes the same model without
+    a training.
+    """
     if isinstance(prepared, PreparedChannels):
         return _train_channels(prepared, checkpoint, resume, callback)
     config, modality, acquisition = prepared.config, prepared.modality, prepared.acquisition
@@ -143,4 +154,5 @@ def _train_channels(
         )
         assert isinstance(model, Model)
         models[name] = model
-    return ChannelModels(models, prepared.config)
+    provenance = {"version": __version__, "channels": {name: dict(model.provenance) for name, model in models.items()}}
+    return ChannelModels(models, prepared.config, provenance=provenance)

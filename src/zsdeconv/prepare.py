@@ -90,7 +90,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     if not images:
         raise ImageError("0 images: at least one is needed to learn from; give an image file")
     modality, config, images = select(config, images)
-    maps = None if config.input.camera is None else CameraMaps.load(config.input.camera)
+    maps = None if config.input.camera is None else CameraMaps.load(config.input.camera).cropped(config.input.crop)
     images = [equalised(unwrapped(image)) if maps is None else unwrapped(image) for image in images]
     for image in images:
         check_restorable(image)

@@ -314,6 +314,17 @@ def test_an_image_of_another_size_or_camera(tmp_path: Path) -> None:
         zs.train([frame + np.uint16(300)], optics, **options)
 
 
+def test_maps_of_a_sensor_serve_a_part_of_its_frames(tmp_path: Path) -> None:
+    sensor = Sensor(15)
+    whole = sensor.maps()
+    whole.save(tmp_path / "cam.yaml")
+    part = whole.cropped("T0:1,Y7:50,X11:")
+    assert np.array_equal(part.offset, whole.offset[7:50, 11:], equal_nan=True) and part.bad.shape == (43, 72)
+    image = zs.Image(sensor.record(light(60.0), 1)[0], "YX", {"Y": 0.065, "X": 0.065})
+    options: dict[str, Any] = {"camera": str(tmp_path / "cam.yaml"), "crop": "Y7:50,X11:", "steps": 2, "passes": 0}
+    assert zs.restore(image, zs.Optics(na=1.3, wavelength_nm=525), **options).denoised.data.shape == (43, 72)
+
+
 def test_maps_of_other_programs(tmp_path: Path) -> None:
     """Three files and their names are enough."""
     sensor = Sensor(15)

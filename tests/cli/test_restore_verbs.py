@@ -146,7 +146,7 @@ def interrupted_after(monkeypatch):
                 raise KeyboardInterrupt
             return ""
 
-        monkeypatch.setattr("zsdeconv.cli.restore.words", words)
+        monkeypatch.setattr("zsdeconv.cli.stages.words", words)
 
     yield arrange
     monkeypatch.undo()
@@ -178,7 +178,8 @@ def test_resuming_with_other_options_is_refused(zs, cell, quick, tmp_path, inter
     interrupted_after(2)
     assert zs("train", cell, "-o", model, *quick, "--steps", 12).code == 130
     monkeypatch.undo()
-    assert "--resume" in zs("train", cell, "-o", model, *quick, "--steps", 14, "--resume").error
+    error = zs("train", cell, "-o", model, *quick, "--steps", 14, "--resume").error
+    assert "--steps was 12, now it is 14" in error and "--resume" in error
     assert not model.exists()
 
 
@@ -189,7 +190,7 @@ def test_nothing_to_resume_is_said(zs, cell, quick, tmp_path):
 
 
 def test_a_failure_while_writing_leaves_no_result(zs, cell, quick, tmp_path, monkeypatch):
-    """The model cannot be saved, after the images were written: none of them appears."""
+    """The model cannot be saved, after the images were written: none of them appears, and the training is kept."""
 
     def failing(*arguments, **options):
         raise MemoryError("for the test")
@@ -197,7 +198,7 @@ def test_a_failure_while_writing_leaves_no_result(zs, cell, quick, tmp_path, mon
     monkeypatch.setattr("zsdeconv.model.Model.save", failing)
     out = tmp_path / "out"
     assert "memory" in zs("run", cell, "-o", out, *quick).error
-    assert list(out.iterdir()) == []
+    assert [path.name for path in out.iterdir()] == [".cell_checkpoint.zsd"]
 
 
 def test_a_run_says_how_far_to_trust_it(zs, save, frame, tiny, tmp_path):

@@ -24,6 +24,7 @@ from zsdeconv.camera.outliers import CHANCE
 from zsdeconv.camera.shrinkage import few, robust_variance
 from zsdeconv.camera.survey import clip_values
 from zsdeconv.errors import ConfigError, ImageError, OutputError
+from zsdeconv.image import crop_ranges
 
 if TYPE_CHECKING:
     from zsdeconv.camera.calibrate import Calibration
@@ -138,6 +139,15 @@ class CameraMaps:
                 result[clipped] = end((np.float32(value) - own) * factor) + np.float32(offset)
         return result
 
+    def cropped(self, text: str | None) -> CameraMaps:
+        """The maps of the part of the sensor that a crop of its frames describes, of which only Y and X matter here."""
+        if text is None:
+            return self
+        ranges = crop_ranges(text)
+        y, x = (slice(*ranges.get(axis, (0, None))) for axis in "YX")
+        parts = {name: getattr(self, name)[y, x] for name in ("offset", "gain", "read_variance", "bad")}
+        return replace(self, **parts)
+
     def refuse_other_size(self, shape: tuple[int, ...]) -> None:
         """Raise `ImageError` unless frames of a `shape` `... y x` have the size of the maps."""
         if shape[-2:] != self.offset.shape:
@@ -182,7 +192,7 @@ class CameraMaps:
         path = Path(path)
         if path.suffix.lower() not in ENDINGS:
             raise ConfigError(f"camera file {path}: {path.suffix or 'no ending'}, it must be {' or '.join(ENDINGS)}; rename it")
-        names = {key: path.with_name(f"{path.stem}_{name}.tif") for key, name in _MAPS.items()}
+        names = map_files(path)
         existing = [each for each in (*names.values(), path) if each.exists()]
         if existing and not overwrite:
             raise OutputError(f"{existing[0]}: exists, and existing results are kept; give `overwrite`, or another output")
@@ -220,6 +230,20 @@ class CameraMaps:
         rounded = {key: float(f"{value:.6g}") for key, value in numbers.items()}
         size, (dark, flat) = [int(n) for n in self.offset.shape], self.frames
         return {"detector": law.kind, **rounded, "size_px": size, "frames": {"dark": dark, "flat": flat}, "bad_pixels": int(self.bad.sum())}
+
+
+def map_files(path: Path) -> dict[str, Path]:
+    """The images that `CameraMaps.save` writes beside `path`, by their key in it.
+
+    >>> [file.name for file in map_files(Path("camera.yaml")).values()]
+    ['camera_offset.tif', 'camera_gain.tif', 'camera_read_variance.tif']
+    """
+    return {key: path.with_name(f"{path.stem}_{name}.tif") for key, name in _MAPS.items()}
+
+
+def files_of(path: Path) -> list[Path]:
+    """A file of camera maps and the images that it names. Raises `ConfigError` as `CameraMaps.load` does."""
+    return [path, *(path.parent / str(name) for name in _read_yaml(path)["maps"].values())]
 
 
 def examined(frames: Sequence[np.ndarray], maps: CameraMaps | None, law: Camera | None = None) -> tuple[list[np.ndarray], list[Defects]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from zsdeconv.cli.console import show
+from zsdeconv.cli.console import open_closed_streams, show
 from zsdeconv.cli.help_page import help_page, is_asked_for
 from zsdeconv.cli.outcome import exit_code_of
 from zsdeconv.cli.usage import UsageError, expanded, verbs_of
@@ -15,7 +15,7 @@ from zsdeconv.cli.usage import UsageError, expanded, verbs_of
 VERBS = {
     "run": ("restore:run", "Train on the input itself, then restore it: the main job."),
     "train": ("restore:train", "Train one model on one or several images of the same kind."),
-    "predict": ("restore:predict", "Restore images with a model."),
+    "predict": ("predict:predict", "Restore images with a model."),
     "calibrate": ("measure:calibrate", "Measure offset, gain and read noise of a camera."),
     "psf": ("psf_verbs:psf", "Make a point spread function from theory, measure it on beads, or check one."),
     "sim": ("sim_verbs:sim", "Structured illumination: estimate the pattern, reconstruct the image."),
@@ -39,6 +39,7 @@ for _verb, (_place, _summary) in VERBS.items():
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on `arguments` (those of the process when None) and return the exit code."""
+    open_closed_streams()
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     return exit_code_of(lambda: invoke(words), words)
 

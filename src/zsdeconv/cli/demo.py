@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from zsdeconv.cli.app import invoke
 from zsdeconv.cli.console import show, show_json
 from zsdeconv.cli.options import Task, option, takes
-from zsdeconv.cli.results import refuse_existing
+from zsdeconv.cli.output_checks import check_outputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ def demo(*, task: DemoTask) -> None:
     from zsdeconv.io import read
 
     picture, table = task.output / "restoration.png", task.output / "scores.json"
-    refuse_existing([picture, table], task.overwrite)
+    check_outputs([picture, table], inputs=(), overwrite=task.overwrite)
     scene = STACK if task.stack else PLANE
     files = _restored(scene, task)
     images = {name: read(path).data for name, path in files.items()}

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from zsdeconv.cli.console import show_json, show_rows
+from zsdeconv.cli.inputs import read_again
 from zsdeconv.cli.options import Settings, Written, argument, chosen, option, takes
-from zsdeconv.cli.restore import read_again
-from zsdeconv.cli.results import refuse_existing
+from zsdeconv.cli.output_checks import check_outputs
 from zsdeconv.cli.wording import with_options
 from zsdeconv.errors import ConfigError, ImageError
 
@@ -99,7 +99,7 @@ def _evaluate_alone(prediction: Path, given: Mapping[str, Any], task: Evaluation
     """What can be said of a prediction without its truth: the model restores the raw image again, and must arrive at it."""
     if task.model is None or task.raw is None:
         raise ConfigError(f"{prediction.name} without a truth: give TRUTH after it, or --model and --raw, which it was made with and of")
-    refuse_existing([] if task.report is None else [task.report], task.overwrite)
+    check_outputs([] if task.report is None else [task.report], inputs=[prediction, task.model, task.raw], overwrite=task.overwrite)
     from zsdeconv.channels import load
     from zsdeconv.io import read
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from zsdeconv.cli.console import show_json, show_rows
 from zsdeconv.cli.options import Settings, Written, argument, chosen, option, takes
+from zsdeconv.cli.output_checks import check_outputs
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def calibrate(*inputs: Images, settings: Settings, task: CalibrationTask) -> Non
     axes, offset, output = given.get("axes"), given.get("background"), task.output
     if output is not None:
         refuse_other_format(output, "-o")
+        check_outputs([output], inputs=_read_by(inputs, task), overwrite=task.overwrite)
     calibration = noise.calibrate(
         _frames(inputs, axes),
         dark=_extra(task.dark, axes),
@@ -81,7 +83,7 @@ def calibrate(*inputs: Images, settings: Settings, task: CalibrationTask) -> Non
 def _calibrate_pixels(inputs: Sequence[Path], given: Mapping[str, Any], task: CalibrationTask) -> None:
     """Maps of each pixel; images, where some are given, are compared with them."""
     from zsdeconv.camera.frames import calibrate_frames
-    from zsdeconv.camera.maps import CameraMaps, examined
+    from zsdeconv.camera.maps import CameraMaps, examined, map_files
 
     if task.output is None or task.dark is None or task.flat is None:
         missing = "--flat" if task.dark is not None else "--dark" if task.flat is not None else "--dark and --flat"
@@ -89,6 +91,7 @@ def _calibrate_pixels(inputs: Sequence[Path], given: Mapping[str, Any], task: Ca
             f"maps of each pixel without {missing}: both are needed; give {missing} with frames of the same part of the sensor"
         )
     _refuse_numbers_beside_maps(given)
+    check_outputs([*map_files(task.output).values(), task.output], inputs=_read_by(inputs, task), overwrite=task.overwrite)
     axes = given.get("axes")
     dark, flat = (frames for path in (task.dark, task.flat) if (frames := _extra(path, axes)) is not None)
     maps = CameraMaps.measure(dark, flat)
@@ -104,6 +107,11 @@ def _calibrate_pixels(inputs: Sequence[Path], given: Mapping[str, Any], task: Ca
     show_rows(_map_rows(maps))
     _warn(messages)
     show_rows(("wrote", str(path)) for path in written)
+
+
+def _read_by(inputs: Sequence[Path], task: CalibrationTask) -> list[Path]:
+    """Every file that a calibration reads."""
+    return [*inputs, *(path for path in (task.dark, task.flat) if path is not None)]
 
 
 def _refuse_numbers_beside_maps(given: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_a
 from cyclopts import App, Parameter
 from pydantic import SkipValidation
 
+from zsdeconv.cli.inputs import ReadAs
 from zsdeconv.cli.wording import flag_of
 from zsdeconv.config import OPTIONS, SETTINGS, Option, as_settings, read_config, resolve
 from zsdeconv.config.relevance import refuse_lone
@@ -55,6 +56,10 @@ def argument(help: str, metavar: str) -> Parameter:
     return Parameter(help=help, metavar=metavar, group="Arguments", show_default=False)
 
 
+As = Annotated[
+    ReadAs | None,
+    option("a folder's files: frames of one movie, or images; of several files: one movie", name="--as", metavar="NAME", group="Input"),
+]
 Inputs = Annotated[Path, argument("image files (OME-TIFF, ImageJ or plain TIFF, MRC, DV)", "INPUT..."), Parameter(required=True)]
 
 
@@ -224,7 +229,7 @@ def _kind_of_list(hint: Any) -> type | None:
     (<class 'float'>, <class 'float'>, None)
     """
     lists = [part for part in (hint, *get_args(hint)) if get_origin(part) is tuple]
-    return get_args(lists[0])[0] if lists else None
+    return next(iter(get_args(lists[0]))) if lists else None
 
 
 def _listed(kind: type, always: bool, hint: Any, tokens: Any) -> Any:

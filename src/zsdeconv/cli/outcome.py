@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import traceback
 import warnings
@@ -17,6 +16,7 @@ from typing import Any
 from cyclopts import CycloptsError
 
 from zsdeconv.cli import usage
+from zsdeconv.cli.console import tell
 from zsdeconv.cli.wording import with_options
 from zsdeconv.errors import DataWarning, OutputError, UserError
 
@@ -35,15 +35,18 @@ def exit_code_of(action: Callable[[], Any], words: Sequence[str]) -> int:
         return result if isinstance(result, int) else DONE
     except KeyboardInterrupt:
         return _interrupted(words)
-    except BrokenPipeError:
-        return _reader_left()
     except Exception as fault:
-        line = mendable(fault, words)
-        if line is None:
-            _report(fault)
-            return FAULT
-        sys.stderr.write(f"error: {line}\n")
-        return MENDABLE
+        return told(fault, words)
+
+
+def told(fault: Exception, words: Sequence[str] = (), lead: str = "") -> int:
+    """Say on standard error what went wrong, with `lead` before the line, and return its exit code."""
+    line = mendable(fault, words)
+    if line is None:
+        _report(fault, lead)
+        return FAULT
+    tell(f"error: {lead}{line}")
+    return MENDABLE
 
 
 def mendable(fault: Exception, words: Sequence[str] = ()) -> str | None:
@@ -76,13 +79,29 @@ def warnings_as_lines() -> Iterator[None]:
                 python_shows(message, category, filename, lineno, file, line)
         elif (text := _one_line(with_options(str(message)))) not in shown:
             shown.add(text)
-            sys.stderr.write(f"warning: {text}\n")
+            tell(f"warning: {text}")
 
     with warnings.catch_warnings():
         python_shows = warnings.showwarning
         warnings.showwarning = show
         warnings.simplefilter("always", DataWarning)
         yield
+
+
+@contextmanager
+def warnings_of(name: str) -> Iterator[None]:
+    """Let each `DataWarning` within the block name the file that it is about, if it does not by itself."""
+    shows = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        named = issubclass(category, DataWarning) and name not in str(message)
+        shows(f"{name}: {message}" if named else message, category, *where)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = shows
 
 
 def _of_system(fault: OSError) -> UserError | None:
@@ -106,20 +125,13 @@ def _of_settings(fault: Any) -> str:
 
 def _interrupted(words: Sequence[str]) -> int:
     resume = "; give the same command with --resume to continue" if {"run", "train"} & set(words[:1]) else ""
-    sys.stderr.write(f"interrupted: nothing unfinished was left under a final name{resume}\n")
+    tell(f"interrupted: nothing unfinished was left under a final name{resume}")
     return INTERRUPTED
 
 
-def _reader_left() -> int:
-    """The program that read our output has ended (`| head`): nothing to complain about."""
-    # Python flushes standard output once more at its end, and this must not fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return DONE
-
-
-def _report(fault: Exception) -> None:
-    traceback.print_exception(fault)
-    sys.stderr.write("fault: this should not happen; please report it with the lines above and the command that you gave\n")
+def _report(fault: Exception, lead: str) -> None:
+    tell("".join(traceback.format_exception(fault)).rstrip())
+    tell(f"fault: {lead}this should not happen; please report it with the lines above and the command that you gave")
 
 
 def _one_line(message: object) -> str:

@@ -1,12 +1,15 @@
-"""Progress on standard error: a bar on a terminal, a line every ten seconds in a log, nothing when quiet."""
+"""Progress on standard error: a bar on a terminal, a line every ten seconds in a log, nothing when quiet; and who speaks of which input."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
+
+from zsdeconv.cli.console import show, show_rows, tell
 
 Report = Callable[[float, str], None]
 """`report(done, detail)`: fraction done (0-1) and a few words."""
@@ -25,6 +28,35 @@ def progress(title: str, *, quiet: bool) -> Iterator[Report]:
             yield report
     else:
         yield _Lines(title)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How a verb speaks of an input by its `name`; of one of several with its `place`, "3 of 10", on every line."""
+
+    name: str
+    place: str = ""
+    quiet: bool = False
+    silent: bool = False
+
+    @property
+    def lead(self) -> str:
+        """What stands before every line."""
+        return f"{self.place}: " if self.place else ""
+
+    def line(self, text: str) -> None:
+        """A line for people."""
+        if not self.silent:
+            show(f"{self.lead}{text}")
+
+    def rows(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Names and values in two columns."""
+        if not self.silent:
+            show_rows(rows, self.lead)
+
+    def progress(self, task: str) -> AbstractContextManager[Report]:
+        """How far a task with the input is."""
+        return progress(f"{self.lead}{task} {self.name}", quiet=self.quiet)
 
 
 def words(event: dict[str, Any]) -> str:
@@ -59,5 +91,4 @@ class _Lines:
         now = time.monotonic()
         if now - self.last >= SECONDS_BETWEEN_LINES:
             self.last = now
-            sys.stderr.write(f"{self.title}: {100 * done:.0f} %{', ' if detail else ''}{detail}\n")
-            sys.stderr.flush()
+            tell(f"{self.title}: {100 * done:.0f} %{', ' if detail else ''}{detail}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from zsdeconv.cli.console import show, show_json, show_rows
 from zsdeconv.cli.options import Printed, Settings, Written, argument, chosen, option, takes, verbs, whole_number
+from zsdeconv.cli.output_checks import check_outputs
 from zsdeconv.cli.wording import flag_of, with_options
 from zsdeconv.errors import ConfigError, OpticsError
 
@@ -71,6 +72,7 @@ def psf_make(*, settings: Settings, task: TheoryTask) -> None:
     Example: zsdeconv psf make -o psf.tif --na 1.4 --wavelength-nm 525 --pixel-um 0.065
     """
     given = settings.given()
+    check_outputs([task.output], inputs=(), overwrite=task.overwrite)
     from zsdeconv.physics.psf_check import check_sampling
     from zsdeconv.physics.psf_theory import theoretical_psf
 
@@ -101,6 +103,7 @@ def psf_measure(
     Example: zsdeconv psf measure beads.tif -o psf.tif
     """
     given = settings.given()
+    check_outputs([task.output], inputs=[file], overwrite=task.overwrite)
     from zsdeconv.physics.beads import read_beads
 
     beads = read_beads(file, pixel_um=given.get("pixel_um"), z_um=given.get("z_um"))
@@ -119,7 +122,7 @@ def psf_measure(
 @takes(
     settings=chosen(
         *("optics", "input"),
-        without=("psf", "otf"),
+        without=("psf", "otf", "crop"),
         help={
             "pixel_um": "pixel size of the images it is meant for, micrometres",
             "z_um": "step between the planes of the stacks it is meant for, micrometres",

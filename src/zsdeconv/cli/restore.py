@@ -1,37 +1,51 @@
-"""`run`, `train` and `predict`: from options to the pipeline, and from its results to files."""
+"""`run` and `train`: from options to the pipeline, and from its results to files."""
 
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from zsdeconv.cli.console import show, show_json, show_rows
-from zsdeconv.cli.options import Inputs, Settings, Task, argument, chosen, configuration, option, takes
-from zsdeconv.cli.progress import progress, words
-from zsdeconv.cli.results import KINDS, Results, checkpoint_of, refuse_existing, results_of, write_images, write_run
-from zsdeconv.cli.wording import with_options
+from zsdeconv.cli.batch import Batch, Job, jobs_of
+from zsdeconv.cli.console import show, show_json
+from zsdeconv.cli.inputs import Source, read_input, refuse_too_large, sources_of, with_scene
+from zsdeconv.cli.options import As, Inputs, Settings, Task, chosen, configuration, option, takes
+from zsdeconv.cli.output_checks import check_outputs, files_of_settings, refuse_full, refuse_inputs, refuse_inside
+from zsdeconv.cli.progress import Voice
+from zsdeconv.cli.results import Results, checkpoint_of, results_of, write_model, write_run
+from zsdeconv.cli.resume import forget, noting_inputs, refuse_other_pixels, refuse_other_settings
+from zsdeconv.cli.stages import predicted, prepared_from, provenance_of, reported, trained, training_facts
 from zsdeconv.config import SETTINGS
-from zsdeconv.errors import ConfigError, DataWarning
+from zsdeconv.errors import ConfigError
 
 if TYPE_CHECKING:
+    from zsdeconv.channels import ChannelModels, PreparedChannels, RestoredChannels
     from zsdeconv.config import Config
     from zsdeconv.image import Image
     from zsdeconv.model import Model, Restored
     from zsdeconv.prepare import Prepared
-    from zsdeconv.report.page.report import Report
+
+SHARED_MODEL = "model"
+"""Name of the model of `--one-model`, which is no input's own."""
+MODEL_BYTES = 1e8
+"""Room on the disk for a model with its checkpoint, report and log. Chosen: several times those of the default networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingTask(Task):
     """Options of a training that do not change its result."""
 
+    read_as: As = None
     config: Annotated[Path | None, option("settings from a YAML file; options win", metavar="FILE", group="Input")] = None
     dry_run: Annotated[bool, option("check everything and show the settings, train nothing")] = False
-    resume: Annotated[bool, option("continue an interrupted training")] = False
+    resume: Annotated[bool, option("skip what is done, continue what was interrupted")] = False
+
+    @property
+    def continues(self) -> bool:
+        """Whether results that are there already count as done."""
+        return self.resume and not self.overwrite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +53,7 @@ class RunTask(TrainingTask):
     """Where the results go, and how."""
 
     output: Annotated[Path, option("folder for the results, made if missing", name=("--output", "-o"), metavar="DIR")]
+    one_model: Annotated[bool, option("train one model on all inputs, DIR/model.zsd, and restore each with it", group="Training")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,56 +63,212 @@ class TrainTask(TrainingTask):
     output: Annotated[Path, option("model file to write (.zsd)", name=("--output", "-o"), metavar="MODEL")]
 
 
-CAMERA_OF_MODEL = "maps of offset, gain and read noise of each pixel [default: those of the model, if it has any]"
-"""What the option means where a model is given."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictTask(Task):
-    """Where the images go."""
-
-    output: Annotated[
-        Path, option("folder for the results, or one .tif: the deconvolved image", name=("--output", "-o"), metavar="DIR|FILE")
-    ]
-    camera_from: Annotated[
-        Literal["auto", "image", "model"],
-        option(
-            "whose offset, gain and read noise: model, image (calibrated), or auto: the image's where its noise is another camera's",
-            metavar="NAME",
-            group="Input",
-        ),
-    ] = "auto"
-
-
 @takes(options=chosen(*SETTINGS), task=RunTask)
-def run(*inputs: Inputs, options: Settings, task: RunTask) -> None:
+def run(*inputs: Inputs, options: Settings, task: RunTask) -> int:
     """Restore images: train on each input itself, then denoise and deconvolve it. The main job.
+
+    Several inputs are checked first; those that cannot be restored are left out, and told, before the first training.
 
     Example: zsdeconv run cell.tif -o restored --na 1.4 --wavelength-nm 525
     """
     settings = configuration(options.given(), task.config)
-    results = results_of(inputs, task.output)
-    if task.resume and not task.overwrite:
-        results = _unfinished(results, task.silent)
-    refuse_existing([path for each in results.values() for path in each.all()], task.overwrite)
-    entries: list[dict[str, Any]] = []
-    used = settings
-    for path, each in results.items():
+    sources = sources_of(inputs, task.read_as, settings.input.crop, settings.input.scene)
+    if task.one_model and len(sources) < 2:
+        raise ConfigError(f"--one-model with one input, {sources[0].path}: it has a model of its own anyway; leave it out")
+    places = results_of(sources, lambda stem: Results(task.output, stem, own_model=not task.one_model))
+    batch = Batch(jobs_of(places, quiet=task.quiet, silent=task.silent))
+    refuse_inside(task.output, inputs)
+    restoration = (_Together if task.one_model else _Restoration)(batch, settings, task)
+    restoration.settle_places()
+    batch.each(restoration.check)
+    if batch.several and not task.silent:
+        show(f"{len(batch.under_way)} of {len(batch.jobs)} inputs are to be restored")
+    refuse_full(task.output, sum(job.disk_bytes for job in batch.under_way))
+    restoration.begin()
+    if task.dry_run:
+        for job in batch.under_way:
+            job.outcome = "ready"
+    batch.each(restoration.restore)
+    _close([job.facts for job in batch.jobs], restoration.used, task)
+    if not task.silent:
+        batch.show_table()
+    return batch.code
+
+
+class _Restoration:
+    """What the inputs of a `run` share, and the stages of each of them. Here each has a model of its own."""
+
+    def __init__(self, batch: Batch, settings: Config, task: RunTask) -> None:
+        self.batch, self.settings, self.task, self.used = batch, settings, task, settings
+
+    def settle_places(self) -> None:
+        """Refuse results that would be written over inputs or over each other, or cannot be written; find out what is done already."""
+        jobs, task = self.batch.jobs, self.task
+        refuse_inputs(
+            [path for job in jobs for path in (*job.results.all(), *self._hidden(job))],
+            _read_by([job.source for job in jobs], self.settings, task),
+        )
+        for job in jobs:
+            self._find_done(job)
+        ahead = [job for job in jobs if not job.finished]
+        for group in (False, True):
+            paths = [path for job in ahead if job.replaces is group for path in job.results.all()]
+            hidden = [path for job in ahead if job.replaces is group for path in self._hidden(job)]
+            check_outputs(paths, inputs=(), overwrite=task.overwrite or group, hidden=hidden)
+
+    def _hidden(self, job: Job) -> list[Path]:
+        """Files that are written on the way."""
+        return [self._own(job).checkpoint]
+
+    def _find_done(self, job: Job) -> None:
+        """Whether its results are there, or a training that was interrupted. Raises `ConfigError` where it had other settings."""
+        own = self._own(job)
+        job.replaces = self.task.resume and own.checkpoint.exists()  # whoever began it was allowed to
+        job.finished = self.task.continues and own.complete() and not job.replaces
+        if job.finished or job.replaces:
+            refuse_other_settings(own.model, own.checkpoint, self._settings(job))
+
+    @staticmethod
+    def _own(job: Job) -> Results:
+        assert isinstance(job.results, Results)
+        return job.results
+
+    def read(self, job: Job) -> Image:
+        """The image of a job."""
+        return _read(job.source, self.settings)
+
+    def _settings(self, job: Job) -> Config:
+        """The settings of a job: those of all, with its own scene."""
+        return with_scene(self.settings, job.source.scene)
+
+    def check(self, job: Job) -> None:
+        """Everything that can be refused before a training; what is done already is skipped."""
+        from zsdeconv.io.memory import result_bytes
+
+        image = self.read(job)
+        if job.finished:
+            refuse_other_pixels(self._own(job).model, job.source.name, image)
+            job.skip("done already")
+            return
+        refuse_too_large(job.source.name, image, self.settings.scale, self.settings.prediction.passes)
+        prepared = prepared_from([image], self._settings(job), [job.source], job.voice)
+        job.facts["summary"] = prepared.summary()
+        spread = prepared.config.prediction.passes > 1
+        job.disk_bytes = result_bytes(image.sizes, scale=prepared.config.scale, with_spread=spread) + MODEL_BYTES
+        self.used = prepared.config
+        self.batch.hold(job, image, prepared)
+
+    def begin(self) -> None:
+        """What comes before the first job."""
+
+    def restore(self, job: Job) -> None:
+        """Train on the image, restore it, and write everything."""
         started = time.monotonic()
-        image = read_input(path, settings)
-        _refuse_too_large(path, image, settings.scale, settings.prediction.passes)
-        prepared = _prepared([image], path.name, settings, task.silent)
-        facts: dict[str, Any] = {"input": str(path), "summary": prepared.summary()}
-        if not task.dry_run:
-            model = _trained(prepared, each.checkpoint, task.resume, path.name, task.quiet)
-            restored = _predicted(replace(model, camera_from="model"), image, path.name, task.quiet, {})
-            _tell_of_stripes(restored, task.silent)
-            judged = _reported(restored, path.name, task.silent) if prepared.config.report else None
-            written = write_run(each, restored, judged, _provenance(model, path), overwrite=task.overwrite)
-            facts |= _done(written, model, started, task.silent) | ({} if judged is None else {"trust": judged.to_dict()})
-        entries.append(facts)
-        used = prepared.config
-    _close(entries, used, task)
+        image, prepared = self._held(job)
+        checkpoint = self._own(job).checkpoint
+        model = trained(prepared, checkpoint, self.task.resume, job.voice)
+        self.write(job, noting_inputs(model, [(job.source.name, image)]), image, started)
+
+    def _held(self, job: Job) -> tuple[Image, Prepared | PreparedChannels]:
+        held = self.batch.release(job)
+        if held is not None:
+            return held
+        image = self.read(job)
+        return image, prepared_from([image], self._settings(job), [job.source], replace(job.voice, silent=True))
+
+    def write(self, job: Job, model: Model | ChannelModels, image: Image, started: float) -> None:
+        """Restore with a model and write the results; a report that fails is told after all else is written."""
+        restored = predicted(replace(model, camera_from="model"), image, {}, job.voice)
+        overwrite = self.task.overwrite or job.replaces
+        written = write_run(self._own(job), restored, provenance_of(model, job.source), overwrite=overwrite)
+        fault = None
+        if self.settings.report:
+            try:
+                written.append(self._report(job, restored, overwrite))
+            except Exception as met:
+                fault = met
+        self._finish(job, model, started)
+        job.facts["outputs"] = [str(path) for path in written]
+        job.voice.rows(("wrote", str(path)) for path in written)
+        if fault is not None:
+            raise fault
+        job.outcome = "restored"
+
+    def _report(self, job: Job, restored: Restored | RestoredChannels, overwrite: bool) -> Path:
+        report, path = reported(restored, job.voice), self._own(job).report
+        job.facts["trust"] = report.to_dict()
+        report.save(path, overwrite=overwrite)
+        return path
+
+    def _finish(self, job: Job, model: Model | ChannelModels, started: float) -> None:
+        """Everything is under its name: the checkpoint can go."""
+        forget(self._own(job).checkpoint)
+        job.facts |= training_facts(model, round(time.monotonic() - started, 1), job.voice)
+
+
+class _Together(_Restoration):
+    """One model for all inputs, which is written before any of them is restored."""
+
+    def __init__(self, batch: Batch, settings: Config, task: RunTask) -> None:
+        super().__init__(batch, settings, task)
+        self.shared = Results(task.output, SHARED_MODEL)
+        self.learnt = task.continues and self.shared.model.exists() and not self.shared.checkpoint.exists()
+        self.model: Model | ChannelModels | None = None
+
+    def settle_places(self) -> None:
+        super().settle_places()
+        continued = self.task.resume and self.shared.checkpoint.exists()
+        if self.learnt or continued:
+            refuse_other_settings(self.shared.model, self.shared.checkpoint, self.settings)
+        new = [] if self.learnt else self.shared.model_files()
+        inputs = _read_by([job.source for job in self.batch.jobs], self.settings, self.task)
+        check_outputs(new, inputs=inputs, overwrite=self.task.overwrite or continued, hidden=[self.shared.checkpoint])
+
+    def _hidden(self, job: Job) -> list[Path]:
+        return []
+
+    def _find_done(self, job: Job) -> None:
+        job.finished = self.learnt and self._own(job).complete()
+        job.replaces = self.learnt and not job.finished
+
+    def check(self, job: Job) -> None:
+        if self.learnt:
+            refuse_other_pixels(self.shared.model, job.source.name, self.read(job))
+        if job.finished:
+            job.skip("done already")
+        else:
+            super().check(job)
+            self.batch.release(job)
+
+    def begin(self) -> None:
+        jobs, started = self.batch.under_way, time.monotonic()
+        if not jobs:
+            return
+        if self.learnt:
+            from zsdeconv.channels import load
+
+            stored, now = load(self.shared.model), self.settings
+            self.model = replace(stored, config=stored.config.model_copy(update={"device": now.device, "prediction": now.prediction}))
+            return
+        images, voice = [self.read(job) for job in jobs], replace(jobs[0].voice, name=f"{len(jobs)} inputs", place="")
+        prepared = prepared_from(images, self.settings, [], voice)
+        self.used = prepared.config
+        if self.task.dry_run:
+            return
+        model = trained(prepared, self.shared.checkpoint, self.task.resume, voice)
+        self.model = noting_inputs(model, zip([job.source.name for job in jobs], images, strict=True))
+        overwrite = self.task.overwrite or (self.task.resume and self.shared.checkpoint.exists())
+        written = write_model(self.shared, self.model, overwrite=overwrite)
+        forget(self.shared.checkpoint)
+        training_facts(model, round(time.monotonic() - started, 1), voice)
+        voice.rows(("wrote", str(path)) for path in written)
+
+    def restore(self, job: Job) -> None:
+        assert self.model is not None
+        self.write(job, self.model, self.read(job), time.monotonic())
+
+    def _finish(self, job: Job, model: Model | ChannelModels, started: float) -> None:
+        job.facts |= {"model": str(self.shared.model), "seconds": round(time.monotonic() - started, 1)}
 
 
 @takes(options=chosen(*SETTINGS, without=("prediction", "report")), task=TrainTask)
@@ -107,186 +278,46 @@ def train(*inputs: Inputs, options: Settings, task: TrainTask) -> None:
     Example: zsdeconv train a.tif b.tif -o cell.zsd --na 1.4 --wavelength-nm 525
     """
     settings = configuration(options.given(), task.config)
-    refuse_existing([task.output], task.overwrite)
-    started = time.monotonic()
-    images = [read_input(path, settings) for path in inputs]
-    prepared = _prepared(images, ", ".join(path.name for path in inputs), settings, task.silent)
-    facts: dict[str, Any] = {"inputs": [str(path) for path in inputs], "summary": prepared.summary()}
+    sources = sources_of(inputs, task.read_as, settings.input.crop, settings.input.scene)
+    checkpoint = checkpoint_of(task.output)
+    continued = task.resume and checkpoint.exists()
+    finished = task.continues and task.output.exists() and not continued
+    read, hidden = _read_by(sources, settings, task), [checkpoint]
+    check_outputs([task.output], inputs=read, overwrite=task.overwrite or continued or finished, hidden=hidden)
+    if finished or continued:
+        refuse_other_settings(task.output, checkpoint, settings)
+    started, names = time.monotonic(), [source.name for source in sources]
+    voice = Voice(", ".join(names), quiet=task.quiet, silent=task.silent)
+    images = [_read(source, settings) for source in sources]
+    facts: dict[str, Any] = {"inputs": [str(source.path) for source in sources]}
+    if finished:
+        for name, image in zip(names, images, strict=True):
+            refuse_other_pixels(task.output, name, image)
+        voice.line(f"{task.output.name}: done already")
+        _close([facts | {"skipped": "done already"}], settings, task)
+        return
+    prepared = prepared_from(images, settings, sources, voice)
+    facts["summary"] = prepared.summary()
     if not task.dry_run:
-        model = _trained(prepared, checkpoint_of(task.output), task.resume, task.output.name, task.quiet)
-        facts |= _done([model.save(task.output, overwrite=task.overwrite)], model, started, task.silent)
+        voice = replace(voice, name=task.output.name)
+        model = noting_inputs(trained(prepared, checkpoint, task.resume, voice), zip(names, images, strict=True))
+        written = model.save(task.output, overwrite=task.overwrite or continued)
+        forget(checkpoint)
+        facts |= {"outputs": [str(written)]} | training_facts(model, round(time.monotonic() - started, 1), voice)
+        voice.rows([("wrote", str(written))])
     _close([facts], prepared.config, task)
 
 
-@takes(options=chosen("axes", "pixel_um", "prediction", "device", "camera", help={"camera": CAMERA_OF_MODEL}), task=PredictTask)
-def predict(
-    model: Annotated[Path, argument("model file (.zsd)", "MODEL")], /, *inputs: Inputs, options: Settings, task: PredictTask
-) -> None:
-    """Restore images with a model that `run` or `train` has written.
-
-    Example: zsdeconv predict restored/cell.zsd next.tif -o restored
-    """
-    given = options.given()
-    from zsdeconv.prediction.destripe import Destriping
-
-    destripe = Destriping.of(configuration({name: value for name, value in given.items() if name != "camera"}, None).prediction)
-    asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given} | {"destripe": destripe}
-    targets = _targets(inputs, task.output)
-    refuse_existing([path for each in targets.values() for path in each.values()], task.overwrite)
-    from zsdeconv.channels import load
-
-    loaded = replace(_with_camera(load(model), given.get("camera"), task.silent), camera_from=task.camera_from)
-    entries = []
-    for path, each in targets.items():
-        image = read_again(path, loaded, given.get("axes"), given.get("pixel_um"))
-        _refuse_too_large(path, image, loaded.config.scale, given.get("passes", loaded.config.prediction.passes))
-        restored = _predicted(loaded, image, path.name, task.quiet, asked)
-        written = write_images(each, restored, _provenance(loaded, path) | {"model": model.name}, overwrite=task.overwrite)
-        _tell_of_stripes(restored, task.silent)
-        entries.append({"input": str(path), "outputs": [str(p) for p in written]})
-        if not task.silent:
-            show_rows(("wrote", str(p)) for p in written)
-    if task.json:
-        show_json({"model": str(model), "results": entries})
+def _read(source: Source, settings: Config) -> Image:
+    """The image of a source, with its own scene."""
+    own = with_scene(settings, source.scene)
+    return source.read(lambda path: read_input(path, own))
 
 
-def _with_camera(model: Model, path: Path | None, silent: bool) -> Model:
-    """The model with the camera maps of a file, or else with its own, of which the user is told."""
-    if path is not None:
-        from zsdeconv.camera.maps import CameraMaps
-
-        model = model.with_camera(CameraMaps.load(path))
-    if model.acquisition.maps is not None and not silent:
-        show_rows([("camera", "maps of the training's camera, in the model" if path is None else f"maps {path.name}")])
-    return model
-
-
-def _targets(inputs: Sequence[Path], output: Path) -> dict[Path, dict[str, Path]]:
-    """Which image of which input goes to which file: into a folder, or the deconvolved one of a single input to a named file."""
-    if output.suffix.lower() not in (".tif", ".tiff"):
-        return {path: {kind: each.image(kind) for kind in KINDS} for path, each in results_of(inputs, output).items()}
-    if len(inputs) > 1:
-        raise ConfigError(f"-o {output} is one file, {len(inputs)} inputs make more; give a folder with -o")
-    return {inputs[0]: {"deconvolved": output}}
-
-
-def _unfinished(results: dict[Path, Results], silent: bool) -> dict[Path, Results]:
-    """The inputs that an interrupted run has not finished."""
-    for each in results.values():
-        if each.complete() and not silent:
-            show(f"{each.stem}: done already")
-    return {path: each for path, each in results.items() if not each.complete()}
-
-
-def read_input(path: Path, settings: Config, axes: str | None = None, pixel_um: float | None = None) -> Image:
-    """The image in a file, read as the configured modality reads it; `axes` or `pixel_um` win over the settings."""
-    from zsdeconv.modality import reading_row
-
-    return reading_row(settings).acquisition.read(path, settings, axes=axes, pixel_um=pixel_um)
-
-
-def read_again(path: Path, model: Model, axes: str | None, pixel_um: float | None) -> Image:
-    """The image in a file for a trained model; `axes` and `pixel_um` win over its configuration."""
-    return model.acquisition.read_next(path, model.config, axes=axes, pixel_um=pixel_um)
-
-
-def _refuse_too_large(path: Path, image: Image, scale: int, passes: int) -> None:
-    from zsdeconv.io.memory import refuse_larger_than_memory, restoration_bytes
-
-    needed = restoration_bytes(image.sizes, image.data.itemsize, scale=scale, with_spread=passes > 1)
-    refuse_larger_than_memory(path.name, needed, "restoring it")
-
-
-def _prepared(images: list[Image], names: str, settings: Config, silent: bool) -> Prepared:
-    """Everything that is settled before the first step, shown to the user."""
-    from zsdeconv.prediction.device import choose_device
-    from zsdeconv.prepare import prepare
-
-    device = choose_device(settings.device)
-    prepared = prepare(images, settings)
-    if not silent:
-        show(names)
-        show_rows(_summary_rows(prepared, device.type))
-    return prepared
-
-
-def _trained(prepared: Prepared, checkpoint: Path, resume: bool, name: str, quiet: bool) -> Model:
-    import logging
-
-    import lightning_fabric
-
-    from zsdeconv.pipeline import train_prepared
-
-    logging.getLogger(lightning_fabric.__name__).setLevel(logging.ERROR)  # it announces its choices on standard error
-    if resume and not checkpoint.exists():
-        warnings.warn(f"{name}: no checkpoint {checkpoint} to resume from; the training starts anew", DataWarning, stacklevel=2)
-    with progress(f"training {name}", quiet=quiet) as report:
-        return train_prepared(prepared, checkpoint=checkpoint, resume=resume, callback=lambda event: report(event["done"], words(event)))
-
-
-def _predicted(model: Model, image: Image, name: str, quiet: bool, asked: Mapping[str, Any]) -> Any:
-    with progress(f"restoring {name}", quiet=quiet) as report:
-        return model.predict(image, **asked, progress=lambda done: report(done, ""))
-
-
-def _reported(restored: Restored, name: str, silent: bool) -> Report:
-    """The report, and what in it needs attention shown to the user."""
-    report = restored.report(name)
-    if not silent:
-        from zsdeconv.report.page.summary import count_words
-
-        findings = [finding for section in report.sections for finding in section.findings]
-        doubtful = [finding for finding in findings if finding.level in ("warn", "fail")]
-        show_rows([("trust", f"{count_words(findings)}; all findings are in the report")])
-        show_rows((finding.level, with_options(finding.message)) for finding in doubtful)
-    return report
-
-
-def _tell_of_stripes(restored: Restored, silent: bool) -> None:
-    note = restored.deconvolved.metadata.get("stripes")
-    if note and not silent:
-        took = f"{100 * note['taken_share_of_sd']:.1f} % of the image's standard deviation"
-        show_rows([("stripes", f"damped along {note['along']}: {took}, and with them real lines as long and thin")])
-
-
-def _provenance(model: Model, path: Path) -> dict[str, Any]:
-    """What a result says about how it came about."""
-    return {"input": path.name, "seed": model.config.seed, "config": model.config.model_dump(mode="json"), **model.provenance}
-
-
-def _done(written: list[Path], model: Model, started: float, silent: bool) -> dict[str, Any]:
-    """Facts on a finished training, shown to the user."""
-    seconds = round(time.monotonic() - started, 1)
-    steps = sum(max(event["step"] for event in model.history if event["phase"] == phase) for phase in {e["phase"] for e in model.history})
-    if not silent:
-        moved = model.provenance.get("offset_correction_adu") or 0.0
-        zero = [("zero", f"{moved:+.2g} ADU against the offset above, which the optics showed")] if abs(moved) > 0 else []
-        show_rows([("trained", f"{steps} steps, {seconds:g} s in all"), *zero, *(("wrote", str(path)) for path in written)])
-    return {"outputs": [str(path) for path in written], "steps": steps, "seconds": seconds}
-
-
-def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
-    """What was found, and where each number came from."""
-    facts, settings = prepared.summary(), prepared.config
-    camera, sources = facts["camera"], facts["sources"]
-    sizes = " x ".join(map(str, facts["shape"]))
-    pixels = " x ".join(f"{um:g}" for um in facts["spacing_um"].values())
-    optics = prepared.acquisition.optics
-    assumed = ", index assumed" if optics is not None and optics.immersion_assumed else ""
-    budget = f"{settings.training.steps} steps" if settings.training.minutes is None else f"{settings.training.minutes:g} minutes"
-    values = f"offset {camera['offset_adu']:.1f} ADU, gain {camera['gain_adu_per_e']:.3g} ADU per photo-electron"
-    values += f", read noise {camera['read_noise_adu']:.2g} ADU"
-    return [
-        ("image", f"{facts['frames']} x {sizes} pixels of {pixels} um ({sources['pixel_um']})"),
-        ("psf", f"{facts['psf']['source']} ({sources['psf']}{assumed})"),
-        ("detector", f"{prepared.calibration.camera.words} ({sources['detector']})"),
-        ("camera", f"{values} ({sources['camera']})"),
-        *([("left out", sources["left_out"])] if "left_out" in sources else []),
-        *([("odd frames", sources["odd_frames"])] if "odd_frames" in sources else []),
-        *prepared.acquisition.describe(),
-        ("pairs", sources["pairs"]),
-        ("training", f"{facts['modality']}, preset {settings.preset}, {budget}, scale {settings.scale}, seed {settings.seed}, on {device}"),
-    ]
+def _read_by(sources: Sequence[Source], settings: Config, task: TrainingTask) -> list[Path]:
+    """Every file that a training reads."""
+    files = [file for source in sources for file in source.files]
+    return [*files, *([] if task.config is None else [task.config]), *files_of_settings(settings)]
 
 
 def _close(entries: list[dict[str, Any]], settings: Config, task: TrainingTask) -> None:

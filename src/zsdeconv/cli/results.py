@@ -3,30 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from zsdeconv.errors import ConfigError, OutputError
+from zsdeconv.cli.inputs import Source
+from zsdeconv.errors import ConfigError
 
 if TYPE_CHECKING:
+    from zsdeconv.channels import ChannelModels, RestoredChannels
     from zsdeconv.model import Model, Restored
-    from zsdeconv.report.page.report import Report
 
+MAX_SCENE_CHARS = 60
+"""Characters of a scene's name in file names. Chosen: names of folders in a microscope's software are shorter."""
 KINDS = ("reconstructed", "denoised", "deconvolved", "uncertainty")
 SOMETIMES = ("reconstructed", "uncertainty")
 """Images that not every run makes."""
 IMAGE_ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 
 
+class Places(Protocol):
+    """Where the results of one input go; `stem` is what they are called after."""
+
+    @property
+    def stem(self) -> str: ...
+
+    def targets(self) -> dict[str, Path]:
+        """The images by their kind."""
+        ...
+
+    def all(self) -> list[Path]:
+        """Every file that may be written."""
+        ...
+
+
 @dataclass(frozen=True)
 class Results:
-    """The files that the restoration of one input makes: `folder`/`stem`..."""
+    """The files that the restoration of one input makes: `folder`/`stem`...; without a model where one serves several inputs."""
 
     folder: Path
     stem: str
+    own_model: bool = True
 
     def image(self, kind: str) -> Path:
         """An image, one of `KINDS`."""
@@ -50,20 +70,47 @@ class Results:
 
     @property
     def checkpoint(self) -> Path:
-        """What an interrupted training continues from; gone when it is complete."""
+        """What an interrupted run continues from; gone when everything is written."""
         return checkpoint_of(self.model)
 
-    def images(self) -> list[Path]:
-        """The images of a prediction."""
-        return [self.image(kind) for kind in KINDS]
+    def targets(self) -> dict[str, Path]:
+        return {kind: self.image(kind) for kind in KINDS}
+
+    def model_files(self) -> list[Path]:
+        """The model, and what is written with it."""
+        return [self.model, self.config, self.log]
 
     def all(self) -> list[Path]:
-        """The files of a run."""
-        return [*self.images(), self.model, self.config, self.log, self.report]
+        return [*self.targets().values(), *(self.model_files() if self.own_model else []), self.report]
 
     def complete(self) -> bool:
         """Whether a run has written all that every run writes."""
         return all(path.exists() for path in self.all() if path not in [self.report, *map(self.image, SOMETIMES)])
+
+
+@dataclass(frozen=True)
+class Predicted(Results):
+    """The files of a prediction: images alone."""
+
+    def all(self) -> list[Path]:
+        return list(self.targets().values())
+
+
+@dataclass(frozen=True)
+class SingleImage:
+    """One named file: the deconvolved image of a prediction."""
+
+    path: Path
+
+    @property
+    def stem(self) -> str:
+        return self.path.stem
+
+    def targets(self) -> dict[str, Path]:
+        return {"deconvolved": self.path}
+
+    def all(self) -> list[Path]:
+        return [self.path]
 
 
 def checkpoint_of(model: Path) -> Path:
@@ -71,31 +118,21 @@ def checkpoint_of(model: Path) -> Path:
     return model.with_name(f".{model.stem}_checkpoint.zsd")
 
 
-def results_of(inputs: Sequence[Path], folder: Path) -> dict[Path, Results]:
-    """The results of each input. Raises `ConfigError` when two would have the same names."""
+def results_of(sources: Sequence[Source], make: Callable[[str], Results]) -> list[tuple[Source, Results]]:
+    """The results of each input, made of what they are called after. Raises `ConfigError` when two would have the same names."""
     stems: dict[str, Path] = {}
-    for path in inputs:
-        stem = _stem(path)
+    for source in sources:
+        stem = _stem_of(source)
         if stem in stems:
             raise ConfigError(
-                f"{stems[stem]} and {path} would both write {stem}_denoised.ome.tif; rename one, or restore them into two folders"
+                f"{stems[stem]} and {source.path} would both write {stem}_denoised.ome.tif; rename one, or restore them into two folders"
             )
-        stems[stem] = path
-    return {path: Results(folder, stem) for stem, path in stems.items()}
+        stems[stem] = source.path
+    return [(source, make(stem)) for source, stem in zip(sources, stems, strict=True)]
 
 
-def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
-    """Raise `OutputError` for the first result that is already there, before any time is spent."""
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path}: exists, and existing results are kept; give --overwrite, or another output with -o")
-        ancestor = next((a for a in path.parents if a.exists()), path.parent)
-        if ancestor.exists() and not ancestor.is_dir():
-            raise OutputError(f"{ancestor}: is a file, a folder is needed; choose another output with -o")
-
-
-def write_run(results: Results, restored: Restored, report: Report | None, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
-    """Write images, model, configuration, log and a report; all appear under their names, or, when something fails, none does.
+def write_run(results: Results, restored: Restored | RestoredChannels, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
+    """Write images, and with an own model that, its configuration and its log; all appear under their names, or none when one fails.
 
     Parameters
     ----------
@@ -103,37 +140,39 @@ def write_run(results: Results, restored: Restored, report: Report | None, prove
         Where they go.
     restored
         Images and model.
-    report
-        The report, None for none.
     provenance
         What the images say about how they came about.
     overwrite
-        Whether existing files are replaced.
+        Whether existing files are replaced; those of an earlier run that this one does not make are removed then.
 
     Returns
     -------
     The files.
     """
-    from zsdeconv.config import to_yaml
-
-    model = restored.model
-    targets = {kind: results.image(kind) for kind in restored.images()}
+    targets = {kind: path for kind, path in results.targets().items() if kind in restored.images()}
     with ExitStack() as stack:
         _write_images(stack, targets, restored, provenance, overwrite)
-        model.save(_staged(stack, results.model, overwrite), overwrite=True)
-        _staged(stack, results.config, overwrite).write_text(to_yaml(model.config), encoding="utf-8")
-        _staged(stack, results.log, overwrite).write_text(_log(model), encoding="utf-8")
-        if report is not None:
-            report.save(_staged(stack, results.report, overwrite), overwrite=True)
-    return [*targets.values(), results.model, results.config, results.log, *([] if report is None else [results.report])]
+        if results.own_model:
+            _write_model(stack, results, restored.model, overwrite)
+    written = [*targets.values(), *(results.model_files() if results.own_model else [])]
+    for stale in set(results.all()) - set(written) if overwrite else ():
+        stale.unlink(missing_ok=True)
+    return written
 
 
-def write_images(targets: dict[str, Path], restored: Restored, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
+def write_model(results: Results, model: Model | ChannelModels, *, overwrite: bool) -> list[Path]:
+    """Write a model, its configuration and its log; all or none. The files."""
+    with ExitStack() as stack:
+        _write_model(stack, results, model, overwrite)
+    return results.model_files()
+
+
+def write_images(places: Places, restored: Restored | RestoredChannels, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
     """Write images; all or none.
 
     Parameters
     ----------
-    targets
+    places
         Where each kind of image goes; kinds that were not restored are left out.
     restored, provenance, overwrite
         As in `write_run`.
@@ -142,13 +181,23 @@ def write_images(targets: dict[str, Path], restored: Restored, provenance: dict[
     -------
     The files.
     """
-    chosen = {kind: path for kind, path in targets.items() if kind in restored.images()}
+    chosen = {kind: path for kind, path in places.targets().items() if kind in restored.images()}
     with ExitStack() as stack:
         _write_images(stack, chosen, restored, provenance, overwrite)
     return list(chosen.values())
 
 
-def _write_images(stack: ExitStack, targets: dict[str, Path], restored: Restored, provenance: dict[str, Any], overwrite: bool) -> None:
+def _write_model(stack: ExitStack, results: Results, model: Model | ChannelModels, overwrite: bool) -> None:
+    from zsdeconv.config import to_yaml
+
+    model.save(_staged(stack, results.model, overwrite), overwrite=True)
+    _staged(stack, results.config, overwrite).write_text(to_yaml(model.config), encoding="utf-8")
+    _staged(stack, results.log, overwrite).write_text(_log(model), encoding="utf-8")
+
+
+def _write_images(
+    stack: ExitStack, targets: dict[str, Path], restored: Restored | RestoredChannels, provenance: dict[str, Any], overwrite: bool
+) -> None:
     from zsdeconv.io import write
 
     for kind, path in targets.items():
@@ -164,8 +213,24 @@ def _staged(stack: ExitStack, path: Path, overwrite: bool) -> Path:
     return stack.enter_context(atomic_path(path, overwrite))
 
 
-def _log(model: Model) -> str:
+def _log(model: Model | ChannelModels) -> str:
     return "".join(json.dumps(event) + "\n" for event in model.history)
+
+
+def _stem_of(source: Source) -> str:
+    """What the results of an input are called after: its file or folder, and the scene of it where one was chosen."""
+    folder = source.movie and source.path.is_dir()
+    stem = (source.path.name or source.path.resolve().name) if folder else _stem(source.path)
+    return stem if source.scene is None else f"{stem}_{file_name(source.scene)}"
+
+
+def file_name(scene: str) -> str:
+    """The name of a scene as a part of a file name: letters, digits and a few marks, never a path.
+
+    >>> file_name("../Pos 1/zelle_ö:2")
+    'Pos-1-zelle_ö-2'
+    """
+    return re.sub(r"[^\w.-]+", "-", scene).strip("-.")[:MAX_SCENE_CHARS] or "scene"
 
 
 def _stem(path: Path) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from zsdeconv.cli.console import depths, show, show_json, show_rows
 from zsdeconv.cli.measure import refuse_other_format
 from zsdeconv.cli.options import Settings, Task, argument, chosen, configuration, option, takes, verbs
+from zsdeconv.cli.output_checks import check_outputs, files_of_settings
 from zsdeconv.errors import ImageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class ReconstructionTask(Task):
 
 
 @sim.command(name="estimate")
-@takes(options=chosen(*_PATTERN), task=EstimationTask)
+@takes(options=chosen(*_PATTERN, without=("crop",)), task=EstimationTask)
 def estimate(raw: Raw, /, *, options: Settings, task: EstimationTask) -> None:
     """Measure the illumination pattern on raw frames: wave vectors, modulation depths, phases and frame gains, with their scores.
 
@@ -55,7 +56,6 @@ def estimate(raw: Raw, /, *, options: Settings, task: EstimationTask) -> None:
     Example: zsdeconv sim estimate raw.tif -o sim.yaml --na 1.3 --wavelength-nm 525
     """
     settings = configuration(options.given(), None)
-    from zsdeconv.cli.results import refuse_existing
     from zsdeconv.io import atomic_path
     from zsdeconv.sim.plot import plot_estimation
     from zsdeconv.sim.setup import detection_of, measured_pattern
@@ -63,7 +63,8 @@ def estimate(raw: Raw, /, *, options: Settings, task: EstimationTask) -> None:
 
     if task.plot is not None:
         refuse_other_format(task.plot, "--plot")
-    refuse_existing([path for path in (task.output, task.plot) if path is not None], task.overwrite)
+    written = [path for path in (task.output, task.plot) if path is not None]
+    check_outputs(written, inputs=[raw, *files_of_settings(settings)], overwrite=task.overwrite)
     image, spacing_um = _read(raw, settings)
     lens = detection_of(settings, image.metadata.get("optics", {}), deep=len(spacing_um) == 3)
     offset = _offset(image.data, settings)
@@ -81,7 +82,7 @@ def estimate(raw: Raw, /, *, options: Settings, task: EstimationTask) -> None:
 
 
 @sim.command(name="reconstruct")
-@takes(options=chosen(*_PATTERN, "sim_parameters", "wiener"), task=ReconstructionTask)
+@takes(options=chosen(*_PATTERN, "sim_parameters", "wiener", without=("crop",)), task=ReconstructionTask)
 def reconstruct(raw: Raw, /, *, options: Settings, task: ReconstructionTask) -> None:
     """Reconstruct raw frames, linearly, on the twice finer grid: float32, input units above the offset, negative noise kept.
 
@@ -93,12 +94,11 @@ def reconstruct(raw: Raw, /, *, options: Settings, task: ReconstructionTask) -> 
     wiener = settings.sim.wiener
     import numpy as np
 
-    from zsdeconv.cli.results import refuse_existing
     from zsdeconv.io import write
     from zsdeconv.sim.setup import detection_of, pattern_and_offset, reconstruction, wiener_origin
     from zsdeconv.sim.steady import steadied
 
-    refuse_existing([task.output], task.overwrite)
+    check_outputs([task.output], inputs=[raw, *files_of_settings(settings)], overwrite=task.overwrite)
     image, spacing_um = _read(raw, settings)
     lens = detection_of(settings, image.metadata.get("optics", {}), deep=len(spacing_um) == 3)
     parameters, offset = pattern_and_offset(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from zsdeconv.cli.console import show, show_json
 from zsdeconv.cli.options import Settings, Task, metavar_of, option, plain, takes, typed, verbs
+from zsdeconv.cli.output_checks import check_outputs
 from zsdeconv.cli.scene_options import PLANE, SCENE_OPTIONS, SIM_PLANE, SIM_STACK, STACK
 from zsdeconv.cli.wording import flag_of
 from zsdeconv.config import Setting
@@ -100,9 +101,10 @@ def simulate_sim3d(*, scene: Settings, task: SimulationTask) -> None:
 
 def _simulate(make: Callable[[Any], Simulation], kind: type[Scene], chosen: Settings, task: SimulationTask) -> None:
     """Images of the scene that the options describe: make, write and name them."""
-    from zsdeconv.simulation.widefield import settings, write_simulation
+    from zsdeconv.simulation.widefield import files_in, settings, write_simulation
 
     scene = kind(**chosen.given())
+    check_outputs(files_in(task.output).values(), inputs=(), overwrite=task.overwrite)
     paths = write_simulation(make(scene), task.output, overwrite=task.overwrite)
     if task.json:
         show_json({"files": {name: str(path) for name, path in paths.items()}, "settings": settings(scene)})

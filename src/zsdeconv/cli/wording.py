@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-NOT_SETTINGS = ("camera_from", "config", "dark", "flat", "model", "overwrite", "plot", "raw", "resolution_um", "resume")
+NOT_SETTINGS = ("as", "camera_from", "config", "dark", "flat", "model", "overwrite", "plot", "raw", "resolution_um", "resume")
 """Options of some verb that are arguments in the library and no settings."""
 
 _MARKED = re.compile(r"`([a-z][a-z0-9_.]*)(?:=([^`]+))?`")

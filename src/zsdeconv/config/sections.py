@@ -75,6 +75,20 @@ class InputSection(Section):
     camera: Annotated[
         str | None, Setting("maps of offset, gain and read noise of each pixel, from `zsdeconv calibrate`", default="none", metavar="FILE")
     ] = None
+    crop: Annotated[
+        str | None, Setting("part of the image, in pixels from 0: Y0:Y1,X0:X1, or with letters T0:5,Z3:20", metavar="RANGES")
+    ] = None
+
+    @model_validator(mode="after")
+    def _readable_crop(self) -> InputSection:
+        from zsdeconv.image import crop_ranges
+
+        try:
+            if self.crop is not None:
+                crop_ranges(self.crop)
+        except ConfigError as fault:
+            raise ValueError(str(fault)) from None
+        return self
 
 
 class OpticsSection(Section):

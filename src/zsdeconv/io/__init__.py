@@ -1,4 +1,6 @@
-"""Files in and out. `read` takes the formats of the table in `readers.py`; `write` makes OME-TIFF, `write_zarr` OME-Zarr."""
+"""Files in and out. `read` takes the formats of the table in `readers.py`, `read_movie` a file for each frame; `write` makes OME-TIFF,
+`write_zarr` OME-Zarr.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from zsdeconv.image import Image
 from zsdeconv.io.assemble import Description, Options, assemble, describe
 from zsdeconv.io.atomic import atomic_path
 from zsdeconv.io.checks import check_restorable, saturated_fraction
+from zsdeconv.io.folder import images_in, read_movie
 from zsdeconv.io.formats.mrc import read_mrc, read_mrc_raw
 from zsdeconv.io.ome_write import write
 from zsdeconv.io.readers import reader_of, scenes
@@ -23,7 +26,9 @@ __all__ = [
     "atomic_path",
     "check_restorable",
     "described",
+    "images_in",
     "read",
+    "read_movie",
     "read_mrc",
     "read_mrc_raw",
     "read_provenance",

@@ -15,8 +15,8 @@ from zsdeconv.errors import OutputError
 _FULL_ERRNOS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FORBIDDEN_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FAILED_ERRNOS = {errno.EIO, errno.EFBIG, errno.ENAMETOOLONG, errno.ENOTDIR}
-_MAX_NAME_CHARS = 200
-"""Characters of the final name in a temporary one. Law: common file systems allow 255 bytes; the rest is left for the prefix."""
+_NAME_TAIL = 24
+"""Characters of the final name in a temporary one. Chosen: the longest ending, and with the prefix shorter than any file system allows."""
 
 
 @contextlib.contextmanager
@@ -26,7 +26,10 @@ def atomic_path(final: str | os.PathLike[str], overwrite: bool = False) -> Itera
     The temporary file lies in the same folder (created when missing) and keeps the extension. It is flushed to the disk (fsync) before
     the atomic rename (`os.replace`), and removed after any failure or interruption: no incomplete file exists under `final`.
 
-    Raises `OutputError` when `final` exists and `overwrite` is false, when the folder cannot be written, and when the disk is full.
+    A link under the name `final` is never replaced, nor written through: both would surprise somebody.
+
+    Raises `OutputError` when `final` exists and `overwrite` is false or is a link, when the folder cannot be written, and when the disk
+    is full.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -37,7 +40,7 @@ def atomic_path(final: str | os.PathLike[str], overwrite: bool = False) -> Itera
     """
     path = Path(final)
     _refuse_existing(path, overwrite)
-    temporary = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name[-_MAX_NAME_CHARS:]}")
+    temporary = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name[-_NAME_TAIL:]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
@@ -53,9 +56,16 @@ def atomic_path(final: str | os.PathLike[str], overwrite: bool = False) -> Itera
             temporary.unlink(missing_ok=True)
 
 
+def refuse_link(path: Path) -> None:
+    """Raise `OutputError` for a result whose name is that of a link, wherever it leads."""
+    if path.is_symlink():
+        raise OutputError(f"{path}: is a link to {os.readlink(path)}, and links are not replaced; remove it, or choose another output")
+
+
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, a file name is needed; choose another output")
+    refuse_link(path)
     if not overwrite and os.path.lexists(path):
         raise OutputError(f"{path}: exists, and existing results are kept; give `overwrite`, or another output")
 

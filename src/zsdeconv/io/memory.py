@@ -54,14 +54,30 @@ def restoration_bytes(sizes: Mapping[str, int], bytes_per_px: int, *, scale: int
     frame_px = math.prod(sizes.get(axis, 1) for axis in "ZYX")
     raw_frames = sizes.get("P", 1)
     times = math.prod(sizes.values()) // max(frame_px * raw_frames, 1)
-    fine = scale**2
-    if raw_frames == 1:  # sizes of images in raw frames: results, temporal residuals of a series, copies
-        results, residuals, copies = 1 + (1 + with_spread) * fine, 2, NOISE_COPIES
+    fine, results = scale**2, _results(raw_frames, scale, with_spread)
+    if raw_frames == 1:  # sizes of images in raw frames: temporal residuals of a series, copies
+        residuals, copies = 2, NOISE_COPIES
     else:
-        results, residuals, copies = (3 + with_spread) * fine, 2 * fine, RAW_FRAME_COPIES * raw_frames + BAND_IMAGES * fine
+        residuals, copies = 2 * fine, RAW_FRAME_COPIES * raw_frames + BAND_IMAGES * fine
     stored = results if times == 1 else (results + residuals) * (times + 1)
     tile_bytes = TILE_BYTES_PER_PX[rank] * min(frame_px, MAX_TILE_PX[rank])
     return PROGRAM_BYTES + bytes_per_px * frame_px * raw_frames * times + FLOAT_BYTES * frame_px * (stored + copies) + tile_bytes
+
+
+def _results(raw_frames: int, scale: int, with_spread: bool) -> int:
+    """Size of the resulting images in raw frames; where several frames make one image, all are on the fine grid."""
+    fine = scale**2
+    return 1 + (1 + with_spread) * fine if raw_frames == 1 else (3 + with_spread) * fine
+
+
+def result_bytes(sizes: Mapping[str, int], *, scale: int = 2, with_spread: bool = True) -> float:
+    """Bytes of the images that a restoration writes, at most: they are compressed. The arguments are those of `restoration_bytes`.
+
+    >>> result_bytes({"T": 10, "Y": 1000, "X": 500}, with_spread=False) / 1e6
+    100.0
+    """
+    raw_frames = sizes.get("P", 1)
+    return FLOAT_BYTES * math.prod(sizes.values()) / raw_frames * _results(raw_frames, scale, with_spread)
 
 
 def refuse_larger_than_memory(name: str, needed_bytes: float, what: str) -> None:

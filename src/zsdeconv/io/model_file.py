@@ -7,6 +7,7 @@ provenance) and a SHA-256 checksum of that header and all tensors. Reading parse
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import math
@@ -101,6 +102,13 @@ def load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if fault := _tensor_fault(tensors):
         _refuse(path, fault)
     return tensors, header
+
+
+def forget(checkpoint: str | Path) -> None:
+    """Remove the file from which an interrupted training continues, with those of its channels."""
+    path = Path(checkpoint)
+    for each in (path, *path.parent.glob(f"{glob.escape(path.stem)}_channel*{path.suffix}")):
+        each.unlink(missing_ok=True)
 
 
 def read_header(path: str | Path) -> tuple[dict[str, Any], dict[str, list[int]]]:

@@ -107,14 +107,23 @@ def expose(clean: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.nd
     return np.rint(adu).clip(0, MAX_COUNT).astype(np.uint16)
 
 
+def files_in(folder: str | Path) -> dict[str, Path]:
+    """What `write_simulation` writes into a folder, by name.
+
+    >>> [path.name for path in files_in("simulated").values()]
+    ['noisy.tif', 'clean.tif', 'truth.tif', 'psf.tif', 'settings.yaml']
+    """
+    names = ("noisy.tif", "clean.tif", "truth.tif", "psf.tif", "settings.yaml")
+    return {name.split(".")[0]: Path(folder) / name for name in names}
+
+
 def write_simulation(simulation: Simulation, folder: str | Path, *, overwrite: bool = False) -> dict[str, Path]:
     """Write noisy.tif, clean.tif, truth.tif, psf.tif and settings.yaml into a folder (created if missing); their paths by name.
 
     Images are OME-TIFF with pixel sizes. Raises `OutputError` when they cannot be written, and before any is written when one of them
     exists and `overwrite` is false.
     """
-    names = ("noisy.tif", "clean.tif", "truth.tif", "psf.tif", "settings.yaml")
-    paths = {name.split(".")[0]: Path(folder) / name for name in names}
+    paths = files_in(folder)
     if present := [path for path in paths.values() if path.exists() and not overwrite]:
         raise OutputError(f"{present[0]}: exists, and existing results are kept; give `overwrite`, or another output")
     values = settings(simulation.scene)

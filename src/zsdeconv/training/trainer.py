@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zsdeconv.config import TrainingSection
+from zsdeconv.config.changes import NOT_OF_TRAINING, first_change
 from zsdeconv.data.batches import RandomStreams
 from zsdeconv.errors import ConfigError, UserError
 from zsdeconv.io.model_file import load_model, save_model
@@ -53,7 +54,11 @@ class Progress:
 
 
 class Checkpoint:
-    """One file from which an interrupted training continues to the same result, written atomically and never pickled."""
+    """One file from which an interrupted training continues to the same result, written atomically and never pickled.
+
+    `key` says which training it is. The file stays when the training is complete, with the weights alone, until its owner, who has put
+    them elsewhere, removes it.
+    """
 
     def __init__(self, path: Path | None, key: dict[str, Any]) -> None:
         self.path, self.key = path, key
@@ -73,15 +78,12 @@ class Checkpoint:
         progress = header.pop("progress", None)
         if progress is None:
             raise ConfigError(f"checkpoint {self.path} holds no state of a training; move it away, or leave out `resume`")
-        if header != self.key:
-            differing = next((k for k in {*header, *self.key} if header.get(k) != self.key.get(k)), "key")
-            raise ConfigError(
-                f"checkpoint {self.path} belongs to another run ({differing} differs): repeat its options, or leave out `resume`"
-            )
+        if change := first_change(header, self.key, without=NOT_OF_TRAINING):
+            raise ConfigError(f"checkpoint {self.path} belongs to another run: {change}; repeat its options, or leave out `resume`")
         return Progress(**{**progress, "best": math.inf if progress["best"] is None else progress["best"]}), tensors
 
     def remove(self) -> None:
-        """Delete the file: the training is complete."""
+        """Delete the file: what was learnt is safe elsewhere."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
@@ -122,20 +124,19 @@ class Trainer:
         self.callback, self.progress = callback, Progress()
 
     def fit(self, *, resume: bool = False) -> list[Event]:
-        """Train to the end of the budget; returns the history of validations."""
+        """Train to the end of the budget; returns the history of validations. The end is in the checkpoint, too."""
         saved = self.checkpoint.load() if resume else None
         if saved:
             self.progress = saved[0]
+            self._restore_weights(saved[1])
         for index in range(self.progress.phase, len(self.phases)):
             self._fit_phase(index, saved[1] if saved else None)
             saved = None
-        self.checkpoint.remove()
+        self.checkpoint.save(self.progress, {f"now.{name}": tensor for name, tensor in self.raw.state_dict().items()})
         return self.progress.history
 
     def _fit_phase(self, index: int, saved: dict[str, Tensor] | None) -> None:
         (objective, share), progress = self.phases[index], self.progress
-        if saved:
-            self._restore_weights(saved)
         draws = RandomStreams(self.seed + 1000 * index, self.device)
         objective.prepare(self.network, draws)
         parameters = self._only(objective)

@@ -1,0 +1,135 @@
+"""`predict`: images restored with a model that is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from zsdeconv.cli.batch import Batch, Job, jobs_of
+from zsdeconv.cli.console import show_json, show_rows
+from zsdeconv.cli.inputs import Source, read_again, refuse_too_large, sources_of
+from zsdeconv.cli.options import As, Inputs, Settings, Task, argument, chosen, configuration, option, takes
+from zsdeconv.cli.output_checks import check_outputs, files_of_camera, refuse_full, refuse_inside
+from zsdeconv.cli.results import Places, Predicted, SingleImage, results_of, write_images
+from zsdeconv.cli.stages import predicted, provenance_of
+from zsdeconv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zsdeconv.channels import ChannelModels
+    from zsdeconv.image import Image
+    from zsdeconv.model import Model
+
+CAMERA_OF_MODEL = "maps of offset, gain and read noise of each pixel [default: those of the model, if it has any]"
+"""What the option means where a model is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictTask(Task):
+    """Where the images go."""
+
+    output: Annotated[
+        Path, option("folder for the results, or one .tif: the deconvolved image", name=("--output", "-o"), metavar="DIR|FILE")
+    ]
+    camera_from: Annotated[
+        Literal["auto", "image", "model"],
+        option(
+            "whose offset, gain and read noise: model, image (calibrated), or auto: the image's where its noise is another camera's",
+            metavar="NAME",
+            group="Input",
+        ),
+    ] = "auto"
+    read_as: As = None
+
+
+@takes(
+    options=chosen("axes", "pixel_um", "crop", "scene", "prediction", "device", "camera", help={"camera": CAMERA_OF_MODEL}),
+    task=PredictTask,
+)
+def predict(
+    model: Annotated[Path, argument("model file (.zsd)", "MODEL")], /, *inputs: Inputs, options: Settings, task: PredictTask
+) -> int:
+    """Restore images with a model that `run` or `train` has written.
+
+    Example: zsdeconv predict restored/cell.zsd next.tif -o restored
+    """
+    given = options.given()
+    from zsdeconv.prediction.destripe import Destriping
+
+    destripe = Destriping.of(configuration({name: value for name, value in given.items() if name != "camera"}, None).prediction)
+    asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given} | {"destripe": destripe}
+    sources = sources_of(inputs, task.read_as, given.get("crop"), given.get("scene"))
+    jobs = jobs_of(_places(sources, task.output), quiet=task.quiet, silent=task.silent)
+    read = [model, *files_of_camera(given.get("camera")), *(file for source in sources for file in source.files)]
+    refuse_inside(task.output, inputs)
+    check_outputs([path for job in jobs for path in job.results.all()], inputs=read, overwrite=task.overwrite)
+    from zsdeconv.channels import load
+
+    batch, loaded = Batch(jobs), replace(_with_camera(load(model), given.get("camera"), task.silent), camera_from=task.camera_from)
+    prediction = _Prediction(loaded, model.name, given, asked, task.overwrite)
+    if batch.several:
+        batch.each(prediction.check)
+        refuse_full(task.output, sum(job.disk_bytes for job in batch.under_way))
+    batch.each(prediction.restore)
+    if task.json:
+        show_json({"model": str(model), "results": [job.facts for job in jobs]})
+    elif not task.silent:
+        batch.show_table()
+    return batch.code
+
+
+@dataclass(frozen=True)
+class _Prediction:
+    """What all inputs share."""
+
+    model: Model | ChannelModels
+    name: str
+    given: Mapping[str, Any]
+    asked: Mapping[str, Any]
+    overwrite: bool
+
+    def check(self, job: Job) -> None:
+        """Read the image, and refuse what the model cannot restore."""
+        self.model.fitting(self._read(job))
+
+    def restore(self, job: Job) -> None:
+        """Restore the image and write the results."""
+        image = self._read(job)
+        refuse_full(job.results.all()[0].parent, job.disk_bytes)
+        restored = predicted(self.model, image, self.asked, job.voice)
+        said = provenance_of(self.model, job.source) | {"model": self.name}
+        written = [str(path) for path in write_images(job.results, restored, said, overwrite=self.overwrite)]
+        job.facts["outputs"] = written
+        job.voice.rows(("wrote", path) for path in written)
+        job.outcome = "restored"
+
+    def _read(self, job: Job) -> Image:
+        from zsdeconv.io.memory import result_bytes
+
+        model, passes = self.model, self.given.get("passes", self.model.config.prediction.passes)
+        given = self.given.get("axes"), self.given.get("pixel_um"), job.source.scene
+        image = job.source.read(lambda path: read_again(path, model, *given))
+        refuse_too_large(job.source.name, image, model.config.scale, passes)
+        job.disk_bytes = result_bytes(image.sizes, scale=model.config.scale, with_spread=passes > 1)
+        return image
+
+
+def _with_camera(model: Model | ChannelModels, path: Path | None, silent: bool) -> Model | ChannelModels:
+    """The model with the camera maps of a file, or else with its own, of which the user is told."""
+    if path is not None:
+        from zsdeconv.camera.maps import CameraMaps
+
+        model = model.with_camera(CameraMaps.load(path))
+    if model.acquisition.maps is not None and not silent:
+        show_rows([("camera", "maps of the training's camera, in the model" if path is None else f"maps {path.name}")])
+    return model
+
+
+def _places(sources: Sequence[Source], output: Path) -> list[tuple[Source, Places]]:
+    """Where the images of each input go: into a folder, or the deconvolved one of a single input to a named file."""
+    if output.suffix.lower() not in (".tif", ".tiff"):
+        return [(source, places) for source, places in results_of(sources, lambda stem: Predicted(output, stem))]
+    if len(sources) > 1:
+        raise ConfigError(f"-o {output} is one file, {len(sources)} inputs make more; give a folder with -o")
+    return [(sources[0], SingleImage(output))]

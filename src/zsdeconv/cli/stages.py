@@ -1,0 +1,130 @@
+"""The stages of a restoration as a user sees them: prepare, train, predict, report, each with its progress and its summary."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zsdeconv.cli.inputs import Source
+from zsdeconv.cli.progress import Voice, words
+from zsdeconv.cli.wording import with_options
+from zsdeconv.errors import DataWarning
+
+if TYPE_CHECKING:
+    from zsdeconv.channels import ChannelModels, PreparedChannels, RestoredChannels
+    from zsdeconv.config import Config
+    from zsdeconv.image import Image
+    from zsdeconv.model import Model, Restored
+    from zsdeconv.prepare import Prepared
+    from zsdeconv.report.page.report import ChannelReport, Report
+
+
+def prepared_from(images: Sequence[Image], settings: Config, sources: Sequence[Source], voice: Voice) -> Prepared | PreparedChannels:
+    """Everything that is settled before the first step, shown to the user."""
+    from zsdeconv.channels import PreparedChannels, prepare_channels
+    from zsdeconv.prediction.device import choose_device
+
+    device = choose_device(settings.device)
+    prepared = prepare_channels(images, settings)
+    voice.line(voice.name)
+    voice.rows(("movie", source.words) for source in sources if source.movie)
+    if isinstance(prepared, PreparedChannels):
+        for name, channel in prepared.channels.items():
+            voice.rows([("channel", name), *_summary_rows(channel, device.type)])
+    else:
+        voice.rows(_summary_rows(prepared, device.type))
+    return prepared
+
+
+def trained(prepared: Prepared | PreparedChannels, checkpoint: Path, resume: bool, voice: Voice) -> Model | ChannelModels:
+    """The model that a training makes; the checkpoint stays, complete, until its results are stored."""
+    import logging
+
+    import lightning_fabric
+
+    from zsdeconv.pipeline import train_prepared
+
+    logging.getLogger(lightning_fabric.__name__).setLevel(logging.ERROR)  # it announces its choices on standard error
+    if resume and not voice.place and not checkpoint.exists():
+        warnings.warn(f"{voice.name}: no checkpoint {checkpoint} to resume from; the training starts anew", DataWarning, stacklevel=2)
+    with voice.progress("training") as report:
+        return train_prepared(prepared, checkpoint=checkpoint, resume=resume, callback=lambda event: report(event["done"], words(event)))
+
+
+def predicted(model: Model | ChannelModels, image: Image, asked: Mapping[str, Any], voice: Voice) -> Restored | RestoredChannels:
+    """The restored image; `asked` are arguments of the prediction."""
+    with voice.progress("restoring") as report:
+        restored = model.predict(image, **asked, progress=lambda done: report(done, ""))
+    _tell_of_stripes(restored, voice)
+    return restored
+
+
+def reported(restored: Restored | RestoredChannels, voice: Voice) -> Report | ChannelReport:
+    """The report, and what in it needs attention shown to the user."""
+    report = restored.report(voice.name)
+    if not voice.silent:
+        from zsdeconv.report.page.summary import count_words
+
+        findings = [finding for section in report.sections for finding in section.findings]
+        doubtful = [finding for finding in findings if finding.level in ("warn", "fail")]
+        voice.rows([("trust", f"{count_words(findings)}; all findings are in the report")])
+        voice.rows((finding.level, with_options(finding.message)) for finding in doubtful)
+    return report
+
+
+def training_facts(model: Model | ChannelModels, seconds: float, voice: Voice) -> dict[str, Any]:
+    """Facts on a finished training, shown to the user."""
+    last: dict[tuple[str, str], int] = {}
+    for event in model.history:
+        phase = event.get("channel", ""), event["phase"]
+        last[phase] = max(last.get(phase, 0), event["step"])
+    steps = sum(last.values())
+    moved = model.provenance.get("offset_correction_adu") or 0.0
+    zero = [("zero", f"{moved:+.2g} ADU against the offset above, which the optics showed")] if abs(moved) > 0 else []
+    voice.rows([("trained", f"{steps} steps, {seconds:g} s in all"), *zero])
+    return {"steps": steps, "seconds": seconds}
+
+
+def provenance_of(model: Model | ChannelModels, source: Source) -> dict[str, Any]:
+    """What a result says about how it came about."""
+    part = {} if source.crop is None else {"crop": source.crop}
+    frames = {"frames": source.words} if source.movie else {}
+    scene = {} if source.scene is None else {"scene": source.scene}
+    return {
+        **{"input": source.name, **part, **frames, **scene, "seed": model.config.seed, "config": model.config.model_dump(mode="json")},
+        **model.provenance,
+    }
+
+
+def _tell_of_stripes(restored: Restored | RestoredChannels, voice: Voice) -> None:
+    note = restored.deconvolved.metadata.get("stripes")
+    if note:
+        took = f"{100 * note['taken_share_of_sd']:.1f} % of the image's standard deviation"
+        voice.rows([("stripes", f"damped along {note['along']}: {took}, and with them real lines as long and thin")])
+
+
+def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
+    """What was found, and where each number came from."""
+    facts, settings = prepared.summary(), prepared.config
+    camera, sources = facts["camera"], facts["sources"]
+    sizes = " x ".join(map(str, facts["shape"]))
+    pixels = " x ".join(f"{um:g}" for um in facts["spacing_um"].values())
+    optics = prepared.acquisition.optics
+    assumed = ", index assumed" if optics is not None and optics.immersion_assumed else ""
+    budget = f"{settings.training.steps} steps" if settings.training.minutes is None else f"{settings.training.minutes:g} minutes"
+    values = f"offset {camera['offset_adu']:.1f} ADU, gain {camera['gain_adu_per_e']:.3g} ADU per photo-electron"
+    values += f", read noise {camera['read_noise_adu']:.2g} ADU"
+    return [
+        ("image", f"{facts['frames']} x {sizes} pixels of {pixels} um ({sources['pixel_um']})"),
+        ("psf", f"{facts['psf']['source']} ({sources['psf']}{assumed})"),
+        ("detector", f"{prepared.calibration.camera.words} ({sources['detector']})"),
+        ("camera", f"{values} ({sources['camera']})"),
+        *([("part", f"{settings.input.crop}, pixels of the whole image")] if settings.input.crop else []),
+        *([("left out", sources["left_out"])] if "left_out" in sources else []),
+        *([("odd frames", sources["odd_frames"])] if "odd_frames" in sources else []),
+        *prepared.acquisition.describe(),
+        ("pairs", sources["pairs"]),
+        ("training", f"{facts['modality']}, preset {settings.preset}, {budget}, scale {settings.scale}, seed {settings.seed}, on {device}"),
+    ]
