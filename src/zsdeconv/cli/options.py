@@ -239,7 +239,8 @@ def _listed(kind: type, always: bool, hint: Any, tokens: Any) -> Any:
     """
     words = [word.strip() for word in tokens[0].value.split(",")]
     values = tuple(str(Path(word).absolute()) if kind is Path else kind(word) for word in words)
-    return values if always or len(values) > 1 else values[0]
+    (first, *more) = values
+    return values if always or more else first
 
 
 def configuration(given: Mapping[str, Any], file: Path | None) -> Config:

@@ -43,10 +43,11 @@ class PredictTask(Task):
     read_as: As = None
 
 
-@takes(
-    options=chosen("axes", "pixel_um", "crop", "scene", "prediction", "device", "camera", help={"camera": CAMERA_OF_MODEL}),
-    task=PredictTask,
-)
+PREDICTION_SETTINGS = ("axes", "pixel_um", "crop", "scene", "prediction", "device", "camera")
+"""Settings that act where a model is given."""
+
+
+@takes(options=chosen(*PREDICTION_SETTINGS, help={"camera": CAMERA_OF_MODEL}), task=PredictTask)
 def predict(
     model: Annotated[Path, argument("model file (.zsd)", "MODEL")], /, *inputs: Inputs, options: Settings, task: PredictTask
 ) -> int:

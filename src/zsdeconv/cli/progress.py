@@ -61,7 +61,8 @@ class Voice:
 
 def words(event: dict[str, Any]) -> str:
     """A training event for people."""
-    return f"{event['phase']}, step {event['step']}, validation {event['validation']:.4g}"
+    channel = f"{event['channel']}, " if "channel" in event else ""
+    return f"{channel}{event['phase']}, step {event['step']}, validation {event['validation']:.4g}"
 
 
 @contextmanager

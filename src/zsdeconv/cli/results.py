@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from zsdeconv.cli.inputs import Source
 from zsdeconv.errors import ConfigError
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from zsdeconv.channels import ChannelModels, RestoredChannels
     from zsdeconv.model import Model, Restored
 
+AnyRestored: TypeAlias = "Restored | RestoredChannels"
+AnyModel: TypeAlias = "Model | ChannelModels"
 MAX_SCENE_CHARS = 60
 """Characters of a scene's name in file names. Chosen: names of folders in a microscope's software are shorter."""
 KINDS = ("reconstructed", "denoised", "deconvolved", "uncertainty")
@@ -131,7 +133,7 @@ def results_of(sources: Sequence[Source], make: Callable[[str], Results]) -> lis
     return [(source, make(stem)) for source, stem in zip(sources, stems, strict=True)]
 
 
-def write_run(results: Results, restored: Restored | RestoredChannels, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
+def write_run(results: Results, restored: AnyRestored, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
     """Write images, and with an own model that, its configuration and its log; all appear under their names, or none when one fails.
 
     Parameters
@@ -160,14 +162,14 @@ def write_run(results: Results, restored: Restored | RestoredChannels, provenanc
     return written
 
 
-def write_model(results: Results, model: Model | ChannelModels, *, overwrite: bool) -> list[Path]:
+def write_model(results: Results, model: AnyModel, *, overwrite: bool) -> list[Path]:
     """Write a model, its configuration and its log; all or none. The files."""
     with ExitStack() as stack:
         _write_model(stack, results, model, overwrite)
     return results.model_files()
 
 
-def write_images(places: Places, restored: Restored | RestoredChannels, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
+def write_images(places: Places, restored: AnyRestored, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
     """Write images; all or none.
 
     Parameters
@@ -187,7 +189,7 @@ def write_images(places: Places, restored: Restored | RestoredChannels, provenan
     return list(chosen.values())
 
 
-def _write_model(stack: ExitStack, results: Results, model: Model | ChannelModels, overwrite: bool) -> None:
+def _write_model(stack: ExitStack, results: Results, model: AnyModel, overwrite: bool) -> None:
     from zsdeconv.config import to_yaml
 
     model.save(_staged(stack, results.model, overwrite), overwrite=True)
@@ -195,9 +197,7 @@ def _write_model(stack: ExitStack, results: Results, model: Model | ChannelModel
     _staged(stack, results.log, overwrite).write_text(_log(model), encoding="utf-8")
 
 
-def _write_images(
-    stack: ExitStack, targets: dict[str, Path], restored: Restored | RestoredChannels, provenance: dict[str, Any], overwrite: bool
-) -> None:
+def _write_images(stack: ExitStack, targets: dict[str, Path], restored: AnyRestored, provenance: dict[str, Any], overwrite: bool) -> None:
     from zsdeconv.io import write
 
     for kind, path in targets.items():
@@ -213,7 +213,7 @@ def _staged(stack: ExitStack, path: Path, overwrite: bool) -> Path:
     return stack.enter_context(atomic_path(path, overwrite))
 
 
-def _log(model: Model | ChannelModels) -> str:
+def _log(model: AnyModel) -> str:
     return "".join(json.dumps(event) + "\n" for event in model.history)
 
 
