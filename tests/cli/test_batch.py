@@ -89,7 +89,7 @@ def test_all_failed(zs, tmp_path, quick):
 
 
 def test_predictions_of_several_inputs(zs, three, quick, tmp_path):
-    zs("train", three[0], "-o", tmp_path / "m.zsd", *quick[:4])
+    zs("train", three[0], "-o", tmp_path / "m.zsd", *quick[:6], "--steps", 2)
     ended = zs("predict", tmp_path / "m.zsd", three[0], three[1], "-o", tmp_path / "out", "--passes", 0, "--json")
     assert ended.code == 2
     assert len(ended.json["results"][0]["outputs"]) == 2 and "not an image" in ended.json["results"][1]["error"]
