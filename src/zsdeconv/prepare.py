@@ -35,6 +35,8 @@ SPACING_LIMITS_UM = (0.001, 10.0)
 """Pixel sizes in the sample that a fluorescence microscope can have. Chosen: beyond, a unit was mistaken."""
 SPACING_TOLERANCE = 1.02
 """Ratio of the pixel sizes of files up to which they train one model. Chosen: more changes the width of the PSF visibly."""
+RESULTS = ("denoised", "deconvolved", "uncertainty", "reconstructed")
+"""Kinds of the images that this package writes."""
 MAX_COMPARED_STACKS = 8
 """Stacks of a series in which neighbouring slices are compared. Chosen: more stacks do not change the mean."""
 
@@ -89,6 +91,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     """
     if not images:
         raise ImageError("0 images: at least one is needed to learn from; give an image file")
+    _question_results(images)
     modality, config, images = select(config, images)
     maps = None if config.input.camera is None else CameraMaps.load(config.input.camera).cropped(config.input.crop)
     images = [equalised(unwrapped(image)) if maps is None else unwrapped(image) for image in images]
@@ -120,6 +123,15 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
         **({"odd_frames": "; ".join(found.odd_frames)} if found.odd_frames else {}),
     }
     return Prepared(config, modality, frames, spacing_um, acquisition, calibration, sources)
+
+
+def _question_results(images: Sequence[Image | Any]) -> None:
+    """Warn (`DataWarning`) of results of this package among the images: their noise is gone, and with it what is learned from."""
+    for image in images:
+        kind = image.metadata.get("kind") if isinstance(image, Image) else None
+        if kind in RESULTS:
+            name = image.metadata.get("name", "image")
+            warnings.warn(f"{name}: it is a {kind} image of zsdeconv, which is no recording; give the raw image", DataWarning, stacklevel=3)
 
 
 def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tuple[tuple[float, ...], dict[str, str]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from zsdeconv.errors import ConfigError, ImageError
+from zsdeconv.errors import ConfigError, ImageError, UserError
 
 if TYPE_CHECKING:
     from zsdeconv.channels import ChannelModels
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 ReadAs = Literal["movie", "images"]
 Read = Callable[[Path], "Image"]
+MAX_SCENE_CHARS = 60
+"""Characters of a scene's name in file names. Chosen: names of folders in a microscope's software are shorter."""
 ALL_SCENES = "all"
 """What stands for every scene of a file."""
 
@@ -46,6 +49,18 @@ class Source:
     def words(self) -> str:
         """The frames of a movie; empty for a file."""
         return f"{len(self.files)} frames, {self.files[0].name} to {self.files[-1].name}" if self.movie else ""
+
+    def all_files(self) -> list[Path]:
+        """The files, and those of their data sets; of a file that cannot be read the file itself."""
+        from zsdeconv.io import files_of
+
+        found: list[Path] = []
+        for file in self.files:
+            try:
+                found += files_of(file)
+            except UserError:
+                found.append(file)
+        return found
 
     def read(self, read: Read) -> Image:
         """The image, each file of it by `read`. Raises `ImageError` for a folder of which the user has not said what it is."""
@@ -106,8 +121,21 @@ def _scenes(source: Source) -> list[Source]:
     names = scene_names(source.path)
     if len(names) == 1:
         return [replace(source, scene=None)]
-    own = [name if name and names.count(name) == 1 and name != ALL_SCENES else str(number) for number, name in enumerate(names, 1)]
+    told_apart = [file_name(name).casefold() for name in names]
+    own = [
+        name if name and told_apart.count(file_name(name).casefold()) == 1 and name != ALL_SCENES else str(number)
+        for number, name in enumerate(names, 1)
+    ]
     return [replace(source, scene=name) for name in own]
+
+
+def file_name(scene: str) -> str:
+    """The name of a scene as a part of a file name: letters, digits and a few marks, never a path.
+
+    >>> file_name("../Pos 1/zelle_ö:2")
+    'Pos-1-zelle_ö-2'
+    """
+    return re.sub(r"[^\w.-]+", "-", scene).strip("-.")[:MAX_SCENE_CHARS] or "scene"
 
 
 def with_scene(settings: Config, scene: str | None) -> Config:

@@ -62,7 +62,7 @@ def predict(
     asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given} | {"destripe": destripe}
     sources = sources_of(inputs, task.read_as, given.get("crop"), given.get("scene"))
     jobs = jobs_of(_places(sources, task.output), quiet=task.quiet, silent=task.silent)
-    read = [model, *files_of_camera(given.get("camera")), *(file for source in sources for file in source.files)]
+    read = [model, *files_of_camera(given.get("camera")), *(file for source in sources for file in source.all_files())]
     refuse_inside(task.output, inputs)
     check_outputs([path for job in jobs for path in job.results.all()], inputs=read, overwrite=task.overwrite)
     from zsdeconv.channels import load

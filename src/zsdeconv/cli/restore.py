@@ -316,7 +316,7 @@ def _read(source: Source, settings: Config) -> Image:
 
 def _read_by(sources: Sequence[Source], settings: Config, task: TrainingTask) -> list[Path]:
     """Every file that a training reads."""
-    files = [file for source in sources for file in source.files]
+    files = [file for source in sources for file in source.all_files()]
     return [*files, *([] if task.config is None else [task.config]), *files_of_settings(settings)]
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from zsdeconv.cli.inputs import Source
+from zsdeconv.cli.inputs import Source, file_name
 from zsdeconv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
 AnyRestored: TypeAlias = "Restored | RestoredChannels"
 AnyModel: TypeAlias = "Model | ChannelModels"
-MAX_SCENE_CHARS = 60
-"""Characters of a scene's name in file names. Chosen: names of folders in a microscope's software are shorter."""
 KINDS = ("reconstructed", "denoised", "deconvolved", "uncertainty")
 SOMETIMES = ("reconstructed", "uncertainty")
 """Images that not every run makes."""
@@ -222,15 +219,6 @@ def _stem_of(source: Source) -> str:
     folder = source.movie and source.path.is_dir()
     stem = (source.path.name or source.path.resolve().name) if folder else _stem(source.path)
     return stem if source.scene is None else f"{stem}_{file_name(source.scene)}"
-
-
-def file_name(scene: str) -> str:
-    """The name of a scene as a part of a file name: letters, digits and a few marks, never a path.
-
-    >>> file_name("../Pos 1/zelle_ö:2")
-    'Pos-1-zelle_ö-2'
-    """
-    return re.sub(r"[^\w.-]+", "-", scene).strip("-.")[:MAX_SCENE_CHARS] or "scene"
 
 
 def _stem(path: Path) -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "atomic_path",
     "check_restorable",
     "described",
+    "files_of",
     "images_in",
     "read",
     "read_movie",
@@ -87,6 +88,12 @@ def described(path: str | os.PathLike[str], *, axes: str | None = None, scene: s
     """What is known of an image without its pixels: axes, sizes, number type, pixel sizes, metadata. Raises and warns as `read`."""
     options, path = Options(axes=axes, scene=scene), Path(path)
     return describe(path.name, source_of(path, options), options)
+
+
+def files_of(path: str | os.PathLike[str]) -> list[Path]:
+    """All files that hold the images of a data set: the file itself, and those which it names. Raises `ImageError` as `read`."""
+    path = Path(path)
+    return sorted({path, *(file for source in scenes(path) for file in source.files)})
 
 
 def scene_names(path: str | os.PathLike[str]) -> list[str]:

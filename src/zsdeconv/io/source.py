@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +21,8 @@ class Source(Protocol):
 
     `scene` is its name in the file, empty where it has none, and `axes` may hold S for the samples of a pixel (colours where `coloured`)
     and other letters for dimensions that the file does not name. `here` says whether its pixels lie in the file that was opened, or in
-    another one of the same data set. `annotation` is what this package has noted in the file.
+    another one of the same data set; `files` are those that they lie in beside the opened one. `annotation` is what this package has noted
+    in the file.
     """
 
     @property
@@ -39,6 +41,8 @@ class Source(Protocol):
     def here(self) -> bool: ...
     @property
     def coloured(self) -> bool: ...
+    @property
+    def files(self) -> Sequence[Path]: ...
     @property
     def annotation(self) -> Mapping[str, Any]: ...
 
@@ -60,6 +64,7 @@ class FileSource:
     scene: str = ""
     here: bool = True
     coloured: bool = False
+    files: Sequence[Path] = ()
     annotation: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self, region: Region = ()) -> np.ndarray:

@@ -56,7 +56,7 @@ def described_sources(path: Path, tif: tifffile.TiffFile, root: ElementTree.Elem
     elif left:
         _warn(path, f"{_planes(len(left))} of {len(pages)} that its OME-XML describes nowhere are not read")
     annotation = read_annotation(data_set.root) if not data_set.companion else {}
-    return [_source(path, tif, image, places, dialects, annotation) for image, places in placed]
+    return [_source(path, tif, image, places, dialects, annotation, data_set.companion) for image, places in placed]
 
 
 def _extended(path: Path, image: OmeImage, places: list[Place | None], pages: list[int]) -> tuple[OmeImage, list[Place | None]]:
@@ -72,7 +72,13 @@ def _extended(path: Path, image: OmeImage, places: list[Place | None], pages: li
 
 
 def _source(
-    path: Path, tif: tifffile.TiffFile, image: OmeImage, places: list[Place | None], dialects: Statements, annotation: dict[str, Any]
+    path: Path,
+    tif: tifffile.TiffFile,
+    image: OmeImage,
+    places: list[Place | None],
+    dialects: Statements,
+    annotation: dict[str, Any],
+    companion: str,
 ) -> Source:
     """One image as a source; of an image that lies elsewhere its sizes are those of the XML until it is read."""
     present = [place for place in places if place is not None]
@@ -92,7 +98,9 @@ def _source(
         outer = shape[: len([n for n in _with_modulo(image).values() if n > 1])]
         return _read(present, outer, (shape, dtype if here else None), region)
 
-    return FileSource("ome", axes, shape, dtype, load, said, image.name, bool(here), coloured, annotation)
+    beside = {path.parent / companion} if companion else set()
+    files = sorted({place.path for place in present} | beside - {path})
+    return FileSource("ome", axes, shape, dtype, load, said, image.name, bool(here), coloured, files, annotation)
 
 
 def _layout(path: Path, tif: tifffile.TiffFile, image: OmeImage, ifd: int | None) -> tuple[str, tuple[int, ...], np.dtype, bool]:
