@@ -99,7 +99,7 @@ def _source(
         return _read(present, outer, (shape, dtype if here else None), region)
 
     beside = {path.parent / companion} if companion else set()
-    files = sorted({place.path for place in present} | beside - {path})
+    files = sorted(({place.path for place in present} | beside) - {path})
     return FileSource("ome", axes, shape, dtype, load, said, image.name, bool(here), coloured, files, annotation)
 
 
