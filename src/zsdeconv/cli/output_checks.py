@@ -114,13 +114,14 @@ def files_of_settings(settings: Config) -> list[Path]:
 
     named: dict[str, Any] = {}
     for name, option in OPTIONS.items():
-        if option.setting.metavar == "FILE":
+        if option.setting.metavar.startswith("FILE"):
             value: Any = settings
             for part in option.key.split("."):
                 value = getattr(value, part)
             named[name] = value
     camera = named.pop("camera", None)
-    return [Path(value) for value in named.values() if value is not None] + files_of_camera(camera)
+    files = [file for value in named.values() if value is not None for file in (value if isinstance(value, tuple) else (value,))]
+    return [*map(Path, files), *files_of_camera(camera)]
 
 
 def files_of_camera(camera: str | Path | None) -> list[Path]:
