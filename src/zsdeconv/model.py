@@ -235,7 +235,7 @@ class Model:
         if maps is not None and self.camera_from == "image":
             raise ConfigError("camera_from image: the model has the maps of its camera; leave it out, or give camera for those of another")
         frames, defects = examined(recorded, maps)
-        defects = without_bright_objects(frames, defects) if self.acquisition.frames_have_law else defects
+        defects = without_bright_objects(frames, defects) if self.acquisition.sets_bright_aside else defects
         if aside := told_of([each.bright for each in defects]):
             warnings.warn(aside, DataWarning, stacklevel=2)
         odd = find_odd_frames([filled(*each) for each in zip(frames, defects, strict=True)])

@@ -101,7 +101,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     names = [str(image.metadata.get("name", f"image {number}")) for number, image in enumerate(images, 1)]
     series = [modality.frames_of(image) for image in images]
     found = learnable(
-        series, names, config.input, maps, memory=modality.acquisition.remembers, bright=not modality.acquisition.raw_frame_axis
+        series, names, config.input, maps, memory=modality.acquisition.remembers, bright=modality.acquisition.sets_bright_aside
     )
     frames, calibration = found.frames, found.calibration
     upsampling = modality.factors(config.scale)

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 import zsdeconv as zs
-from zsdeconv.cli.results import write_images
+from zsdeconv.cli.results import Predicted, write_images
 
 pytestmark = pytest.mark.filterwarnings("ignore::zsdeconv.errors.DataWarning")  # so small an image says little about its camera
 
@@ -51,8 +51,8 @@ def test_a_restoration_changes_no_metadata(restored: zs.Restored) -> None:
 
 @pytest.mark.parametrize(("kind", "finer"), KINDS.items())
 def test_results_hold_what_the_recording_said(restored: zs.Restored, tmp_path, kind, finer) -> None:
-    path = tmp_path / f"{kind}.ome.tif"
-    assert write_images({kind: path}, restored, {"seed": 0}, overwrite=False) == [path]
+    path = tmp_path / f"cell_{kind}.ome.tif"
+    assert path in write_images(Predicted(tmp_path, "cell"), restored, {"seed": 0}, overwrite=False)
     with tifffile.TiffFile(path) as tif:
         text = tif.ome_metadata or ""
     whole: Any = ome_types.from_xml(text.encode(), validate=True)

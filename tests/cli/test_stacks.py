@@ -157,4 +157,5 @@ def test_more_than_the_memory_is_refused_before_anything_is_done(zs, save3, tiny
         assert re.search(r"cell\.tif: restoring it takes about 0\.4\d+ GB of memory, this machine has 0\.4; give a part of it", ended.error)
         assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
     monkeypatch.setattr("zsdeconv.io.memory.machine_bytes", lambda: 1e4)
-    assert "reading it takes about" in zs("info", cell).error
+    assert "reading it takes about" in zs("run", cell, *OPTICS, "-o", tmp_path / "out").error
+    assert zs("info", cell).code == 0, "it reads no pixels"

@@ -24,6 +24,7 @@ FLOORS = (
     ("model_io",),
     ("model",),
     ("prepare",),
+    ("channels",),
     ("pipeline",),
     ("cli",),
     ("__init__", "__main__"),

@@ -252,7 +252,7 @@ def test_missing_folder_empty_and_other_files(tmp_path):
     with pytest.raises(ImageError, match="0 bytes"):
         read(tmp_path / "empty.tif")
     (tmp_path / "note.tif").write_text("this is no image\n" * 100)
-    with pytest.raises(ImageError, match="not an image, readable are TIFF, MRC, DV, "):
+    with pytest.raises(ImageError, match="not an image, readable are NDTiff, TIFF, "):
         read(tmp_path / "note.tif")
     for name, kind in (("a.vsi", "vendor"), ("a.jpg", "picture for display")):
         (tmp_path / name).write_bytes(RNG.bytes(2000))

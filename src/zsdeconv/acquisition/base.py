@@ -163,6 +163,8 @@ class Acquisition(ABC):
     """Whether pairs can be made by dividing the electrons of camera pixels."""
     remembers: ClassVar[bool] = False
     """Whether noise that neighbouring pixels share, and offsets of lines, are accounted for."""
+    sets_bright_aside: ClassVar[bool] = False
+    """Whether objects far brighter than all else are taken out before the network, and come back beside its answer."""
     light: ClassVar[LightBalance] = ClosedLight()
     """Whether the forward model accounts for all light."""
 
@@ -244,7 +246,7 @@ class Acquisition(ABC):
         Raises `ImageError` for frames of another size than the maps.
         """
         frames, defects = examined(recorded, self.maps, self.detector)
-        defects = without_bright_objects(frames, defects) if self.frames_have_law else defects
+        defects = without_bright_objects(frames, defects) if self.sets_bright_aside else defects
         return clean(frames, self.detector, defects)
 
     def law_at(self, shape: Sequence[int], origin_px: Sequence[int], device: torch.device) -> Camera:

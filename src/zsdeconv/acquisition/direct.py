@@ -105,6 +105,7 @@ class DirectAcquisition(Acquisition):
     """
 
     remembers = True
+    sets_bright_aside = True
     settings = frozenset(f"optics.{name}" for name in ("microscope", "sheet_um", "pinhole_au", "sample_ri", "depth_um"))
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -250,9 +250,19 @@ def _merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _path(places: Sequence[Any]) -> str:
+    """The path of a setting, without the names of the types that it was tried as."""
+    parts: list[str] = []
+    for place in map(str, places):
+        if parts and not place.isidentifier() and not place.isdecimal():
+            break
+        parts.append(place)
+    return ".".join(parts)
+
+
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False)[0]
-    key, value = ".".join(str(part) for part in problem["loc"]), problem["input"]
+    key, value = _path(problem["loc"]), problem["input"]
     if problem["type"] == "extra_forbidden":
         return f"unknown configuration key '{key}' ({value!r}); known ones are in the *_config.yaml that a run writes"
     if problem["type"] == "value_error":

@@ -17,7 +17,13 @@ MIN_STACK_PHASES = 5
 
 
 def read_frames(
-    path: str | Path, layout: Layout, *, axes: str | None = None, pixel_um: float | None = None, z_um: float | None = None
+    path: str | Path,
+    layout: Layout,
+    *,
+    axes: str | None = None,
+    pixel_um: float | None = None,
+    z_um: float | None = None,
+    scene: str | None = None,
 ) -> Image:
     """The raw frames in a file as an image `TPYX`, or for a stack `TPZYX`: P counts the frames of a plane, in the order of `layout`.
 
@@ -31,6 +37,8 @@ def read_frames(
         File, and the order of its raw frames.
     axes, pixel_um, z_um
         Override the metadata of the file.
+    scene
+        Which image of a file with several.
 
     Raises
     ------
@@ -40,11 +48,11 @@ def read_frames(
     from zsdeconv.io import check_restorable, read
 
     try:
-        image = read(path, axes=axes, pixel_um=pixel_um, z_um=z_um)
+        image = read(path, axes=axes, pixel_um=pixel_um, z_um=z_um, scene=scene)
     except ImageError:
         if axes is not None:
             raise
-        image = read(path, axes="PYX", pixel_um=pixel_um)
+        image = read(path, axes="PYX", pixel_um=pixel_um, scene=scene)
     image = as_frames(image, layout, z_um=z_um, named=axes is not None)
     check_restorable(image)
     y, x = (image.spacing_um.get(axis) for axis in "YX")

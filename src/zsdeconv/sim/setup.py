@@ -86,6 +86,7 @@ def detection_of(config: Config, file_metadata: Mapping[str, Any], *, deep: bool
         )
     if optics is None and not any(getattr(settings, name) for name in (*LENS_SETTINGS, "otf")) and config.sim.parameters is not None:
         settings = _with_stored_optics(read_parameters(config.sim.parameters), settings)
+    excitation_nm = settings.one("excitation_nm")
     if settings.otf is not None:
         return _measured(settings, deep)
     if optics is None:
