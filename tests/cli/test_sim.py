@@ -179,7 +179,6 @@ def test_what_is_refused_of_stacks(zs, stack, save, shared, tmp_path):
     assert "leave out one" in zs(*sized, "--phases", 5, "--otf", deep, "--excitation-nm", 488).error
     assert "--excitation-nm 0.488" not in zs(*sized, *DEEP[2:], "--na", 1.3, "--excitation-nm", 0.488).out
     plane = save("plane.ome.tif", stack[:9, 0], DEEP_PIXEL_UM, axes="ZYX")
-    (tmp_path / "sim.yaml").unlink()
     assert "it acts on stacks only" in zs("sim", "estimate", plane, *command[3:], *DEEP_LENS).error
     assert "a 2-D radial OTF" in zs("sim", "estimate", plane, *command[3:], "--otf", deep).error
     assert not (tmp_path / "sim.yaml").exists()

@@ -237,7 +237,7 @@ def _listed(kind: type, always: bool, hint: Any, tokens: Any) -> Any:
 
     Files are named as they hold from any folder.
     """
-    words = [word.strip() for word in tokens[0].value.split(",")]
+    words = [word.strip() for word in tokens[-1].value.split(",")]
     values = tuple(str(Path(word).absolute()) if kind is Path else kind(word) for word in words)
     (first, *more) = values
     return values if always or more else first
