@@ -89,7 +89,8 @@ class ChannelModels:
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write all models to one `.zsd` file, atomically. Raises `OutputError` when that is not possible."""
-        shared = {"config": self.config.model_dump(mode="json"), "provenance": dict(self.provenance)}
+        own = {key: value for key, value in self.provenance.items() if key != "channels"}  # each model holds its own
+        shared = {"config": self.config.model_dump(mode="json"), "provenance": own}
         return write_channels({name: model.parts() for name, model in self.models.items()}, shared, path, overwrite=overwrite)
 
     @property
@@ -252,7 +253,14 @@ def load(path: str | Path) -> Model | ChannelModels:
     """
     found, config, provenance = read_models(path)
     models = {name: Model.of(parts) for name, parts in found.items()}
-    return models[""] if config is None else ChannelModels(models, config, provenance=provenance)
+    if config is None:
+        return models[""]
+    return ChannelModels(models, config, provenance=provenance | provenance_of_channels(models))
+
+
+def provenance_of_channels(models: Mapping[str, Model]) -> dict[str, Any]:
+    """How the models of the channels came about, by their names."""
+    return {"channels": {name: dict(model.provenance) for name, model in models.items()}}
 
 
 def of_first_channel(config: Config) -> Config:

@@ -9,7 +9,14 @@ from typing import Any
 
 from zsdeconv._version import __version__
 from zsdeconv.camera.compare import KnownCamera
-from zsdeconv.channels import ChannelModels, PreparedChannels, RestoredChannels, checkpoint_of_channel, prepare_channels
+from zsdeconv.channels import (
+    ChannelModels,
+    PreparedChannels,
+    RestoredChannels,
+    checkpoint_of_channel,
+    prepare_channels,
+    provenance_of_channels,
+)
 from zsdeconv.config import Config, as_settings, resolve
 from zsdeconv.data.regions import training_regions
 from zsdeconv.errors import ConfigError
@@ -154,5 +161,4 @@ def _train_channels(
         )
         assert isinstance(model, Model)
         models[name] = model
-    provenance = {"version": __version__, "channels": {name: dict(model.provenance) for name, model in models.items()}}
-    return ChannelModels(models, prepared.config, provenance=provenance)
+    return ChannelModels(models, prepared.config, provenance={"version": __version__, **provenance_of_channels(models)})

@@ -65,12 +65,15 @@ def reported(restored: Restored | RestoredChannels, voice: Voice) -> Report | Ch
     """The report, and what in it needs attention shown to the user."""
     report = restored.report(voice.name)
     if not voice.silent:
+        from zsdeconv.report.page.report import ChannelReport
         from zsdeconv.report.page.summary import count_words
 
-        findings = [finding for section in report.sections for finding in section.findings]
-        doubtful = [finding for finding in findings if finding.level in ("warn", "fail")]
-        voice.rows([("trust", f"{count_words(findings)}; all findings are in the report")])
-        voice.rows((finding.level, with_options(finding.message)) for finding in doubtful)
+        parts = report.channels if isinstance(report, ChannelReport) else {"": report}
+        findings = {name: [finding for section in part.sections for finding in section.findings] for name, part in parts.items()}
+        voice.rows([("trust", f"{count_words([f for each in findings.values() for f in each])}; all findings are in the report")])
+        for name, each in findings.items():
+            lead = f"{name}: " if name else ""
+            voice.rows((f.level, f"{lead}{with_options(f.message)}") for f in each if f.level in ("warn", "fail"))
     return report
 
 
