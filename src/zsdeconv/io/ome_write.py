@@ -14,7 +14,7 @@ import numpy as np
 
 from zsdeconv.image import Image
 from zsdeconv.io.atomic import atomic_path
-from zsdeconv.io.metadata.annotation import ANNOTATION_NAMESPACE
+from zsdeconv.io.metadata.annotation import ANNOTATION_NAMESPACE, plain
 from zsdeconv.io.ome_elements import CREATOR, ome_xml
 
 MAX_CLASSIC_TIFF_BYTES = int(3.9e9)
@@ -86,7 +86,7 @@ def _annotation(image: Image, provenance: Mapping[str, Any]) -> dict[str, str]:
     metadata = {key: image.metadata[key] for key in _ANNOTATED if image.metadata.get(key)}
     entries = {"axes": image.axes, "offset": image.offset, "provenance": provenance}
     entries |= {key: value for key, value in (("kind", image.metadata.get("kind")), ("metadata", metadata)) if value}
-    return {key: json.dumps(value, default=_plain) for key, value in entries.items()}
+    return {key: json.dumps(value, default=plain) for key, value in entries.items()}
 
 
 def _resolution(spacing_um: Mapping[str, float]) -> dict[str, Any]:
@@ -102,14 +102,3 @@ def _rational(value: float) -> tuple[int, int] | None:
         return None
     nearest = Fraction(value).limit_denominator(int(MAX_RATIONAL / max(value, 1)))
     return nearest.numerator, nearest.denominator
-
-
-def _plain(value: Any) -> Any:
-    """Arrays, mappings and paths as values that JSON can hold."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    raise TypeError(f"provenance cannot hold a {type(value).__name__}")

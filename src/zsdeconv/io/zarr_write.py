@@ -15,7 +15,7 @@ import numpy as np
 
 from zsdeconv.errors import OutputError
 from zsdeconv.image import SPATIAL_AXES, Image
-from zsdeconv.io.metadata.annotation import ANNOTATION_NAMESPACE
+from zsdeconv.io.metadata.annotation import ANNOTATION_NAMESPACE, plain
 
 if TYPE_CHECKING:
     from yaozarrs import v05
@@ -160,15 +160,4 @@ def _omero(image: Image) -> v05.Omero | None:
 def _annotation(image: Image, provenance: Mapping[str, Any]) -> dict[str, Any]:
     lists = {key: list(values) for key in _LISTS if (values := image.metadata.get(key))}
     noted = {"axes": image.axes, "offset": image.offset, "provenance": dict(provenance), **lists}
-    return json.loads(json.dumps(noted, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    """Arrays, mappings and paths as values that JSON can hold."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    raise TypeError(f"provenance cannot hold a {type(value).__name__}")
+    return json.loads(json.dumps(noted, default=plain))
