@@ -60,9 +60,7 @@ As = Annotated[
     ReadAs | None,
     option("a folder's files: frames of one movie, or images; of several files: one movie", name="--as", metavar="NAME", group="Input"),
 ]
-Inputs = Annotated[
-    Path, argument("image files (TIFF of any kind, CZI, ND2, LIF, OIB, MRC, DV and more)", "INPUT..."), Parameter(required=True)
-]
+Inputs = Annotated[Path, argument("images: TIFF, CZI, ND2, LIF, OIB, MRC, DV and others", "INPUT..."), Parameter(required=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
