@@ -18,9 +18,15 @@ CANDIDATE_RATIO = 50.0
 """Brightness over that of nine tenths of the image from which an object is looked at."""
 BULK_QUANTILE, PEAK_QUANTILE = 0.9, 0.999
 """Quantiles of the bulk of an image and of its brightest places."""
-MIN_STRUCTURE_SD = 6.0
+ROUNDING = 1e-9
+"""Relative error of a running sum. Chosen: far above that of double precision."""
+TRIMMED_QUANTILE = 0.97
+"""Quantile of the differences of neighbours up to which they are noise. Chosen: a bright object makes larger ones in fewer places."""
+MIN_STRUCTURE_SD = 10.0
 """Brightness of the rest, in standard deviations of its noise, from which there is a rest to restore. Chosen: the brightest thousandth of
-pure noise lies at 3.1."""
+normal noise lies at 3.1, of one photon in a hundred pixels at 7."""
+MEAN_PX = 3
+"""Side of the squares over which brightness is averaged. Chosen: a single hot pixel is no object."""
 MAX_HALO_PX = 64
 """Largest halo that is looked for. Chosen: beyond, the Airy pattern of an object a thousand times brighter is lost in noise."""
 MAX_FRACTION = 0.2
@@ -40,9 +46,10 @@ def bright_objects(plane: np.ndarray) -> np.ndarray:
     from scipy.ndimage import distance_transform_edt, label, maximum, uniform_filter
 
     nothing = np.zeros(plane.shape, bool)
-    smooth = uniform_filter(plane.astype(np.float64) - float(np.median(plane)), 3, mode="nearest")
-    sd = 1.4826 * float(np.median(np.abs(smooth)))  # of a normal distribution, whose median deviation is sd / 1.4826
-    bulk = max(float(np.quantile(smooth, BULK_QUANTILE)), sd)
+    smooth = uniform_filter(plane.astype(np.float64) - float(np.median(plane)), MEAN_PX, mode="nearest")
+    bulk = max(float(np.quantile(smooth, BULK_QUANTILE)), _noise_sd(plane, nothing, TRIMMED_QUANTILE) / MEAN_PX)
+    if not bulk:  # single photons in the dark: one in a square; smaller sums are errors of rounding
+        bulk = float(smooth[smooth > ROUNDING * smooth.max()].min(initial=np.inf))
     core = smooth > CANDIDATE_RATIO * bulk
     while core.any():
         halo = _halo(smooth, np.asarray(distance_transform_edt(~core)))
@@ -54,9 +61,19 @@ def bright_objects(plane: np.ndarray) -> np.ndarray:
         peaks = np.atleast_1d(maximum(smooth, numbers, np.arange(1, numbers.max() + 1)))
         kept = core & np.isin(numbers, 1 + np.flatnonzero(peaks > MIN_RATIO * level))
         if (kept == core).all():
-            return halo if level > MIN_STRUCTURE_SD * sd else nothing
+            return halo if level > MIN_STRUCTURE_SD * _noise_sd(plane, halo) / MEAN_PX else nothing
         core = kept
     return nothing
+
+
+def _noise_sd(plane: np.ndarray, halo: np.ndarray, quantile: float = 1.0) -> float:
+    """Standard deviation of the noise outside the halo, with what structure adds to the differences of neighbours.
+
+    Only those up to a quantile count.
+    """
+    differences = np.abs(np.diff(plane.astype(np.float64), axis=1))[~(halo[:, 1:] | halo[:, :-1])]
+    differences = differences[differences <= np.quantile(differences, quantile)] if differences.size else differences
+    return float(np.sqrt(np.mean(differences**2) / 2)) if differences.size else np.inf
 
 
 def _halo(smooth: np.ndarray, distance_px: np.ndarray) -> np.ndarray:
