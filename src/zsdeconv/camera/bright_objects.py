@@ -18,8 +18,6 @@ CANDIDATE_RATIO = 50.0
 """Brightness over that of nine tenths of the image from which an object is looked at."""
 BULK_QUANTILE, PEAK_QUANTILE = 0.9, 0.999
 """Quantiles of the bulk of an image and of its brightest places."""
-ROUNDING = 1e-9
-"""Relative error of a running sum. Chosen: far above that of double precision."""
 TRIMMED_QUANTILE = 0.97
 """Quantile of the differences of neighbours up to which they are noise. Chosen: a bright object makes larger ones in fewer places."""
 MIN_STRUCTURE_SD = 10.0
@@ -48,8 +46,6 @@ def bright_objects(plane: np.ndarray) -> np.ndarray:
     nothing = np.zeros(plane.shape, bool)
     smooth = uniform_filter(plane.astype(np.float64) - float(np.median(plane)), MEAN_PX, mode="nearest")
     bulk = max(float(np.quantile(smooth, BULK_QUANTILE)), _noise_sd(plane, nothing, TRIMMED_QUANTILE) / MEAN_PX)
-    if not bulk:  # single photons in the dark: one in a square; smaller sums are errors of rounding
-        bulk = float(smooth[smooth > ROUNDING * smooth.max()].min(initial=np.inf))
     core = smooth > CANDIDATE_RATIO * bulk
     while core.any():
         halo = _halo(smooth, np.asarray(distance_transform_edt(~core)))
@@ -69,11 +65,12 @@ def bright_objects(plane: np.ndarray) -> np.ndarray:
 def _noise_sd(plane: np.ndarray, halo: np.ndarray, quantile: float = 1.0) -> float:
     """Standard deviation of the noise outside the halo, with what structure adds to the differences of neighbours.
 
-    Only those up to a quantile count.
+    Only those up to a quantile count. Of whole numbers, which may be photons, it is one at least.
     """
+    least = 1.0 if np.array_equal(plane, np.round(plane)) else 0.0
     differences = np.abs(np.diff(plane.astype(np.float64), axis=1))[~(halo[:, 1:] | halo[:, :-1])]
     differences = differences[differences <= np.quantile(differences, quantile)] if differences.size else differences
-    return float(np.sqrt(np.mean(differences**2) / 2)) if differences.size else np.inf
+    return max(float(np.sqrt(np.mean(differences**2) / 2)), least) if differences.size else np.inf
 
 
 def _halo(smooth: np.ndarray, distance_px: np.ndarray) -> np.ndarray:
