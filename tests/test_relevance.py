@@ -24,6 +24,8 @@ ELSEWHERE = {
     "input.axes",
     "input.camera",
     "input.crop",
+    "input.channel",
+    "input.scene",
     "modality",
     "preset",
     "pairs.kind",
