@@ -6,7 +6,7 @@ import pytest
 import zsdeconv as zs
 from zsdeconv.channels import ChannelModels, PreparedChannels, prepare_channels
 from zsdeconv.config import as_settings, resolve
-from zsdeconv.errors import ConfigError, ImageError, UserError
+from zsdeconv.errors import ConfigError, DataWarning, ImageError, UserError
 from zsdeconv.image import Image, channel_names, channel_of, merged_channels
 
 METADATA = {
@@ -106,6 +106,13 @@ def test_a_fault_names_its_channel():
     metadata = {**METADATA, "emission_nm": [460.0, None, 670.0]}
     with pytest.raises(UserError, match=r"^GFP: .*emission wavelength"):
         prepare_channels([picture(metadata=metadata)], config())
+
+
+def test_what_is_told_names_its_channel():
+    image = picture()
+    image.data[1, 7, 9] = 60000
+    with pytest.warns(DataWarning, match="^GFP: 1 hot, dead or lost pixels"):
+        prepare_channels([image], config())
 
 
 @pytest.mark.parametrize("axes", ["CYX", "TCYX", "YXC"])

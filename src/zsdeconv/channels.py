@@ -4,7 +4,9 @@ all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from zsdeconv.camera.maps import CameraMaps
 from zsdeconv.config import Config, resolve
-from zsdeconv.errors import ConfigError, ImageError, UserError
+from zsdeconv.errors import ConfigError, DataWarning, ImageError, UserError
 from zsdeconv.image import PER_CHANNEL, Image, channel_names, channel_of, merged_channels
 from zsdeconv.modality import Modality
 from zsdeconv.model import Model, Restored
@@ -69,7 +71,8 @@ class ChannelModels:
         parts = {}
         for number, ((name, model), channel) in enumerate(zip(self.models.items(), self._split(image), strict=True)):
             own = replace(model, camera_from=self.camera_from)
-            parts[name] = own.predict(channel, progress=lambda done, n=number: progress((n + done) / count), **options)
+            with _naming(name):
+                parts[name] = own.predict(channel, progress=lambda done, n=number: progress((n + done) / count), **options)
         return RestoredChannels(parts, self, image)
 
     def fitting(self, image: Image) -> list[Image]:
@@ -192,10 +195,8 @@ def prepare_channels(
     settings = config_of_channels(config, len(names))
     prepared = {}
     for number, (name, own) in enumerate(zip(names, settings, strict=True)):
-        try:
+        with _naming(name):
             prepared[name] = prepare([each[number][1] for each in split], own, optics, psf)
-        except UserError as fault:
-            raise type(fault)(f"{name}: {fault}") from fault
     return PreparedChannels(prepared, config)
 
 
@@ -268,6 +269,23 @@ def of_first_channel(config: Config) -> Config:
     first = {name: values[0] for name in LISTED if isinstance(values := getattr(config.optics, name), tuple)}
     optics, own = config.optics.model_copy(update=first), config.input.model_copy(update={"channel": None})
     return config.model_copy(update={"optics": optics, "input": own})
+
+
+@contextmanager
+def _naming(channel: str) -> Iterator[None]:
+    """Put the name of a channel in front of what is told and refused of it."""
+    with warnings.catch_warnings(record=True) as met:
+        warnings.simplefilter("always", DataWarning)
+        try:
+            yield
+            fault = None
+        except UserError as error:
+            fault = error
+    for each in met:
+        lead = f"{channel}: " if issubclass(each.category, DataWarning) else ""
+        warnings.warn(f"{lead}{each.message}", each.category, stacklevel=4)
+    if fault is not None:
+        raise type(fault)(f"{channel}: {fault}") from fault
 
 
 def _chosen(image: Image, config: Config) -> list[tuple[str, Image]]:
