@@ -87,6 +87,12 @@ def test_calibration_keeps_away_from_it_and_it_is_told():
     assert told_of([None, None]) == ""
 
 
+def test_stacks_are_left_as_they_are():
+    frame = np.stack([recorded(structure() + 4 + spot(20, 90, 3e4))] * 3)
+    (defects,) = without_bright_objects([frame], [find_defects(frame)])
+    assert defects.bright is None
+
+
 def test_the_rest_is_restored_as_if_it_were_not_there():
     """With a bead, the network's scale, the camera and the result elsewhere are those without it."""
     rest, bead = structure() + 4, spot(20, 90, 3e4)

@@ -112,3 +112,19 @@ def test_planes_of_one_value_are_lost_planes():
     each = np.arange(3.0)[:, None, None] + np.zeros((12, 16))
     with pytest.raises(ImageError, match="3 of 3 planes"):
         check_restorable(Image(each, "ZYX"))
+
+
+def test_dark_ends_of_a_stack_where_the_dark_is_clipped_are_no_lost_planes():
+    rng = np.random.default_rng(0)
+    light = np.zeros((9, 24, 31))
+    light[2:6, 8:16, 9:18] = 40
+    stack = rng.poisson(light)
+    assert (stack[[0, 1, 6, 7, 8]] == 0).all()
+    check_restorable(Image(stack, "ZYX"))
+    check_restorable(Image(np.stack([stack, stack]), "TZYX"))
+    gap = stack.copy()
+    gap[4] = 0
+    with pytest.raises(ImageError, match=r"1 of 9 planes are constant \(first: Z=4"):
+        check_restorable(Image(gap, "ZYX"))
+    with pytest.raises(ImageError, match="5 of 9 planes are constant"):  # there the dark has noise
+        check_restorable(Image(np.where(light.any((1, 2))[:, None, None], rng.poisson(light + 20), 0), "ZYX"))

@@ -140,11 +140,12 @@ def _opened(mask: np.ndarray) -> np.ndarray:
 
 
 def without_bright_objects(frames: Sequence[np.ndarray], defects: Sequence[Defects]) -> list[Defects]:
-    """The defects of frames (`... y x`), with objects far brighter than all else among them."""
+    """The defects of frames, with objects far brighter than all else among them; of stacks (`z y x`), whose objects reach through planes, as
+    they are.
+    """
     result = []
     for frame, each in zip(frames, defects, strict=True):
-        planes = filled(frame, each).reshape(-1, *frame.shape[-2:])
-        bright = np.stack([bright_objects(plane) for plane in planes]).reshape(frame.shape) & ~each.all
+        bright = bright_objects(filled(frame, each)) & ~each.all if frame.ndim == 2 else np.zeros((), bool)
         result.append(replace(each, bright=bright) if bright.any() else each)
     return result
 

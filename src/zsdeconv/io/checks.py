@@ -18,6 +18,8 @@ MIN_FINITE_FRACTION = 0.05
 Pixels that are NaN or infinite hold no data."""
 MAX_SATURATED_FRACTION = 1e-5
 """Saturated fraction that raises no warning. Chosen: a few hot pixels of a camera are no fault of the exposure."""
+MIN_DARK_SHARE = 0.5
+"""Part of the pixels of other planes with the value of a plane without light. Chosen: most pixels have it where the dark is clipped."""
 PILE_UP_RATIO = 4
 """Pixels at the top of a clipped histogram over those at each of the values just below. Chosen: more than chance makes of an unclipped
 tail (tests/io/test_checks.py)."""
@@ -145,6 +147,8 @@ def _refuse_lost_planes(image: Image) -> None:
         whole = constant.reshape(len(constant), -1).all(1)
         if np.count_nonzero(~whole) > 1:
             constant[whole] = False
+    if "Z" in others:
+        constant &= ~_dark_ends(planes, constant, others.index("Z"))
     if constant.any():
         first = tuple(np.argwhere(constant)[0])
         where = ", ".join(f"{axis}={index}" for axis, index in zip(others, first, strict=True))
@@ -152,6 +156,19 @@ def _refuse_lost_planes(image: Image) -> None:
             f"{np.count_nonzero(constant)} of {constant.size} planes are constant (first: {where}, every pixel is "
             f"{planes[first].flat[0]:g}), a camera records none: planes were lost or inserted; leave them out"
         )
+
+
+def _dark_ends(planes: np.ndarray, constant: np.ndarray, depth: int) -> np.ndarray:
+    """Constant planes at the ends of stacks (along the axis `depth`) that are as dark as most of the others, where the dark is clipped.
+
+    Their value is that of more than half of all pixels of the planes with light.
+    """
+    lit = planes[~constant]
+    if not lit.size:
+        return np.zeros_like(constant)
+    dark = planes.min()
+    ends = np.logical_and.accumulate(constant, depth) | np.flip(np.logical_and.accumulate(np.flip(constant, depth), depth), depth)
+    return ends & (planes[..., 0, 0] == dark) & bool(np.mean(lit == dark) > MIN_DARK_SHARE)
 
 
 def _warn_saturated(channel: np.ndarray, where: str) -> None:
