@@ -140,8 +140,8 @@ def _opened(mask: np.ndarray) -> np.ndarray:
 
 
 def without_bright_objects(frames: Sequence[np.ndarray], defects: Sequence[Defects]) -> list[Defects]:
-    """The defects of frames, with objects far brighter than all else among them; of stacks (`z y x`), whose objects reach through planes, as
-    they are.
+    """The defects of frames, with objects far brighter than all else among them; those of stacks (`z y x`) as they are, for there such an
+    object reaches through planes.
     """
     result = []
     for frame, each in zip(frames, defects, strict=True):
