@@ -177,3 +177,17 @@ def test_a_restoration_leaves_them_out_and_says_so() -> None:
     assert result.model.camera.gain == pytest.approx(reference.model.camera.gain, rel=0.15)
     assert not result.denoised.data[:, :20].any() and not result.deconvolved.data[:, :40].any()
     assert result.denoised.data[40, 60] < 200
+
+
+def test_planes_with_hardly_any_light_are_judged_by_their_whole_stack():
+    """Where the dark is clipped a plane may have a single lit pixel: its dark rows are no lost ones."""
+    rng = np.random.default_rng(0)
+    light = np.zeros((8, 31, 38))
+    light[2:6, 10:20, 12:25] = 400
+    stack = rng.poisson(light)
+    stack[6, 14, 17] = 12
+    assert not find_defects(stack).areas.any()
+    assert not find_defects(stack).recorded("areas").any()
+    lost = rng.poisson(np.full((8, 31, 38), 30.0)) + 100
+    lost[4, 7:11] = 0
+    assert find_defects(lost).areas.sum() == 4 * 38

@@ -81,7 +81,8 @@ def find_defects(frame: np.ndarray, recorded: np.ndarray | None = None, bad: np.
     (0, 576)
     """
     planes = frame.reshape(-1, *frame.shape[-2:])
-    missing = [without_data(plane) for plane in (frame if recorded is None else recorded).reshape(-1, *frame.shape[-2:])]
+    original = (frame if recorded is None else recorded).reshape(-1, *frame.shape[-2:])
+    missing = [without_data(plane, original) for plane in original]
     areas = [_opened(mask) if mask.any() else mask for mask in missing]
     if bad is not None:
         missing = [mask | bad for mask in missing]
@@ -91,8 +92,11 @@ def find_defects(frame: np.ndarray, recorded: np.ndarray | None = None, bad: np.
     return Defects(pixels.reshape(frame.shape), np.stack(areas).reshape(frame.shape), undefined if undefined.any() else None)
 
 
-def without_data(plane: np.ndarray) -> np.ndarray:
-    """Pixels that are not finite, or have one value far from all others, or lie in rows and columns of one value (y x)."""
+def without_data(plane: np.ndarray, planes: np.ndarray | None = None) -> np.ndarray:
+    """Pixels that are not finite, or have one value far from all others, or lie in rows and columns of one value (y x).
+
+    The others are those of all `planes`: in a plane of a stack with hardly any light, few say what values there are.
+    """
     finite = np.isfinite(plane) if plane.dtype.kind == "f" else np.ones(plane.shape, bool)
     mask = ~finite
     known = plane[finite]
@@ -104,20 +108,23 @@ def without_data(plane: np.ndarray) -> np.ndarray:
         if plane.shape[axis] >= MIN_LINE_PX:
             alike = filler.min(axis, keepdims=True) == filler.max(axis, keepdims=True)
             lines |= alike & finite.any(axis, keepdims=True)
-    mask |= lines & _rare_elsewhere(filler, lines)
+    everywhere = known if planes is None or len(planes) == 1 else planes[np.isfinite(planes)]
+    mask |= lines & _rare_elsewhere(filler, lines, everywhere)
     for value in (known.min(), 0):
         alike = plane == value
-        others = known[known != value]
+        others = everywhere[everywhere != value]
         if alike.sum() >= 4 and others.size > 4 and _stands_apart(float(value), others):
             mask |= alike
     return mask
 
 
-def _rare_elsewhere(plane: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """Where the value of whole lines is rare in all others."""
-    result, rest = np.zeros(plane.shape, bool), plane[~lines]
+def _rare_elsewhere(plane: np.ndarray, lines: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
+    """Where the value of whole lines is rare in all others, those of other planes among them."""
+    result = np.zeros(plane.shape, bool)
+    rest = everywhere.size - int(lines.sum())
     for value in np.unique(plane[lines]):
-        if rest.size and np.mean(rest == value) < MAX_VALUE_FRACTION:
+        others = int(np.count_nonzero(everywhere == value)) - int(np.count_nonzero(plane[lines] == value))
+        if rest > 0 and others < MAX_VALUE_FRACTION * rest:
             result |= plane == value
     return result
 

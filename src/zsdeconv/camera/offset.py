@@ -97,6 +97,8 @@ def combine(darkest: tuple[float, float, float], skewness: tuple[float, float], 
     no read noise would be left, is as likely.
     """
     edge, sigma, rise = darkest
+    if not sigma and not rise:  # a twentieth of the image has one value: the dark was clipped, and its level is known
+        return edge, 0.0
     sigma_below = float(np.hypot(sigma, HAZE_RATIO * rise))
     least = min(max(lowest, edge - MAX_HAZE_SIGMAS * sigma_below), edge - 5 * sigma_below)
     grid = np.linspace(least, edge + 5 * sigma, 8001)
