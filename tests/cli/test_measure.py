@@ -125,3 +125,17 @@ def test_info_of_a_damaged_model(zs, tmp_path):
     path = tmp_path / "m.zsd"
     path.write_bytes(struct.pack("<Q", 10**6) + b"{")
     assert "m.zsd" in zs("info", path).error
+
+
+def test_info_of_a_model_of_several_channels(zs, tmp_path):
+    header = {"modality": "2d", "rank": 2, "version": "0.2.0", "config": {}, "provenance": {}}
+    own = {"modality": "2d", "rank": 2, "spacing_um": [0.065, 0.065], "camera": {"offset": 100.0}, "psf": {"source": "theory"}}
+    channels = [{"name": name, "header": own} for name in ("DAPI", "GFP")]
+    tensors = {f"channel.{number}.network.weight": torch.ones(2, 3) for number in range(2)}
+    path = save_model(tmp_path / "m.zsd", tensors, header | {"channels": channels})
+    assert zs("info", path, "--json").json["parameters"] == 12
+    lines = zs("info", path).out
+    assert re.search(r"^channel DAPI .*offset 100", lines, re.MULTILINE)
+    assert re.search(r"^channel GFP ", lines, re.MULTILINE)
+    damaged = save_model(tmp_path / "n.zsd", tensors, header | {"channels": ["DAPI", 3]})
+    assert zs("info", damaged).code == 0

@@ -48,12 +48,19 @@ def _of_model(file: Path) -> dict[str, Any]:
     from zsdeconv.io.model_file import read_header
 
     header, shapes = read_header(file)
-    count = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("network."))
+    count = sum(math.prod(shape) for name, shape in shapes.items() if ".network." in f".{name}")
     return {"file": str(file), "kind": "model", "parameters": count, "bytes": file.stat().st_size, **header}
 
 
-def _model_rows(facts: dict[str, Any]) -> dict[str, Any]:
+def _model_rows(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What people ask about a model; all else is in the JSON object."""
+    channels = facts.get("channels")
+    if isinstance(channels, list) and channels and all(isinstance(each, Mapping) for each in channels):
+        own = [_model_rows(_section(each, "header")) for each in channels]
+        names = [f"channel {each.get('name', '')}" for each in channels]
+        each_of_them = {name: {key: row[key] for key in ("psf", "camera")} for name, row in zip(names, own, strict=True)}
+        shared = {name: facts.get(name) for name in ("file", "kind", "modality", "rank", "parameters", "version")}
+        return {**shared, **{name: own[0][name] for name in ("spacing_um", "settings")}, **each_of_them}
     config, history = _section(facts, "config"), facts.get("history")
     last = history[-1] if isinstance(history, list) and history else {}
     training = {name: last.get(name) for name in ("phase", "step", "validation")} if isinstance(last, Mapping) else {}
