@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from zsdeconv.camera.maps import CameraMaps
 from zsdeconv.config import Config, resolve
@@ -247,8 +247,8 @@ def checkpoint_of_channel(checkpoint: str | Path, number: int) -> Path:
     return path if number == 0 else path.with_name(f"{path.stem}_channel{number + 1}{path.suffix}")
 
 
-def load(path: str | Path) -> Model | ChannelModels:
-    """The model in a `.zsd` file, or those of its channels, on the CPU; nothing in the file can run.
+def load(path: str | Path) -> Model:
+    """The model in a `.zsd` file, on the CPU, or those of its channels as `ChannelModels`; nothing in the file can run.
 
     Raises `ModelError` for damaged files and for models of another modality or a newer version.
     """
@@ -256,7 +256,7 @@ def load(path: str | Path) -> Model | ChannelModels:
     models = {name: Model.of(parts) for name, parts in found.items()}
     if config is None:
         return models[""]
-    return ChannelModels(models, config, provenance=provenance | provenance_of_channels(models))
+    return cast(Model, ChannelModels(models, config, provenance=provenance | provenance_of_channels(models)))
 
 
 def provenance_of_channels(models: Mapping[str, Model]) -> dict[str, Any]:

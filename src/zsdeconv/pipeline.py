@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from zsdeconv._version import __version__
 from zsdeconv.camera.compare import KnownCamera
 from zsdeconv.channels import (
     ChannelModels,
     PreparedChannels,
-    RestoredChannels,
     checkpoint_of_channel,
     prepare_channels,
     provenance_of_channels,
@@ -32,10 +31,9 @@ from zsdeconv.training.networks import make_network, training_phases
 from zsdeconv.training.trainer import Checkpoint, Event, Trainer
 
 
-def restore(
-    image: Image | Any, optics: Optics | None = None, *, psf: Psf | str | Path | None = None, **options: Any
-) -> Restored | RestoredChannels:
-    """Train a network on the image itself, then restore it: the main job. Of an image with several channels, each has its own network.
+def restore(image: Image | Any, optics: Optics | None = None, *, psf: Psf | str | Path | None = None, **options: Any) -> Restored:
+    """Train a network on the image itself, then restore it: the main job. Of an image with several channels, each has its own network, and
+    the result is a `zsdeconv.channels.RestoredChannels` with the same parts.
 
     `image` is an `Image` or an array (`t y x` or `y x`), `options` are those of `train`. The result holds the denoised
     image on the raw grid and the deconvolved one on the fine grid, in ADU above the camera offset, and the model.
@@ -66,8 +64,8 @@ def train(
     resume: bool = False,
     callback: Callable[[Event], None] = lambda event: None,
     **options: Any,
-) -> Model | ChannelModels:
-    """Train one model on all frames of `images`.
+) -> Model:
+    """Train one model on all frames of `images`; of images with several channels a `zsdeconv.channels.ChannelModels` with one for each.
 
     The optics come as an `Optics`, as a `Psf` of any sampling, as the file of one, or in the configuration. `options` are
     settings by name: `preset`, `scale`, `device`, `seed`, `steps`, `minutes`, `pixel_um`, `background`, `passes`; or a
@@ -90,7 +88,7 @@ def train(
     model = train_prepared(prepare_channels(images, settings, optics, psf), checkpoint=checkpoint, resume=resume, callback=callback)
     if checkpoint is not None:
         forget(checkpoint)
-    return model
+    return cast(Model, model)
 
 
 def train_prepared(

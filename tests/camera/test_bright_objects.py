@@ -18,8 +18,8 @@ def spot(y: float, x: float, peak: float, width: float = 1.5) -> np.ndarray:
 
 def structure(peak: float = 30.0) -> np.ndarray:
     """Rings and lines of a cell."""
-    rings = sum(np.exp(-((np.hypot(Y - y, X - x) - r) ** 2) / 4) for y, x, r in ((30, 40, 14), (60, 70, 20), (50, 30, 8)))
-    return peak * rings
+    rings = [np.exp(-((np.hypot(Y - y, X - x) - r) ** 2) / 4) for y, x, r in ((30, 40, 14), (60, 70, 20), (50, 30, 8))]
+    return peak * np.sum(rings, axis=0)
 
 
 def recorded(light: np.ndarray, seed: int = 0, offset: float = 100.0, read: float = 1.2) -> np.ndarray:
