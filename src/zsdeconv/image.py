@@ -16,8 +16,6 @@ KNOWN_AXES = "TCZYXP"
 """Axis letters: time, channel, z, y, x, and P for the raw frames of structured illumination (direction x phase)."""
 SPATIAL_AXES = "ZYX"
 """Axes with a pixel size."""
-CROPPED_AXES = "TZYX"
-"""Axes of which a part can be taken."""
 
 
 PER_CHANNEL = ("channels", "colours", "emission_nm", "excitation_nm", "exposure_s")

@@ -211,6 +211,17 @@ def test_each_file_of_a_set_is_its_own_position(tmp_path, compression):
         read(tmp_path / "cells_Pos1.ome.tif", scene="Pos2")
 
 
+@pytest.mark.parametrize("said", ["float", "uint16"])  # the second is a lie, and the pixels count
+def test_numbers_of_a_position_in_another_file_stay_as_they_are(tmp_path, said):
+    fine = RNG.random((31, 42)).astype(np.float32)
+    images = [f'<Image ID="Image:{n}" Name="p{n}">' + pixels({"X": 42, "Y": 31}, block(f"p{n}.ome.tif")) + "</Image>" for n in range(2)]
+    images[1] = images[1].replace('Type="uint16"', f'Type="{said}"')
+    tiff(tmp_path / "p0.ome.tif", counts(31, 42), ome(*images, attributes=' UUID="urn:uuid:p0.ome.tif"'))
+    tiff(tmp_path / "p1.ome.tif", fine, ome(*images, attributes=' UUID="urn:uuid:p1.ome.tif"'))
+    np.testing.assert_array_equal(read(tmp_path / "p0.ome.tif", scene="p1").data, fine)
+    assert described(tmp_path / "p0.ome.tif", scene="p1").dtype == (np.float32 if said == "float" else np.uint16)
+
+
 def test_files_of_different_sizes_in_one_set(tmp_path):
     small, large = counts(16, 18), counts(31, 42)
     images = [

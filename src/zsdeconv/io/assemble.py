@@ -115,7 +115,9 @@ def assemble(name: str, source: Source, options: Options) -> Image:
     """
     described = describe(name, source, options)
     refuse_larger_than_memory(name, float(np.prod(described.shape, dtype=float)) * described.dtype.itemsize, "reading it")
-    data = source.read().reshape(described.shape).astype(described.dtype, copy=False)
+    data = source.read().reshape(described.shape)
+    _refuse_type(name, data.dtype)  # the file's word on planes in another file may be wrong
+    data = data.astype(data.dtype.newbyteorder("="), copy=False)
     return Image(data, described.axes, described.spacing_um, described.offset, described.metadata)
 
 

@@ -107,7 +107,7 @@ def _layout(path: Path, tif: tifffile.TiffFile, image: OmeImage, ifd: int | None
     """Axes, shape and number type of an image, without axes of length 1, and whether its samples are colours."""
     planes = {axis: n for axis, n in _with_modulo(image).items() if n > 1}
     if ifd is None:
-        plane_axes, plane_shape, dtype, coloured = "YX", (image.sizes["Y"], image.sizes["X"]), np.dtype(np.uint16), False
+        plane_axes, plane_shape, dtype, coloured = "YX", (image.sizes["Y"], image.sizes["X"]), image.dtype, False
         if "S" in image.sizes:
             plane_axes, plane_shape, coloured = "YXS", (*plane_shape, image.sizes["S"]), True
     else:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+
 from zsdeconv.io.metadata.statements import Statements
 from zsdeconv.io.metadata.units import length_um, time_s
 
@@ -23,6 +25,9 @@ _MODES = {
     "SPIM": "lightsheet",
 }
 """Kinds of microscope by OME's names of acquisition modes; the others have no PSF here."""
+_WHOLE_TYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32")
+_TYPES = {"float": "float32", "double": "float64", "complex": "complex64", "double-complex": "complex128", "bit": "bool"}
+"""Number types by OME's words, those that are not numpy's."""
 _MODULO_AXES = {"phase": "P"}
 """Axes by the types of OME's modulo annotation; all other types are unnamed dimensions (Q)."""
 
@@ -43,12 +48,13 @@ class PlaneBlock:
 
 @dataclass(frozen=True)
 class OmeImage:
-    """One image of OME-XML: sizes of its axes, slowest first, with samples of a pixel (S), and the blocks of its planes."""
+    """One image of OME-XML: sizes of its axes, slowest first, with samples of a pixel (S), the blocks of its planes, its number type."""
 
     name: str
     sizes: dict[str, int]
     modulo: dict[str, tuple[str, int]]
     blocks: list[PlaneBlock]
+    dtype: np.dtype
     said: Statements = field(default_factory=Statements)
 
     @property
@@ -104,7 +110,9 @@ def _image(root: ElementTree.Element, image: ElementTree.Element, pixels: Elemen
     ordered = {axis: sizes[axis] for axis in (*slowest_first, *(a for a in "TCZ" if a not in slowest_first))}
     ordered |= {"Y": sizes["Y"], "X": sizes["X"]} | ({"S": samples} if samples > 1 else {})
     blocks = [_block(node) for node in pixels.iterfind("{*}TiffData")]
-    return OmeImage(image.get("Name", ""), ordered, _modulo(root, image), blocks, _statements(root, image, pixels, channels))
+    kind = pixels.get("Type", "uint16").lower()
+    dtype = np.dtype(_TYPES.get(kind, kind if kind in _WHOLE_TYPES else "uint16"))
+    return OmeImage(image.get("Name", ""), ordered, _modulo(root, image), blocks, dtype, _statements(root, image, pixels, channels))
 
 
 def _block(node: ElementTree.Element) -> PlaneBlock:
