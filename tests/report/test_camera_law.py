@@ -34,6 +34,17 @@ def test_a_camera_as_assumed_passes(structure: str) -> None:
     assert faults(checked(scene(structure))) == {}
 
 
+def test_an_offset_that_haze_hides_is_questioned() -> None:
+    """Haze of 300 electrons under structure of 60: an offset in its place would make the same noise within the errors of the image."""
+    rng, shape = np.random.default_rng(3), (111, 98)
+    light = 300 + 60 * gaussian_filter(rng.random(shape) < 0.01, 2.0, output=float) * 25
+    frame = np.rint(0.6 * rng.poisson(light) + rng.normal(100, 2, shape)).astype(np.uint16)
+    found = next(f for f in checked(frame).findings if f.name == "offset")
+    assert found.level == "warn" and found.value > found.limit and "`background`" in found.message
+    given = measure(frame, calibrate(frame, offset=100.0, memory=False))
+    assert "offset" not in faults(given)
+
+
 @pytest.mark.parametrize("factor", [2.0, 1.5])
 def test_upsampled_images_are_found(factor: float) -> None:
     """Bicubic interpolation correlates neighbours."""

@@ -13,7 +13,7 @@ from zsdeconv.camera.detector import Camera, Counter, Multiplier
 from zsdeconv.camera.given_offset import contradiction
 from zsdeconv.camera.highpass import CUTOFF_RANGE_PER_PX
 from zsdeconv.camera.levels import Levels, TransferLine, fit_line
-from zsdeconv.camera.offset import combine, darkest_level, skewness_offset
+from zsdeconv.camera.offset import combine, dark_of, darkest_level, skewness_of
 from zsdeconv.camera.photon_transfer import as_frames, dark_constants, flat_levels
 from zsdeconv.camera.recognise import NOTHING_KNOWN, Recognition, count_unit, is_counting, recognise
 from zsdeconv.camera.survey import MAX_NOISE_CORRELATION, Survey, is_correlated, survey_frames
@@ -23,11 +23,11 @@ MAX_CLIPPED_FRACTION = 1e-3
 """Fraction of clipped pixels above which a message warns of it. Chosen: fewer are hot pixels or single bright spots."""
 MAX_GAIN_ERROR_RATIO = 0.3
 """Relative standard error of the gain above which a message warns of it. Chosen: below the range of gains in re-corruption, 0.5."""
+MIN_GAIN_SIGMAS = 3
+"""Gain, in standard errors, below which the prior of a positive gain is used. Chosen: the usual 3 sigma."""
 MISFIT = 2.0
 """Factor on the standard errors of a fitted histogram. Measured: dark pixels are not quite negative binomial, offsets are off by twice as
 much as counting alone would make them."""
-MIN_GAIN_SIGMAS = 3
-"""Gain, in standard errors, below which the prior of a positive gain is used. Chosen: the usual 3 sigma."""
 
 
 @dataclass(frozen=True)
@@ -260,10 +260,9 @@ def _find_offset(survey: Survey, line: TransferLine) -> tuple[float, float]:
     local = line.moved(-survey.shift)
     darkest = darkest_level(survey.frames, local.scaled(survey.memory.pixels))  # of means over many pixels
     pure = survey.cutoff < CUTOFF_RANGE_PER_PX[1] and not is_correlated(*survey.correlation[:2])
-    skewness = skewness_offset(survey.levels, local, survey.kernel) if pure else (0.0, np.inf)
-    slope = max(local.slope, local.slope_sigma)  # an unknown gain leaves a wide range
-    lowest = darkest[0] - max(local.at(darkest[0]) + 2 * local.sigma_at(darkest[0]) - _least_variance(survey), 0.0) / slope
-    offset, sigma = combine(darkest, skewness, lowest)
+    skewness = skewness_of(survey.levels, local, survey.kernel) if pure else None
+    floor = -survey.shift if min(float(frame.min()) for frame in survey.frames) >= -survey.shift else -np.inf  # offsets are not negative
+    offset, sigma = combine(darkest, skewness, dark_of(local, darkest[0], _least_variance(survey)), floor)
     return offset + survey.shift, sigma
 
 

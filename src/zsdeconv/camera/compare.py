@@ -116,13 +116,21 @@ def compare(known: KnownCamera, frames: Sequence[np.ndarray]) -> LawTest:
     if is_correlated(*survey.correlation[:2]):
         return SAME
     levels, least = survey.levels.moved(survey.shift), max(survey.step**2 / 12, law.read_variance * 1e-3)
+    return law_test(known, levels.signal, levels.variance, levels.variance_sigma, least)
+
+
+def law_test(known: KnownCamera, signal: np.ndarray, variance: np.ndarray, variance_sigma: np.ndarray, least: float) -> LawTest:
+    """The variance (ADU^2, with standard errors) at brightness levels of a `signal` (ADU as recorded) against that of a known camera.
+
+    `least` is the smallest variance there can be.
+    """
+    law, tests = known.law, []
     signals, misfits = zip(*known.misfits, strict=True) if known.misfits else ((0.0,), (0.0,))
-    tests = []
-    for signal, misfit, sigma in _misfits(law, levels.signal, levels.variance, levels.variance_sigma, least):
-        above = max(signal - law.offset, 0.0) * law.beta1
+    for group, misfit, sigma in _misfits(law, signal, variance, variance_sigma, least):
+        above = max(group - law.offset, 0.0) * law.beta1
         of_gain = known.gain_sigma / max(law.gain, 1e-30) * above / max(above + law.read_variance, 1e-30)
-        own = float(np.interp(signal, signals, misfits))  # what the law is wrong by on its own image
-        tests.append(LawTest(_exp(misfit), signal, abs(misfit) / float(np.sqrt(sigma**2 + of_gain**2 + own**2 + LAW_ERROR**2))))
+        own = float(np.interp(group, signals, misfits))  # what the law is wrong by on its own image
+        tests.append(LawTest(_exp(misfit), group, abs(misfit) / float(np.sqrt(sigma**2 + of_gain**2 + own**2 + LAW_ERROR**2))))
     return max(tests, key=lambda test: test.sigmas)
 
 

@@ -165,19 +165,25 @@ class CameraMaps:
         return replace(image, camera=self.law, **sigmas, messages=messages, fit_messages=(), detector_source="camera maps")
 
     def _contradictions(self, image: Calibration) -> list[str]:
-        law, found = self.law, image.camera
+        from zsdeconv.camera.compare import KnownCamera, law_test
+
+        law, found, advice = self.law, image.camera, "another camera, another setting of it, or processed frames; check camera"
         offset_sigma = np.hypot(image.offset_sigma, self.sigmas[0])
         gain_sigma = np.hypot(image.gain_sigma, self.sigmas[1])
         rows = (
             ("offset", law.offset, found.offset, offset_sigma, law.read_noise, "ADU"),
             ("gain", law.gain, found.gain, gain_sigma, MAX_GAIN_DIFFERENCE * law.gain, "ADU per electron"),
         )
-        return [
-            f"the maps have the {name} {own:.4g} {unit}, the image {seen:.4g} +- {sigma:.2g}: "
-            "another camera, another setting of it, or processed frames; check camera"
+        told = [
+            f"the maps have the {name} {own:.4g} {unit}, the image {seen:.4g} +- {sigma:.2g}: {advice}"
             for name, own, seen, sigma, least, unit in rows
             if abs(seen - own) > max(CONTRADICTION_SIGMAS * sigma, least)
         ]
+        known = KnownCamera(law, self.sigmas[0], self.sigmas[1])
+        test = law_test(known, image.signal, image.variance, image.variance_sigma, 1e-3 * law.read_variance)
+        if not told and test.sigmas > CONTRADICTION_SIGMAS:
+            told = [f"the image does not follow the maps: {test.words} of theirs: {advice}"]
+        return told
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
         """Write `path` (.yaml) with the numbers of the sensor, and the maps beside it as TIFF files; all paths written, the YAML last.

@@ -28,6 +28,9 @@ COUNT_TOLERANCE = 0.03
 """Error of the variance without light, and half of that of variance over mean, that structure may leave. Measured: 4 % of the latter."""
 MAX_COUNT_SIGMA = 0.12
 """Standard error of variance over mean from which counting and a camera look alike. Chosen: gains of cameras differ by more."""
+MAX_DARK_SIGMA_E2 = 3.0
+"""Standard error of the variance without light (photo-electrons squared) up to which it shows that counts begin at 0. Chosen: cameras
+have offsets of tens to hundreds of electrons; where all of an image is bright, one of them may pass for none."""
 DECISIVE = 6.0
 """Log-likelihood ratio from which one law is believed. Chosen: 400 to 1, as models of an image are never quite true."""
 MAX_WITNESS_SIGMA = 0.25
@@ -191,7 +194,7 @@ def is_counting(line: TransferLine, unit: float) -> tuple[bool, str]:
     dark_sigma = line.sigma_at(0.0) / unit**2
     words = f"variance {gain:.3g} +- {sigma:.2g} of the mean (1 for photons)"
     alike = abs(gain - 1) < max(3 * sigma, 2 * COUNT_TOLERANCE) and sigma < MAX_COUNT_SIGMA
-    return alike and abs(dark) < 3 * dark_sigma + COUNT_TOLERANCE, words
+    return alike and dark_sigma < MAX_DARK_SIGMA_E2 and abs(dark) < 3 * dark_sigma + COUNT_TOLERANCE, words
 
 
 def _histogram(frames: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

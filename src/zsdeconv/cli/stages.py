@@ -117,7 +117,8 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
     optics = prepared.acquisition.optics
     assumed = ", index assumed" if optics is not None and optics.immersion_assumed else ""
     budget = f"{settings.training.steps} steps" if settings.training.minutes is None else f"{settings.training.minutes:g} minutes"
-    values = f"offset {camera['offset_adu']:.1f} ADU, gain {camera['gain_adu_per_e']:.3g} ADU per photo-electron"
+    error = f" +- {prepared.calibration.offset_sigma:.2g}" if prepared.calibration.offset_sigma else ""
+    values = f"offset {camera['offset_adu']:.1f}{error} ADU, gain {camera['gain_adu_per_e']:.3g} ADU per photo-electron"
     values += f", read noise {camera['read_noise_adu']:.2g} ADU"
     return [
         ("image", f"{facts['frames']} x {sizes} pixels of {pixels} um ({sources['pixel_um']})"),

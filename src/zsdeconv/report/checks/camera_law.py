@@ -43,6 +43,8 @@ PEAK_PERCENTILE = 99.9
 """Percentile that is taken as the brightest places. Chosen: hot pixels are left out."""
 ELECTRON_RANGE = (1.0, 1e6)
 """Plausible photo-electrons in the brightest places: one at least, and no pixel of a camera holds a million."""
+MAX_OFFSET_ERROR = 0.1
+"""Standard error of the offset over the light of the brightest places up to which ratios of brightness count as known. Chosen: a tenth."""
 MAX_GAIN_ERROR = 0.3
 """Relative standard error of the gain up to which the level is ok. Chosen: well within the range of 0.5 to 1.5 gains that
 training draws from (`pairs.beta1_factor`)."""
@@ -106,7 +108,7 @@ def measure(frames: Sequence[np.ndarray] | np.ndarray, calibration: Calibration)
         _correlation(calibration),
         *(_pattern(name, patterns[name], pattern) for name, pattern in measured.items()),
     ]
-    findings += [_saturation(calibration), _floor(calibration), _offset(below, calibration)]
+    findings += [_saturation(calibration), _floor(calibration), _offset(below, peak, calibration)]
     findings += [_gain(electrons, calibration), _read_noise(peak, calibration)]
     return CameraCheck(calibration, misfit, electrons, below, patterns, findings)
 
@@ -211,13 +213,19 @@ def _clipped(name: str, level: Level, fraction: float, end: str, advice: str) ->
     return Finding(level, name, fraction, MAX_CLIPPED_FRACTION, text if level == "ok" else f"{text}; {advice}")
 
 
-def _offset(below: float, calibration: Calibration) -> Finding:
+def _offset(below: float, peak: float, calibration: Calibration) -> Finding:
     text = (
         f"{100 * below:.2g} % of the pixels lie more than {BELOW_SIGMAS} read noises below the offset of "
         f"{calibration.camera.offset:.5g} ADU (limit {100 * MAX_BELOW_FRACTION:g} %)"
     )
     if calibration.contradiction:
         return Finding("fail", "offset", below, MAX_BELOW_FRACTION, calibration.contradiction)
+    sigma, light = calibration.offset_sigma, max(peak, 1e-30)
+    if sigma > MAX_OFFSET_ERROR * light:
+        known = f"the offset of {calibration.camera.offset:.4g} ADU is known to +- {sigma:.2g} ADU only"
+        text = f"{known}, the brightest places are {light:.3g} ADU above it (limit of its error {percent(MAX_OFFSET_ERROR)})"
+        advice = "all values may be off by as much, as light lies everywhere: give the offset with `background`"
+        return Finding("warn", "offset", sigma / light, MAX_OFFSET_ERROR, f"{text}; {advice}")
     if below <= MAX_BELOW_FRACTION:
         return Finding("ok", "offset", below, MAX_BELOW_FRACTION, text)
     return Finding("warn", "offset", below, MAX_BELOW_FRACTION, f"{text}; the offset is too high: give the right one with `background`")
