@@ -84,6 +84,7 @@ OTHERS: dict[str, Any] = {
     "training.halve_every": 1,
     "training.steps": 3,
     "training.minutes": 0.004,
+    "training.memory_bound": 0.02,
     "training.stage2_fraction": 0.7,
     "training.target_fwhm_fraction": 0.6,
     "training.validate_every": 1,
@@ -205,7 +206,14 @@ REFUSED = {
     "3d-paper-interleave": {
         *("pairs.alpha", "pairs.beta1_factor", "pairs.beta2_factor", "network.channels", "network.lateral_first", "network.coarse_start"),
         "training.margin_planes",  # half a stack of nine planes has room for none
-        *("training.stage2_fraction", "training.target_fwhm_fraction", "optics.psf_pixel_um", "optics.psf_z_um", "sim.wiener"),
+        *(
+            "training.memory_bound",
+            "training.stage2_fraction",
+            "training.target_fwhm_fraction",
+            "optics.psf_pixel_um",
+            "optics.psf_z_um",
+            "sim.wiener",
+        ),
         *("prediction.stripe_width_um", "prediction.stripe_length_um", "sim.per_frame", "sim.angles_deg", "sim.period_um"),
         *("sim.directions", "sim.phases"),
     },

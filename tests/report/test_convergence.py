@@ -43,6 +43,13 @@ def test_share_of_the_last_quarter(last: float) -> None:
     assert ("more `steps`" in judged.findings[0].message) == (last > MAX_LATE_SHARE)
 
 
+def test_a_phase_that_had_all_steps_that_its_image_bears_is_not_told_to_have_more() -> None:
+    events = history(falling(0.3))
+    events[-1]["bounded"] = True
+    judged = section(measure(events))
+    assert judged.level == "ok" and "remembers its noise" in judged.findings[0].message
+
+
 def test_noise_of_the_validation_is_no_progress() -> None:
     """The best so far counts: an outlier at three quarters must not look like progress after it."""
     losses = 0.5 + np.exp(-np.arange(20) / 2)

@@ -21,7 +21,8 @@ from zsdeconv.io.model_file import load_model, save_model
 from zsdeconv.modality import MODALITIES
 from zsdeconv.physics.psf import Psf
 from zsdeconv.training.networks import make_network, training_phases
-from zsdeconv.training.trainer import AVERAGED, VALIDATION_BATCHES, Checkpoint, Event, Trainer
+from zsdeconv.training.objectives import most_steps
+from zsdeconv.training.trainer import AVERAGED, VALIDATION_BATCHES, Checkpoint, Event, Progress, Trainer
 
 CPU = torch.device("cpu")
 KEY = {"modality": "2d", "rank": 2, "data": "abc"}
@@ -188,8 +189,8 @@ class Ramp:
 
     name = "ramp"
 
-    def __init__(self, best_at: float, trap: float | None = None) -> None:
-        self.best_at, self.trap = best_at, trap
+    def __init__(self, best_at: float, trap: float | None = None, most_steps: int | None = None) -> None:
+        self.best_at, self.trap, self.most_steps = best_at, trap, most_steps
 
     def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
         return network.parameters()
@@ -270,6 +271,23 @@ def test_minutes_are_kept() -> None:
     history = run.fit()
     assert 0.55 < time.monotonic() - started < 3.0  # a busy machine may take its time for the last step
     assert history[-1]["done"] == 1.0
+
+
+@pytest.mark.parametrize("budget", [{"steps": 100}, {"minutes": 5.0}])
+def test_a_phase_ends_after_the_most_steps_that_it_bears_with_a_rate_of_zero(budget: dict[str, Any]) -> None:
+    run = ramp(Ramp(best_at=1e3, most_steps=20), schedule="cosine", **{"steps": 100, **budget})
+    rates = [run._rate(step, run._budget(1.0, 20).done(Progress(step=step))) for step in (0, 10, 20)]
+    assert rates == pytest.approx([0.001, 0.005, 0.0])
+    last = run.fit()[-1]
+    assert (last["step"], last["done"], last["bounded"]) == (20, 1.0, True)
+    assert not ramp(Ramp(best_at=1e3, most_steps=20), steps=10).fit()[-1]["bounded"]
+
+
+def test_large_images_bear_more_steps() -> None:
+    """By the cube root of their pixels, whatever their shape."""
+    settings = TrainingSection()
+    assert [most_steps(settings, pixels) for pixels in (1000, 8000, 64_000_000)] == [210, 420, 8400]
+    assert most_steps(TrainingSection(memory_bound=None), 1000) is None
 
 
 def test_the_published_rate_of_stacks_is_halved_late_and_then_often() -> None:

@@ -83,10 +83,11 @@ def training_facts(model: Model | ChannelModels, seconds: float, voice: Voice) -
     for event in model.history:
         phase = event.get("channel", ""), event["phase"]
         last[phase] = max(last.get(phase, 0), event["step"])
-    steps = sum(last.values())
+    bounded = any(event.get("bounded") for event in model.history)
+    steps, why = sum(last.values()), " (as many for stage 1 as an image of this size allows)" if bounded else ""
     moved = model.provenance.get("offset_correction_adu") or 0.0
     zero = [("zero", f"{moved:+.2g} ADU against the offset above, which the optics showed")] if abs(moved) > 0 else []
-    voice.rows([("trained", f"{steps} steps, {seconds:g} s in all"), *zero])
+    voice.rows([("trained", f"{steps} steps{why}, {seconds:g} s in all"), *zero])
     return {"steps": steps, "seconds": seconds}
 
 

@@ -116,6 +116,7 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
     "training.steps": (_STEPS,),
     "training.halve_from": (_HALVING,),
     "training.halve_every": (_HALVING,),
+    "training.memory_bound": (_of_network("training.memory_bound"),),
     "training.stage2_fraction": (_of_network("training.stage2_fraction"),),
     "training.target_fwhm_fraction": (_of_network("training.target_fwhm_fraction"),),
     "prediction.stripe_width_um": (_DESTRIPE,),

@@ -53,7 +53,7 @@ def _published(
 
 TWO_STAGE_SETTINGS = frozenset({"loss.mu", "loss.lambda_hessian", "loss.norm", "training.margin_px", "training.margin_planes"})
 """Read by `two_stage_phase`."""
-TWO_PHASE_SETTINGS = frozenset({"training.stage2_fraction", "training.target_fwhm_fraction"})
+TWO_PHASE_SETTINGS = frozenset({"training.memory_bound", "training.stage2_fraction", "training.target_fwhm_fraction"})
 """Read by `two_phases`."""
 _FAST_SETTINGS = frozenset({"network.channels", "network.lateral_first", "network.coarse_start"})
 

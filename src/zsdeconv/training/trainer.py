@@ -23,7 +23,7 @@ from zsdeconv.training.objectives import Objective, Phase
 from zsdeconv.training.optimizer import Steps
 
 Event = dict[str, Any]
-"""What a callback receives: phase, step, done (0-1), loss, validation, best, elapsed_s, memory_gb."""
+"""What a callback receives: phase, step, done (0-1), loss, validation, best, bounded (ended by `most_steps`), elapsed_s, memory_gb."""
 
 WARM_UP_SHARE = 0.1
 """Part of a phase in which the rate rises to its height: from a standing start a full step can ruin a network for good."""
@@ -94,9 +94,9 @@ class Trainer:
     Weights are judged, and kept, as their mean over the last steps (`AVERAGED`) since the end of the warm-up; the best are those with the
     lowest loss on held-out batches, the same ones at every validation.
 
-    The budget is `steps` in all, or `minutes` of time. A phase ends early when `patience` validations in a row brought no
-    new best; when one is clearly worse than the best, the phase goes back there, at half the rate. On a CPU the same seed
-    gives the same weights, and a run in steps that is resumed ends as if it had not been interrupted.
+    The budget is `steps` in all, or `minutes` of time; a phase has no more than its `most_steps`. It ends early when `patience`
+    validations in a row brought no new best; when one is clearly worse than the best, the phase goes back there, at half the rate. On a
+    CPU the same seed gives the same weights, and a run in steps that is resumed ends as if it had not been interrupted.
 
     Raises `UserError` when a loss is no longer a number.
     """
@@ -145,7 +145,7 @@ class Trainer:
         if saved:
             best = self._restore_run(saved, mean, steps, draws)
 
-        budget, started = self._budget(share), time.monotonic() - progress.elapsed_s
+        budget, started = self._budget(share, objective.most_steps), time.monotonic() - progress.elapsed_s
         while not budget.spent(progress) and progress.stale < self.settings.patience:
             loss = objective(self.network, draws)
             self.fabric.backward(loss)
@@ -212,6 +212,7 @@ class Trainer:
             "loss": float(loss.detach()),
             "validation": held_out,
             "best": better,
+            "bounded": objective.most_steps == progress.step,
             "elapsed_s": round(progress.elapsed_s, 2),
             "memory_gb": round(peak_memory_gb(), 2),
         }
@@ -219,10 +220,11 @@ class Trainer:
         self.callback(event)
         return held_out
 
-    def _budget(self, share: float) -> _Budget:
+    def _budget(self, share: float, most_steps: int | None) -> _Budget:
         if self.settings.minutes is not None:
-            return _Budget(seconds=60 * self.settings.minutes * share)
-        return _Budget(steps=max(1, round(self.settings.steps * share)))
+            return _Budget(most_steps, seconds=60 * self.settings.minutes * share)
+        own = max(1, round(self.settings.steps * share))
+        return _Budget(own if most_steps is None else min(own, most_steps))
 
     def _weights(self) -> dict[str, Tensor]:
         """A copy of the present weights."""
@@ -287,16 +289,14 @@ def peak_memory_gb() -> float:
 
 @dataclass(frozen=True)
 class _Budget:
-    """Of one phase: a number of steps, or seconds."""
+    """Of one phase: a number of steps, or seconds, or what comes first."""
 
     steps: int | None = None
     seconds: float | None = None
 
     def done(self, progress: Progress) -> float:
-        if self.seconds is not None:
-            return progress.elapsed_s / self.seconds
-        assert self.steps is not None
-        return progress.step / self.steps
+        by_time = 0.0 if self.seconds is None else progress.elapsed_s / self.seconds
+        return max(by_time, 0.0 if self.steps is None else progress.step / self.steps)
 
     def spent(self, progress: Progress) -> bool:
         return self.done(progress) >= 1

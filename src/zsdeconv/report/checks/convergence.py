@@ -38,12 +38,16 @@ PHASE_WORDS = {"denoise": "Denoising", "reimage": "Deconvolution", "two-stage": 
 
 @dataclass(frozen=True, eq=False)
 class Phase:
-    """One phase of a training: the `validation` loss, that of held-out batches, at each `step`; weights of number `chosen` were kept."""
+    """One phase of a training: the `validation` loss, that of the same pairs, at each `step`; weights of number `chosen` were kept.
+
+    A `bounded` phase had all the steps that the size of its image allows.
+    """
 
     name: str
     step: np.ndarray
     validation: np.ndarray
     chosen: int
+    bounded: bool = False
 
     @property
     def chosen_step(self) -> int:
@@ -101,7 +105,7 @@ def section(result: Training) -> Section:
         numbers |= {f"{key}_validation_loss": float(phase.validation[phase.chosen]), f"{key}_late_share": phase.late_share}
     numbers["time_s"] = result.time_s
     caption = (
-        "Loss on held-out data during the training. The weights of the marked step were kept."
+        "Loss on the same pairs of noisy images at every validation. The weights of the marked step were kept."
         " The loss cannot reach zero, because its targets are noisy."
     )
     findings = [_finding(phase) for phase in result.phases]
@@ -113,7 +117,7 @@ def section(result: Training) -> Section:
 def _phase(name: str, events: Sequence[Mapping[str, Any]]) -> Phase:
     step, validation = (np.array([event[key] for event in events], float) for key in ("step", "validation"))
     chosen = max((n for n, event in enumerate(events) if event["best"]), default=0)
-    return Phase(name, step, validation, chosen)
+    return Phase(name, step, validation, chosen, bool(events and events[-1].get("bounded")))
 
 
 def _finding(phase: Phase) -> Finding:
@@ -125,6 +129,9 @@ def _finding(phase: Phase) -> Finding:
         text = f"{_words(phase)}: {count} validations in {steps} steps are too few for a trend ({MIN_VALIDATIONS} are needed)"
         return Finding.not_checked(name, f"{text}; give more `steps` or `minutes`.", count, MIN_VALIDATIONS)
     text = f"{100 * late:.0f} % of the fall of the loss came in the last quarter of {steps} steps (limit {100 * MAX_LATE_SHARE:.0f} %)"
+    if phase.bounded:
+        text = f"it had {steps} steps, as many as an image of this size allows: with more, a network remembers its noise"
+        return Finding("ok", name, late, MAX_LATE_SHARE, f"{_words(phase)}: {text}.")
     if late > MAX_LATE_SHARE:
         return Finding("warn", name, late, MAX_LATE_SHARE, f"{_words(phase)}: {text}; more `steps` or `minutes` may help.")
     return Finding("ok", name, late, MAX_LATE_SHARE, f"{_words(phase)}: {text}.")
