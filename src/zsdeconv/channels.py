@@ -101,6 +101,14 @@ class ChannelModels:
         return next(iter(self.models.values()))
 
 
+def _of_channel(part: Restored, key: str) -> Any:
+    """What is known of a channel; its emission is that it was restored with."""
+    lens = part.model.acquisition.optics if isinstance(part.model, Model) else None
+    if key == "emission_nm" and lens is not None:
+        return lens.wavelength_nm
+    return next(iter(part.raw.metadata.get(key, ())), None)
+
+
 @dataclass(frozen=True, eq=False)
 class RestoredChannels:
     """Results of several channels: `parts` by their names; `denoised`, `deconvolved` and the others hold all of them along C."""
@@ -115,7 +123,7 @@ class RestoredChannels:
         kinds = next(iter(self.parts.values())).images()
         metadata = {key: value for key, value in self.raw.metadata.items() if key not in PER_CHANNEL} | {"channels": names}
         for key in PER_CHANNEL[1:]:
-            values = [next(iter(part.raw.metadata.get(key, ())), None) for part in self.parts.values()]
+            values = [_of_channel(part, key) for part in self.parts.values()]
             if any(value is not None for value in values):
                 metadata[key] = values
 

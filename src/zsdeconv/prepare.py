@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class Prepared:
             "frames": len(self.frames),
             "shape": list(self.frames[0].shape),
             "spacing_um": dict(zip(self.modality.spatial_axes, self.spacing_um, strict=True)),
-            "optics": None if optics is None else {"na": optics.na, "wavelength_nm": optics.wavelength_nm, "ri": optics.ri},
+            "optics": None if optics is None else {**asdict(optics), "ri": optics.ri},
             "psf": {"source": psf.source, "fingerprint": psf.fingerprint, "shape": list(psf.values.shape)},
             "camera": {
                 "detector": camera.kind,

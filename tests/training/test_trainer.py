@@ -284,9 +284,9 @@ def test_a_phase_ends_after_the_most_steps_that_it_bears_with_a_rate_of_zero(bud
 
 
 def test_large_images_bear_more_steps() -> None:
-    """By the cube root of their pixels, whatever their shape."""
+    """By the square root of their pixels, whatever their shape."""
     settings = TrainingSection()
-    assert [most_steps(settings, pixels) for pixels in (1000, 8000, 64_000_000)] == [210, 420, 8400]
+    assert [most_steps(settings, pixels) for pixels in (10_000, 40_000, 100_000_000)] == [270, 540, 27_000]
     assert most_steps(TrainingSection(memory_bound=None), 1000) is None
 
 

@@ -52,6 +52,11 @@ class Measurement(ABC):
 
     y: Tensor
 
+    @property
+    def recorded_px(self) -> int:
+        """Number of values that the camera recorded for it, whose noise is independent."""
+        return self.y.numel()
+
     @abstractmethod
     def noise(self, generator: torch.Generator) -> Tensor:
         """Fresh noise `z` of mean 0 on the grid of `y`, with the covariance that Eq. 3 gives to the noise in `y`."""

@@ -44,14 +44,14 @@ def optics_of(recording: Recording) -> tuple[Optics | None, str]:
         values["immersion_ri"] = _index_in_words(recording, values["na"])
     kind = {name: options.one(name) for name in ("microscope", "pinhole_au", "excitation_nm", "sample_ri")}
     kind["sample_ri"] = kind["sample_ri"] or stated.get("sample_ri")
-    given = recording.config.given.get("optics", {})
-    if "microscope" not in given and (found := stated.get("microscope")) in _FROM_KIND:
+    if kind["microscope"] is None and (found := stated.get("microscope")) in _FROM_KIND:
         more = {name: kind[name] or stated.get(name) for name in _FROM_KIND[found]}
         if found == "confocal" and more["pinhole_au"] is None:
             more["pinhole_au"] = _pinhole_au(recording, values)
         if found != "twophoton" or more["excitation_nm"] is not None:
             kind |= {"microscope": found, **more}
             origin = f"{origin}, {found} according to the file"
+    kind["microscope"] = kind["microscope"] or Optics.microscope
     return Optics(**values, **kind, **{name: getattr(options, name) for name in _FROM_OPTIONS}), origin
 
 

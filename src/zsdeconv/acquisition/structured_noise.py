@@ -47,6 +47,10 @@ class StructuredMeasurement(Measurement):
     variance_bias_fraction: float
     splits: bool = False
 
+    @property
+    def recorded_px(self) -> int:
+        return self.signal.numel()
+
     def noise_reference(self, mean: Tensor, seed: int) -> NoiseReference:
         return MeasurementReference(self, seed).checked()
 

@@ -288,7 +288,7 @@ def _read_variance(
         return line, read, sigma
     messages.append(
         f"the variance at the offset comes out as {read:.3g} ADU^2, below the variance {least:.3g} of rounding, which is used "
-        "instead; for the true read noise give dark frames"
+        "instead; the true read noise is that of dark frames (zsdeconv calibrate)"
     )
     return fit_line(levels, survey.kernel.spread, (offset[0], least)), least, sigma
 
@@ -312,7 +312,8 @@ def _positive_gain(
     gain, sigma = float(line.slope), float(np.sqrt(line.covariance[0, 0]))
     if sigma > MAX_GAIN_ERROR_RATIO * abs(gain) or gain <= 0:
         messages.append(
-            f"gain {gain:.3g} +- {sigma:.2g} ADU per electron: brightness varies too little to measure it; give dark and flat frames"
+            f"gain {gain:.3g} +- {sigma:.2g} ADU per electron: brightness varies too little to measure it; measure the "
+            "camera with dark and flat frames (zsdeconv calibrate)"
         )
     if gain > MIN_GAIN_SIGMAS * sigma:
         return gain, sigma, point[1]

@@ -15,7 +15,7 @@ NOT_SETTINGS = ("as", "camera_from", "config", "dark", "flat", "model", "overwri
 """Options of some verb that are arguments in the library and no settings."""
 
 _MARKED = re.compile(r"`([a-z][a-z0-9_.]*)(?:=([^`]+))?`")
-_SHORT = ("na", "psf", "otf", "scale", "axes", "background", "dark", "flat", "microscope", "pairs", "preset", "modality", "device", "seed")
+_SHORT = ("na", "psf", "otf", "scale", "axes", "background", "microscope", "pairs", "preset", "modality", "device", "seed")
 _SHORT += (
     "camera",
     "phases",

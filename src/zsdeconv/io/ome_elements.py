@@ -138,13 +138,14 @@ def _channels(image: Image, layout: Layout) -> Iterator[Element]:
     optics, count = image.metadata.get("optics") or {}, image.sizes.get("C", 1)
     mode = values.MODES_OF_AXES.get(layout.other) or values.ACQUISITION_MODES.get(str(optics.get("microscope")))
     known = {key: _entries(image.metadata.get(key), count) for key in ("channels", "colours", "emission_nm", "excitation_nm")}
-    # The optics are those of the only or the first channel.
+    # The optics are those of the only channel, with which it was restored, or the first.
     first = {"emission_nm": optics.get("wavelength_nm"), "excitation_nm": optics.get("excitation_nm")}
+    for key, value in first.items():
+        if value is not None and (count == 1 or known[key][0] is None):
+            known[key][0] = value
     for index in range(layout.sizes["C"]):
         c = layout.recorded("C", index)
-        emission, excitation = (
-            values.positive(known[key][c] if known[key][c] is not None or c else first[key]) for key in ("emission_nm", "excitation_nm")
-        )
+        emission, excitation = (values.positive(known[key][c]) for key in first)
         attributes = {
             "ID": f"Channel:0:{index}",
             "Name": values.text(known["channels"][c]),
@@ -179,7 +180,7 @@ def _objective(metadata: Mapping[str, Any]) -> tuple[list[Element], list[Element
     objective, optics = metadata.get("objective") or {}, metadata.get("optics") or {}
     lens = {
         "Model": values.text(objective.get("model")),
-        "LensNA": values.positive(objective.get("na")) or values.positive(optics.get("na")),
+        "LensNA": values.positive(optics.get("na")) or values.positive(objective.get("na")),
         "NominalMagnification": values.positive(objective.get("magnification")),
         "Immersion": values.word(objective.get("immersion"), values.IMMERSIONS),
     }

@@ -95,6 +95,17 @@ class Optics:
         return self.immersion_ri
 
     @property
+    def stated(self) -> dict[str, float | str]:
+        """What somebody said of objective, light and microscope, and was not assumed, by name.
+
+        >>> Optics(1.4, 525).stated
+        {'na': 1.4, 'wavelength_nm': 525}
+        """
+        assumed = {"immersion_ri": self.immersion_assumed, "microscope": self.microscope == Optics.microscope}
+        names = ("na", "wavelength_nm", "immersion_ri", "microscope")
+        return {name: getattr(self, name) for name in names if not assumed.get(name)}
+
+    @property
     def aberrated(self) -> bool:
         """Whether light passes from the sample into an immersion of another index."""
         return bool(self.depth_um) and self.sample_ri is not None and self.sample_ri != self.ri

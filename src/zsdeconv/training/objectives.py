@@ -268,21 +268,21 @@ def two_phases(config: Config, acquisition: Acquisition, measurements: Sequence[
     fwhm_px = [um / spacing for um, spacing in zip(fwhms_um(psf), psf.spacing_um, strict=True)]
     added_noise = (0.0, 0.0) if config.pairs.kind == "interleave" else ADDED_NOISE
     simulated = SimulatedPairs(acquisition, measurements, training, fwhm_px, added_noise=added_noise)
-    denoise = Denoise(pairs, config.loss, most_steps(training, sum(each.y.numel() for each in measurements)))
+    denoise = Denoise(pairs, config.loss, most_steps(training, sum(each.recorded_px for each in measurements)))
     return [(denoise, 1 - training.stage2_fraction), (simulated, training.stage2_fraction)]
 
 
 def most_steps(training: TrainingSection, pixels: int) -> int | None:
-    """Steps after which a network begins to remember the noise of `pixels` pixels, None without a bound.
+    """Steps after which a network begins to remember the noise of `pixels` recorded pixels, None without a bound.
 
-    Measured: with a rate that falls to zero at the end, the denoised image is best after 475, 590 and 930 steps where an image has 96, 128
-    and 256 pixels along each side (benchmarks/results.md); that is 21 times the cube root of the number of pixels.
+    Measured: the denoised image is best after 250, 300 and 650 steps where an image has 96, 128 and 256 pixels along each side, whatever
+    the schedule (benchmarks/results.md, "Memory of small images").
 
     >>> most_steps(TrainingSection(), 128 * 128)
-    533
+    346
     """
     bound = training.memory_bound
-    return None if bound is None else max(1, round(bound * pixels ** (1 / 3)))
+    return None if bound is None else max(1, round(bound * math.sqrt(pixels)))
 
 
 def _pairs(config: Config, acquisition: Acquisition, measurements: Sequence[Measurement], symmetries: Sequence[int]) -> Pairs:

@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from zsdeconv.acquisition.base import Measurement
-from zsdeconv.findings import Finding
+from zsdeconv.findings import Finding, Level
 from zsdeconv.report.interfaces import ModelLike
 from zsdeconv.report.page.style import show_plane
 from zsdeconv.report.section import CaptionedFigure, Section
@@ -159,7 +159,7 @@ def _shape(result: NoiseLeft) -> Finding:
     text = f"the noise has a skewness of {skewness:.2f}, under the law of the detector {expected:.2f} +- {sigma:.2g}"
     if min(expected, expected / max(result.excess, 1.0) ** 1.5) - off <= skewness <= expected + off:
         return Finding("ok", name, skewness, expected + off, text)
-    advice = "the law is not that of this detector: leave out `detector`, or check whether the file was processed"
+    advice = "the law is not that of this detector: leave out `detector` if it was given, or check whether the file was processed"
     return Finding("fail", name, skewness, expected + off, f"{text} (limit of the difference {off:.2g}); {advice}")
 
 
@@ -172,9 +172,16 @@ def _kept(result: NoiseLeft) -> Finding:
         return Finding("ok", "noise kept", share, limit, text)
     bright, dark = result.kept_tails
     if bright - dark > max(MAX_ASYMMETRY, share):
-        return Finding("fail", "noise kept", share, limit, f"{text}; bright dots in the result are noise: check `detector` and the camera")
-    advice = "of bright and dark noise alike, as a network does that knows a small image by heart: give fewer `steps`, or more frames"
-    return Finding("fail" if share > MAX_REMEMBERED else "warn", "noise kept", share, limit, f"{text}, {advice}")
+        return Finding(
+            "fail",
+            "noise kept",
+            share,
+            limit,
+            f"{text}; bright dots in the result are noise; check the kind of the detector, and whether the file was processed",
+        )
+    text = f"{text}, of bright and dark noise alike, as a network does that knows a small image by heart"
+    level: Level = "fail" if share > MAX_REMEMBERED else "warn"
+    return Finding(level, "noise kept", share, limit, f"{text}; restore a larger field, or more frames of one")
 
 
 def _texture(result: NoiseLeft) -> Finding:
