@@ -27,6 +27,8 @@ MAX_HAZE_SIGMAS = 1e3
 """Widths of the clear prior that haze may reach down. Chosen: the grid of the posterior then still resolves that width."""
 GAINS = 15
 """Gains over which the offset is averaged. Chosen: twice as many move no offset by a tenth of its standard error."""
+LEAST_GAIN = 1e-150
+"""Gain, ADU per electron, that is told from none. Law: its square is a number yet."""
 LEAKAGE = 0.04
 """Structure that leaks through the filter, relative to the third moment. Measured: 2 % of the gain, which enters squared."""
 READ_NOISE_E = 2.5
@@ -118,12 +120,12 @@ class Dark:
     @property
     def lowest(self) -> float:
         """Offset (ADU) at which photons leave no read noise."""
-        return self.edge - self.most_adu2 / max(self.gain, 1e-300)
+        return self.edge - self.most_adu2 / self.gain
 
     def quiet(self, offset: np.ndarray) -> np.ndarray:
         """How probable the read noise is that each offset leaves, as `1 / (1 + (electrons / READ_NOISE_E)^2)`."""
-        read_adu2 = self.noise_adu2 - self.gain * (self.edge - offset)
-        return 1 / (1 + read_adu2.clip(0) / (self.gain * READ_NOISE_E) ** 2)
+        read_adu2, usual_adu2 = self.noise_adu2 - self.gain * (self.edge - offset), (self.gain * READ_NOISE_E) ** 2
+        return usual_adu2 / (usual_adu2 + read_adu2.clip(0))
 
 
 def dark_of(line: TransferLine, edge: float, least_adu2: float) -> tuple[Dark, ...]:
@@ -131,15 +133,15 @@ def dark_of(line: TransferLine, edge: float, least_adu2: float) -> tuple[Dark, .
 
     The gains are quantiles of the normal distribution that the line gives them, as far as it is positive.
     """
-    from scipy.special import ndtr, ndtri
+    from scipy.special import log_ndtr, ndtri_exp
 
-    sigma = max(line.slope_sigma, 1e-300)
-    negative = ndtr(-line.slope / sigma)
-    gains = line.slope + sigma * ndtri(negative + (1 - negative) * (np.arange(GAINS) + 0.5) / GAINS)
+    sigma = max(line.slope_sigma, LEAST_GAIN)
+    share = (np.arange(GAINS) + 0.5) / GAINS  # of the part above zero, however small that is
+    gains = line.slope - sigma * ndtri_exp(log_ndtr(line.slope / sigma) + np.log(share))
     turn = (edge * line.covariance[0, 0] + line.covariance[0, 1]) / sigma**2  # what a steeper line adds to the variance at the edge
     own = float(np.sqrt(max(line.sigma_at(edge) ** 2 - (turn * sigma) ** 2, 0.0)))
     noises = np.maximum(line.at(edge) + turn * (gains - line.slope), least_adu2)
-    pairs = zip(np.maximum(gains, 1e-300).tolist(), noises.tolist(), strict=True)
+    pairs = zip(np.maximum(gains, max(1e-6 * sigma, LEAST_GAIN)).tolist(), noises.tolist(), strict=True)
     return tuple(Dark(edge, gain, noise, noise + 2 * own - least_adu2) for gain, noise in pairs)
 
 
