@@ -65,7 +65,7 @@ def test_stacks_are_accepted(requested: str, axes: str, shape: tuple[int, ...]) 
 @pytest.mark.parametrize(
     ("requested", "axes", "shape", "pattern"),
     [
-        ("auto", "ZYX", (4, 8, 9), "4 planes along Z, the 3d method needs 5 at least; restore them plane by plane with `axes=TYX`"),
+        ("auto", "ZYX", (4, 8, 9), "4 planes along Z, the 3d method needs 5 at least; restore a plane with `crop=Z0:1`"),
         ("3d", "ZYX", (2, 8, 9), "2 planes along Z, the 3d method needs 5"),
         ("2d", "ZYX", (5, 8, 9), "5 planes along Z; if the 5 planes are time points give `axes` with T"),
         ("auto", "CZYX", (2, 6, 8, 9), "2 planes along C; split the channels"),

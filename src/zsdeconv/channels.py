@@ -237,7 +237,7 @@ def config_of_channels(config: Config, count: int) -> list[Config]:
             values = value if isinstance(value, tuple) else (value,)
             if len(values) != count:
                 word = "entry" if len(values) == 1 else "entries"
-                given = f"`{name}` has {len(values)} {word}, {count} channels are restored"
+                given = f"`{name}` has {len(values)} {word}, {count} {'channel is' if count == 1 else 'channels are'} restored"
                 raise ConfigError(f"{given}; give one for each, or choose `channel`")
             optics[name] = values[number]
         own = {key: value for key, value in config.given.get("input", {}).items() if key != "channel"}

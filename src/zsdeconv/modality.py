@@ -248,7 +248,7 @@ def _misfit(image: Image, row: Modality) -> str:
     short = [axis for axis, n in row.min_size.items() if image.sizes[axis] < n]
     if short:
         limit = f"the {row.name} method needs {row.min_size[short[0]]} at least"
-        return f"{image.sizes[short[0]]} planes along {short[0]}, {limit}; restore them plane by plane with `axes=TYX` `modality=2d`"
+        return f"{image.sizes[short[0]]} planes along {short[0]}, {limit}; restore a plane with `crop=Z0:1` `modality=2d`"
     extra = next(a for a, n in image.sizes.items() if n > 1 and a not in row.recorded_axes + row.sample_axes)
     advice = {
         "C": "split the channels into files, each has its own light and its own model",

@@ -142,10 +142,17 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
         sizes = [image.spacing_um[axis] for image in images if axis in image.spacing_um]
         name = "z_um" if axis == "Z" else "pixel_um"
         if given[axis] is None and not sizes:
-            raise ImageError(f"pixel size along {axis} is missing in the file, the PSF depends on it; give {name} (um in the sample)")
+            times = ", or, where the planes are times, `axes` with T for Z" if axis == "Z" else ""
+            raise ImageError(
+                f"pixel size along {axis} is missing in the file, the PSF depends on it; give {name} (um in the sample){times}"
+            )
         if given[axis] is None and max(sizes) > SPACING_TOLERANCE * min(sizes):
             differing = f"pixel sizes {min(sizes):g} and {max(sizes):g} um along {axis}"
             raise ImageError(f"{differing}: one model needs one; restore the files separately")
+        own = given[axis]
+        if own is not None and sizes and max(own / sizes[0], sizes[0] / own) > SPACING_TOLERANCE:
+            told = f"{name} {own:g} along {axis} was given, the file has {sizes[0]:g}: the former is used"
+            warnings.warn(f"{told}; leave out {name}, or make sure that the file is wrong", DataWarning, stacklevel=3)
         spacing.append(float(given[axis] or sizes[0]))
         if not SPACING_LIMITS_UM[0] <= spacing[-1] <= SPACING_LIMITS_UM[1]:
             limits = " and ".join(f"{um:g}" for um in SPACING_LIMITS_UM)

@@ -41,7 +41,7 @@ def test_run_writes_the_files_of_the_contract(zs, cell, quick, tmp_path):
     assert (ended.code, ended.warnings) == (0, [])
     assert sorted(path.name for path in out.iterdir()) == FILES
     assert re.search(r"^psf +.*NA 1.2, 600 nm.*index assumed", ended.out, re.MULTILINE)
-    assert re.search(r"^image +1 x 57 x 64 pixels of 0.1 x 0.1 um \(file\)", ended.out, re.MULTILINE)
+    assert re.search(r"^image +57 x 64 pixels of 0.1 x 0.1 um \(file\)", ended.out, re.MULTILINE)
     raw, fine = (io.read(out / f"cell_{kind}.ome.tif") for kind in ("denoised", "deconvolved"))
     assert (raw.data.shape, fine.data.shape) == ((57, 64), (114, 128))
     assert raw.data.dtype == fine.data.dtype == np.float32

@@ -112,14 +112,16 @@ def test_of_several_images_the_first_is_read_and_told_and_any_by_its_scene(tmp_p
         for number, data in enumerate(positions):
             metadata = {"axes": "YX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1, "Name": f"Pos{number}"}
             tif.write(data, photometric="minisblack", metadata=metadata)
-    with pytest.warns(DataWarning, match=r"2 images in the file \(1 'Pos0' 31 x 42, 2 'Pos1' 31 x 42\), the first is read.*; give `scene`"):
+    with pytest.warns(
+        DataWarning, match=r"2 images in the file \(1: 'Pos0' 31 x 42, 2: 'Pos1' 31 x 42\), the first is read.*; give `scene`"
+    ):
         image = read(tmp_path / "a.ome.tif")
     np.testing.assert_array_equal(image.data, positions[0])
     for scene in (2, "2", "Pos1"):
         image = read(tmp_path / "a.ome.tif", scene=scene)
         np.testing.assert_array_equal(image.data, positions[1])
         assert image.metadata["scene"] == image.metadata["image_name"] == "Pos1"
-    with pytest.raises(ImageError, match=r"no scene 'Pos7', there are 2 \(1 'Pos0' .*; give one of these"):
+    with pytest.raises(ImageError, match=r"no scene 'Pos7', there are 2 \(1: 'Pos0' .*; give one of these"):
         read(tmp_path / "a.ome.tif", scene="Pos7")
 
 
@@ -128,7 +130,7 @@ def test_images_of_different_sizes_are_read_by_their_scene_alone(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.ome.tif") as tif:
         tif.write(overview, photometric="minisblack", metadata={"axes": "YX", "PhysicalSizeX": 0.9, "PhysicalSizeY": 0.9})
         tif.write(movie, photometric="minisblack", metadata={"axes": "TYX", "PhysicalSizeX": 0.3, "PhysicalSizeY": 0.3})
-    with pytest.raises(ImageError, match=r"2 images of different sizes \(1 'Image0' 31 x 42, 2 'Image1' 3 x 20 x 21\), .*; give `scene`"):
+    with pytest.raises(ImageError, match=r"2 images of different sizes \(1: 'Image0' 31 x 42, 2: 'Image1' 3 x 20 x 21\), .*; give `scene`"):
         read(tmp_path / "a.ome.tif")
     image = read(tmp_path / "a.ome.tif", scene=2)
     np.testing.assert_array_equal(image.data, movie)

@@ -194,7 +194,7 @@ def test_fit_to_image() -> None:
     assert fit_to_image(psf, (512, 65)) is psf
     assert fit_to_image(psf, (512, 60)).values.shape == (65, 59)
     assert fit_to_image(psf, (512, 60)).values.sum() == pytest.approx(1)
-    with pytest.raises(OpticsError, match="65 x 65 pixels are more than the image's 512 x 16"):
+    with pytest.raises(OpticsError, match="65 x 65 pixels are more than the 512 x 16 of the result"):
         fit_to_image(psf, (512, 16))
 
 
@@ -333,7 +333,7 @@ def test_few_slices_are_no_reason_to_refuse_a_long_psf() -> None:
     assert fitted.values.shape == (9, 67, 67)  # slices 4 apart are the farthest that meet
     assert fitted.values.sum() == pytest.approx(1)
     assert fit_to_image(psf, (40, 200, 210)) is psf
-    with pytest.raises(OpticsError, match="more than the image's 5 x 200 x 12"):
+    with pytest.raises(OpticsError, match="more than the 5 x 200 x 12 of the result"):
         fit_to_image(psf, (5, 200, 12))
 
 

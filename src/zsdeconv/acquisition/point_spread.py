@@ -108,4 +108,4 @@ def _missing(recording: Recording) -> str:
     options, stated = recording.config.optics, _file_metadata(recording)
     absent = [name for name in NEEDED if getattr(options, name) is None and stated.get(name) is None]
     missing = " and ".join(NEEDED[name] for name in absent)
-    return f"{missing} not given, no PSF either: one of the two is needed; give {' and '.join(absent)}, or psf"
+    return f"{missing} not given, and no measured PSF that would replace the optics; give {' and '.join(absent)}, or psf"

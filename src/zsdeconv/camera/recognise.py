@@ -85,6 +85,10 @@ class DarkFit:
     log_likelihood: float
 
 
+MAX_TOLD_SIGMA = 1.0
+"""Standard error of a skewness, over that of a camera, up to which it is told. Law: camera and multiplier differ by a half of it."""
+
+
 @dataclass(frozen=True)
 class Recognition:
     """What the shape of the noise says of the detector.
@@ -105,7 +109,7 @@ class Recognition:
         """The reason, in words."""
         likely = f"log-likelihood ratio {abs(self.evidence):.3g}"
         skew = f"skewness {self.ratio:.2f} +- {self.ratio_sigma:.2f} of a camera's (1.5 under electron multiplication)"
-        return f"{skew}, {likely}" if np.isfinite(self.ratio_sigma) else likely
+        return f"{skew}, {likely}" if self.ratio_sigma < MAX_TOLD_SIGMA else likely
 
 
 NOTHING_KNOWN = Recognition("", 1.0, math.inf, 0.0, {})

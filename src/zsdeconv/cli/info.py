@@ -79,7 +79,9 @@ def _of_image(file: Path, given: Mapping[str, Any]) -> dict[str, Any]:
 
     image, scenes = described(file, axes=given.get("axes"), scene=given.get("scene")), scene_names(file)
     metadata, optics = image.metadata, dict(image.metadata.get("optics", {}))
-    found = optics | ({"pixel_um": image.spacing_um["X"]} if "X" in image.spacing_um else {})
+    needed = (*NEEDED, "z_um") if image.sizes.get("Z", 1) > 1 else NEEDED
+    known = {"pixel_um": "X", "z_um": "Z"}
+    found = optics | {name: image.spacing_um[axis] for name, axis in known.items() if axis in image.spacing_um}
     return {
         "file": str(file),
         "kind": "image",
@@ -95,7 +97,7 @@ def _of_image(file: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         "optics": optics,
         **{key: metadata[key] for key in ("objective", "acquired", "interval_s", "exposure_s", "stage_um") if key in metadata},
         "stated_by": _by_source(metadata.get("stated_by", {})),
-        "missing": {name: flag_of(name) for name in NEEDED if name not in found},
+        "missing": {name: flag_of(name) for name in needed if name not in found},
         "memory_gb": round(restoration_bytes(image.sizes, image.dtype.itemsize) / 1e9, 2),
         "provenance": metadata.get("provenance", {}),
     }

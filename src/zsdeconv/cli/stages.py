@@ -115,6 +115,7 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
     camera, sources = facts["camera"], facts["sources"]
     sizes = " x ".join(map(str, facts["shape"]))
     pixels = " x ".join(f"{um:g}" for um in facts["spacing_um"].values())
+    frames = f"{facts['frames']} frames of " if facts["frames"] > 1 else ""
     optics = prepared.acquisition.optics
     assumed = ", index assumed" if optics is not None and optics.immersion_assumed else ""
     budget = f"{settings.training.steps} steps" if settings.training.minutes is None else f"{settings.training.minutes:g} minutes"
@@ -122,7 +123,7 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
     values = f"offset {camera['offset_adu']:.1f}{error} ADU, gain {camera['gain_adu_per_e']:.3g} ADU per photo-electron"
     values += f", read noise {camera['read_noise_adu']:.2g} ADU"
     return [
-        ("image", f"{facts['frames']} x {sizes} pixels of {pixels} um ({sources['pixel_um']})"),
+        ("image", f"{frames}{sizes} pixels of {pixels} um ({sources['pixel_um']})"),
         ("psf", f"{facts['psf']['source']} ({sources['psf']}{assumed})"),
         ("detector", f"{prepared.calibration.camera.words} ({sources['detector']})"),
         ("camera", f"{values} ({sources['camera']})"),

@@ -105,12 +105,12 @@ def listed(sources: Sequence[Source]) -> str:
 
     >>> data = np.zeros((3, 4))
     >>> listed([FileSource("npy", "YX", (3, 4), data.dtype, lambda region: data[region], scene="cell")])
-    "1 'cell' 3 x 4"
+    "1: 'cell' 3 x 4"
     """
     words = []
     for number, source in enumerate(sources[:MAX_LISTED], 1):
         sizes = " x ".join(map(str, source.shape))
-        words.append(f"{number} {source.scene!r} {sizes}" if source.scene else f"{number} {sizes}")
+        words.append(f"{number}: {source.scene!r} {sizes}" if source.scene else f"{number}: {sizes}")
     return ", ".join(words) + (f" and {len(sources) - MAX_LISTED} more" if len(sources) > MAX_LISTED else "")
 
 

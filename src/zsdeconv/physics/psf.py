@@ -159,8 +159,8 @@ def fit_to_image(psf: Psf, zyx_shape: tuple[int, ...], limit: float = 0.02) -> P
     lost = 1 - kept.sum() / near.sum()
     if lost > limit:
         raise OpticsError(
-            f"PSF {psf.source}: {_size(psf.values.shape)} pixels are more than the image's {_size(zyx_shape)} and cropping would lose "
-            f"{100 * lost:.1f} % of its light (limit {100 * limit:g} %); give a larger image or a smaller psf"
+            f"PSF {psf.source}: {_size(psf.values.shape)} pixels are more than the {_size(zyx_shape)} of the result, and cropping would "
+            f"lose {100 * lost:.1f} % of its light (limit {100 * limit:g} %); give a larger image or a smaller psf"
         )
     return Psf(_normalised(kept, psf.source), psf.spacing_um, psf.source)
 

@@ -122,6 +122,11 @@ def check_sampling(optics: Optics, pixel_um: float, scale: int) -> None:
         warnings.warn(finding.message, DataWarning, stacklevel=2)
 
 
+def is_theory(psf: Psf) -> bool:
+    """Whether a PSF was computed from the optics, and advice is about these and the recording."""
+    return psf.source.startswith("theory")
+
+
 def _judged(name: str, value: float, limits: tuple[float, float], ok: str, advice: str) -> Finding:
     """A finding about `value`: a warning above the first of `limits`, a failure above the second; `ok` is the text, `advice` is added."""
     level: Level = "fail" if value > limits[1] else "warn" if value > limits[0] else "ok"
@@ -178,7 +183,8 @@ def _sampling(psf: Psf, optics: Optics | None, spacing_um: tuple[float, ...] | N
         limit, what = fwhm_um(psf) / 2, "half its own width"
     relative = pixel / limit
     level: Level = "ok" if relative <= 1.001 else "warn" if relative <= 1.5 else "fail"
-    advice = "" if level == "ok" else "; give a finer PSF, or correct psf_pixel_um"
+    mend = "record smaller pixels, or check pixel_um and na" if is_theory(psf) else "give a finer PSF, or correct psf_pixel_um"
+    advice = "" if level == "ok" else f"; {mend}"
     return Finding(level, "sampling", pixel, limit, f"pixel {pixel:.4g} um, limit {what} = {limit:.3g} um{advice}")
 
 
@@ -192,7 +198,10 @@ def _axial_sampling(psf: Psf, optics: Optics | None, spacing_um: tuple[float, ..
         limit, what = fwhms_um(psf)[0] / 2, "half its own length"
     relative = psf.spacing_um[0] / limit
     level: Level = "ok" if relative <= 1.001 else "warn" if relative <= 3 else "fail"
-    advice = "" if level == "ok" else "; give a PSF with a smaller step in z, or correct psf_z_um"
+    mend = "give a PSF with a smaller step in z, or correct psf_z_um"
+    if is_theory(psf):
+        mend = "record planes with a smaller step, or check z_um"
+    advice = "" if level == "ok" else f"; {mend}"
     return Finding(
         level, "sampling in z", psf.spacing_um[0], float(limit), f"step {psf.spacing_um[0]:.4g} um, limit {what} = {limit:.3g} um{advice}"
     )
@@ -212,7 +221,10 @@ def _axial_extent(psf: Psf) -> Finding:
     light = psf.values.sum((1, 2))
     ends = max(abs(light[0]), abs(light[-1])) / light.max()
     text = f"the outermost of {len(light)} planes hold {100 * ends:.1f} % of the brightest one's light"
-    return _judged("depth", ends, (0.3, np.inf), text, "give more planes (all planes of a wide-field PSF hold light)")
+    advice = "give more planes (all planes of a wide-field PSF hold light)"
+    if is_theory(psf):
+        advice = "a wide-field PSF goes on beyond: light from far above and below stays in the result as haze"
+    return _judged("depth", ends, (0.3, np.inf), text, advice)
 
 
 def _width(name: str, width: float, expected: float) -> Finding:

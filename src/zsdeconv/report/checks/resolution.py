@@ -168,13 +168,13 @@ def _limit_finding(result: Resolution) -> Finding:
         text = "The data hold no signal above the noise at any frequency, so all detail of the restored image is inferred by the network"
         return Finding("fail", name, 0.0, 1e3 / end, f"{text}; record more light.")
     nm, min_nm = 1e3 / limit, 1e3 / (MIN_LIMIT_FRACTION * end)
+    by = "the lens" if result.cutoff_per_um and end < result.spectrum.frequency_per_um[-1] else "the pixels"
     if limit >= FULL_LIMIT_FRACTION * end:
-        by = "the lens" if result.cutoff_per_um and end < result.spectrum.frequency_per_um[-1] else "the pixels"
         text = f"The data hold signal up to the finest detail that {by} can record, {nm:.0f} nm; finer detail is inferred by the network."
         return Finding("ok", name, nm, 1e3 / end, text)
     text = (
-        f"Noise limits the resolution to {nm:.0f} nm (limit {min_nm:.0f} nm, optics {1e3 / end:.0f} nm); finer detail is inferred by the "
-        "network"
+        f"Noise limits the resolution to {nm:.0f} nm (limit {min_nm:.0f} nm, that of {by} {1e3 / end:.0f} nm); finer detail is inferred "
+        "by the network"
     )
     level: Level = "ok" if limit > MIN_LIMIT_FRACTION * end else "warn"
     return Finding(level, name, nm, min_nm, f"{text}." if level == "ok" else f"{text}: record more light.")
