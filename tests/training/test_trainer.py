@@ -287,7 +287,6 @@ def test_large_images_bear_more_steps() -> None:
     """By the square root of their pixels, whatever their shape."""
     settings = TrainingSection()
     assert [most_steps(settings, pixels) for pixels in (10_000, 40_000, 100_000_000)] == [270, 540, 27_000]
-    assert most_steps(TrainingSection(memory_bound=None), 1000) is None
 
 
 def test_the_published_rate_of_stacks_is_halved_late_and_then_often() -> None:

@@ -240,7 +240,7 @@ class LossSection(Section):
 class TrainingSection(Section):
     """The training loop: patches in raw pixels and, of stacks, planes (`margin_px` and `margin_planes` of them outside the loss),
     the optimizer (`muon` orthogonalises the steps of kernels), its rate and schedule (halved at step `halve_from`, then every
-    `halve_every`), the budget, the bound of stage 1 in steps over the square root of the number of pixels (`memory_bound`, None: none),
+    `halve_every`), the budget, the bound of stage 1 in steps over the square root of the number of pixels (`memory_bound`),
     the share of the budget that goes to stage 2, the width of the finest detail that stage 2 is asked for as a share of the width of the
     PSF, validation and stopping, and the size of the `ensemble`: the number of networks that are trained, each with the whole budget.
     """
@@ -258,7 +258,7 @@ class TrainingSection(Section):
     halve_every: Count = 10_000
     steps: Annotated[Count, Setting("training budget in steps", default="of the preset")] = 1800
     minutes: Annotated[Positive | None, Setting("training budget in minutes")] = None
-    memory_bound: Positive | None = 2.7
+    memory_bound: Positive = 2.7
     stage2_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.45
     target_fwhm_fraction: Annotated[float, Field(gt=0, le=1)] = 0.22
     validate_every: Count = 50

@@ -272,8 +272,8 @@ def two_phases(config: Config, acquisition: Acquisition, measurements: Sequence[
     return [(denoise, 1 - training.stage2_fraction), (simulated, training.stage2_fraction)]
 
 
-def most_steps(training: TrainingSection, pixels: int) -> int | None:
-    """Steps after which a network begins to remember the noise of `pixels` recorded pixels, None without a bound.
+def most_steps(training: TrainingSection, pixels: int) -> int:
+    """Steps after which a network begins to remember the noise of `pixels` recorded pixels.
 
     Measured: the denoised image is best after 250, 300 and 650 steps where an image has 96, 128 and 256 pixels along each side, whatever
     the schedule (benchmarks/results.md, "Memory of small images").
@@ -281,8 +281,7 @@ def most_steps(training: TrainingSection, pixels: int) -> int | None:
     >>> most_steps(TrainingSection(), 128 * 128)
     346
     """
-    bound = training.memory_bound
-    return None if bound is None else max(1, round(bound * math.sqrt(pixels)))
+    return max(1, round(training.memory_bound * math.sqrt(pixels)))
 
 
 def _pairs(config: Config, acquisition: Acquisition, measurements: Sequence[Measurement], symmetries: Sequence[int]) -> Pairs:
