@@ -26,6 +26,8 @@ from zsdeconv.prepare import Prepared, prepare
 if TYPE_CHECKING:
     from zsdeconv.report.page.report import ChannelReport
 
+OF_LIGHT = ("wavelength_nm", "excitation_nm")
+"""What the optics of one channel say of its light alone."""
 LISTED = ("wavelength_nm", "excitation_nm", "psf", "otf")
 """Settings of the optics that may be a list with an entry for each channel."""
 
@@ -130,7 +132,8 @@ class RestoredChannels:
         def merged(kind: str) -> Image:
             images = [part.images()[kind] for part in self.parts.values()]
             own = {key: value for key, value in images[0].metadata.items() if key not in {*PER_CHANNEL, "optics"}}
-            return merged_channels(images, {**own, **metadata})
+            lens = {key: value for key, value in images[0].metadata.get("optics", {}).items() if key not in OF_LIGHT}
+            return merged_channels(images, {**own, **metadata, "optics": {**self.raw.metadata.get("optics", {}), **lens}})
 
         return {kind: merged(kind) for kind in kinds}
 

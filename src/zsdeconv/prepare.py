@@ -149,9 +149,9 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
         if given[axis] is None and max(sizes) > SPACING_TOLERANCE * min(sizes):
             differing = f"pixel sizes {min(sizes):g} and {max(sizes):g} um along {axis}"
             raise ImageError(f"{differing}: one model needs one; restore the files separately")
-        own = given[axis]
-        if own is not None and sizes and max(own / sizes[0], sizes[0] / own) > SPACING_TOLERANCE:
-            told = f"{name} {own:g} along {axis} was given, the file has {sizes[0]:g}: the former is used"
+        own, stated = given[axis], [um for image in images if (um := _stated_um(image, axis)) is not None]
+        if own is not None and stated and axis != "Y" and max(own / stated[0], stated[0] / own) > SPACING_TOLERANCE:
+            told = f"{name} {own:g} along {axis} was given, the file has {stated[0]:.4g}: the former is used"
             warnings.warn(f"{told}; leave out {name}, or make sure that the file is wrong", DataWarning, stacklevel=3)
         spacing.append(float(given[axis] or sizes[0]))
         if not SPACING_LIMITS_UM[0] <= spacing[-1] <= SPACING_LIMITS_UM[1]:
@@ -159,6 +159,11 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
             raise ImageError(f"pixel size {spacing[-1]:g} um along {axis}: it must lie between {limits} um; give {name}, 0.065 for 65 nm")
     source = images[0].metadata.get("sources", {}).get("pixel_um", "image")
     return tuple(spacing), {"pixel_um": "option" if config.input.pixel_um is not None else str(source)}
+
+
+def _stated_um(image: Image, axis: str) -> float | None:
+    """The pixel size that an image or its file states, whatever the user gave when it was read."""
+    return image.metadata.get("overruled_um", {}).get(axis, image.spacing_um.get(axis))
 
 
 def _warn_of_wide_noise(acquisition: Acquisition) -> None:

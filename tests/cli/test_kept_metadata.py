@@ -9,9 +9,14 @@ import numpy as np
 import ome_types
 import pytest
 import tifffile
+import yaml
 
 import zsdeconv as zs
 from zsdeconv.cli.results import Predicted, write_images
+from zsdeconv.config import resolve
+from zsdeconv.config.tree import to_yaml
+from zsdeconv.errors import DataWarning
+from zsdeconv.prepare import prepare
 
 pytestmark = pytest.mark.filterwarnings("ignore::zsdeconv.errors.DataWarning")  # so small an image says little about its camera
 
@@ -75,3 +80,25 @@ def test_results_hold_what_the_recording_said(restored: zs.Restored, tmp_path, k
     annotated = {entry.attrib["K"]: json.loads(entry.text or "") for entry in entries}
     assert annotated["kind"] == kind and annotated["provenance"] == {"seed": 0}
     assert annotated["metadata"] == {key: METADATA[key] for key in ("name", "optics", "objective")}
+
+
+def test_results_hold_the_optics_that_were_given() -> None:
+    """Of one channel and of several, whose light differs; a size of pixels that contradicts the file is told."""
+    frames = (np.random.default_rng(3).poisson(20, (2, 33, 36)) + 100).astype(np.uint16)
+    spacing = {"Y": 0.065, "X": 0.065}
+    options: dict[str, Any] = {"steps": 2, "passes": 2, "background": 100, "na": 1.3, "immersion_ri": 1.406}
+    lens = {"na": 1.3, "immersion_ri": 1.406}
+    plane = zs.restore(zs.Image(frames[0], "YX", spacing), wavelength_nm=525, **options)
+    assert plane.denoised.metadata["optics"] == {**lens, "wavelength_nm": 525}
+    with pytest.warns(DataWarning, match=r"pixel_um 0\.08 along X was given, the file has 0\.065: the former is used"):
+        both = zs.restore(zs.Image(frames, "CYX", spacing), wavelength_nm=(525, 605), pixel_um=0.08, **options)
+    assert both.denoised.metadata["optics"] == lens and both.denoised.metadata["emission_nm"] == [525, 605]
+
+
+def test_a_stored_configuration_repeats_what_the_file_says_of_the_microscope() -> None:
+    frame = (np.random.default_rng(4).poisson(20, (33, 36)) + 100).astype(np.uint16)
+    said = {"optics": {"na": 1.3, "wavelength_nm": 525.0, "immersion_ri": 1.406, "microscope": "confocal", "pinhole_au": 1.3}}
+    image = zs.Image(frame, "YX", {"Y": 0.065, "X": 0.065}, metadata=said)
+    first = prepare([image], resolve({}))
+    again = prepare([image], resolve({}, yaml.safe_load(to_yaml(first.config))))
+    assert first.acquisition.optics == again.acquisition.optics and "confocal" in again.acquisition.psf.source

@@ -79,7 +79,7 @@ def describe(name: str, source: Source, options: Options) -> Description:
     -------
     Description
         Its `metadata["sources"]` is "file", "option" or "missing" for `axes`, `pixel_um` and `z_um`; `metadata["stated_by"]` says where in
-        the file each value stands.
+        the file each value stands, `metadata["overruled_um"]` what it says of pixel sizes that the user gave.
     """
     _refuse_type(name, source.dtype)
     axes = _samples_as_channels(name, source, options)
@@ -96,6 +96,7 @@ def describe(name: str, source: Source, options: Options) -> Description:
     given = {SIZES[axis] for axis in from_options}
     metadata = {"name": name, "format": source.format, **taken.metadata, "sources": sources}
     metadata["stated_by"] = {quantity: said for quantity, said in taken.origins.items() if quantity not in given}
+    metadata["overruled_um"] = {a: um for a, um in taken.spacing_um.items() if a in from_options}
     if source.scene:
         metadata["scene"] = source.scene
     if source.annotation:
