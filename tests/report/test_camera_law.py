@@ -10,7 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter, zoom
 
+from zsdeconv import Optics, restore
 from zsdeconv.camera import calibrate
+from zsdeconv.errors import DataWarning
 from zsdeconv.report.checks.camera_law import CameraCheck, measure, section
 from zsdeconv.report.statistics.fixed_pattern import line_pattern, pixel_pattern
 from zsdeconv.simulation.widefield import Scene, simulate_2d
@@ -41,6 +43,10 @@ def test_an_offset_that_haze_hides_is_questioned() -> None:
     frame = np.rint(0.6 * rng.poisson(light) + rng.normal(100, 2, shape)).astype(np.uint16)
     found = next(f for f in checked(frame).findings if f.name == "offset")
     assert found.level == "warn" and found.value > found.limit and "`background`" in found.message
+    with pytest.warns(DataWarning, match="brightness varies too little"):
+        page = restore(frame, Optics(na=1.3, wavelength_nm=525), pixel_um=0.065, steps=2, passes=2).report()
+    judged = next(f for section in page.sections if section.key == "camera" for f in section.findings if f.name == "offset")
+    assert judged.message == found.message, "the report takes the offset of the training, and must know its error"
     given = measure(frame, calibrate(frame, offset=100.0, memory=False))
     assert "offset" not in faults(given)
 

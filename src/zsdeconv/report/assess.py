@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, cast
 
@@ -166,7 +166,8 @@ def _psf(analysis: Analysis) -> psf_fit.PsfFit:
 def _camera(analysis: Analysis) -> camera_law.CameraCheck:
     detector = analysis.acquisition.detector
     calibration = calibrate_frames(analysis.frames, detector.offset, detector.kind, memory=bool(detector.correlation))
-    return camera_law.measure(analysis.frames, calibration)
+    known = replace(calibration, offset_sigma=analysis.model.offset_sigma)  # of the training, whose offset was kept
+    return camera_law.measure(analysis.frames, known)
 
 
 def _recording(analysis: Analysis) -> recording.Recorded:

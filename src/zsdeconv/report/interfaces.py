@@ -29,6 +29,10 @@ class ModelLike(Protocol):
     def history(self) -> list[dict[str, Any]]: ...
     @property
     def acquisition(self) -> Acquisition: ...
+    @property
+    def offset_sigma(self) -> float:
+        """Standard error of the camera offset, ADU."""
+        ...
 
     def predict_measurement(self, measurement: Measurement, *, passes: int) -> FramePrediction:
         """Restore a measurement of `acquisition`, in the network's unit."""
