@@ -161,6 +161,15 @@ def test_no_lens_at_all_is_refused(simulation: Simulation) -> None:
         zs.train([simulation.noisy], na=1.4)
 
 
+def test_all_missing_numbers_are_told_at_once() -> None:
+    stack = zs.Image((np.random.default_rng(0).poisson(9, (6, 33, 35)) + 100).astype(np.uint16), "ZYX")
+    every = r"pixel size, step between planes, NA and emission wavelength are missing.*give `pixel_um`, `z_um`, `na` and `wavelength_nm`"
+    with pytest.raises(ImageError, match=every + ".*times"):
+        zs.train([stack], config=tiny(1))
+    with pytest.raises(ImageError, match=r"^step between planes and NA are missing.*give `z_um` and `na`"):
+        zs.train([stack], wavelength_nm=525, pixel_um=0.1)
+
+
 def test_unknown_and_contradictory_options_are_refused(simulation: Simulation) -> None:
     with pytest.raises(ConfigError, match="unknown option 'lamda'"):
         zs.restore(simulation.noisy, SCENE.optics, lamda=0.1)

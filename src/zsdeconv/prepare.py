@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from zsdeconv.acquisition.base import Acquisition, Recording
+from zsdeconv.acquisition.point_spread import NEEDED, absent_optics, missing_optics
 from zsdeconv.camera.calibrate import Calibration
 from zsdeconv.camera.maps import CameraMaps
 from zsdeconv.camera.sensor_parts import equalised
@@ -20,7 +21,7 @@ from zsdeconv.config.relevance import Facts, refuse_idle
 from zsdeconv.data.learnable import learnable
 from zsdeconv.data.pair_choice import MIN_SLICES, PairChoice, choose_pairs, neighbour_difference, pairs_by_law
 from zsdeconv.data.patches import fitted_patch
-from zsdeconv.errors import ConfigError, DataWarning, ImageError
+from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
 from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.wrapped import unwrapped
@@ -33,6 +34,8 @@ from zsdeconv.training.networks import network_kind
 
 SPACING_LIMITS_UM = (0.001, 10.0)
 """Pixel sizes in the sample that a fluorescence microscope can have. Chosen: beyond, a unit was mistaken."""
+SIZES_ALONG = {"pixel_um": "X", "z_um": "Z"}
+"""Settings of pixel sizes, and the axis that stands for each."""
 SPACING_TOLERANCE = 1.02
 """Ratio of the pixel sizes of files up to which they train one model. Chosen: more changes the width of the PSF visibly."""
 RESULTS = ("denoised", "deconvolved", "uncertainty", "reconstructed")
@@ -97,6 +100,8 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     images = [equalised(unwrapped(image)) if maps is None else unwrapped(image) for image in images]
     for image in images:
         check_restorable(image)
+    if optics is None and psf is None and config.sim.parameters is None:  # parameters of a pattern hold the optics
+        _refuse_missing(images, config, modality)
     spacing_um, sources = _spacing(images, config, modality)
     names = [str(image.metadata.get("name", f"image {number}")) for number, image in enumerate(images, 1)]
     series = [modality.frames_of(image) for image in images]
@@ -132,6 +137,23 @@ def _question_results(images: Sequence[Image | Any]) -> None:
         if kind in RESULTS:
             name = image.metadata.get("name", "image")
             warnings.warn(f"{name}: it is a {kind} image of zsdeconv, which is no recording; give the raw image", DataWarning, stacklevel=3)
+
+
+def _refuse_missing(images: Sequence[Image], config: Config, modality: Modality) -> None:
+    """Raise for all numbers that are missing at once, before anything is measured: `OpticsError` where it is the optics alone."""
+    given = {"pixel_um": config.input.pixel_um, "z_um": config.input.z_um}
+    absent = absent_optics(images[0], config)
+    sizes = [name for name, axis in SIZES_ALONG.items() if axis in modality.spatial_axes and given[name] is None]
+    sizes = [name for name in sizes if not any(SIZES_ALONG[name] in image.spacing_um for image in images)]
+    if absent and not sizes:
+        raise OpticsError(missing_optics(absent))
+    if len(names := [*sizes, *absent]) < 2:
+        return
+    words = [{"pixel_um": "pixel size", "z_um": "step between planes", **NEEDED}[name] for name in names]
+    times = "; where the planes are times, give `axes` with T for Z" if "z_um" in sizes else ""
+    missing = f"{', '.join(words[:-1])} and {words[-1]} are missing in the file, the PSF depends on them"
+    marked = [f"`{name}`" for name in names]
+    raise ImageError(f"{missing}; give {', '.join(marked[:-1])} and {marked[-1]}, in um in the sample and nm{times}")
 
 
 def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tuple[tuple[float, ...], dict[str, str]]:

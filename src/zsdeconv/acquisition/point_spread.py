@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zsdeconv.acquisition.base import Recording
+from zsdeconv.config import Config
 from zsdeconv.errors import OpticsError
+from zsdeconv.image import Image
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import read_otf
 from zsdeconv.physics.psf import Psf
@@ -93,7 +95,7 @@ def given_psf(recording: Recording, optics: Optics | None, origin: str) -> tuple
             raise OpticsError(f"OTF {otf}: it describes a plane, the image is a stack; give psf with a stack, or the optics")
         return read_otf(otf).psf((fine_um[-2], fine_um[-1])), "OTF file"
     if optics is None:
-        raise OpticsError(_missing(recording))
+        raise OpticsError(missing_optics(absent_optics(recording.image, config)))
     psf = theoretical_psf(optics, fine_um)
     if config.sim.reconstructed:
         return halved_gaussian(psf), f"no PSF of the reconstruction given: a Gaussian, optics from {origin}"
@@ -104,8 +106,15 @@ def _file_metadata(recording: Recording) -> Mapping[str, Any]:
     return recording.image.metadata.get("optics", {})
 
 
-def _missing(recording: Recording) -> str:
-    options, stated = recording.config.optics, _file_metadata(recording)
-    absent = [name for name in NEEDED if getattr(options, name) is None and stated.get(name) is None]
+def absent_optics(image: Image, config: Config) -> list[str]:
+    """Those of `NEEDED` that neither the options nor the file of an image state; none where a measured PSF or OTF replaces them."""
+    options, stated = config.optics, image.metadata.get("optics", {})
+    if options.psf is not None or options.otf is not None:
+        return []
+    return [name for name in NEEDED if getattr(options, name) is None and stated.get(name) is None]
+
+
+def missing_optics(absent: Sequence[str]) -> str:
+    """What to say where nothing but these names is missing."""
     missing = " and ".join(NEEDED[name] for name in absent)
     return f"{missing} not given, and no measured PSF that would replace the optics; give {' and '.join(absent)}, or psf"
