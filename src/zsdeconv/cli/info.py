@@ -11,6 +11,8 @@ from zsdeconv.cli.console import show_json, show_rows
 from zsdeconv.cli.options import Printed, Settings, argument, chosen, takes
 from zsdeconv.cli.wording import flag_of
 
+ORIGIN = ("input", "frames", "scene", "crop", "modality", "seed", "version")
+"""Of the provenance of a result, what is shown; all of it is in the JSON object."""
 NEEDED = ("pixel_um", "na", "wavelength_nm")
 """Numbers that a restoration cannot do without."""
 
@@ -28,7 +30,7 @@ def info(file: Annotated[Path, argument("image or model (.zsd)", "FILE")], /, *,
     if task.json:
         show_json(facts)
     else:
-        rows = _model_rows(facts) if model else facts
+        rows = _model_rows(facts) if model else _image_rows(facts)
         show_rows((name.replace("_", " "), text) for name, value in rows.items() if (text := _text(value)))
 
 
@@ -50,6 +52,12 @@ def _of_model(file: Path) -> dict[str, Any]:
     header, shapes = read_header(file)
     count = sum(math.prod(shape) for name, shape in shapes.items() if ".network." in f".{name}")
     return {"file": str(file), "kind": "model", "parameters": count, "bytes": file.stat().st_size, **header}
+
+
+def _image_rows(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What people ask about an image; of a result's provenance, where it came from."""
+    provenance = _section(facts, "provenance")
+    return {**facts, "provenance": {name: provenance[name] for name in ORIGIN if name in provenance}}
 
 
 def _model_rows(facts: Mapping[str, Any]) -> dict[str, Any]:
