@@ -34,8 +34,8 @@ from zsdeconv.training.networks import network_kind
 
 SPACING_LIMITS_UM = (0.001, 10.0)
 """Pixel sizes in the sample that a fluorescence microscope can have. Chosen: beyond, a unit was mistaken."""
-SIZES_ALONG = {"pixel_um": "X", "z_um": "Z"}
-"""Settings of pixel sizes, and the axis that stands for each."""
+SIZE_ALONG = {"Z": "z_um", "Y": "pixel_um", "X": "pixel_um"}
+"""The setting of the pixel size along each axis."""
 SPACING_TOLERANCE = 1.02
 """Ratio of the pixel sizes of files up to which they train one model. Chosen: more changes the width of the PSF visibly."""
 RESULTS = ("denoised", "deconvolved", "uncertainty", "reconstructed")
@@ -100,7 +100,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     images = [equalised(unwrapped(image)) if maps is None else unwrapped(image) for image in images]
     for image in images:
         check_restorable(image)
-    if optics is None and psf is None and config.sim.parameters is None:  # parameters of a pattern hold the optics
+    if optics is None and psf is None:
         _refuse_missing(images, config, modality)
     spacing_um, sources = _spacing(images, config, modality)
     names = [str(image.metadata.get("name", f"image {number}")) for number, image in enumerate(images, 1)]
@@ -143,8 +143,8 @@ def _refuse_missing(images: Sequence[Image], config: Config, modality: Modality)
     """Raise for all numbers that are missing at once, before anything is measured: `OpticsError` where it is the optics alone."""
     given = {"pixel_um": config.input.pixel_um, "z_um": config.input.z_um}
     absent = absent_optics(images[0], config)
-    sizes = [name for name, axis in SIZES_ALONG.items() if axis in modality.spatial_axes and given[name] is None]
-    sizes = [name for name in sizes if not any(SIZES_ALONG[name] in image.spacing_um for image in images)]
+    unknown = [axis for axis in modality.spatial_axes if not any(axis in image.spacing_um for image in images)]
+    sizes = [name for name in dict.fromkeys(SIZE_ALONG[axis] for axis in reversed(unknown)) if given[name] is None]
     if absent and not sizes:
         raise OpticsError(missing_optics(absent))
     if len(names := [*sizes, *absent]) < 2:

@@ -95,7 +95,7 @@ def given_psf(recording: Recording, optics: Optics | None, origin: str) -> tuple
             raise OpticsError(f"OTF {otf}: it describes a plane, the image is a stack; give psf with a stack, or the optics")
         return read_otf(otf).psf((fine_um[-2], fine_um[-1])), "OTF file"
     if optics is None:
-        raise OpticsError(missing_optics(absent_optics(recording.image, config)))
+        raise OpticsError(missing_optics(absent_optics(recording.image, config) or list(NEEDED)))
     psf = theoretical_psf(optics, fine_um)
     if config.sim.reconstructed:
         return halved_gaussian(psf), f"no PSF of the reconstruction given: a Gaussian, optics from {origin}"
@@ -107,9 +107,11 @@ def _file_metadata(recording: Recording) -> Mapping[str, Any]:
 
 
 def absent_optics(image: Image, config: Config) -> list[str]:
-    """Those of `NEEDED` that neither the options nor the file of an image state; none where a measured PSF or OTF replaces them."""
+    """Those of `NEEDED` that neither the options nor the file of an image state; none where a measured PSF, an OTF or the file of a
+    pattern replaces them.
+    """
     options, stated = config.optics, image.metadata.get("optics", {})
-    if options.psf is not None or options.otf is not None:
+    if options.psf is not None or options.otf is not None or config.sim.parameters is not None:
         return []
     return [name for name in NEEDED if getattr(options, name) is None and stated.get(name) is None]
 
