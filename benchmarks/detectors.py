@@ -1,12 +1,13 @@
 """Which detector recorded an image, how well its offset is known, and whether a report finds a wrong law: on simulated images.
 
     python benchmarks/detectors.py recognise [--images 40] [--first-seed 5000]
+    python benchmarks/detectors.py haze [--images 60] [--first-seed 0]
     python benchmarks/detectors.py report [--images 20] [--first-seed 7000] [--steps 400] [--told auto camera]
 
 `recognise` prints, for each detector and light level, how often its kind was recognised, left undecided and mistaken, and how often the
-95 % interval of the offset holds the true one. `report` restores images of an electron multiplier with the law that the program finds,
-and again as those of a camera, and counts the reports that say that the law of the noise is wrong. Detectors are simulated with numpy,
-apart from the laws of the program.
+95 % interval of the offset holds the true one. `haze` prints the latter for images of a camera all of whose light lies in haze, or not.
+`report` restores images of an electron multiplier with the law that the program finds, and again as those of a camera, and counts the
+reports that say that the law of the noise is wrong. Detectors are simulated with numpy, apart from the laws of the program.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import warnings
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 import zsdeconv as zs
 from zsdeconv.camera.calibrate import calibrate
@@ -66,6 +68,43 @@ def recognise(images: int, first_seed: int) -> None:
             )
 
 
+def hazy(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """An image of a camera, uint16, and its offset (ADU): "in haze", "thin haze", "no haze", or "loud", much read noise and no haze."""
+    side = int(rng.choice([96, 128, 192, 256]))
+    gain, offset = rng.uniform(0.3, 2), rng.uniform(50, 300)
+    read, shape = gain * rng.uniform(1, 4), int(rng.integers(3))
+    if shape == 0:
+        structure = gaussian_filter((rng.random((side, side)) < 0.01) * 1.0, 2)
+    elif shape == 1:
+        structure = gaussian_filter((abs(gaussian_filter(rng.normal(size=(side, side)), 6)) < 0.004) * 1.0, 1.5)
+    else:
+        structure = np.maximum(gaussian_filter(rng.normal(size=(side, side)), 10), 0)
+    haze, light = 0.0, 0.0
+    if kind == "in haze":
+        haze = rng.uniform(50, 800)
+        light = rng.uniform(0.05, 1) * haze
+    elif kind == "thin haze":
+        haze, light = rng.uniform(0, 20), rng.uniform(10, 100)
+    else:
+        light = np.exp(rng.uniform(np.log(15 if kind == "loud" else 5), np.log(1000)))
+    if kind == "loud":
+        read = gain * rng.uniform(6, 15)
+    mean = haze * (1 + 0.1 * np.sin(np.arange(side) / side * 3))[:, None] + light * structure / structure.max()
+    return np.rint(rng.poisson(mean) * gain + offset + rng.normal(0, read, mean.shape)).clip(0, 65535).astype(np.uint16), offset
+
+
+def haze(images: int, first_seed: int) -> None:
+    print("| images | offset within 95 % interval | taken for another detector |\n" + "| --- " * 3 + "|")
+    for kind in ("in haze", "thin haze", "no haze", "loud"):
+        held = other = 0
+        for seed in range(first_seed, first_seed + images):
+            y, offset = hazy(kind, np.random.default_rng(seed))
+            found = calibrate(y)
+            held += abs(found.camera.offset - offset) <= 1.96 * found.offset_sigma
+            other += found.camera.kind != "camera"
+        print(f"| {kind} | {held} of {images} | {other} |", flush=True)
+
+
 def report(images: int, first_seed: int, steps: int, told: list[str]) -> None:
     print("| seed | detector told | red | findings |\n" + "| --- " * 4 + "|")
     red = dict.fromkeys(told, 0)
@@ -82,7 +121,7 @@ def report(images: int, first_seed: int, steps: int, told: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("recognise", "report"))
+    parser.add_argument("what", choices=("recognise", "haze", "report"))
     parser.add_argument("--images", type=int)
     parser.add_argument("--first-seed", type=int)
     parser.add_argument("--steps", type=int, default=400)
@@ -92,6 +131,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     if given.what == "recognise":
         recognise(given.images or 40, given.first_seed or 5000)
+    elif given.what == "haze":
+        haze(given.images or 60, given.first_seed or 0)
     else:
         report(given.images or 20, given.first_seed or 7000, given.steps, given.told)
 

@@ -17,13 +17,17 @@ import torch
 
 import zsdeconv as zs
 from cases import configuration, find_cases, recorded
+from zsdeconv.config import Config
 from zsdeconv.image import Image
 from zsdeconv.io.model_file import load_model
 from zsdeconv.training.trainer import Event
 
 JUDGED_PX = 96
+"""Side of the part that is compared, the same of all sizes."""
 PASSES = 2
+"""Few, for time; the order of the steps is that of more passes."""
 NO_BOUND = 1e9
+"""Steps for each pixel of the side that no training has."""
 STAGE_2 = 0.001
 """Share of stage 2, which is not judged."""
 
@@ -33,12 +37,12 @@ def central(size: int, part: int) -> slice:
 
 
 def psnr(restored: np.ndarray, clean: np.ndarray) -> float:
-    """Range of the clean image, in dB, of the clean image over the error after a line was fitted."""
+    """Range of the clean image over the error after a line was fitted, dB."""
     line = np.polyfit(restored.ravel(), clean.ravel(), 1)
     return float(20 * np.log10(np.ptp(clean) / np.std(clean - np.polyval(line, restored))))
 
 
-def curve(image: Image, clean: np.ndarray, config: zs.Config) -> list[tuple[int, float]]:
+def curve(image: Image, clean: np.ndarray, config: Config) -> list[tuple[int, float]]:
     """Step and psnr of the judged part at each validation of stage 1."""
     kept: list[tuple[int, dict[str, torch.Tensor]]] = []
     last: list[Event] = []
@@ -65,7 +69,7 @@ def curve(image: Image, clean: np.ndarray, config: zs.Config) -> list[tuple[int,
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("cases", nargs="+", type=Path)
-    parser.add_argument("--only")
+    parser.add_argument("--only", nargs="+")
     parser.add_argument("--sides", nargs="+", type=int, default=[96, 128, 256])
     parser.add_argument("--steps", type=int, default=990)
     given = parser.parse_args()

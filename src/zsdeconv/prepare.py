@@ -159,7 +159,7 @@ def _refuse_missing(images: Sequence[Image], config: Config, modality: Modality)
 def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tuple[tuple[float, ...], dict[str, str]]:
     """Pixel size along each spatial axis: from the option, else from the files, which must agree."""
     given = {axis: config.input.z_um if axis == "Z" else config.input.pixel_um for axis in modality.spatial_axes}
-    spacing = []
+    spacing, told = [], set()
     for axis in modality.spatial_axes:
         sizes = [image.spacing_um[axis] for image in images if axis in image.spacing_um]
         name = "z_um" if axis == "Z" else "pixel_um"
@@ -172,9 +172,10 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
             differing = f"pixel sizes {min(sizes):g} and {max(sizes):g} um along {axis}"
             raise ImageError(f"{differing}: one model needs one; restore the files separately")
         own, stated = given[axis], [um for image in images if (um := _stated_um(image, axis)) is not None]
-        if own is not None and stated and axis != "Y" and max(own / stated[0], stated[0] / own) > SPACING_TOLERANCE:
-            told = f"{name} {own:g} along {axis} was given, the file has {stated[0]:.4g}: the former is used"
-            warnings.warn(f"{told}; leave out {name}, or make sure that the file is wrong", DataWarning, stacklevel=3)
+        if own is not None and stated and name not in told and max(own / stated[0], stated[0] / own) > SPACING_TOLERANCE:
+            told.add(name)
+            text = f"{name} {own:g} along {axis} was given, the file has {stated[0]:.4g}: the former is used"
+            warnings.warn(f"{text}; leave out {name}, or make sure that the file is wrong", DataWarning, stacklevel=3)
         spacing.append(float(given[axis] or sizes[0]))
         if not SPACING_LIMITS_UM[0] <= spacing[-1] <= SPACING_LIMITS_UM[1]:
             limits = " and ".join(f"{um:g}" for um in SPACING_LIMITS_UM)

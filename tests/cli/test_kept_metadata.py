@@ -90,7 +90,7 @@ def test_results_hold_the_optics_that_were_given() -> None:
     lens = {"na": 1.3, "immersion_ri": 1.406}
     plane = zs.restore(zs.Image(frames[0], "YX", spacing), wavelength_nm=525, **options)
     assert plane.denoised.metadata["optics"] == {**lens, "wavelength_nm": 525}
-    with pytest.warns(DataWarning, match=r"pixel_um 0\.08 along X was given, the file has 0\.065: the former is used"):
+    with pytest.warns(DataWarning, match=r"pixel_um 0\.08 along Y was given, the file has 0\.065: the former is used"):
         both = zs.restore(zs.Image(frames, "CYX", spacing), wavelength_nm=(525, 605), pixel_um=0.08, **options)
     assert both.denoised.metadata["optics"] == lens and both.denoised.metadata["emission_nm"] == [525, 605]
 
