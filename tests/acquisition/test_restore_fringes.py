@@ -147,5 +147,5 @@ def test_what_cannot_be_is_refused(simulation: Simulation, change: dict[str, Any
 
 def test_raw_frames_are_recognised_by_their_axis(simulation: Simulation) -> None:
     assert zs.train([simulation.noisy], SCENE.optics, config=settings(2, modality="auto")).modality.acquisition.raw_frame_axis == "P"
-    with pytest.raises(OpticsError, match="give `na`"):
+    with pytest.raises(OpticsError, match="give na and wavelength_nm"):
         zs.train([simulation.noisy], config=settings(2))
