@@ -335,13 +335,14 @@ class Model:
     def _restored(self, image: Image, gathered: Mapping[str, GatheredFrames]) -> Restored:
         fine, lens = self.modality.factors(self.config.scale), self.acquisition.optics
         known = {} if lens is None else {"optics": {**image.metadata.get("optics", {}), **lens.stated}}
+        noted = {**image.metadata, **known, **self.modality.acquisition.result_metadata}
 
         def assembled(kind: str, factors: Sequence[int]) -> Image:
             data = gathered[kind].data
             axes = image.axes.removesuffix(self.modality.recorded_axes)
             data = data.reshape(*[image.sizes[a] for a in axes], *data.shape[1:])
             spacing = {a: um / f for (a, um), f in zip(self._spacing().items(), factors, strict=True)}
-            return Image(data, axes + self.modality.spatial_axes, spacing, 0.0, {**image.metadata, **known, "kind": kind})
+            return Image(data, axes + self.modality.spatial_axes, spacing, 0.0, {**noted, "kind": kind})
 
         on_fine_grid = {kind: assembled(kind, fine) for kind in gathered if kind != "denoised"}
         return Restored(

@@ -20,6 +20,8 @@ def test_one_command_from_raw_frames_to_every_image(zs, raw, tiny, tmp_path):
         image = io.read(tmp_path / "out" / f"raw_{kind}.ome.tif")
         assert image.axes == "YX" and image.data.shape == (242, 272) and image.data.dtype == np.float32
         assert image.spacing_um == pytest.approx({"Y": PIXEL_UM / 2, "X": PIXEL_UM / 2})
+        with tifffile.TiffFile(tmp_path / "out" / f"raw_{kind}.ome.tif") as tif:
+            assert 'AcquisitionMode="StructuredIllumination"' in (tif.ome_metadata or "")
     assert re.search(r"^direction 2 +\S+ degrees, period 0\.\d+ um, depth 0\.\d+, score \d+", ended.out, re.MULTILINE)
     assert re.search(r"^reconstruction +w 0\.\d+, pattern estimated on the frames", ended.out, re.MULTILINE)
     kept = io.read_provenance(tmp_path / "out" / "raw_deconvolved.ome.tif")

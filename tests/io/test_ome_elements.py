@@ -257,7 +257,7 @@ def test_dates(tmp_path, given, expected):
 
 def test_texts_of_any_characters_make_a_file_that_can_be_read(tmp_path):
     texts = ["µ α 細胞 \U0001f52c", 'tab\tline\nquote"<&>]]>', "bell\x07 nul\x00 escape\x1b", "half \udc80 \ufffe"]
-    shown = [*texts[:2], "bell\ufffd nul\ufffd escape\ufffd", "half \ufffd \ufffd"]
+    shown = [texts[0], 'tab line quote"<&>]]>', "bell\ufffd nul\ufffd escape\ufffd", "half \ufffd \ufffd"]
     for number, (name, expected) in enumerate(zip(texts, shown, strict=True)):
         image = recorded("CYX", image_name=name, scene=name, channels=[name, name], objective={"model": name}, kind=None)
         path = write(tmp_path / f"{number}.ome.tif", image, provenance={"note": name})
@@ -270,7 +270,8 @@ def test_texts_of_any_characters_make_a_file_that_can_be_read(tmp_path):
             assert tif.is_ome
             tif.filehandle.seek(tif.pages.first.tags["ImageDescription"].valueoffset)
             raw = tif.filehandle.read(tif.pages.first.tags["ImageDescription"].count)
-        assert raw.startswith(b'<?xml version="1.0" encoding="UTF-8"?><OME') and raw.endswith(b"</OME>\0") and raw.isascii()
+        assert raw.startswith(b'<?xml version="1.0" encoding="UTF-8"?><OME') and raw.endswith(b"</OME>\0")
+        assert b"&#" not in raw, "Bio-Formats cannot read an XML with references to characters"
 
 
 @pytest.mark.parametrize(

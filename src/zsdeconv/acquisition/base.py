@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -160,6 +161,8 @@ class Acquisition(ABC):
 
     raw_frame_axis: ClassVar[str] = ""
     """The axis along which one sample has several raw frames; empty where a camera frame is the image."""
+    result_metadata: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """What the metadata of its results say of the way of recording, beside what the input said."""
     checks: ClassVar[frozenset[str]] = CHECKS
     """Keys of the checks of a report that apply."""
     settings: ClassVar[frozenset[str]] = frozenset()

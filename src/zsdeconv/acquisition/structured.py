@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -54,6 +55,7 @@ class StructuredAcquisition(Acquisition):
     """
 
     raw_frame_axis = "P"
+    result_metadata = MappingProxyType({"combined_axis": "P"})
     checks = (CHECKS | {"pattern"}) - {"series"}
     settings = frozenset(
         f"sim.{name}" for name in ("directions", "phases", "order", "angles_deg", "period_um", "parameters", "per_frame", "wiener")

@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from pydantic import SkipValidation
 
 from zsdeconv.cli.inputs import ReadAs
+from zsdeconv.cli.results import ImageFormat
 from zsdeconv.cli.wording import flag_of
 from zsdeconv.config import OPTIONS, SETTINGS, Option, as_settings, read_config, resolve
 from zsdeconv.config.relevance import refuse_lone
@@ -59,6 +60,9 @@ def argument(help: str, metavar: str) -> Parameter:
 As = Annotated[
     ReadAs | None,
     option("a folder's files: frames of one movie, or images; of several files: one movie", name="--as", metavar="NAME", group="Input"),
+]
+Format = Annotated[
+    ImageFormat | None, option("images as OME-TIFF files (tif) or OME-Zarr folders (zarr) [default: tif]", name="--format", metavar="NAME")
 ]
 Inputs = Annotated[Path, argument("images: TIFF, CZI, ND2, LIF, OIB, MRC, DV and others", "INPUT..."), Parameter(required=True)]
 

@@ -43,7 +43,11 @@ def check_outputs(outputs: Iterable[Path], *, inputs: Iterable[Path], overwrite:
     OutputError
         With the file and what to do.
     """
+    from zsdeconv.io.zarr_write import is_zarr_name, refuse_without_zarr
+
     results, passing = list(outputs), list(hidden)
+    for folder in filter(is_zarr_name, results[:]):
+        refuse_without_zarr(folder)
     refuse_inputs([*results, *passing], inputs)
     refuse_existing(results, overwrite)
     refuse_unwritable([*results, *passing])
@@ -69,10 +73,14 @@ def refuse_inside(output: Path, inputs: Iterable[Path]) -> None:
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
     """Raise `OutputError` for the first result that is already there, is a link or a folder, or lies under a file."""
     from zsdeconv.io.atomic import refuse_link
+    from zsdeconv.io.zarr_write import is_zarr_name, refuse_existing_folder
 
     for path in paths:
         refuse_link(path)
-        if path.is_dir():
+        if is_zarr_name(path):
+            if path.exists() and overwrite:
+                refuse_existing_folder(path, overwrite)
+        elif path.is_dir():
             raise OutputError(f"{path}: is a folder, a file name is needed; {_ANOTHER}")
         if path.exists() and not overwrite:
             raise OutputError(f"{path}: exists, and existing results are kept; give --overwrite, or another output with -o")

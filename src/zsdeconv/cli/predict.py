@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zsdeconv.cli.batch import Batch, Job, jobs_of
 from zsdeconv.cli.console import show_json, show_rows
 from zsdeconv.cli.inputs import Source, read_again, refuse_too_large, sources_of
-from zsdeconv.cli.options import As, Inputs, Settings, Task, argument, chosen, configuration, option, takes
+from zsdeconv.cli.options import As, Format, Inputs, Settings, Task, argument, chosen, configuration, option, takes
 from zsdeconv.cli.output_checks import check_outputs, files_of_camera, refuse_full, refuse_inside
-from zsdeconv.cli.results import Places, Predicted, SingleImage, results_of, write_images
+from zsdeconv.cli.results import ImageFormat, Places, Predicted, SingleImage, results_of, write_images
 from zsdeconv.cli.stages import predicted, provenance_of
 from zsdeconv.errors import ConfigError
 
@@ -30,7 +30,7 @@ class PredictTask(Task):
     """Where the images go."""
 
     output: Annotated[
-        Path, option("folder for the results, or one .tif: the deconvolved image", name=("--output", "-o"), metavar="DIR|FILE")
+        Path, option("folder for the results, or one .tif or .zarr: the deconvolved image", name=("--output", "-o"), metavar="DIR|FILE")
     ]
     camera_from: Annotated[
         Literal["auto", "image", "model"],
@@ -40,6 +40,7 @@ class PredictTask(Task):
             group="Input",
         ),
     ] = "auto"
+    image_format: Format = None
     read_as: As = None
 
 
@@ -61,7 +62,7 @@ def predict(
     destripe = Destriping.of(configuration({name: value for name, value in given.items() if name != "camera"}, None).prediction)
     asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given} | {"destripe": destripe}
     sources = sources_of(inputs, task.read_as, given.get("crop"), given.get("scene"))
-    jobs = jobs_of(_places(sources, task.output), quiet=task.quiet, silent=task.silent)
+    jobs = jobs_of(_places(sources, task.output, task.image_format), quiet=task.quiet, silent=task.silent)
     read = [model, *files_of_camera(given.get("camera")), *(file for source in sources for file in source.all_files())]
     refuse_inside(task.output, inputs)
     check_outputs([path for job in jobs for path in job.results.all()], inputs=read, overwrite=task.overwrite)
@@ -127,10 +128,13 @@ def _with_camera(model: Model | ChannelModels, path: Path | None, silent: bool) 
     return model
 
 
-def _places(sources: Sequence[Source], output: Path) -> list[tuple[Source, Places]]:
+def _places(sources: Sequence[Source], output: Path, image_format: ImageFormat | None) -> list[tuple[Source, Places]]:
     """Where the images of each input go: into a folder, or the deconvolved one of a single input to a named file."""
-    if output.suffix.lower() not in (".tif", ".tiff"):
-        return [(source, places) for source, places in results_of(sources, lambda stem: Predicted(output, stem))]
+    if output.suffix.lower() not in (".tif", ".tiff", ".zarr"):
+        made = results_of(sources, lambda stem: Predicted(output, stem, image_format=image_format or "tif"))
+        return [(source, places) for source, places in made]
+    if image_format is not None:
+        raise ConfigError(f"--format {image_format} with -o {output}, a name that decides it; leave --format out, or give a folder with -o")
     if len(sources) > 1:
         raise ConfigError(f"-o {output} is one file, {len(sources)} inputs make more; give a folder with -o")
     return [(sources[0], SingleImage(output))]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from zsdeconv.cli.batch import Batch, Job, jobs_of
 from zsdeconv.cli.console import show, show_json
 from zsdeconv.cli.inputs import Source, read_input, refuse_too_large, sources_of, with_scene
-from zsdeconv.cli.options import As, Inputs, Settings, Task, chosen, configuration, option, takes
+from zsdeconv.cli.options import As, Format, Inputs, Settings, Task, chosen, configuration, option, takes
 from zsdeconv.cli.output_checks import check_outputs, files_of_settings, refuse_full, refuse_inputs, refuse_inside
 from zsdeconv.cli.progress import Voice
 from zsdeconv.cli.results import Results, checkpoint_of, results_of, write_model, write_run
@@ -53,6 +53,7 @@ class RunTask(TrainingTask):
     """Where the results go, and how."""
 
     output: Annotated[Path, option("folder for the results, made if missing", name=("--output", "-o"), metavar="DIR")]
+    image_format: Format = None
     one_model: Annotated[bool, option("train one model on all inputs, DIR/model.zsd, and restore each with it", group="Training")] = False
 
 
@@ -75,7 +76,7 @@ def run(*inputs: Inputs, options: Settings, task: RunTask) -> int:
     sources = sources_of(inputs, task.read_as, settings.input.crop, settings.input.scene)
     if task.one_model and len(sources) < 2:
         raise ConfigError(f"--one-model with one input, {sources[0].path}: it has a model of its own anyway; leave it out")
-    places = results_of(sources, lambda stem: Results(task.output, stem, own_model=not task.one_model))
+    places = results_of(sources, lambda stem: Results(task.output, stem, not task.one_model, task.image_format or "tif"))
     batch = Batch(jobs_of(places, quiet=task.quiet, silent=task.silent))
     refuse_inside(task.output, inputs)
     restoration = (_Together if task.one_model else _Restoration)(batch, settings, task)

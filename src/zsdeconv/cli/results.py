@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from zsdeconv.cli.inputs import Source, file_name
 from zsdeconv.errors import ConfigError
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
 AnyRestored: TypeAlias = "Restored | RestoredChannels"
 AnyModel: TypeAlias = "Model | ChannelModels"
+ImageFormat: TypeAlias = Literal["tif", "zarr"]
 KINDS = ("reconstructed", "denoised", "deconvolved", "uncertainty")
 SOMETIMES = ("reconstructed", "uncertainty")
 """Images that not every run makes."""
-IMAGE_ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
+IMAGE_ENDINGS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif")
 
 
 class Places(Protocol):
@@ -41,15 +43,19 @@ class Places(Protocol):
 
 @dataclass(frozen=True)
 class Results:
-    """The files that the restoration of one input makes: `folder`/`stem`...; without a model where one serves several inputs."""
+    """The files that the restoration of one input makes: `folder`/`stem`...; without a model where one serves several inputs.
+
+    Images are files of OME-TIFF or folders of OME-Zarr.
+    """
 
     folder: Path
     stem: str
     own_model: bool = True
+    image_format: ImageFormat = "tif"
 
     def image(self, kind: str) -> Path:
         """An image, one of `KINDS`."""
-        return self.folder / f"{self.stem}_{kind}.ome.tif"
+        return self.folder / f"{self.stem}_{kind}.ome.{self.image_format}"
 
     @property
     def model(self) -> Path:
@@ -124,7 +130,8 @@ def results_of(sources: Sequence[Source], make: Callable[[str], Results]) -> lis
         stem = _stem_of(source)
         if stem in stems:
             raise ConfigError(
-                f"{stems[stem]} and {source.path} would both write {stem}_denoised.ome.tif; rename one, or restore them into two folders"
+                f"{stems[stem]} and {source.path} would both write {make(stem).image('denoised').name}; "
+                "rename one, or restore them into two folders"
             )
         stems[stem] = source.path
     return [(source, make(stem)) for source, stem in zip(sources, stems, strict=True)]
@@ -155,7 +162,7 @@ def write_run(results: Results, restored: AnyRestored, provenance: dict[str, Any
             _write_model(stack, results, restored.model, overwrite)
     written = [*targets.values(), *(results.model_files() if results.own_model else [])]
     for stale in set(results.all()) - set(written) if overwrite else ():
-        stale.unlink(missing_ok=True)
+        _remove(stale)
     return written
 
 
@@ -205,9 +212,17 @@ def _write_images(stack: ExitStack, targets: dict[str, Path], restored: AnyResto
 
 def _staged(stack: ExitStack, path: Path, overwrite: bool) -> Path:
     """A temporary path that becomes `path` when the whole stack ends well."""
-    from zsdeconv.io import atomic_path
+    from zsdeconv.io import staged
 
-    return stack.enter_context(atomic_path(path, overwrite))
+    return stack.enter_context(staged(path, overwrite))
+
+
+def _remove(result: Path) -> None:
+    """Remove a result of an earlier run, if it is there."""
+    if result.is_dir():
+        shutil.rmtree(result)
+    else:
+        result.unlink(missing_ok=True)
 
 
 def _log(model: AnyModel) -> str:

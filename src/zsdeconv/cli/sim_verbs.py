@@ -42,7 +42,7 @@ class EstimationTask(Task):
 class ReconstructionTask(Task):
     """Where a reconstruction goes."""
 
-    output: Annotated[Path, option("image to write, an OME-TIFF", name=("--output", "-o"), metavar="FILE")]
+    output: Annotated[Path, option("image to write, an OME-TIFF, or an OME-Zarr folder (.zarr)", name=("--output", "-o"), metavar="FILE")]
 
 
 @sim.command(name="estimate")
@@ -178,7 +178,7 @@ def _reconstructed(frames: np.ndarray, operator: Any, image: Image) -> Image:
     axes = "ZYX"[-len(operator.fine_spacing_um) :]
     spacing_um = dict(zip(axes, operator.fine_spacing_um, strict=True))
     data, axes = (done[0], axes) if len(done) == 1 else (done, f"T{axes}")
-    return Image(data, axes, spacing_um, offset=0.0, metadata={**image.metadata, "kind": "reconstructed"})
+    return Image(data, axes, spacing_um, offset=0.0, metadata={**image.metadata, "kind": "reconstructed", "combined_axis": "P"})
 
 
 def _facts(parameters: SimParameters) -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""Files in and out. `read` takes the formats of the table in `readers.py`, `read_movie` a file for each frame; `write` makes OME-TIFF,
-`write_zarr` OME-Zarr.
+"""Files in and out. `read` takes the formats of the table in `readers.py`, `read_movie` a file for each frame; `write` makes OME-TIFF
+or OME-Zarr.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,10 @@ from zsdeconv.io.atomic import atomic_path
 from zsdeconv.io.checks import check_restorable, saturated_fraction
 from zsdeconv.io.folder import images_in, read_movie
 from zsdeconv.io.formats.mrc import read_mrc, read_mrc_raw
-from zsdeconv.io.ome_write import write
+from zsdeconv.io.ome_write import write_tiff
 from zsdeconv.io.readers import reader_of, scenes
 from zsdeconv.io.source import Source, chosen_scene, listed
-from zsdeconv.io.zarr_write import write_zarr
+from zsdeconv.io.zarr_write import atomic_folder, is_zarr_name, write_zarr
 
 __all__ = [
     "Description",
@@ -36,7 +38,9 @@ __all__ = [
     "saturated_fraction",
     "scene_names",
     "source_of",
+    "staged",
     "write",
+    "write_tiff",
     "write_zarr",
 ]
 
@@ -82,6 +86,24 @@ def read(
     """
     options, path = Options(axes, pixel_um, z_um, scene), Path(path)
     return assemble(path.name, source_of(path, options), options)
+
+
+def write(path: str | os.PathLike[str], image: Image, *, provenance: Mapping[str, Any], overwrite: bool = False) -> Path:
+    """Write an image as OME-Zarr where the name ends in ".zarr", else as OME-TIFF, and return the path.
+
+    Parameters and errors are those of `write_zarr` and `write_tiff`.
+
+    >>> import tempfile, numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(Path(folder, "a.ome.tif"), Image(np.eye(9), "YX", {"Y": 0.1, "X": 0.1}), provenance={"seed": 1}).name
+    'a.ome.tif'
+    """
+    return (write_zarr if is_zarr_name(Path(path)) else write_tiff)(path, image, provenance=provenance, overwrite=overwrite)
+
+
+def staged(path: Path, overwrite: bool) -> AbstractContextManager[Path]:
+    """A temporary path for an output, a file or by its name a folder of Zarr, which gets its name when the block ends without an error."""
+    return (atomic_folder if is_zarr_name(path) else atomic_path)(path, overwrite)
 
 
 def described(path: str | os.PathLike[str], *, axes: str | None = None, scene: str | int | None = None) -> Description:

@@ -27,7 +27,7 @@ def ome_xml(image: Image, namespace: str, annotation: Mapping[str, str]) -> byte
     """OME-XML of an image whose last axes are Y and X and whose other axes are stored as pages, the last one fastest.
 
     What `image.metadata` holds is written where OME has an element for it and the value is one that the schema allows, and left out
-    otherwise. Characters beyond ASCII are character references: the TIFF tag for it is ASCII.
+    otherwise. Characters beyond ASCII are UTF-8, no references: Bio-Formats destroys each "&#" before it parses, and so the unit µm.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def ome_xml(image: Image, namespace: str, annotation: Mapping[str, str]) -> byte
     attributes = {"ID": "Image:0", "Name": values.title(image.metadata)}
     children = [*_acquired(image.metadata), *in_use, *_stage_label(image.metadata), _pixels(image, layout), *references]
     root.extend([*instrument, _element("Image", attributes, *children), _element("StructuredAnnotations", {}, *annotations)])
-    return b'<?xml version="1.0" encoding="UTF-8"?>' + ElementTree.tostring(root, encoding="us-ascii", xml_declaration=False)
+    return b'<?xml version="1.0" encoding="UTF-8"?>' + ElementTree.tostring(root, encoding="utf-8", xml_declaration=False)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ def _pixels(image: Image, layout: Layout) -> Element:
 
 def _channels(image: Image, layout: Layout) -> Iterator[Element]:
     optics, count = image.metadata.get("optics") or {}, image.sizes.get("C", 1)
-    mode = values.MODES_OF_AXES.get(layout.other) or values.ACQUISITION_MODES.get(str(optics.get("microscope")))
+    raw_axis = layout.other or image.metadata.get("combined_axis")
+    mode = values.MODES_OF_AXES.get(raw_axis) or values.ACQUISITION_MODES.get(str(optics.get("microscope")))
     known = {key: _entries(image.metadata.get(key), count) for key in ("channels", "colours", "emission_nm", "excitation_nm")}
     # The optics are those of the only channel, with which it was restored, or the first.
     first = {"emission_nm": optics.get("wavelength_nm"), "excitation_nm": optics.get("excitation_nm")}

@@ -35,18 +35,21 @@ MODES_OF_AXES = {"P": "StructuredIllumination"}
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 does not allow, not even escaped: control characters, halves of surrogate pairs."""
+_BREAK = re.compile("[\t\n\r]")
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]((0\d|1[0-3]):[0-5]\d|14:00))?")
 """The form of xsd:dateTime, whose time zones have no seconds and end at 14 hours."""
 _FILE_ENDING = re.compile(r"(\.ome)?\.[a-z][a-z0-9]{1,4}$", re.IGNORECASE)
 
 
 def text(value: Any) -> str | None:
-    r"""A text in which characters that XML does not allow are replaced by U+FFFD; None for an empty one.
+    r"""A text in which characters that XML does not allow are replaced by U+FFFD, tabs and ends of lines by spaces; None for an empty one.
+
+    In attributes these would be character references, which Bio-Formats does not read.
 
     >>> text("cell\x00 µ"), text(""), text(None)
     ('cell� µ', None, None)
     """
-    return None if value is None else _NOT_IN_XML.sub("\ufffd", str(value)) or None
+    return None if value is None else _NOT_IN_XML.sub("\ufffd", _BREAK.sub(" ", str(value))) or None
 
 
 def number(value: Any) -> float | None:

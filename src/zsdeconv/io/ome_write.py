@@ -27,7 +27,7 @@ _ANNOTATED = ("name", "optics", "objective")
 """Metadata that are stored in the annotation as well: OME has no pinhole in Airy units, and few words for immersions."""
 
 
-def write(path: str | os.PathLike[str], image: Image, *, provenance: Mapping[str, Any], overwrite: bool = False) -> Path:
+def write_tiff(path: str | os.PathLike[str], image: Image, *, provenance: Mapping[str, Any], overwrite: bool = False) -> Path:
     """Write an image as OME-TIFF (float32, zlib) and return the path. The file appears only when it is complete.
 
     Axes keep their order, with Y and X last. Planes are converted one by one, without a second copy of the data.
@@ -53,7 +53,7 @@ def write(path: str | os.PathLike[str], image: Image, *, provenance: Mapping[str
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write(Path(folder, "a.ome.tif"), Image(np.eye(9), "YX", {"Y": 0.1, "X": 0.1}), provenance={"seed": 1}).name
+    ...     write_tiff(Path(folder, "a.ome.tif"), Image(np.eye(9), "YX", {"Y": 0.1, "X": 0.1}), provenance={"seed": 1}).name
     'a.ome.tif'
     """
     import tifffile

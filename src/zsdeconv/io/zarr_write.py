@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,10 @@ import numpy as np
 
 from zsdeconv.errors import OutputError
 from zsdeconv.image import SPATIAL_AXES, Image
+from zsdeconv.io.atomic import refuse_link
 from zsdeconv.io.metadata.annotation import ANNOTATION_NAMESPACE, plain
+from zsdeconv.io.metadata.statements import QUANTITIES
+from zsdeconv.io.ome_values import title
 
 if TYPE_CHECKING:
     from yaozarrs import v05
@@ -28,8 +32,66 @@ _MAX_AXES = 5
 """Law: the largest number of axes of an image (OME-Zarr 0.5)."""
 _WHITE = (255, 255, 255)
 """Colour of a channel that states none. Chosen: as programs show one channel."""
-_LISTS = ("emission_nm", "excitation_nm")
-"""Lists with an entry for each channel that OME-Zarr has no place for."""
+_ELSEWHERE = ("channels", "colours", "interval_s", "image_name")
+"""Metadata that OME-Zarr has a place for."""
+_MARKS = ("zarr.json", ".zgroup", ".zattrs")
+"""Law: files of which one is in every folder of Zarr (versions 2 and 3)."""
+
+
+def is_zarr_name(path: Path) -> bool:
+    """Whether an output of this name is a folder of Zarr.
+
+    >>> is_zarr_name(Path("cell.ome.zarr")), is_zarr_name(Path("cell.ome.tif"))
+    (True, False)
+    """
+    return path.suffix.lower() == ".zarr"
+
+
+def refuse_without_zarr(path: Path) -> None:
+    """Raise `OutputError` where the packages that write OME-Zarr are not installed."""
+    try:
+        importlib.import_module("zarr")
+        importlib.import_module("yaozarrs.write.v05")
+    except ModuleNotFoundError as error:
+        raise OutputError(f"{path}: OME-Zarr needs the packages zarr and yaozarrs; pip install 'zsdeconv[formats]'") from error
+
+
+def refuse_existing_folder(path: Path, overwrite: bool) -> None:
+    """Raise `OutputError` for an output folder that is there, unless it is one of Zarr that may be replaced, and for a link."""
+    refuse_link(path)
+    if not os.path.lexists(path):
+        return
+    if not overwrite:
+        raise OutputError(f"{path}: exists, and existing results are kept; give `overwrite`, or another output")
+    if not any((path / mark).is_file() for mark in _MARKS):
+        raise OutputError(f"{path}: exists and is no folder of Zarr, which alone is replaced; choose another output")
+
+
+@contextlib.contextmanager
+def atomic_folder(final: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+    """A path beside `final` for a folder of Zarr, which is renamed to `final` when the block ends without an error, or else removed.
+
+    Raises `OutputError` as `zsdeconv.io.atomic_path`, and for an existing folder that is not one of Zarr.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_folder(Path(folder, "a.zarr")) as temporary:
+    ...         temporary.mkdir()
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['a.zarr']
+    """
+    path = Path(final)
+    refuse_existing_folder(path, overwrite)
+    temporary = path.with_name(f".partial-{secrets.token_hex(4)}.zarr")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        refuse_existing_folder(path, overwrite)  # it may have appeared while the data were written
+        _replace(path, temporary)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); free some space, or choose another output") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_zarr(path: str | os.PathLike[str], image: Image, *, provenance: Mapping[str, Any], overwrite: bool = False) -> Path:
@@ -42,7 +104,7 @@ def write_zarr(path: str | os.PathLike[str], image: Image, *, provenance: Mappin
     path
         Name of the folder, by custom ending in ".ome.zarr".
     image
-        The image. Its pixel sizes (um), channel names and colours, time step and offset are stored and restored by `zsdeconv.io.read`.
+        The image. Its pixel sizes (um), offset and metadata are stored and restored by `zsdeconv.io.read`.
     provenance
         How the image came about, stored among the attributes.
     overwrite
@@ -65,38 +127,18 @@ def write_zarr(path: str | os.PathLike[str], image: Image, *, provenance: Mappin
     'a.ome.zarr'
     """
     path = Path(path)
-    try:
-        importlib.import_module("zarr")
-        from yaozarrs.write.v05 import write_image
-    except ModuleNotFoundError as error:
-        raise OutputError(f"{path}: OME-Zarr needs the packages zarr and yaozarrs; pip install 'zsdeconv[formats]'") from error
-    _refuse_existing(path, overwrite)
+    refuse_without_zarr(path)
+    from yaozarrs.write.v05 import write_image
+
     ordered = image.transposed("".join(axis for axis in _ORDER if axis in image.axes))
     if len(ordered.axes) > _MAX_AXES or len(set(ordered.axes) - set(_TYPED)) > 1:
         raise OutputError(
             f"{path}: axes {image.axes}, OME-Zarr holds up to {_MAX_AXES} and one of C and P; choose a name ending in .ome.tif"
         )
-    temporary = path.with_name(f".partial-{secrets.token_hex(4)}.zarr")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(path, overwrite) as temporary:
         extra = {ANNOTATION_NAMESPACE: _annotation(ordered, provenance)}
         write_image(temporary, _model(path, ordered), ordered.data.astype(np.float32), writer="zarr", extra_attributes=extra)
-        _refuse_existing(path, overwrite)  # it may have appeared while the data were written
-        _replace(path, temporary)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); free some space, or choose another output") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return path
-
-
-def _refuse_existing(path: Path, overwrite: bool) -> None:
-    if not os.path.lexists(path):
-        return
-    if not overwrite:
-        raise OutputError(f"{path}: exists, and existing results are kept; give `overwrite`, or another output")
-    if path.is_symlink() or not any((path / mark).is_file() for mark in ("zarr.json", ".zgroup", ".zattrs")):
-        raise OutputError(f"{path}: exists and is no folder of Zarr, which alone is replaced; choose another output")
 
 
 def _replace(path: Path, complete: Path) -> None:
@@ -133,7 +175,7 @@ def _model(path: Path, image: Image) -> v05.Image:
             axes.append(v05.ChannelAxis(name=name) if axis == "C" else v05.CustomAxis(name=name))
             scale.append(1.0)
     dataset = v05.Dataset(path="0", coordinateTransformations=[v05.ScaleTransformation(scale=scale)])
-    name = str(image.metadata.get("image_name") or path.name.partition(".")[0])
+    name = title(image.metadata) or path.name.partition(".")[0]
     return v05.Image(multiscales=[v05.Multiscale(name=name, axes=axes, datasets=[dataset])], omero=_omero(image))
 
 
@@ -158,6 +200,9 @@ def _omero(image: Image) -> v05.Omero | None:
 
 
 def _annotation(image: Image, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    lists = {key: list(values) for key in _LISTS if (values := image.metadata.get(key))}
-    noted = {"axes": image.axes, "offset": image.offset, "provenance": dict(provenance), **lists}
+    """What OME-Zarr has no place for."""
+    known = ("kind", "name", *QUANTITIES)
+    metadata = {key: image.metadata[key] for key in known if key not in _ELSEWHERE and image.metadata.get(key)}
+    kind = {"kind": metadata.pop("kind")} if "kind" in metadata else {}
+    noted = {"axes": image.axes, "offset": image.offset, "provenance": dict(provenance), "metadata": metadata, **kind}
     return json.loads(json.dumps(noted, default=plain))

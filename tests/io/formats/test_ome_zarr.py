@@ -9,6 +9,7 @@ import pytest
 from zsdeconv.errors import DataWarning, ImageError, OutputError
 from zsdeconv.image import Image
 from zsdeconv.io import read, read_provenance, scene_names, write_zarr
+from zsdeconv.io.metadata.annotation import ANNOTATION_NAMESPACE
 from zsdeconv.io.readers import scenes
 
 zarr = pytest.importorskip("zarr")
@@ -170,6 +171,11 @@ IMAGE = {
         "colours": [(0, 0, 255), (255, 126, 0)],
         "interval_s": 2.5,
         "emission_nm": [460.0, None],
+        "exposure_s": [0.03, 0.1],
+        "acquired": "2023-05-04T12:34:56",
+        "stage_um": {"Z": 3.5, "Y": -120.0},
+        "objective": {"model": "Apo 60x", "magnification": 60.0, "na": 1.3},
+        "optics": {"na": 1.3, "pinhole_au": 1.2},
         "image_name": "cell 3",
     },
 }
@@ -189,13 +195,24 @@ def test_what_is_written_is_valid_and_comes_back(tmp_path, axes):
     assert (found.axes, found.spacing_um, found.offset) == (ordered, spacing, 100.0)
     np.testing.assert_array_equal(found.data, image.transposed(ordered).data)
     assert found.metadata["image_name"] == "cell 3"
-    assert found.metadata["emission_nm"] == [460.0, None]
+    for key in ("emission_nm", "exposure_s", "acquired", "stage_um", "objective"):
+        assert found.metadata[key] == IMAGE["metadata"][key]
+    assert {key: found.metadata["optics"][key] for key in ("na", "pinhole_au")} == {"na": 1.3, "pinhole_au": 1.2}
     assert read_provenance(path) == {"seed": 1}
     if "C" in axes:
         assert found.metadata["channels"] == ["DAPI", "Ä/é"]
         assert found.metadata["colours"] == [(0, 0, 255), (255, 126, 0)]
     if "T" in axes:
         assert found.metadata["interval_s"] == 2.5
+
+
+@pytest.mark.parametrize("noted", [7, {"metadata": 7}, {"metadata": {"optics": [1], "emission_nm": 525, "objective": None}}])
+def test_a_note_that_somebody_changed_is_no_fault(tmp_path, noted):
+    path = write_zarr(tmp_path / "a.zarr", Image(np.ones((9, 13)), "YX", {"Y": 0.1, "X": 0.1}), provenance={})
+    document = json.loads((path / "zarr.json").read_text())
+    document["attributes"][ANNOTATION_NAMESPACE] = noted
+    (path / "zarr.json").write_text(json.dumps(document))
+    assert read(path).spacing_um == {"Y": 0.1, "X": 0.1}
 
 
 def test_an_axis_of_length_one_comes_back(tmp_path):

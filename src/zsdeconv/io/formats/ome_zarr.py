@@ -14,7 +14,7 @@ from zsdeconv.errors import DataWarning, ImageError
 from zsdeconv.io.formats.layout import reading
 from zsdeconv.io.formats.tiff_structure import cut_short
 from zsdeconv.io.metadata.annotation import ANNOTATION_NAMESPACE
-from zsdeconv.io.metadata.statements import Statements
+from zsdeconv.io.metadata.statements import Statements, restated
 from zsdeconv.io.metadata.units import s_per, um_per
 from zsdeconv.io.source import FileSource, Region, Source
 
@@ -124,8 +124,9 @@ def _source(path: Path, group: zarr.Group, image: Mapping[str, Any], described: 
     named = _named_axes(image, array.ndim)
     letters = [str(axis.get("name", "")).upper() for axis in named]
     letters = [letter if letter in ("T", "C", "Z", "Y", "X") and letters.count(letter) == 1 else "Q" for letter in letters]
-    annotation = dict(described.get(ANNOTATION_NAMESPACE) or {})
-    if len(annotation.get("axes", "")) == array.ndim:  # ours: P has no type in OME-Zarr
+    noted = described.get(ANNOTATION_NAMESPACE)
+    annotation = dict(noted) if isinstance(noted, Mapping) else {}
+    if len(str(annotation.get("axes", ""))) == array.ndim:  # ours: P has no type in OME-Zarr
         letters = list(annotation["axes"])
     left = [number for number, n in enumerate(array.shape) if n != 1 or letters[number] in "YX"]
     inside = f"{group.path}/{place}".lstrip("/")
@@ -181,15 +182,15 @@ def _statements(image: Mapping[str, Any], described: Mapping[str, Any], named: l
         ["" if one.get("label") is None else str(one["label"]) for one in channels],
         [_colour(one.get("color")) for one in channels],
     )
-    known = described.get(ANNOTATION_NAMESPACE) or {}
+    known = described.get(ANNOTATION_NAMESPACE)
+    noted = known.get("metadata") if isinstance(known, Mapping) else None
     said.add(
         "OME-Zarr",
         image_name=image.get("name"),
         channels=names if any(names) else None,
         colours=colours if any(colours) else None,
-        emission_nm=known.get("emission_nm"),
-        excitation_nm=known.get("excitation_nm"),
     )
+    said.add("zsdeconv", **restated(noted if isinstance(noted, Mapping) else {}))
     return said
 
 

@@ -27,8 +27,11 @@ LISTS = ("emission_nm", "excitation_nm", "exposure_s")
 """Quantities that are a list of positive numbers, one for each channel, None where unknown."""
 _OPTICS = ("na", "immersion_ri", "sample_ri", "pinhole_au", "pinhole_um", "microscope")
 _OBJECTIVE = {"model": "objective_model", "magnification": "magnification", "na": "na", "immersion": "immersion", "medium": "medium"}
+_FIRST_OF = {"wavelength_nm": "emission_nm", "excitation_nm": "excitation_nm"}
 _KEPT = ("image_name", "channels", "colours", "emission_nm", "excitation_nm", "exposure_s")
 _KEPT_TIMES = ("acquired", "interval_s", "times_s", "stage_um")
+QUANTITIES = (*_KEPT, *_KEPT_TIMES, "optics", "objective")
+"""Keys of the metadata of an image that come from statements."""
 _WORDS = {"z_um": "z step", "na": "NA", "immersion_ri": "refractive index of the immersion", "emission_nm": "emission wavelengths"}
 _UNIT = {"z_um": " um", "y_um": " um", "x_um": " um", "emission_nm": " nm", "excitation_nm": " nm"}
 
@@ -134,7 +137,7 @@ def _plausible(entry: Statement) -> Any:
         number = _number(value)
         return number if math.isfinite(number) and number > 0 else None
     if quantity in LISTS:
-        numbers = [_number(item) for item in value]
+        numbers = [_number(item) for item in (value if isinstance(value, Sequence) else [value])]
         kept = [number if math.isfinite(number) and number > 0 else None for number in numbers]
         return kept if any(number is not None for number in kept) else None
     return value
@@ -201,12 +204,27 @@ def _same(one: Any, other: Any) -> bool:
 def _metadata(values: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {key: values[key] for key in (*_KEPT, *_KEPT_TIMES) if key in values}
     optics = {key: values[key] for key in _OPTICS if key in values}
-    for key, quantity in (("wavelength_nm", "emission_nm"), ("excitation_nm", "excitation_nm")):
+    for key, quantity in _FIRST_OF.items():
         first = next(iter(values.get(quantity, ())), None)
         if first is not None:
             optics[key] = first
     objective = {key: values[quantity] for key, quantity in _OBJECTIVE.items() if quantity in values}
     return metadata | ({"optics": optics} if optics else {}) | ({"objective": objective} if objective else {})
+
+
+def restated(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The quantities that the metadata of an image were made of: what a file says that holds them as they are.
+
+    >>> restated({"acquired": "2026-01-02", "optics": {"na": 1.4, "wavelength_nm": 525.0}, "objective": {"model": "Apo"}})
+    {'acquired': '2026-01-02', 'na': 1.4, 'emission_nm': [525.0], 'objective_model': 'Apo'}
+    """
+    optics, objective = (known if isinstance(known := metadata.get(key), Mapping) else {} for key in ("optics", "objective"))
+    said = {key: metadata[key] for key in (*_KEPT, *_KEPT_TIMES) if key in metadata}
+    said |= {key: optics[key] for key in _OPTICS if key in optics}
+    for key, quantity in _FIRST_OF.items():
+        if key in optics and quantity not in said:
+            said[quantity] = [optics[key]]
+    return said | {quantity: objective[key] for key, quantity in _OBJECTIVE.items() if key in objective and quantity not in said}
 
 
 def _number(value: Any) -> float:
