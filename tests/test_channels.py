@@ -122,6 +122,7 @@ def test_results_hold_all_channels_and_the_model_file_too(axes, tmp_path):
     expected = "TCYX" if "T" in axes else "CYX"
     assert result.denoised.axes == result.deconvolved.axes == expected
     assert result.deconvolved.sizes["C"] == 3
+    assert len(repr(result)) < 1000 and len(repr(result.model)) < 1000, "what an interpreter shows is read by people"
     assert result.deconvolved.sizes["X"] == 104
     assert result.denoised.metadata["channels"] == ["DAPI", "GFP", "Cy5"]
     assert result.denoised.metadata["colours"] == [(0, 0, 255), (0, 255, 0), None]

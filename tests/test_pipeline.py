@@ -1,5 +1,6 @@
 """The story end to end, on simulated frames with a known truth, at a size that trains in seconds."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,7 @@ def test_an_unknown_camera_is_measured_from_the_image(simulation: Simulation) ->
     model = zs.train([simulation.noisy], SCENE.optics, config=tiny(1, input={"background": "auto"}))
     assert model.camera.offset == pytest.approx(SCENE.offset, abs=15)
     assert model.provenance["sources"]["camera"] == "image"
+    assert re.fullmatch(r"Model\(.*network fast, PSF .*, camera offset [-\d.]+ .*\)", repr(model))
 
 
 def test_a_given_pixel_size_wins_over_that_of_the_image() -> None:

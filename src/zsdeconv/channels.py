@@ -44,6 +44,9 @@ class ChannelModels:
     camera_from: str = "auto"
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"ChannelModels({dict(self.models)})"
+
     @property
     def modality(self) -> Modality:
         """The row of all channels."""
@@ -118,6 +121,9 @@ class RestoredChannels:
     parts: Mapping[str, Restored]
     model: ChannelModels
     raw: Image
+
+    def __repr__(self) -> str:
+        return f"RestoredChannels({dict(self.parts)})"
 
     @cached_property
     def _merged(self) -> dict[str, Image]:

@@ -56,6 +56,15 @@ def worst(findings: Iterable[Finding]) -> Level:
     return LEVELS[max((LEVELS.index(finding.level) for finding in findings), default=0)]
 
 
+def rounded(value: float, digits: int = 2) -> str:
+    """A number with so many digits that count, without an exponent up to a million.
+
+    >>> rounded(234.0), rounded(0.0234), rounded(12.0, 1), rounded(float("inf"))
+    ('230', '0.023', '10', 'inf')
+    """
+    return f"{float(f'{value:.{digits}g}'):g}"
+
+
 MAX_SHOWN_RATIO = 1000.0
 """Ratio beyond which only its order is told. Chosen: a number that is divided by nearly nothing says no more than that it is large."""
 

@@ -51,6 +51,8 @@ class Image:
     >>> image = Image(np.zeros((3, 64, 48), np.uint16), "TYX", {"Y": 0.065, "X": 0.065})
     >>> image.sizes
     {'T': 3, 'Y': 64, 'X': 48}
+    >>> image
+    Image(TYX 3 x 64 x 48, uint16, um: Y 0.065, X 0.065)
     """
 
     data: np.ndarray
@@ -71,6 +73,11 @@ class Image:
         for axis, um in self.spacing_um.items():
             if axis not in SPATIAL_AXES or not np.isfinite(um) or um <= 0:
                 raise ImageError(f"spacing {um} um along {axis}: it must be a positive length along Z, Y or X; give pixel_um")
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.data.shape))
+        um = ", ".join(f"{axis} {size:.4g}" for axis, size in self.spacing_um.items())
+        return f"Image({self.axes} {shape}, {self.data.dtype}{f', um: {um}' if um else ''})"
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -72,6 +72,9 @@ class Restored:
     raw: Image
     reconstructed: Image | None = None
 
+    def __repr__(self) -> str:
+        return "Restored(" + ", ".join(f"{kind}={image!r}" for kind, image in self.images().items()) + ")"
+
     def report(self, title: str = "image") -> Report:
         """What was done and how far to trust it: `.sections` with findings and numbers, `.save(path)` for the page.
 
@@ -125,6 +128,9 @@ class Model:
     gain_sigma: float = 0.0
     law_misfits: tuple[tuple[float, float], ...] = ()
     camera_from: CameraFrom = "auto"
+
+    def __repr__(self) -> str:
+        return f"Model({self.modality.name}, network {self.config.network.kind}, PSF {self.psf.source}, camera {self.known_camera.words})"
 
     @property
     def unit(self) -> Affine:

@@ -255,4 +255,5 @@ def _camera_source(config: Config, maps: CameraMaps | None) -> str:
     if maps is not None:
         dark, flat = maps.frames
         return f"maps {Path(str(config.input.camera)).name}" + (f" from {dark} dark and {flat} flat frames" if dark else "")
-    return "image" if config.input.background == "auto" else "image, offset from option"
+    measured = "image" if config.input.crop is None else "the part of the image; the whole may tell more"
+    return measured if config.input.background == "auto" else f"{measured}, offset from option"

@@ -18,6 +18,7 @@ from zsdeconv.camera.photon_transfer import as_frames, dark_constants, flat_leve
 from zsdeconv.camera.recognise import NOTHING_KNOWN, Recognition, count_unit, is_counting, recognise
 from zsdeconv.camera.survey import MAX_NOISE_CORRELATION, Survey, is_correlated, survey_frames
 from zsdeconv.errors import ConfigError
+from zsdeconv.findings import rounded
 
 MAX_CLIPPED_FRACTION = 1e-3
 """Fraction of clipped pixels above which a message warns of it. Chosen: fewer are hot pixels or single bright spots."""
@@ -312,7 +313,7 @@ def _positive_gain(
     gain, sigma = float(line.slope), float(np.sqrt(line.covariance[0, 0]))
     if sigma > MAX_GAIN_ERROR_RATIO * abs(gain) or gain <= 0:
         messages.append(
-            f"gain {gain:.3g} +- {sigma:.2g} ADU per electron: brightness varies too little to measure it; measure the "
+            f"gain {gain:.3g} +- {rounded(sigma)} ADU per electron: brightness varies too little to measure it; measure the "
             "camera with dark and flat frames (zsdeconv calibrate)"
         )
     if gain > MIN_GAIN_SIGMAS * sigma:
@@ -370,5 +371,7 @@ def _correlation_messages(survey: Survey) -> list[str]:
 
 def _line_messages(survey: Survey) -> list[str]:
     lines = survey.lines
-    found = [f"{name} have offsets of {size:.2g} ADU (rms)" for name, size in (("rows", lines.rows), ("columns", lines.columns)) if size]
+    found = [
+        f"{name} have offsets of {rounded(size)} ADU (rms)" for name, size in (("rows", lines.rows), ("columns", lines.columns)) if size
+    ]
     return [f"{' and '.join(found)}: they are estimated and removed"] if found else []

@@ -16,7 +16,7 @@ from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.frames import calibrate_frames, chosen_planes
 from zsdeconv.camera.survey import is_correlated, survey_frames
 from zsdeconv.errors import ImageError
-from zsdeconv.findings import times
+from zsdeconv.findings import rounded, times
 
 LAW_ERROR = 0.15
 """Relative error of a variance that images of one camera have beyond chance. Measured: structure that leaks into the variance makes 5 to
@@ -60,7 +60,7 @@ class KnownCamera:
         >>> KnownCamera(Camera(100.0, 0.5, 1.0), 0.8, 0.02).words
         'offset 100 +- 0.8 ADU, gain 0.5 +- 0.02 ADU per electron'
         """
-        errors = [f" +- {sigma:.2g}" if 0 < sigma < UNKNOWN_SIGMA else "" for sigma in (self.offset_sigma, self.gain_sigma)]
+        errors = [f" +- {rounded(sigma)}" if 0 < sigma < UNKNOWN_SIGMA else "" for sigma in (self.offset_sigma, self.gain_sigma)]
         return f"offset {self.law.offset:.4g}{errors[0]} ADU, gain {self.law.gain:.3g}{errors[1]} ADU per electron"
 
     @property

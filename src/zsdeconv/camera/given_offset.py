@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zsdeconv.camera.levels import TransferLine
+from zsdeconv.findings import rounded
 
 MIN_SIGMAS = 5.0
 """Standard errors from which a given offset contradicts the noise. Chosen: the user knows the camera, so the noise must be sure."""
@@ -30,11 +31,11 @@ def contradiction(given: float, line: TransferLine, least_variance: float, own: 
     'background 0 ADU contradicts the noise, by which the offset is 100 +- 0.8 ADU'
     """
     read, sigma = line.at(given), line.sigma_at(given)
-    text = f"background {given:g} ADU contradicts the noise, by which the offset is {own[0]:.4g} +- {max(own[1], 0.01):.2g} ADU"
+    text = f"background {given:g} ADU contradicts the noise, by which the offset is {own[0]:.4g} +- {rounded(max(own[1], 0.01))} ADU"
     advice = "leave out background, or check that no constant was added to the file or taken from it"
     far = abs(given - own[0]) > MIN_SHARE * light
     if far and least_variance - read > MIN_SIGMAS * sigma:
-        return f"{text}: the variance without light would be {read:.3g} +- {sigma:.2g} ADU^2, which is negative; {advice}"
+        return f"{text}: the variance without light would be {read:.3g} +- {rounded(sigma)} ADU^2, which is negative; {advice}"
     if far and given - own[0] > MIN_SIGMAS * own[1]:
         return f"{text}: places of the image are darker than without light; {advice}"
     return ""

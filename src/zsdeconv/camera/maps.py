@@ -24,6 +24,7 @@ from zsdeconv.camera.outliers import CHANCE
 from zsdeconv.camera.shrinkage import few, robust_variance
 from zsdeconv.camera.survey import clip_values
 from zsdeconv.errors import ConfigError, ImageError, OutputError
+from zsdeconv.findings import rounded
 from zsdeconv.image import crop_ranges
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class CameraMaps:
             ("gain", law.gain, found.gain, gain_sigma, MAX_GAIN_DIFFERENCE * law.gain, "ADU per electron"),
         )
         told = [
-            f"the maps have the {name} {own:.4g} {unit}, the image {seen:.4g} +- {sigma:.2g}: {advice}"
+            f"the maps have the {name} {own:.4g} {unit}, the image {seen:.4g} +- {rounded(sigma)}: {advice}"
             for name, own, seen, sigma, least, unit in rows
             if abs(seen - own) > max(CONTRADICTION_SIGMAS * sigma, least)
         ]

@@ -13,6 +13,8 @@ from functools import cached_property
 
 import numpy as np
 
+from zsdeconv.findings import rounded
+
 MIN_FRAMES = 4
 """Frames of a series in which one can be unlike the others. Chosen: of three, two must agree on either side of a third."""
 WINDOW_FRAMES = 5
@@ -73,7 +75,7 @@ class OddFrames:
             holds = f"{_numbered(self.dark, self.count)} {'holds' if one else 'hold'} no light"
             parts.append(f"{holds}: {'it is' if one else 'they are'} left out, and given back without light")
         parts += [
-            f"frame {n + 1} of {self.count} has {ratio:.2g} times the light of the others: it is restored, and left out of all else"
+            f"frame {n + 1} of {self.count} has {rounded(ratio)} times the light of the others: it is restored, and left out of all else"
             for n, ratio in self.unlike.items()
         ]
         if self.repeated:

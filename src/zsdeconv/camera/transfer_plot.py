@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zsdeconv.camera.calibrate import Calibration
+from zsdeconv.findings import rounded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,9 +45,10 @@ def draw_calibration(calibration: Calibration, figure: Figure) -> None:
     ends = np.array([camera.offset, max(float(calibration.signal.max()), camera.offset + 1e-9)])
     label = f"variance = {camera.gain:.3g} (signal - {camera.offset:.5g}) + {camera.read_variance:.3g}"
     axes.plot(ends, camera.variance(ends - camera.offset), color="#c8641e", label=label)
-    axes.axvline(camera.offset, color="0.4", lw=1, ls="--", label=f"offset {camera.offset:.5g} $\\pm$ {calibration.offset_sigma:.2g} ADU")
-    read = f"read noise {camera.read_noise:.3g} $\\pm$ {calibration.read_noise_sigma:.2g} ADU"
-    axes.set_title(f"gain {camera.gain:.3g} $\\pm$ {calibration.gain_sigma:.2g} ADU per electron, {read}", fontsize=10)
+    offset = f"offset {camera.offset:.5g} $\\pm$ {rounded(calibration.offset_sigma)} ADU"
+    axes.axvline(camera.offset, color="0.4", lw=1, ls="--", label=offset)
+    read = f"read noise {camera.read_noise:.3g} $\\pm$ {rounded(calibration.read_noise_sigma)} ADU"
+    axes.set_title(f"gain {camera.gain:.3g} $\\pm$ {rounded(calibration.gain_sigma)} ADU per electron, {read}", fontsize=10)
     axes.set_xlabel("mean signal as recorded (ADU)")
     axes.set_ylabel("noise variance (ADU$^2$)")
     axes.set_ylim(bottom=0)

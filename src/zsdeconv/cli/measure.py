@@ -11,6 +11,7 @@ from zsdeconv.cli.console import show_json, show_rows
 from zsdeconv.cli.options import Settings, Written, argument, chosen, option, takes
 from zsdeconv.cli.output_checks import check_outputs
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
+from zsdeconv.findings import rounded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,9 +128,9 @@ def _map_rows(maps: CameraMaps) -> list[tuple[str, str]]:
     size = " x ".join(map(str, maps.offset.shape))
     return [
         ("maps", f"{size} pixels from {dark} dark and {flat} flat frames"),
-        ("offset", f"{law.offset:.2f} +- {offset:.2g} ADU, pixels differ by {spread['offset']:.2g}"),
-        ("gain", f"{law.gain:.3f} +- {gain:.2g} ADU per photo-electron, pixels differ by {100 * spread['gain'] / law.gain:.2g} %"),
-        ("read noise", f"{law.read_noise:.2f} +- {read:.2g} ADU"),
+        ("offset", f"{law.offset:.2f} +- {rounded(offset)} ADU, pixels differ by {rounded(spread['offset'])}"),
+        ("gain", f"{law.gain:.3f} +- {rounded(gain)} ADU per photo-electron, pixels differ by {100 * spread['gain'] / law.gain:.2g} %"),
+        ("read noise", f"{law.read_noise:.2f} +- {rounded(read)} ADU"),
         ("left out", f"{int(maps.bad.sum())} hot, noisy or dead pixels ({100 * maps.bad.mean():.2g} %)"),
     ]
 
@@ -194,7 +195,11 @@ def _calibration_rows(calibration: Calibration) -> list[tuple[str, str]]:
         ("read noise", f"{camera.read_noise:.2f} +- {calibration.read_noise_sigma:.2f} ADU"),
         ("saturated", f"{100 * calibration.saturated_fraction:.3g} % of the pixels"),
         ("noise correlation", _correlation_words(calibration)),
-        *([("line offsets", f"rows {camera.lines.rows:.2g}, columns {camera.lines.columns:.2g} ADU (rms)")] if camera.lines else []),
+        *(
+            [("line offsets", f"rows {rounded(camera.lines.rows)}, columns {rounded(camera.lines.columns)} ADU (rms)")]
+            if camera.lines
+            else []
+        ),
     ]
 
 

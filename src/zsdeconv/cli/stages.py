@@ -11,6 +11,7 @@ from zsdeconv.cli.inputs import Source
 from zsdeconv.cli.progress import Voice, words
 from zsdeconv.cli.wording import with_options
 from zsdeconv.errors import DataWarning
+from zsdeconv.findings import rounded
 
 if TYPE_CHECKING:
     from zsdeconv.channels import ChannelModels, PreparedChannels, RestoredChannels
@@ -86,7 +87,9 @@ def training_facts(model: Model | ChannelModels, seconds: float, voice: Voice) -
     bounded = any(event.get("bounded") for event in model.history)
     steps, why = sum(last.values()), " (as many for stage 1 as an image of this size allows)" if bounded else ""
     moved = model.provenance.get("offset_correction_adu") or 0.0
-    zero = [("zero", f"{moved:+.2g} ADU against the offset above, which the optics showed")] if abs(moved) > 0 else []
+    sign = "+" if moved > 0 else ""
+    beyond = f"{sign}{rounded(moved)} ADU from the offset above: what the darkest places hold beyond the light around them"
+    zero = [("zero", beyond)] if moved else []
     voice.rows([("trained", f"{steps} steps{why}, {seconds:g} s in all"), *zero])
     return {"steps": steps, "seconds": seconds}
 
@@ -119,9 +122,9 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
     optics = prepared.acquisition.optics
     assumed = ", index assumed" if optics is not None and optics.immersion_assumed else ""
     budget = f"{settings.training.steps} steps" if settings.training.minutes is None else f"{settings.training.minutes:g} minutes"
-    error = f" +- {prepared.calibration.offset_sigma:.2g}" if prepared.calibration.offset_sigma else ""
+    error = f" +- {rounded(prepared.calibration.offset_sigma)}" if prepared.calibration.offset_sigma else ""
     values = f"offset {camera['offset_adu']:.1f}{error} ADU, gain {camera['gain_adu_per_e']:.3g} ADU per photo-electron"
-    values += f", read noise {camera['read_noise_adu']:.2g} ADU"
+    values += f", read noise {rounded(camera['read_noise_adu'])} ADU"
     return [
         ("image", f"{frames}{sizes} pixels of {pixels} um ({sources['pixel_um']})"),
         ("psf", f"{facts['psf']['source']} ({sources['psf']}{assumed})"),

@@ -158,9 +158,10 @@ def fit_to_image(psf: Psf, zyx_shape: tuple[int, ...], limit: float = 0.02) -> P
         return psf
     lost = 1 - kept.sum() / near.sum()
     if lost > limit:
+        advice = "give a larger image, or a larger part of it" + ("" if psf.source.startswith("theory") else ", or a smaller psf")
         raise OpticsError(
             f"PSF {psf.source}: {_size(psf.values.shape)} pixels are more than the {_size(zyx_shape)} of the result, and cropping would "
-            f"lose {100 * lost:.1f} % of its light (limit {100 * limit:g} %); give a larger image or a smaller psf"
+            f"lose {100 * lost:.1f} % of its light (limit {100 * limit:g} %); {advice}"
         )
     return Psf(_normalised(kept, psf.source), psf.spacing_um, psf.source)
 

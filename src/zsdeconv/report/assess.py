@@ -166,7 +166,8 @@ def _psf(analysis: Analysis) -> psf_fit.PsfFit:
 def _camera(analysis: Analysis) -> camera_law.CameraCheck:
     detector = analysis.acquisition.detector
     calibration = calibrate_frames(analysis.frames, detector.offset, detector.kind, memory=bool(detector.correlation))
-    known = replace(calibration, offset_sigma=analysis.model.offset_sigma)  # of the training, whose offset was kept
+    # Offset and detector are those of the training: they were not looked for again.
+    known = replace(calibration, offset_sigma=analysis.model.offset_sigma, detector_source="that of the training")
     return camera_law.measure(analysis.frames, known)
 
 

@@ -126,7 +126,8 @@ def _finding(phase: Phase) -> Finding:
         text = f"{_words(phase)}: none of {count} validations in {steps} steps had a lower loss than the first (limit 1)"
         return Finding("warn", name, 0.0, 1.0, f"{text}; give another `seed`, or a lower training.learning_rate with `config`.")
     if late is None:
-        text = f"{_words(phase)}: {count} validations in {steps} steps are too few for a trend ({MIN_VALIDATIONS} are needed)"
+        made = "one validation" if count == 1 else f"{count} validations"
+        text = f"{_words(phase)}: {made} in {steps} steps, {MIN_VALIDATIONS} are needed to see a trend"
         return Finding.not_checked(name, f"{text}; give more `steps` or `minutes`.", count, MIN_VALIDATIONS)
     text = f"{100 * late:.0f} % of the fall of the loss came in the last quarter of {steps} steps (limit {100 * MAX_LATE_SHARE:.0f} %)"
     if phase.bounded:

@@ -42,6 +42,8 @@ NUMBERS = (
 
 SPLIT_ROUNDS = 4
 """Splits of the data whose correlations are averaged. Chosen: they halve the noise of the curve."""
+LEAST_LIMIT_FRACTION = 0.05
+"""Share of that limit below which the data hold no detail. Chosen: it is twenty times as coarse as what lens and pixels can record."""
 MIN_LIMIT_FRACTION = 0.5
 """Noise limit over the optical cutoff from which the level is ok. Chosen: below it, light limits the resolution more than the lens."""
 FULL_LIMIT_FRACTION = 0.98
@@ -168,6 +170,9 @@ def _limit_finding(result: Resolution) -> Finding:
         text = "The data hold no signal above the noise at any frequency, so all detail of the restored image is inferred by the network"
         return Finding("fail", name, 0.0, 1e3 / end, f"{text}; record more light.")
     nm, min_nm = 1e3 / limit, 1e3 / (MIN_LIMIT_FRACTION * end)
+    if limit < LEAST_LIMIT_FRACTION * end:
+        text = f"Only structure coarser than {nm / 1e3:.3g} um stands above the noise, all detail of the restored image is inferred"
+        return Finding("fail", name, nm, min_nm, f"{text} by the network; record more light.")
     by = "the lens" if result.cutoff_per_um and end < result.spectrum.frequency_per_um[-1] else "the pixels"
     if limit >= FULL_LIMIT_FRACTION * end:
         text = f"The data hold signal up to the finest detail that {by} can record, {nm:.0f} nm; finer detail is inferred by the network."
