@@ -39,6 +39,18 @@ def test_maps_from_frames_to_a_prediction(zs, sensor, tiny, tmp_path):
     assert again.code == 0 and "maps camera.yaml" in again.out
     first, second = (tifffile.imread(tmp_path / folder / "cell_denoised.ome.tif") for folder in ("out", "other"))
     assert np.allclose(first, second, atol=0.02 * first.max())  # other draws of nothing: the maps are the same up to rounding
+    cut = ("--pixel-um", 0.065, "--crop", "3:60,2:")
+    own = zs("predict", model, cell, "-o", tmp_path / "cut", *cut)
+    given = zs("predict", model, cell, "-o", tmp_path / "cut_given", *cut, "--camera", camera)
+    assert (own.code, given.code) == (0, 0), own.err + given.err
+    ours, theirs = (tifffile.imread(tmp_path / folder / "cell_denoised.ome.tif") for folder in ("cut", "cut_given"))
+    assert ours.shape == (57, 56) and np.allclose(ours, theirs, atol=0.02 * ours.max())
+    of_part = tmp_path / "of_part.zsd"
+    assert zs("train", cell, "-o", of_part, *options, "--crop", "3:60,2:").code == 0
+    assert zs("predict", of_part, cell, "-o", tmp_path / "same", *cut).code == 0
+    refused = zs("predict", of_part, cell, "-o", tmp_path / "another", "--pixel-um", 0.065, "--crop", "4:61,2:").error
+    assert refused.startswith("camera maps in the model: they are those of crop 3:60,2: of its training, the prediction is of crop 4:61,2:")
+    assert refused.endswith("give --camera with the maps of the whole sensor")
     part = tmp_path / "part.tif"
     tifffile.imwrite(part, tifffile.imread(cell)[:60], photometric="minisblack")
     refused = zs("predict", model, part, "-o", tmp_path / "part", "--pixel-um", 0.065).error

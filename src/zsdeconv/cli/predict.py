@@ -68,7 +68,10 @@ def predict(
     check_outputs([path for job in jobs for path in job.results.all()], inputs=read, overwrite=task.overwrite)
     from zsdeconv.channels import load
 
-    batch, loaded = Batch(jobs), replace(_with_camera(load(model), given.get("camera"), task.silent), camera_from=task.camera_from)
+    batch, loaded = (
+        Batch(jobs),
+        replace(_with_camera(load(model), given.get("camera"), given.get("crop"), task.silent), camera_from=task.camera_from),
+    )
     prediction = _Prediction(loaded, model.name, given, asked, task.overwrite)
     if batch.several:
         batch.each(prediction.check)
@@ -117,15 +120,32 @@ class _Prediction:
         return image
 
 
-def _with_camera(model: Model | ChannelModels, path: Path | None, silent: bool) -> Model | ChannelModels:
-    """The model with the camera maps of a file, or else with its own, of which the user is told."""
+def _with_camera(model: Model | ChannelModels, path: Path | None, crop: str | None, silent: bool) -> Model | ChannelModels:
+    """The model with the camera maps of a file, or else with its own, of the `crop` of the sensor; the user is told.
+
+    Raises `ConfigError` where its own are those of another part of the sensor.
+    """
+    own, trained_on = model.acquisition.maps, model.config.input.crop
     if path is not None:
         from zsdeconv.camera.maps import CameraMaps
 
-        model = model.with_camera(CameraMaps.load(path))
+        model = model.with_camera(CameraMaps.load(path).cropped(crop))
+    elif own is not None and _on_sensor(crop) != _on_sensor(trained_on):
+        if trained_on is not None:
+            part = f"crop {trained_on} of its training, the prediction is of {f'crop {crop}' if crop else 'the whole frame'}"
+            raise ConfigError(f"camera maps in the model: they are those of {part}; give --camera with the maps of the whole sensor")
+        model = model.with_camera(own.cropped(crop))
     if model.acquisition.maps is not None and not silent:
         show_rows([("camera", "maps of the training's camera, in the model" if path is None else f"maps {path.name}")])
     return model
+
+
+def _on_sensor(crop: str | None) -> dict[str, tuple[int, int | None]]:
+    """The ranges of pixels of a crop along y and x."""
+    from zsdeconv.image import crop_ranges
+
+    ranges = crop_ranges(crop) if crop else {}
+    return {axis: ranges.get(axis, (0, None)) for axis in "YX"}
 
 
 def _places(sources: Sequence[Source], output: Path, image_format: ImageFormat | None) -> list[tuple[Source, Places]]:
