@@ -219,6 +219,9 @@ def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -
     if given == "split":
         _refuse_split(modality, calibration)
         return PairChoice("split", "split pairs, as given")
+    if given == "blind":
+        _refuse_blind(modality, calibration, config)
+        return PairChoice("blind", "blind spots, as given")
     if given == "auto" and network_kind(config).learns_from_recorruption and not calibration.correlated:
         choice = pairs_by_law(calibration.camera, _peak_adu(recording))
         return choice if modality.acquisition.divides else PairChoice("recorrupt", "re-corrupted pairs: noise of raw frames, reconstructed")
@@ -249,6 +252,19 @@ def _refuse_split(modality: Modality, calibration: Calibration) -> None:
         raise ConfigError(f"`pairs=split`: the {shared}, electrons are divided in each pixel by itself; leave out `pairs`")
     if calibration.camera.gain <= 0:
         raise ConfigError("`pairs=split`: the gain is 0, there are no electrons to divide; leave out `pairs`")
+
+
+def _refuse_blind(modality: Modality, calibration: Calibration, config: Config) -> None:
+    """Raise `ConfigError` where the noise of a pixel can be guessed from its surroundings, and for networks that learn in one phase."""
+    if not modality.acquisition.divides:
+        raise ConfigError(f"`pairs=blind`: pixels of {modality.name} frames, reconstructed, share their noise; leave out `pairs`")
+    if calibration.correlated:
+        shared = f"noise of neighbouring pixels is correlated by {calibration.noise_correlation:.2f}"
+        raise ConfigError(f"`pairs=blind`: the {shared}, so that it can be guessed from the surroundings; leave out `pairs`")
+    if not network_kind(config).learns_from_recorruption:
+        raise ConfigError(
+            f"`pairs=blind`: network.kind {config.network.kind} learns both stages at once; leave out `pairs`, or give preset fast"
+        )
 
 
 def _camera_source(config: Config, maps: CameraMaps | None) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zsdeconv.camera.detector import Camera, Counter, signal_estimate
 from zsdeconv.data.pair_choice import MAX_DIFFERENCE, MIN_SLICES, choose_pairs, neighbour_difference, pairs_by_law
-from zsdeconv.data.pairs import Interleaving, Recorruption
+from zsdeconv.data.pairs import BlindSpots, Interleaving, Recorruption
 
 CAMERA = Camera(offset=100.0, gain=2.2, read_variance=9.0)
 EXACT = {"alpha": (1.5, 1.5), "beta1_factor": (1.0, 1.0), "beta2_factor": (1.0, 1.0)}
@@ -182,3 +182,36 @@ def test_where_the_noise_law_holds_nothing_is_left_out() -> None:
     bright = pairs_by_law(Camera(100.0, 0.01, 4.0), 60.0)
     assert bright.kind == "recorrupt" and "independent" in bright.reason
     assert pairs_by_law(Counter(0.0, 1.0), 3.0).kind == "split"
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 33, 37), (1, 1, 5, 24, 20)])
+def test_blind_spots_hide_pixels_behind_others_near_to_them(shape: tuple[int, ...]) -> None:
+    y = torch.arange(float(np.prod(shape))).reshape(shape)
+    blind, generator = BlindSpots(), torch.Generator().manual_seed(3)
+    shares, seen = [], set()
+    for _ in range(40):
+        y_hat, hidden = blind(y, generator)
+        assert torch.equal(y_hat[~hidden], y[~hidden])
+        assert not (y_hat == y)[hidden].any(), "a pixel that is asked for must not be seen"
+        shares.append(hidden.float().mean().item())
+        height, width = shape[-2:]
+        place, other = y[hidden].long() % (height * width), y_hat[hidden].long() % (height * width)
+        assert torch.equal(y[hidden].long() // (height * width), y_hat[hidden].long() // (height * width)), "of the same plane"
+        for size, unit in ((height, width), (width, 1)):
+            step = (other // unit - place // unit) % size if unit > 1 else (other - place) % size
+            seen |= set(((step + 2) % size).tolist())
+    assert seen == {0, 1, 2, 3, 4}, "up to two pixels away along y and x"
+    error = 3 * np.sqrt(1 / 16 / (40 * y.numel()))  # of a share of so many pixels
+    assert np.mean(shares) == pytest.approx(1 / 16, abs=error)
+
+
+def test_what_blind_spots_show_says_nothing_of_the_noise_that_they_hide() -> None:
+    generator = torch.Generator().manual_seed(5)
+    noise = torch.rand(16, 1, 64, 64, generator=generator) ** 8  # skewed beyond any detector
+    y_hat, hidden = BlindSpots()(noise, generator)
+    a, b = y_hat[hidden] - y_hat[hidden].mean(), noise[hidden] - noise[hidden].mean()
+    for power_a, power_b in ((1, 1), (2, 1), (1, 2)):
+        x, z = a**power_a, b**power_b
+        x, z = x - x.mean(), z - z.mean()
+        share = float((x * z).mean() / (x.std() * z.std()))
+        assert abs(share) < 4 / np.sqrt(len(a)), "independent values correlate by chance alone"

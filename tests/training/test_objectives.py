@@ -12,7 +12,7 @@ from zsdeconv.acquisition.direct import CameraMeasurement, DirectAcquisition
 from zsdeconv.acquisition.light import OpenLight
 from zsdeconv.camera.detector import Camera
 from zsdeconv.config import LossSection, TrainingSection, resolve
-from zsdeconv.data.batches import InterleavedPairs, RandomStreams, SplitPairs
+from zsdeconv.data.batches import BlindPatches, InterleavedPairs, RandomStreams, SplitPairs
 from zsdeconv.data.normalize import Affine
 from zsdeconv.data.pairs import Recorruption
 from zsdeconv.nn.fast import FastNet
@@ -26,6 +26,7 @@ from zsdeconv.training.networks import training_phases
 from zsdeconv.training.objectives import (
     EDGE_PX,
     Denoise,
+    DenoiseBlind,
     SimulatedPairs,
     TwoStageObjective,
     gaussian,
@@ -220,6 +221,23 @@ def test_denoising_compares_through_the_pair_and_leaves_out_the_border() -> None
     inner = np.s_[:, edge:-edge, edge:-edge]
     assert float(objective(Stub(), RandomStreams(0, CPU)).detach()) == pytest.approx(np.mean((0.9 * y_hat - y_tilde)[inner] ** 2), rel=1e-5)
     assert not np.allclose(y_hat, y_tilde)
+
+
+def test_blind_spots_compare_hidden_pixels_alone_and_leave_out_the_border() -> None:
+    patches = BlindPatches([(y,) for y, _ in samples()], training())
+    y_hat, y, hidden = (image.numpy() for image in patches(RandomStreams(0, CPU)))
+    edge = (24 - 1) // 4
+    inner = np.s_[..., edge:-edge, edge:-edge]
+    expected = np.mean(((0.9 * y_hat - y)[inner][hidden[inner]]) ** 2)
+    assert float(DenoiseBlind(patches)(Stub(), RandomStreams(0, CPU)).detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_blind_spots_train_in_two_phases_without_added_noise() -> None:
+    config = resolve({"pairs": {"kind": "blind"}})
+    first, second = (phase for phase, _ in training_phases(config, DirectAcquisition(Affine(0.0, 1.0), CAMERA, a_psf(), 2), fields()))
+    assert isinstance(first, DenoiseBlind) and first.most_steps is not None
+    assert isinstance(second, SimulatedPairs) and second.added_noise == (0.0, 0.0)
+    assert config.pairs.prediction_alpha == 0
 
 
 def test_each_phase_trains_its_own_stage() -> None:

@@ -41,7 +41,7 @@ def _used(name: str, where: str, remedy: str) -> Need:
 
 
 _STACK = Need(lambda facts: facts.rank == 3, "on planes", "leave it out, or give a stack")
-_DIVIDED = Need(lambda facts: facts.config.pairs.kind != "interleave", "on interleaved pairs", "leave it out, or give pairs recorrupt")
+_DIVIDED = Need(lambda facts: facts.config.pairs.adds_noise, "on pairs without added noise", "leave it out, or give pairs recorrupt")
 _RECORRUPT = Need(
     lambda facts: facts.config.pairs.kind == "recorrupt", "but on re-corrupted pairs", "leave it out, or give pairs recorrupt"
 )

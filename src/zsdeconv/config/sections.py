@@ -151,14 +151,18 @@ class OpticsSection(Section):
 
 
 class PairsSection(Section):
-    """How pairs are made: by splitting electrons or re-corruption (Eq. 2, 3; ranges that each pair draws from), or of every other plane
-    of a stack (Eq. 8).
+    """How pairs are made: by splitting electrons or re-corruption (Eq. 2, 3; ranges that each pair draws from), of every other plane
+    of a stack (Eq. 8), or of pixels and their surroundings (blind spots).
     """
 
     title: ClassVar[str] = "Training"
     kind: Annotated[
-        Literal["auto", "split", "recorrupt", "interleave"],
-        Setting("auto, split (divide electrons), recorrupt (add noise), or interleave (odd and even planes of a stack)", name="pairs"),
+        Literal["auto", "split", "recorrupt", "interleave", "blind"],
+        Setting(
+            "auto, split (divide electrons), recorrupt (add noise), interleave (odd and even planes of a stack), or blind (pixels from "
+            "their surroundings, for noise of no known law)",
+            name="pairs",
+        ),
     ] = "auto"
     alpha: tuple[Positive, Positive] = (1.0, 2.0)
     beta1_factor: tuple[NotNegative, NotNegative] = (0.5, 1.5)
@@ -178,8 +182,13 @@ class PairsSection(Section):
 
     @property
     def prediction_alpha(self) -> float:
-        """Noise added in prediction, for the network to see the noise that it was trained on: none after training on slices."""
-        return 0.0 if self.kind == "interleave" else 1.0
+        """Noise added in prediction, for the network to see the noise that it was trained on: none where none was added to its pairs."""
+        return 1.0 if self.adds_noise else 0.0
+
+    @property
+    def adds_noise(self) -> bool:
+        """Whether pairs are made by the law of the noise."""
+        return self.kind not in ("interleave", "blind")
 
 
 class NetworkSection(Section):

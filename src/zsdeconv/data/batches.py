@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zsdeconv.config import TrainingSection
-from zsdeconv.data.pairs import Interleaving, PairMaker
+from zsdeconv.data.pairs import BlindSpots, Interleaving, PairMaker
 from zsdeconv.data.patches import PatchSampler, Sample
 from zsdeconv.physics import grid
 from zsdeconv.physics.operators import Operator
@@ -93,3 +93,17 @@ class InterleavedPairs:
         with torch.no_grad():
             first, second = self.interleave.split(network(z, stage=1)[0], even_first)
         return y_hat, y_tilde, first - second
+
+
+class BlindPatches:
+    """Patches with hidden pixels (`BlindSpots`): `y_hat`, `y`, and where `y` is hidden in `y_hat`."""
+
+    def __init__(self, samples: Sequence[Sample], training: TrainingSection, symmetries: Sequence[int] = range(grid.SYMMETRIES)) -> None:
+        self.blind = BlindSpots()
+        self.sampler = PatchSampler(samples, training.patch(samples[0][0].ndim), training.batch, symmetries)
+        self.patch_px = self.sampler.patch_px
+
+    def __call__(self, draws: RandomStreams) -> tuple[Tensor, Tensor, Tensor]:
+        (y,) = self.sampler(draws.host)
+        y_hat, hidden = self.blind(y, draws.device)
+        return y_hat, y, hidden

@@ -21,7 +21,7 @@ MAX_DIFFERENCE = 0.1
 class PairChoice:
     """How the pairs of a stack are made, and why, in a sentence for the user."""
 
-    kind: Literal["interleave", "recorrupt", "split"]
+    kind: Literal["interleave", "recorrupt", "split", "blind"]
     reason: str
 
 

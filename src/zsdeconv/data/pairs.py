@@ -1,4 +1,6 @@
-"""Training pairs: two images with independent noise from one, by re-corruption (Eq. 2), splitting, or from interleaved slices (Eq. 8)."""
+"""Training pairs: two images with independent noise from one, by re-corruption (Eq. 2), splitting, from interleaved slices (Eq. 8), or by
+blind spots.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,11 @@ from torch import Tensor
 from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.pixelwise import PixelwiseCamera
 from zsdeconv.notation import Batch
+
+HIDDEN_SHARE = 1 / 16
+"""Share of the pixels of a patch that are hidden. Chosen: one pixel in four along each axis, so that most see only pixels that are not."""
+HIDDEN_REACH_PX = 2
+"""Distance along y and x from which the value of a hidden pixel comes. Chosen: within the core of a PSF, so that values are alike."""
 
 Range = tuple[float, float]
 Linear = Callable[[Tensor], Tensor]
@@ -162,3 +169,35 @@ class Interleaving:
         odd, even = z[:, :, 0:slices:2], z[:, :, 1:slices:2]
         swap = even_first.reshape(-1, *[1] * (z.ndim - 1))
         return torch.where(swap, even, odd), torch.where(swap, odd, even)
+
+
+class BlindSpots:
+    """Noise-independent pair from one image whose noise is independent in each pixel, whatever its law: pixels and their surroundings.
+
+    In `y_hat` a pixel in sixteen has the value of another one near to it, and there alone `y` is the target. Who predicts it from all but
+    itself cannot know its noise, and the best that he can give is its mean (blind spots: Krull, Buchholz and Jug, CVPR 2019; Batson and
+    Royer, ICML 2019). It needs no law, but nothing is learnt from the pixel itself; where the law of the noise is known, dividing its
+    electrons is better (benchmarks/results.md, "Noise of no known law").
+
+    >>> y = torch.arange(256.0).reshape(1, 1, 16, 16)
+    >>> y_hat, hidden = BlindSpots()(y, torch.Generator().manual_seed(0))
+    >>> bool((y_hat == y)[~hidden].all()), bool((y_hat == y)[hidden].any())
+    (True, False)
+    """
+
+    def __call__(self, y: Batch, generator: torch.Generator) -> tuple[Batch, Tensor]:
+        """`y_hat`, and where it is hidden from a network what `y` holds; both with the shape of `y`."""
+
+        def draw(low: int, high: int) -> Tensor:
+            return torch.randint(low, high, y.shape, generator=generator, device=y.device)
+
+        hidden = torch.rand(y.shape, generator=generator, device=y.device) < HIDDEN_SHARE
+        steps = (2 * HIDDEN_REACH_PX + 1) ** 2  # those of a square around the pixel, without its middle
+        step = draw(0, steps - 1)
+        step = step + (step >= steps // 2)
+        height, width = y.shape[-2:]
+        side = 2 * HIDDEN_REACH_PX + 1
+        rows = torch.arange(height, device=y.device)[:, None] + step // side - HIDDEN_REACH_PX
+        columns = torch.arange(width, device=y.device) + step % side - HIDDEN_REACH_PX
+        other = (rows % height * width + columns % width).flatten(-2)  # round the borders, which no loss sees
+        return torch.where(hidden, y.flatten(-2).gather(-1, other).reshape(y.shape), y), hidden

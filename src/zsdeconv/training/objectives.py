@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement, training_excerpts
 from zsdeconv.config import Config, LossSection, TrainingSection
-from zsdeconv.data.batches import InterleavedPairs, Pairs, RandomStreams
+from zsdeconv.data.batches import BlindPatches, InterleavedPairs, Pairs, RandomStreams
 from zsdeconv.data.pairs import PairMaker, Recorruption, Splitting
 from zsdeconv.data.patches import fitted_patch
 from zsdeconv.nn.contract import as_network, forward_with_symmetry
@@ -133,6 +133,28 @@ class Denoise:
         y_hat, y_tilde, gap = self.pairs(network, draws)
         amended = None if gap is None else losses.SliceGap(self.crop(gap), self.loss.gamma)
         return losses.denoising_loss(self.crop(network(y_hat, stage=1)[0]), self.crop(y_tilde), gap=amended)
+
+
+class DenoiseBlind:
+    """Stage 1 alone, from blind spots: `|| f'(y_hat) - y ||^2` over the pixels whose value `y_hat` lacks.
+
+    It learns the noise of places, too, but sees a sixteenth of it at each step (`most_steps` as `Denoise`).
+    """
+
+    name = "denoise"
+
+    def __init__(self, patches: BlindPatches, most_steps: int | None = None) -> None:
+        self.patches, self.crop, self.most_steps = patches, Crop(_edges(patches.patch_px)), most_steps
+
+    def parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
+        return as_network(network).stage1.parameters()
+
+    def prepare(self, network: nn.Module, draws: RandomStreams) -> None:
+        """Nothing to prepare: pixels are hidden anew at every step."""
+
+    def __call__(self, network: nn.Module, draws: RandomStreams) -> Tensor:
+        y_hat, y, hidden = self.patches(draws)
+        return self.crop(network(y_hat, stage=1)[0] - y)[self.crop(hidden)].square().mean()
 
 
 class SimulatedPairs:
@@ -264,11 +286,14 @@ def two_stage_phase(config: Config, acquisition: Acquisition, measurements: Sequ
 def two_phases(config: Config, acquisition: Acquisition, measurements: Sequence[Measurement]) -> list[Phase]:
     """Training in two phases: stage 1 from pairs, then stage 2 from simulated recordings of the object that stage 1 suggests."""
     psf, training = acquisition.psf, config.training
-    pairs = _pairs(config, acquisition, measurements, range(grid.SYMMETRIES))
     fwhm_px = [um / spacing for um, spacing in zip(fwhms_um(psf), psf.spacing_um, strict=True)]
-    added_noise = (0.0, 0.0) if config.pairs.kind == "interleave" else ADDED_NOISE
+    added_noise = ADDED_NOISE if config.pairs.adds_noise else (0.0, 0.0)
     simulated = SimulatedPairs(acquisition, measurements, training, fwhm_px, added_noise=added_noise)
-    denoise = Denoise(pairs, config.loss, most_steps(training, sum(each.recorded_px for each in measurements)))
+    most = most_steps(training, sum(each.recorded_px for each in measurements))
+    if config.pairs.kind == "blind":
+        denoise: Objective = DenoiseBlind(BlindPatches([(measurement.y,) for measurement in measurements], training), most)
+    else:
+        denoise = Denoise(_pairs(config, acquisition, measurements, range(grid.SYMMETRIES)), config.loss, most)
     return [(denoise, 1 - training.stage2_fraction), (simulated, training.stage2_fraction)]
 
 

@@ -159,7 +159,8 @@ def _shape(result: NoiseLeft) -> Finding:
     text = f"the noise has a skewness of {skewness:.2f}, under the law of the detector {expected:.2f} +- {sigma:.2g}"
     if min(expected, expected / max(result.excess, 1.0) ** 1.5) - off <= skewness <= expected + off:
         return Finding("ok", name, skewness, expected + off, text)
-    advice = "the law is not that of this detector: leave out `detector` if it was given, or check whether the file was processed"
+    advice = "the law is not that of this detector: leave out `detector` if it was given, check whether the file was processed, or try"
+    advice += " `pairs` blind, which need no law where pixels are independent"
     return Finding("fail", name, skewness, expected + off, f"{text} (limit of the difference {off:.2g}); {advice}")
 
 
