@@ -11,15 +11,15 @@ from zsdeconv.io.readers import scenes
 
 liffile = pytest.importorskip("liffile")
 RNG = np.random.default_rng(7)
-NUMBERS = {"X": 1, "Y": 2, "Z": 3, "T": 4, "λ": 5, "M": 10}
-STEP_M = {"X": 65e-9, "Y": 70e-9, "Z": 0.3e-6, "T": 2.0, "λ": 5e-9, "M": 1.0}
+NUMBERS = {"X": 1, "Y": 2, "Z": 3, "T": 4, "λ": 5, "Λ": 9, "M": 10}
+STEP_M = {"X": 65e-9, "Y": 70e-9, "Z": 0.3e-6, "T": 2.0, "λ": 5e-9, "Λ": 5e-9, "M": 1.0}
 COMMON = 'DataType="0" ChannelTag="0" Resolution="8" NameOfMeasuredQuantity="" Min="0" Max="255" Unit="" IsLUTInverted="0" BitInc="0"'
 SETTING = """<Attachment Name="HardwareSetting" DataSourceTypeName="Confocal"><ATLConfocalSettingDefinition
 ObjectiveName="HC PL APO CS2    63x/1.40 OIL " NumericalAperture="1.4" RefractionIndex="1.518" Magnification="63" Immersion="OIL"
 Pinhole="9.5E-05" PinholeAiry="1"/></Attachment>"""
 
 
-def series(name, axes, data, luts=("Green",)):
+def series(name, axes, data, luts=("Green",), setting=SETTING):
     """XML of one series; its first axis is C where several look-up tables are given."""
     channels, stride = "", data.itemsize
     if len(luts) > 1:
@@ -39,7 +39,7 @@ def series(name, axes, data, luts=("Green",)):
         stride *= n
     return (
         f'<Element Name="{name}"><Data><Image><ImageDescription><Channels>{channels}</Channels><Dimensions>{dimensions}</Dimensions>'
-        f'</ImageDescription>{SETTING}</Image></Data><Memory Size="{data.nbytes}" MemoryBlockID="Mem_{name}"/></Element>'
+        f'</ImageDescription>{setting}</Image></Data><Memory Size="{data.nbytes}" MemoryBlockID="Mem_{name}"/></Element>'
     )
 
 
@@ -104,6 +104,20 @@ def test_a_scan_of_wavelengths_is_named(tmp_path):
         assert read(path, axes="CYX").sizes == {"C": 5, "Y": 9, "X": 13}
 
 
+def test_the_windows_of_a_spectrum_are_the_wavelengths_of_its_channels(tmp_path):
+    scan = '<LambdaDefinition LambdaDetectionBandWidth="4" LambdaDetectionBandWidthModeName="ConstantBandWidth"/>'
+    setting = f'<Attachment Name="HardwareSetting"><ATLConfocalSettingDefinition>{scan}</ATLConfocalSettingDefinition></Attachment>'
+    path = write(tmp_path / "a.lif", [("spectrum", "λYX", pixels(5, 9, 13), ("Green",), setting)])
+    with pytest.warns(DataWarning, match="a scan of wavelengths"):
+        image = read(path, axes="CYX")
+    assert image.metadata["emission_nm"] == [2.0, 7.0, 12.0, 17.0, 22.0]  # windows from 0 in steps of 5 nm
+    assert "colours" not in image.metadata and "channels" not in image.metadata
+    path = write(tmp_path / "b.lif", [("spectrum", "ΛYX", pixels(5, 9, 13), ("Green",), setting)])
+    with pytest.warns(DataWarning, match="a scan of wavelengths"):
+        image = read(path, axes="CYX")
+    assert image.metadata["excitation_nm"] == [None, 5.0, 10.0, 15.0, 20.0]
+
+
 def test_tiles_are_images_of_their_own(tmp_path):
     data = pixels(3, 9, 13)
     path = write(tmp_path / "a.lif", [("grid", "MYX", data)])
@@ -127,6 +141,7 @@ def test_a_real_file(shared):
     with liffile.LifFile(path) as file:
         np.testing.assert_array_equal(image.data, file.images["xzy"].asarray())
     assert image.sizes == {"Y": 23, "C": 2, "Z": 128, "X": 128}
+    assert (image.metadata["channels"], image.metadata["emission_nm"]) == (["FITC", "TRITC"], [517.0, 659.2])
     assert image.spacing_um == pytest.approx({"Z": 0.140279, "Y": 0.229061, "X": 0.140280}, rel=1e-5)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsdeconv.io.formats.layout import kept, reading, tell_of, with_rows
+from zsdeconv.io.metadata.leica_xml import channels_of, descriptions_of_channels, in_nanometres, light_statements, positive, windows_nm
 from zsdeconv.io.metadata.statements import Statements
 from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
 from zsdeconv.io.source import FileSource, Region, Source
@@ -16,7 +17,7 @@ from zsdeconv.io.source import FileSource, Region, Source
 if TYPE_CHECKING:
     from liffile import LifFile
 
-_SPECTRA = "λΛ"
+_EMISSION, _EXCITATION = _SPECTRA = "λΛ"
 """Axes of a scan of emission or excitation wavelengths."""
 _IMMERSIONS = {"OIL": "Oil", "WATER": "Water", "GLYC": "Glycerol", "GLYCEROL": "Glycerol", "DRY": "Air", "AIR": "Air"}
 _CLOSED_AU = 5.0
@@ -103,34 +104,38 @@ def _statements(image: Any, sizes: dict[str, int]) -> Statements:
         pinhole_au = said.first("pinhole_au")
         if setting.get("DataSourceTypeName") == "Confocal" and pinhole_au is not None and pinhole_au < _CLOSED_AU:
             said.add("LIF", microscope="confocal")
-    channels = image.xml_element.findall("./Data/Image/ImageDescription/Channels/ChannelDescription")
-    colours = [node.get("LUTName", "") for node in sorted(channels, key=lambda node: int(node.get("BytesInc", 0)))]
-    if len(colours) == sizes.get("C", 1):
-        said.add("LIF", colours=[_COLOURS.get(name.lower()) for name in colours])
+    _light(image, sizes, said)
     stamps = image.timestamps
     if stamps is not None and len(stamps):
         said.add("LIF", acquired=str(np.datetime_as_string(stamps[0], unit="s")))
     return said
 
 
+def _light(image: Any, sizes: dict[str, int], said: Statements) -> None:
+    """Dyes, wavelengths, exposures and colours of the channels; the wavelengths of a spectrum, for whoever reads it as channels."""
+    described, count = descriptions_of_channels(image.xml_element), sizes.get("C", 1)
+    spectrum = [axis for axis in _SPECTRA if axis in sizes]
+    if spectrum and count == len(spectrum) == 1:
+        starts_m = [float(start) for start in image.coords.get(spectrum[0], ())]
+        if spectrum == [_EMISSION]:
+            said.add("LIF", emission_nm=windows_nm(image.xml_element, starts_m))
+        else:
+            said.add("LIF", excitation_nm=in_nanometres(starts_m))
+    elif not spectrum and len(described) == count:
+        said.add("LIF", **light_statements(channels_of(image.xml_element)))
+        said.add("LIF", colours=[_COLOURS.get(node.get("LUTName", "").lower()) for node in described])
+
+
 def _optics(setting: dict[str, str]) -> dict[str, Any]:
     """What the settings of a microscope say of its objective and its pinhole; positive numbers alone are statements."""
     name = " ".join(setting.get("ObjectiveName", "").split())
-    pinhole_m = _number(setting.get("Pinhole"))
+    pinhole_m = positive(setting.get("Pinhole"))
     stated = {
-        "na": _number(setting.get("NumericalAperture")),
-        "magnification": _number(setting.get("Magnification")),
-        "immersion_ri": _number(setting.get("RefractionIndex")),
+        "na": positive(setting.get("NumericalAperture")),
+        "magnification": positive(setting.get("Magnification")),
+        "immersion_ri": positive(setting.get("RefractionIndex")),
         "immersion": _IMMERSIONS.get(setting.get("Immersion", "").strip().upper()),
         "pinhole_um": 1e6 * pinhole_m if pinhole_m else None,
-        "pinhole_au": _number(setting.get("PinholeAiry")),
+        "pinhole_au": positive(setting.get("PinholeAiry")),
     }
     return facts_of_objective(name) | {quantity: value for quantity, value in stated.items() if value is not None}
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or 0)
-    except ValueError:
-        return None
-    return value if value > 0 else None

@@ -1,4 +1,4 @@
-"""Lengths and times in image files, in micrometres and seconds, and which lengths are plausible pixel sizes of a microscope."""
+"""Lengths and times in image files, in micrometres and seconds; plausible pixel sizes; the wavelength that a band of emission says."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ MIN_PIXEL_UM = 0.001
 """Smallest plausible pixel. Chosen: 1 nm, finer than any optical pixel."""
 MAX_PIXEL_UM = 1000.0
 """Largest plausible pixel. Chosen: 1 mm, coarser than the pixel of any microscope."""
+MAX_BAND_NM = 150.0
+"""Widest band of emission that says a wavelength. Chosen: the light of a dye may lie anywhere in a wider one, 15 % beside its middle."""
+MIN_LIGHT_NM, MAX_LIGHT_NM = 300.0, 1300.0
+"""Shortest and longest wavelength of a band. Chosen: what the lenses and the detectors of a fluorescence microscope pass."""
 
 _PREFIXES = {
     **{"y": 1e-24, "z": 1e-21, "a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "µ": 1e-6, "u": 1e-6, "m": 1e-3, "c": 1e-2, "d": 1e-1},
@@ -105,6 +109,19 @@ def time_s(attributes: Mapping[str, Any], name: str) -> float | None:
         return None if value is None or seconds is None else float(value) * seconds
     except (TypeError, ValueError):
         return None
+
+
+def middle_of_band(start_nm: float | None, end_nm: float | None) -> float | None:
+    """The middle of a band of emission in nm, for which a PSF is computed, to a tenth.
+
+    None for a band that is missing, empty, wider than `MAX_BAND_NM`, or of no light that a microscope passes.
+
+    >>> middle_of_band(493.0, 541.04), middle_of_band(415, 735), middle_of_band(-1e9, -1e9)
+    (517.0, None, None)
+    """
+    if start_nm is None or end_nm is None or not MIN_LIGHT_NM <= start_nm < end_nm <= MAX_LIGHT_NM:
+        return None
+    return round((start_nm + end_nm) / 2, 1) if end_nm - start_nm <= MAX_BAND_NM else None
 
 
 def _spelling(unit: str | None) -> str:

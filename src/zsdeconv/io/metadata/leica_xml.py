@@ -1,0 +1,152 @@
+"""What the XML of a series in a LIF file states about its light: dyes, bands of emission and lasers of its channels, exposures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from xml.etree.ElementTree import Element
+
+from zsdeconv.io.metadata.units import middle_of_band, s_per
+
+_HARDWARE = ".//Attachment[@Name='HardwareSetting']"
+_SCAN = "ATLConfocalSettingDefinition"
+_STEPS = f".//LDM_Block_Sequential/LDM_Block_Sequential_List/{_SCAN}"
+"""The settings of a sequential scan, one for each of its steps; those of `LDM_Block_Sequential_Master` beside it are of none."""
+_CAMERA_CHANNELS = ".//WideFieldChannelConfigurator/WideFieldChannelInfo"
+_BANDS = ".//Attachment[@Name='ChannelAttachment']/Band"
+_MAKER = "Leica/"
+"""Leica's prefix of the dyes in its own list."""
+_NM_PER_M = 1e9
+"""Law: nanometres of a metre."""
+
+
+class Channel(NamedTuple):
+    """What is stated of the light of a channel. `step` is that of a sequential scan, from 0."""
+
+    dye: str = ""
+    emission_nm: float | None = None
+    excitation_nm: float | None = None
+    exposure_s: float | None = None
+    step: int = 0
+
+
+def descriptions_of_channels(element: Element) -> list[Element]:
+    """The descriptions of the channels of a series, in the order in which they are stored."""
+    found = element.findall("./Data/Image/ImageDescription/Channels/ChannelDescription")
+    return sorted(found, key=lambda node: int(node.get("BytesInc", 0)))
+
+
+def channels_of(element: Element) -> list[Channel]:
+    """The light of each channel of a series; empty where the file does not say which of its settings belong to which channel.
+
+    A scanner has bands for detectors that are off, too: those that are on are counted, step by step, and have to be as many as there are
+    channels. Otherwise the bands beside the channels are taken, of a camera the settings of its channels.
+    """
+    setting, described = element.find(_HARDWARE), descriptions_of_channels(element)
+    if setting is None:
+        return _attached(element, described)
+    return _scanned(setting, described) or _of_camera(setting, described) or _attached(element, described)
+
+
+def windows_nm(element: Element, starts_m: Sequence[float]) -> list[float] | None:
+    """The middles of the windows of a scan of emission wavelengths, which begin at these wavelengths; None where their width varies."""
+    scan = element.find(f"{_HARDWARE}/{_SCAN}/LambdaDefinition")
+    width = None if scan is None else positive(scan.get("LambdaDetectionBandWidth"))
+    if scan is None or width is None or scan.get("LambdaDetectionBandWidthModeName") != "ConstantBandWidth":
+        return None
+    return [round(_NM_PER_M * start + width / 2, 1) for start in starts_m]
+
+
+def in_nanometres(metres: Sequence[float]) -> list[float]:
+    """Wavelengths of an axis of the file, to a tenth.
+
+    >>> in_nanometres([4.9e-7])
+    [490.0]
+    """
+    return [round(_NM_PER_M * metre, 1) for metre in metres]
+
+
+def positive(text: str | None) -> float | None:
+    """A positive number; None for all else, with which LAS says that it knows nothing.
+
+    >>> positive("0.9"), positive("-1"), positive("")
+    (0.9, None, None)
+    """
+    try:
+        value = float(text or 0)
+    except ValueError:
+        return None
+    return value if value > 0 else None
+
+
+def _scanned(setting: Element, described: Sequence[Element]) -> list[Channel]:
+    """The channels of a scanner, by the names of their detectors where the channels have them, else by the order of those that are on."""
+    steps = setting.findall(_STEPS) or setting.findall(_SCAN)
+    found: list[tuple[tuple[str, str], Channel]] = []
+    for number, step in enumerate(steps):
+        bands = {band.get("Channel"): band for band in step.iterfind("Spectro/MultiBand")}
+        laser = _only_laser(step)
+        for detector in step.iterfind("DetectorList/Detector[@IsActive='1']"):
+            band = bands.get(detector.get("Channel"))
+            light = Channel(excitation_nm=laser, step=number) if band is None else _of_band(band, laser, number)
+            found.append(((str(number), detector.get("Name", "")), light))
+    properties = [{node.findtext("Key", ""): node.findtext("Value", "") for node in one.iter("ChannelProperty")} for one in described]
+    places = [(one.get("SequentialSettingIndex") or "0", one.get("DetectorName", "")) for one in properties]
+    named = dict(found)
+    if len(named) == len(found) and all(place in named for place in places):
+        return [named[place] for place in places]
+    return [light for _, light in found] if len(found) == len(described) else []
+
+
+def _of_band(band: Element, laser: float | None, step: int) -> Channel:
+    dye = band.get("DyeName", "").removeprefix(_MAKER)
+    middle = middle_of_band(positive(band.get("LeftWorld")), positive(band.get("RightWorld")))
+    return Channel("" if dye == "None" else dye, middle, laser, step=step)
+
+
+def _only_laser(step: Element) -> float | None:
+    """The laser that was on in a step of a scan; None where several were, for nothing says which of them a channel needed."""
+    lines = step.iterfind("AotfList/Aotf/LaserLineSetting")
+    lasers = {positive(line.get("LaserLine")) for line in lines if positive(line.get("IntensityDev")) is not None}
+    return lasers.pop() if len(lasers) == 1 else None
+
+
+def _of_camera(setting: Element, described: Sequence[Element]) -> list[Channel]:
+    found = setting.findall(_CAMERA_CHANNELS)
+    if len(found) != len(described):
+        return []
+    return [
+        Channel(node.get("UserDefName", ""), positive(node.get("EmissionWavelength")), None, _seconds(node.get("ExposureTime", "")))
+        for node in found
+    ]
+
+
+def _seconds(text: str) -> float | None:
+    """An exposure, in seconds where it has no unit."""
+    words = text.split()
+    unit = s_per(words[1]) if len(words) > 1 else 1.0
+    value = positive(words[0]) if words else None
+    return None if value is None or unit is None else value * unit
+
+
+def _attached(element: Element, described: Sequence[Element]) -> list[Channel]:
+    """The bands that stand beside the channels, in metres, followed by numbers of other kinds."""
+    bands = [[quantity.get("Value") for quantity in band.iterfind("Quantity[@Unit='m']")][:2] for band in element.iterfind(_BANDS)]
+    if len(bands) != len(described) or any(len(band) < 2 for band in bands):
+        return []
+    ends = [[None if (end := positive(text)) is None else _NM_PER_M * end for text in band] for band in bands]
+    return [Channel(emission_nm=middle_of_band(*band)) for band in ends]
+
+
+def light_statements(channels: Sequence[Channel]) -> dict[str, Any]:
+    """The light of channels by the names of quantities.
+
+    >>> light_statements([Channel("FITC", 517.0, 488.0)])["emission_nm"]
+    [517.0]
+    """
+    return {
+        "channels": [one.dye for one in channels] if any(one.dye for one in channels) else None,
+        "emission_nm": [one.emission_nm for one in channels],
+        "excitation_nm": [one.excitation_nm for one in channels],
+        "exposure_s": [one.exposure_s for one in channels],
+    }
