@@ -18,10 +18,10 @@ SPATIAL_AXES = "ZYX"
 """Axes with a pixel size."""
 
 
-PER_CHANNEL = ("channels", "colours", "emission_nm", "excitation_nm", "exposure_s")
+PER_CHANNEL = ("channels", "colours", "emission_nm", "excitation_nm", "exposure_s", "pinholes_au")
 """Metadata that are lists with an entry for each channel."""
-CHANNEL_OPTICS = {"wavelength_nm": "emission_nm", "excitation_nm": "excitation_nm"}
-"""Entries of the optics that each channel has for itself, by the lists that hold them."""
+CHANNEL_OPTICS = {"wavelength_nm": "emission_nm", "excitation_nm": "excitation_nm", "pinhole_au": "pinholes_au"}
+"""Entries of the optics that each channel has for itself, by the lists that hold them; without a list one pinhole is that of all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,8 @@ def channel_of(image: Image, number: int) -> Image:
             metadata[key] = [values[number]]
     optics = dict(metadata.get("optics", {}))
     for name, key in CHANNEL_OPTICS.items():
-        optics.pop(name, None)
+        if name != "pinhole_au" or key in image.metadata:
+            optics.pop(name, None)
         if key in metadata:
             optics[name] = metadata[key][0]
     if optics or "optics" in metadata:

@@ -38,6 +38,7 @@ ALL = {
     "emission_nm": [461.5, 605.0],
     "excitation_nm": [405.0, 561.0],
     "exposure_s": [0.05, 0.125],
+    "pinholes_au": [1.2, 0.9],
     "optics": OPTICS,
     "objective": {"model": 'Plan "Apo" 63x', "magnification": 63.0, "na": 1.4, "immersion": "Oil", "medium": "Glycerol"},
     "acquired": "2023-05-04T12:34:56.250000",
@@ -46,7 +47,7 @@ ALL = {
     "stage_um": {"Z": -12.5, "Y": 1000.25, "X": 0.0},
     "kind": "deconvolved",
 }
-PER_CHANNEL = ("channels", "colours", "emission_nm", "excitation_nm", "exposure_s")
+PER_CHANNEL = ("channels", "colours", "emission_nm", "excitation_nm", "exposure_s", "pinholes_au")
 AXES = ["YX", "TYX", "ZYX", "CYX", "TZYX", "TCYX", "CZYX", "ZCYX", "TCZYX", "TZCYX", "CTZYX", "ZTCYX"]
 RAW_FRAMES = {  # the axes of OME that raw frames lie along
     "PYX": "T",
@@ -295,7 +296,8 @@ def test_the_name_says_what_the_image_is(tmp_path, metadata, expected):
 def test_what_ome_has_no_word_for_is_annotated(tmp_path):
     path = write(tmp_path / "a.ome.tif", recorded("TCYX"), provenance={"seed": np.int64(3)})
     found = annotation(path)
-    assert found.pop("metadata") == {"name": "cell.czi", "optics": OPTICS, "objective": ALL["objective"]}
+    assert found.pop("metadata") == {key: ALL[key] for key in ("name", "optics", "objective", "pinholes_au")}
+    assert read(path).metadata["pinholes_au"] == ALL["pinholes_au"]
     assert found == {"axes": "TCYX", "offset": 0.0, "provenance": {"seed": 3}, "kind": "deconvolved"}
 
 

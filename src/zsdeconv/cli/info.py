@@ -101,7 +101,7 @@ def _of_image(file: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         "dtype": str(image.dtype),
         "spacing_um": dict(image.spacing_um),
         "offset": image.offset,
-        **{key: metadata.get(key) for key in ("channels", "colours", "emission_nm", "excitation_nm") if metadata.get(key)},
+        **{key: metadata.get(key) for key in ("channels", "colours", "emission_nm", "excitation_nm", "pinholes_au") if metadata.get(key)},
         "optics": optics,
         **{key: metadata[key] for key in ("objective", "acquired", "interval_s", "exposure_s", "stage_um") if key in metadata},
         "stated_by": _by_source(metadata.get("stated_by", {})),

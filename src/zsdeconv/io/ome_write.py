@@ -23,7 +23,7 @@ MAX_RATIONAL = 2**32 - 1
 """Largest numerator and denominator of a resolution tag. Law: TIFF has 32 unsigned bits for each."""
 UM_PER_CM = 1e4
 """Micrometres in a centimetre. Law: the unit of length of resolution tags that is not the inch."""
-_ANNOTATED = ("name", "optics", "objective")
+_ANNOTATED = ("name", "optics", "objective", "pinholes_au")
 """Metadata that are stored in the annotation as well: OME has no pinhole in Airy units, and few words for immersions."""
 
 

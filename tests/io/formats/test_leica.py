@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from zsdeconv.errors import DataWarning, ImageError
+from zsdeconv.image import channel_of
 from zsdeconv.io import read, scene_names
 from zsdeconv.io.readers import scenes
 
@@ -71,7 +72,7 @@ def test_series_with_channels_times_and_depths(tmp_path):
     np.testing.assert_array_equal(image.transposed("CZYX").data, data)
     assert image.spacing_um == pytest.approx({"Z": 0.3, "Y": 0.07, "X": 0.065})
     assert image.metadata["colours"] == [(0, 255, 0), (255, 0, 0)]
-    assert image.metadata["optics"] == {"na": 1.4, "immersion_ri": 1.518, "pinhole_au": 1.0, "pinhole_um": 95.0, "microscope": "confocal"}
+    assert image.metadata["optics"] == {"na": 1.4, "immersion_ri": 1.518, "microscope": "confocal", "pinhole_au": 1.0}
     assert image.metadata["objective"]["immersion"] == "Oil"
     other = read(path, scene=2)
     np.testing.assert_array_equal(other.data, movie)
@@ -152,3 +153,23 @@ def test_an_open_pinhole_is_no_confocal_scan(tmp_path):
     path.write_bytes(wide)
     assert read(path).metadata["optics"]["pinhole_au"] == 9.0
     assert "microscope" not in read(path).metadata["optics"]
+
+
+def test_a_pinhole_in_micrometres_alone_is_told_and_not_taken(tmp_path):
+    setting = SETTING.replace(' PinholeAiry="1"', "")
+    path = write(tmp_path / "a.lif", [("plane", "YX", pixels(9, 13), ("Green",), setting)])
+    what = "'plane': a pinhole of 95 um without the magnification in the scan head; it is not taken; give microscope and pinhole_au"
+    with pytest.warns(DataWarning, match=what):
+        image = read(path)
+    assert image.metadata["optics"] == {"na": 1.4, "immersion_ri": 1.518}
+
+
+def test_each_channel_has_the_pinhole_at_its_own_wavelength(shared):
+    path = shared / "realdata/formats/xz-example.lif"
+    with pytest.warns(DataWarning, match="a scan without y"):
+        image = read(path, scene="xzy")
+    stated_au = 0.804818919719259  # at 580 nm, beside it
+    assert image.metadata["pinholes_au"] == pytest.approx([stated_au * 580 / 517.0, stated_au * 580 / 659.2])
+    assert image.metadata["optics"]["pinhole_au"] == image.metadata["pinholes_au"][0]
+    assert channel_of(image, 1).metadata["optics"]["pinhole_au"] == image.metadata["pinholes_au"][1]
+    assert "pinhole_um" not in image.metadata["optics"]

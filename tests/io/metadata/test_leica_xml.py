@@ -4,18 +4,18 @@ from xml.etree import ElementTree
 
 import pytest
 
-from zsdeconv.io.metadata.leica_xml import Channel, channels_of, windows_nm
+from zsdeconv.io.metadata.leica_xml import Channel, channels_of, pinholes_au, windows_nm
 
 BANDS = {"1": ("493", "541", "Leica/FITC"), "2": ("548", "556", ""), "3": ("618.4", "700", "None"), "4": ("700", "790", "Leica/Cy 5")}
 
 
-def scan(on, lasers=(), bands=BANDS, more=""):
+def scan(on, lasers=(), bands=BANDS, more="", attributes=""):
     """The settings of a scan in which these detectors and lasers were on; 100 is the detector of transmitted light, without a band."""
     multi = "".join(f'<MultiBand Channel="{n}" LeftWorld="{a}" RightWorld="{b}" DyeName="{dye}"/>' for n, (a, b, dye) in bands.items())
     detectors = "".join(f'<Detector Name="PMT {n}" Channel="{n}" IsActive="{int(n in on)}"/>' for n in (*bands, "100"))
     lines = "".join(f'<LaserLineSetting LaserLine="{nm}" IntensityDev="{power}"/>' for nm, power in [*lasers, ("633", "0")])
     return (
-        f"<ATLConfocalSettingDefinition><Spectro>{multi}</Spectro><AotfList><Aotf>{lines}</Aotf></AotfList>"
+        f"<ATLConfocalSettingDefinition {attributes}><Spectro>{multi}</Spectro><AotfList><Aotf>{lines}</Aotf></AotfList>"
         f"<DetectorList>{detectors}</DetectorList>{more}</ATLConfocalSettingDefinition>"
     )
 
@@ -104,3 +104,15 @@ def test_windows_of_a_scan_of_wavelengths():
     assert windows_nm(element(lambda_scan("ConstantBandWidth"), 1), [5.5e-7, 5.6e-7]) == [555.0, 565.0]
     assert windows_nm(element(lambda_scan("ExcitationRightFixed"), 1), [5.5e-7, 5.6e-7]) is None
     assert windows_nm(element(scan("1"), 1), [5.5e-7, 5.6e-7]) is None
+
+
+def test_airy_units_are_those_of_the_wavelength_beside_them():
+    green, red = Channel(emission_nm=500.0), Channel(emission_nm=600.0, step=1)
+    stated = [scan("1", attributes=f'PinholeAiry="{au}" EmissionWavelengthForPinholeAiryCalculation="600"') for au in (0.5, 0.9)]
+    assert pinholes_au(element(stated[0], 1), [green]) == pytest.approx([0.6])
+    assert pinholes_au(element(stated[0], 1), []) == [0.5]
+    steps = f"<LDM_Block_Sequential><LDM_Block_Sequential_List>{''.join(stated)}</LDM_Block_Sequential_List></LDM_Block_Sequential>"
+    assert pinholes_au(element(scan("1") + steps, 2), [green, red]) == pytest.approx([0.6, 0.9])
+    assert pinholes_au(element(scan("1", attributes='PinholeAiry="0.5"'), 1), [green]) == pytest.approx([0.58])
+    assert pinholes_au(element(scan("1", attributes='Pinhole="1e-4"'), 1), [green]) == []
+    assert pinholes_au(element("", 1), [green]) == []

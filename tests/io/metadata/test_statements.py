@@ -3,7 +3,7 @@ import math
 import pytest
 
 from zsdeconv.errors import DataWarning
-from zsdeconv.io.metadata.statements import Statements, settled
+from zsdeconv.io.metadata.statements import Statements, pinholes_of, settled
 
 
 def said(**values) -> Statements:
@@ -90,3 +90,11 @@ def test_optics_and_objective():
 @pytest.mark.parametrize("wrong", [0, -1.4, math.nan, "", "x"])
 def test_optics_that_cannot_be_are_left_out(wrong):
     assert "optics" not in settled("cell.tif", said(na=wrong, emission_nm=[wrong]), "YX").metadata
+
+
+def test_pinholes_of_several_channels_are_kept_and_the_first_is_that_of_the_optics():
+    statements = said(na=1.4, **pinholes_of([0.9, None, 0.7]))
+    metadata = settled("cell.tif", statements, "CYX").metadata
+    assert metadata["pinholes_au"] == [0.9, None, 0.7]
+    assert metadata["optics"] == {"na": 1.4, "pinhole_au": 0.9}
+    assert settled("cell.tif", said(**pinholes_of([1.2, 1.2])), "CYX").metadata == {"optics": {"pinhole_au": 1.2}}

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsdeconv.io.formats.layout import kept, reading, tell_of, with_rows
-from zsdeconv.io.metadata.leica_xml import channels_of, descriptions_of_channels, in_nanometres, light_statements, positive, windows_nm
-from zsdeconv.io.metadata.statements import Statements
-from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
+from zsdeconv.io.metadata.leica_xml import (
+    Channel,
+    bare_pinhole_um,
+    channels_of,
+    descriptions_of_channels,
+    in_nanometres,
+    is_scan,
+    light_statements,
+    objective_of,
+    pinholes_au,
+    windows_nm,
+)
+from zsdeconv.io.metadata.statements import Statements, pinholes_of
 from zsdeconv.io.source import FileSource, Region, Source
 
 if TYPE_CHECKING:
@@ -19,7 +29,6 @@ if TYPE_CHECKING:
 
 _EMISSION, _EXCITATION = _SPECTRA = "λΛ"
 """Axes of a scan of emission or excitation wavelengths."""
-_IMMERSIONS = {"OIL": "Oil", "WATER": "Water", "GLYC": "Glycerol", "GLYCEROL": "Glycerol", "DRY": "Air", "AIR": "Air"}
 _CLOSED_AU = 5.0
 """Pinhole in Airy units below which a scan is confocal. Chosen: two-photon scans, of the same kind for Leica, leave it wide open."""
 _COLOURS = {
@@ -47,8 +56,8 @@ def is_lif(path: Path, head: bytes) -> bool:
 def lif_scenes(path: Path) -> Sequence[Source]:
     """The series in a LIF file, each tile of a mosaic as an image of its own.
 
-    Warns (`DataWarning`) of scans that have no plane of Y and X, of spectra, and of lifetime images, which are not read. Raises
-    `ImageError` for damaged files.
+    Warns (`DataWarning`) of scans that have no plane of Y and X, of spectra, of pinholes in micrometres alone, and of lifetime images,
+    which are not read. Raises `ImageError` for damaged files.
     """
     import liffile
 
@@ -58,9 +67,13 @@ def lif_scenes(path: Path) -> Sequence[Source]:
         found = [(number, image, dict(image.sizes)) for number, image in images if not image.is_flim]
         sources = [source for number, image, sizes in found for source in _tiles(path, number, image, sizes)]
         rows = [str(image.path) for _, image, sizes in found if "Y" not in sizes]
+        bare = {str(image.path): um for _, image, _ in found if (um := bare_pinhole_um(image.xml_element)) is not None}
         spectra = [str(image.path) for _, image, sizes in found if set(_SPECTRA) & set(sizes)]
     tell_of(path, rows, "a scan without y, whose rows are depths or times", "give axes with Y for its rows to read it as a plane")
     tell_of(path, spectra, "a scan of wavelengths", "give axes with C for them")
+    sizes_um = "/".join(f"{um:g}" for um in sorted(set(bare.values())))
+    advice = "it is not taken; give microscope and pinhole_au for a confocal scan"
+    tell_of(path, bare, f"a pinhole of {sizes_um} um without the magnification in the scan head", advice)
     tell_of(path, flim, "photon arrival times, not read", "export the intensity as TIFF")
     return sources
 
@@ -97,13 +110,7 @@ def _statements(image: Any, sizes: dict[str, int]) -> Statements:
     rows = "Y" if "Y" in sizes else "Z"  # of an x-z scan the rows are depths
     um = {axis: 1e6 * step for axis, step in steps.items()}
     said.add("LIF", x_um=um.get("X"), y_um=um.get(rows), z_um=um.get("Z"), interval_s=steps.get("T") or None)
-    setting = image.xml_element.find(".//Attachment[@Name='HardwareSetting']")
-    if setting is not None:
-        for node in [*setting.iterfind("ATLConfocalSettingDefinition"), *setting.iterfind("ATLCameraSettingDefinition")]:
-            said.add("LIF", **_optics(node.attrib))
-        pinhole_au = said.first("pinhole_au")
-        if setting.get("DataSourceTypeName") == "Confocal" and pinhole_au is not None and pinhole_au < _CLOSED_AU:
-            said.add("LIF", microscope="confocal")
+    said.add("LIF", **objective_of(image.xml_element))
     _light(image, sizes, said)
     stamps = image.timestamps
     if stamps is not None and len(stamps):
@@ -112,30 +119,22 @@ def _statements(image: Any, sizes: dict[str, int]) -> Statements:
 
 
 def _light(image: Any, sizes: dict[str, int], said: Statements) -> None:
-    """Dyes, wavelengths, exposures and colours of the channels; the wavelengths of a spectrum, for whoever reads it as channels."""
-    described, count = descriptions_of_channels(image.xml_element), sizes.get("C", 1)
+    """Dyes, wavelengths, exposures, colours and pinholes of the channels; those of a spectrum for whoever reads it as channels."""
+    element, count = image.xml_element, sizes.get("C", 1)
+    described, channels = descriptions_of_channels(element), list[Channel]()
     spectrum = [axis for axis in _SPECTRA if axis in sizes]
     if spectrum and count == len(spectrum) == 1:
         starts_m = [float(start) for start in image.coords.get(spectrum[0], ())]
         if spectrum == [_EMISSION]:
-            said.add("LIF", emission_nm=windows_nm(image.xml_element, starts_m))
+            channels = [Channel(emission_nm=nm) for nm in windows_nm(element, starts_m) or ()]
         else:
             said.add("LIF", excitation_nm=in_nanometres(starts_m))
     elif not spectrum and len(described) == count:
-        said.add("LIF", **light_statements(channels_of(image.xml_element)))
+        channels = channels_of(element)
         said.add("LIF", colours=[_COLOURS.get(node.get("LUTName", "").lower()) for node in described])
-
-
-def _optics(setting: dict[str, str]) -> dict[str, Any]:
-    """What the settings of a microscope say of its objective and its pinhole; positive numbers alone are statements."""
-    name = " ".join(setting.get("ObjectiveName", "").split())
-    pinhole_m = positive(setting.get("Pinhole"))
-    stated = {
-        "na": positive(setting.get("NumericalAperture")),
-        "magnification": positive(setting.get("Magnification")),
-        "immersion_ri": positive(setting.get("RefractionIndex")),
-        "immersion": _IMMERSIONS.get(setting.get("Immersion", "").strip().upper()),
-        "pinhole_um": 1e6 * pinhole_m if pinhole_m else None,
-        "pinhole_au": positive(setting.get("PinholeAiry")),
-    }
-    return facts_of_objective(name) | {quantity: value for quantity, value in stated.items() if value is not None}
+    said.add("LIF", **light_statements(channels))
+    pinholes = pinholes_au(element, channels)
+    if pinholes:
+        said.add("LIF", **pinholes_of(pinholes))
+        if is_scan(element) and all(au is not None and au < _CLOSED_AU for au in pinholes):
+            said.add("LIF", microscope="confocal")

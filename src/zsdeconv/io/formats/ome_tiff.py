@@ -90,7 +90,7 @@ def _source(
     said = Statements([*image.said, *dialects])
     noted = annotation.get("metadata")
     if isinstance(noted, dict) and isinstance(noted.get("optics"), dict):  # OME has no words for these
-        said.add("zsdeconv", **{key: noted["optics"].get(key) for key in ("pinhole_au", "sample_ri")})
+        said.add("zsdeconv", pinholes_au=noted.get("pinholes_au"), **{key: noted["optics"].get(key) for key in ("pinhole_au", "sample_ri")})
     axes, shape, dtype, coloured = _layout(path, tif, image, here[0].ifd if here else None)
 
     def load(region: Region) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the XML of a series in a LIF file states about its light: dyes, bands of emission and lasers of its channels, exposures."""
+"""What the XML of a series in a LIF file states about its optics: objective, pinhole, and the dyes, bands and lasers of its channels."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
+from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
 from zsdeconv.io.metadata.units import middle_of_band, s_per
 
 _HARDWARE = ".//Attachment[@Name='HardwareSetting']"
 _SCAN = "ATLConfocalSettingDefinition"
 _STEPS = f".//LDM_Block_Sequential/LDM_Block_Sequential_List/{_SCAN}"
 """The settings of a sequential scan, one for each of its steps; those of `LDM_Block_Sequential_Master` beside it are of none."""
+_CAMERA = "ATLCameraSettingDefinition"
 _CAMERA_CHANNELS = ".//WideFieldChannelConfigurator/WideFieldChannelInfo"
 _BANDS = ".//Attachment[@Name='ChannelAttachment']/Band"
 _MAKER = "Leica/"
 """Leica's prefix of the dyes in its own list."""
 _NM_PER_M = 1e9
 """Law: nanometres of a metre."""
+_AIRY_NM = 580.0
+"""Wavelength of Leica's Airy units. Law: the default of LAS, for files that do not name it."""
+_IMMERSIONS = {"OIL": "Oil", "WATER": "Water", "GLYC": "Glycerol", "GLYCEROL": "Glycerol", "DRY": "Air", "AIR": "Air"}
 
 
 class Channel(NamedTuple):
@@ -34,6 +39,56 @@ def descriptions_of_channels(element: Element) -> list[Element]:
     """The descriptions of the channels of a series, in the order in which they are stored."""
     found = element.findall("./Data/Image/ImageDescription/Channels/ChannelDescription")
     return sorted(found, key=lambda node: int(node.get("BytesInc", 0)))
+
+
+def objective_of(element: Element) -> dict[str, Any]:
+    """What the settings of the microscope say of its objective; positive numbers alone are statements."""
+    facts: dict[str, Any] = {}
+    for setting in element.findall(f"{_HARDWARE}/{_SCAN}") + element.findall(f"{_HARDWARE}/{_CAMERA}"):
+        stated = {
+            "na": positive(setting.get("NumericalAperture")),
+            "magnification": positive(setting.get("Magnification")),
+            "immersion_ri": positive(setting.get("RefractionIndex")),
+            "immersion": _IMMERSIONS.get(setting.get("Immersion", "").strip().upper()),
+        }
+        known = {quantity: value for quantity, value in stated.items() if value is not None}
+        facts = facts_of_objective(" ".join(setting.get("ObjectiveName", "").split())) | known | facts
+    return facts
+
+
+def pinholes_au(element: Element, channels: Sequence[Channel]) -> list[float | None]:
+    """Diameter of the pinhole in Airy units, of each channel at its own emission wavelength; empty where it is not stated.
+
+    Law: an Airy unit grows with the wavelength. LAS takes that of one wavelength for all channels, and it stands beside the number.
+    """
+    setting = element.find(_HARDWARE)
+    steps = [] if setting is None else _steps(setting)
+    found: list[float | None] = []
+    for channel in channels or [Channel()]:
+        step = steps[channel.step] if channel.step < len(steps) else None
+        stated_au = None if step is None else positive(step.get("PinholeAiry"))
+        if step is None or stated_au is None:
+            return []
+        stated_nm = positive(step.get("EmissionWavelengthForPinholeAiryCalculation")) or _AIRY_NM
+        found.append(stated_au * stated_nm / (channel.emission_nm or stated_nm))
+    return found
+
+
+def bare_pinhole_um(element: Element) -> float | None:
+    """The pinhole in micrometres where it is not stated in Airy units too. The scan head magnifies, and no file says how much."""
+    setting = element.find(_HARDWARE)
+    steps = [] if setting is None else [step for step in _steps(setting) if positive(step.get("PinholeAiry")) is None]
+    return next((1e6 * metre for step in steps if (metre := positive(step.get("Pinhole"))) is not None), None)
+
+
+def is_scan(element: Element) -> bool:
+    """Whether a series was recorded by a scanner with a pinhole."""
+    setting = element.find(_HARDWARE)
+    return setting is not None and setting.get("DataSourceTypeName") == "Confocal"
+
+
+def _steps(setting: Element) -> list[Element]:
+    return setting.findall(_STEPS) or setting.findall(_SCAN)
 
 
 def channels_of(element: Element) -> list[Channel]:
@@ -81,7 +136,7 @@ def positive(text: str | None) -> float | None:
 
 def _scanned(setting: Element, described: Sequence[Element]) -> list[Channel]:
     """The channels of a scanner, by the names of their detectors where the channels have them, else by the order of those that are on."""
-    steps = setting.findall(_STEPS) or setting.findall(_SCAN)
+    steps = _steps(setting)
     found: list[tuple[tuple[str, str], Channel]] = []
     for number, step in enumerate(steps):
         bands = {band.get("Channel"): band for band in step.iterfind("Spectro/MultiBand")}

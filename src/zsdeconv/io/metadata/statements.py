@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from zsdeconv.errors import DataWarning
+from zsdeconv.image import CHANNEL_OPTICS
 from zsdeconv.io.metadata.units import is_pixel_size, pixel_size_limits
 
 TOLERANCE = 1.01
@@ -23,12 +24,11 @@ PRINT_UM = 10.0
 """Largest pixel size taken from print resolutions. Chosen: 72 to 600 dpi are 353 to 42 um."""
 NUMBERS = ("na", "immersion_ri", "sample_ri", "magnification", "pinhole_um", "pinhole_au", "interval_s")
 """Quantities that are one positive number."""
-LISTS = ("emission_nm", "excitation_nm", "exposure_s")
+LISTS = ("emission_nm", "excitation_nm", "exposure_s", "pinholes_au")
 """Quantities that are a list of positive numbers, one for each channel, None where unknown."""
 _OPTICS = ("na", "immersion_ri", "sample_ri", "pinhole_au", "pinhole_um", "microscope")
 _OBJECTIVE = {"model": "objective_model", "magnification": "magnification", "na": "na", "immersion": "immersion", "medium": "medium"}
-_FIRST_OF = {"wavelength_nm": "emission_nm", "excitation_nm": "excitation_nm"}
-_KEPT = ("image_name", "channels", "colours", "emission_nm", "excitation_nm", "exposure_s")
+_KEPT = ("image_name", "channels", "colours", "emission_nm", "excitation_nm", "exposure_s", "pinholes_au")
 _KEPT_TIMES = ("acquired", "interval_s", "times_s", "stage_um")
 QUANTITIES = (*_KEPT, *_KEPT_TIMES, "optics", "objective")
 """Keys of the metadata of an image that come from statements."""
@@ -126,6 +126,16 @@ def settled(name: str, said: Statements, axes: str, *, silent: Sequence[str] = (
     return Settled(spacing, _metadata(values), origins)
 
 
+def pinholes_of(channels_au: Sequence[float | None]) -> dict[str, Any]:
+    """The pinholes of channels, each in Airy units at its own wavelength: one quantity where they are the same, else a list.
+
+    >>> pinholes_of([1.0, 1.0]), pinholes_of([1.0, 0.8])
+    ({'pinhole_au': 1.0}, {'pinholes_au': [1.0, 0.8]})
+    """
+    different = set(channels_au)
+    return {"pinhole_au": different.pop()} if len(different) == 1 else {"pinholes_au": list(channels_au)}
+
+
 def _plausible(entry: Statement) -> Any:
     """The value of a statement as far as it can be true; None when it cannot."""
     quantity, value = entry.quantity, entry.value
@@ -204,7 +214,7 @@ def _same(one: Any, other: Any) -> bool:
 def _metadata(values: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {key: values[key] for key in (*_KEPT, *_KEPT_TIMES) if key in values}
     optics = {key: values[key] for key in _OPTICS if key in values}
-    for key, quantity in _FIRST_OF.items():
+    for key, quantity in CHANNEL_OPTICS.items():
         first = next(iter(values.get(quantity, ())), None)
         if first is not None:
             optics[key] = first
@@ -221,7 +231,7 @@ def restated(metadata: Mapping[str, Any]) -> dict[str, Any]:
     optics, objective = (known if isinstance(known := metadata.get(key), Mapping) else {} for key in ("optics", "objective"))
     said = {key: metadata[key] for key in (*_KEPT, *_KEPT_TIMES) if key in metadata}
     said |= {key: optics[key] for key in _OPTICS if key in optics}
-    for key, quantity in _FIRST_OF.items():
+    for key, quantity in CHANNEL_OPTICS.items():
         if key in optics and quantity not in said:
             said[quantity] = [optics[key]]
     return said | {quantity: objective[key] for key, quantity in _OBJECTIVE.items() if key in objective and quantity not in said}
