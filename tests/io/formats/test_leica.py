@@ -19,6 +19,12 @@ SETTING = """<Attachment Name="HardwareSetting" DataSourceTypeName="Confocal"><A
 ObjectiveName="HC PL APO CS2    63x/1.40 OIL " NumericalAperture="1.4" RefractionIndex="1.518" Magnification="63" Immersion="OIL"
 Pinhole="9.5E-05" PinholeAiry="1"/></Attachment>"""
 
+RECORDS = """<Attachment Name="HardwareSettingList"><HardwareSetting><ScannerSetting>
+<ScannerSettingRecord Identifier="SystemType" Variant="TCS SP5"/><ScannerSettingRecord Identifier="dblPinhole" Variant="9.55E-05"/>
+</ScannerSetting><FilterSetting><FilterSettingRecord Attribute="NumericalAperture" Variant="1.4"/>
+<FilterSettingRecord Attribute="Objective" Variant="HCX PL APO lambda blue  63.0x1.40 OIL  UV"/>{more}</FilterSetting></HardwareSetting>
+</Attachment>"""
+
 
 def series(name, axes, data, luts=("Green",), setting=SETTING):
     """XML of one series; its first axis is C where several look-up tables are given."""
@@ -173,3 +179,16 @@ def test_each_channel_has_the_pinhole_at_its_own_wavelength(shared):
     assert image.metadata["optics"]["pinhole_au"] == image.metadata["pinholes_au"][0]
     assert channel_of(image, 1).metadata["optics"]["pinhole_au"] == image.metadata["pinholes_au"][1]
     assert "pinhole_um" not in image.metadata["optics"]
+
+
+def test_settings_of_older_software_are_records(tmp_path):
+    path = write(tmp_path / "a.lif", [("plane", "YX", pixels(9, 13), ("Green",), RECORDS.format(more=""))])
+    with pytest.warns(DataWarning, match="'plane': a pinhole of 95.5 um without the magnification in the scan head"):
+        image = read(path)
+    assert image.metadata["optics"] == {"na": 1.4}
+    objective = {"model": "HCX PL APO lambda blue 63.0x1.40 OIL UV", "magnification": 63.0, "na": 1.4, "immersion": "Oil"}
+    assert image.metadata["objective"] == objective
+    other = '<FilterSettingRecord Attribute="NumericalAperture" Variant="0.7"/><FilterSettingRecord Attribute="Objective" Variant="20x"/>'
+    path = write(tmp_path / "b.lif", [("plane", "YX", pixels(9, 13), ("Green",), RECORDS.format(more=other))])
+    with pytest.warns(DataWarning, match="a pinhole of"):
+        assert "optics" not in read(path).metadata

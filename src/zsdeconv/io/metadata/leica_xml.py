@@ -20,6 +20,8 @@ _MAKER = "Leica/"
 """Leica's prefix of the dyes in its own list."""
 _NM_PER_M = 1e9
 """Law: nanometres of a metre."""
+_RECORDS = ".//Attachment[@Name='HardwareSettingList']"
+"""The settings of LAS AF before LAS X, as of the SP5: a list of records, each with one value."""
 _AIRY_NM = 580.0
 """Wavelength of Leica's Airy units. Law: the default of LAS, for files that do not name it."""
 _IMMERSIONS = {"OIL": "Oil", "WATER": "Water", "GLYC": "Glycerol", "GLYCEROL": "Glycerol", "DRY": "Air", "AIR": "Air"}
@@ -53,7 +55,15 @@ def objective_of(element: Element) -> dict[str, Any]:
         }
         known = {quantity: value for quantity, value in stated.items() if value is not None}
         facts = facts_of_objective(" ".join(setting.get("ObjectiveName", "").split())) | known | facts
-    return facts
+    return facts or _objective_in_records(element)
+
+
+def _objective_in_records(element: Element) -> dict[str, Any]:
+    records = f"{_RECORDS}//FilterSettingRecord[@Attribute='%s']"
+    names = {" ".join(node.get("Variant", "").split()) for node in element.iterfind(records % "Objective")} - {""}
+    apertures = {positive(node.get("Variant")) for node in element.iterfind(records % "NumericalAperture")} - {None}
+    facts = facts_of_objective(names.pop()) if len(names) == 1 else {}
+    return facts | ({"na": apertures.pop()} if len(apertures) == 1 else {})
 
 
 def pinholes_au(element: Element, channels: Sequence[Channel]) -> list[float | None]:
@@ -78,7 +88,9 @@ def bare_pinhole_um(element: Element) -> float | None:
     """The pinhole in micrometres where it is not stated in Airy units too. The scan head magnifies, and no file says how much."""
     setting = element.find(_HARDWARE)
     steps = [] if setting is None else [step for step in _steps(setting) if positive(step.get("PinholeAiry")) is None]
-    return next((1e6 * metre for step in steps if (metre := positive(step.get("Pinhole"))) is not None), None)
+    records = element.iterfind(f"{_RECORDS}//ScannerSettingRecord[@Identifier='dblPinhole']")
+    stated = [step.get("Pinhole") for step in steps] + [record.get("Variant") for record in records]
+    return next((float(f"{1e6 * metre:.6g}") for text in stated if (metre := positive(text)) is not None), None)
 
 
 def is_scan(element: Element) -> bool:
