@@ -132,6 +132,21 @@ def test_tiles_are_images_of_their_own(tmp_path):
     np.testing.assert_array_equal(read(path, scene=3).data, data[2])
 
 
+def test_tiles_know_the_position_of_the_stage(tmp_path):
+    tiles = [f'<Tile FieldX="{n}" FieldY="0" PosX="{n}e-4" PosY="2.5e-4"/>' for n in range(3)]
+    tiles[2] = '<Tile PosX="2e-4" PosY="2.5e-4" PosZ="-2e-08"/>'
+
+    def stages(given):
+        info = f'<Attachment Name="TileScanInfo">{"".join(given)}</Attachment>'
+        path = write(tmp_path / "a.lif", [("grid", "MYX", pixels(3, 9, 13), ("Green",), info + SETTING)])
+        return [read(path, scene=number).metadata.get("stage_um") for number in (1, 2, 3)]
+
+    first, second, third = stages(tiles)
+    assert (first, second) == ({"X": 0.0, "Y": 250.0}, pytest.approx({"X": 100.0, "Y": 250.0}))
+    assert third == pytest.approx({"X": 200.0, "Y": 250.0, "Z": -0.02})
+    assert stages(tiles[:2]) == [None] * 3
+
+
 def test_a_file_that_was_cut(tmp_path):
     path = write(tmp_path / "a.lif", [("plane", "YX", pixels(90, 130))])
     whole = path.read_bytes()

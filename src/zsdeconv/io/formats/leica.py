@@ -19,6 +19,7 @@ from zsdeconv.io.metadata.leica_xml import (
     light_statements,
     objective_of,
     pinholes_au,
+    stages_um,
     windows_nm,
 )
 from zsdeconv.io.metadata.statements import Statements, pinholes_of
@@ -84,8 +85,10 @@ def _tiles(path: Path, number: int, image: Any, sizes: dict[str, int]) -> Iterat
     spare = iter("QRUW")  # for axes that occur twice
     named = {next(spare) if len(axis) > 1 else axis: n for axis, n in stored.items() if axis != "M"}
     axes, shape = kept(with_rows(named))
-    said = _statements(image, sizes)
-    for tile in range(stored.get("M", 1)):
+    common, stages, tiles = _statements(image, sizes), stages_um(image.xml_element), stored.get("M", 1)
+    for tile in range(tiles):
+        said = Statements(list(common))
+        said.add("LIF", stage_um=stages[tile] if len(stages) == tiles else None)
         name = str(image.path) + (f", tile {tile + 1}" if "M" in stored else "")
 
         def load(region: Region, tile: int = tile) -> np.ndarray:

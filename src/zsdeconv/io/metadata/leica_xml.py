@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
@@ -16,6 +17,7 @@ _STEPS = f".//LDM_Block_Sequential/LDM_Block_Sequential_List/{_SCAN}"
 _CAMERA = "ATLCameraSettingDefinition"
 _CAMERA_CHANNELS = ".//WideFieldChannelConfigurator/WideFieldChannelInfo"
 _BANDS = ".//Attachment[@Name='ChannelAttachment']/Band"
+_TILES = "./Data/Image/Attachment[@Name='TileScanInfo']/Tile"
 _MAKER = "Leica/"
 """Leica's prefix of the dyes in its own list."""
 _NM_PER_M = 1e9
@@ -103,6 +105,25 @@ def _steps(setting: Element) -> list[Element]:
     return setting.findall(_STEPS) or setting.findall(_SCAN)
 
 
+def stages_um(element: Element) -> list[dict[str, float]]:
+    """Positions of the stage for each tile of a series, in um; of a tile that lacks a coordinate the others."""
+    places = [{axis: number(tile.get(f"Pos{axis}")) for axis in "XYZ"} for tile in element.iterfind(_TILES)]
+    return [{axis: 1e6 * metre for axis, metre in place.items() if metre is not None} for place in places]
+
+
+def number(text: str | None) -> float | None:
+    """A finite number; None for all else.
+
+    >>> number("-2e-8"), number("nan"), number(None)
+    (-2e-08, None, None)
+    """
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 def channels_of(element: Element) -> list[Channel]:
     """The light of each channel of a series; empty where the file does not say which of its settings belong to which channel.
 
@@ -139,11 +160,8 @@ def positive(text: str | None) -> float | None:
     >>> positive("0.9"), positive("-1"), positive("")
     (0.9, None, None)
     """
-    try:
-        value = float(text or 0)
-    except ValueError:
-        return None
-    return value if value > 0 else None
+    value = number(text)
+    return value if value is not None and value > 0 else None
 
 
 def _scanned(setting: Element, described: Sequence[Element]) -> list[Channel]:
