@@ -47,6 +47,37 @@ def test_lsm_states_metres_channels_and_its_objective():
     assert spacing_um(of_header("_lsm", is_lsm=True, lsm_metadata=sizes | {"VoxelSizeZ": 0.0})) == pytest.approx({"Y": 0.07, "X": 0.065})
 
 
+def lsm(tracks=(), channels=3, **more: Any) -> Statements:
+    header = {"DimensionChannels": channels, "ScanInformation": {"Tracks": list(tracks), "Sample0time": 42888.65120}}
+    return of_header("_lsm", is_lsm=True, lsm_metadata=header | more)
+
+
+def test_lsm_states_bands_in_metres_and_its_date_in_days():
+    bands = np.array([[4.9221e-7, 5.505e-7], [4.1e-7, 5.85e-7], [-1.0, -1.0]])
+    assert lsm(ChannelWavelength=bands).first("emission_nm") == [521.4, None, None]  # the second is wider than the light of a dye
+    assert lsm(ChannelWavelength=bands[:2]).first("emission_nm") is None
+    assert lsm().first("acquired") == "2017-06-02T15:37:43"
+    assert lsm(ScanInformation={"Sample0time": 0.0}).first("acquired") is None
+    assert lsm(ScanInformation={"Sample0time": 1e9}).first("acquired") is None
+
+
+@pytest.mark.parametrize(
+    ("lasers", "expected"),
+    [
+        ([[(405.0, 1)], [(488.0, 1), (514.0, 0)], [(543.0, 1)]], [405.0, 488.0, 543.0]),
+        ([[(488.00000000000006, 1)], [(488.0, 1)]], [488.0, 488.0, 488.0]),
+        ([[(405.0, 1)], [(561.0, 1)]], None),
+        ([[(405.0, 1), (488.0, 1), (561.0, 1)]], None),
+        ([[(488.0, 0)]], None),
+        ([], None),
+    ],
+)
+def test_lasers_of_lsm_are_stated_where_they_belong_to_one_channel_each(lasers, expected):
+    tracks = [{"Acquire": 1, "IlluminationChannels": [{"Wavelength": nm, "Aquire": on} for nm, on in track]} for track in lasers]
+    unused = {"Acquire": 0, "IlluminationChannels": [{"Wavelength": 633.0, "Aquire": 1}]}
+    assert lsm([*tracks, unused]).first("excitation_nm") == expected
+
+
 def test_stk_states_its_unit():
     header = {"XCalibration": Fraction(65), "YCalibration": Fraction(70), "CalibrationUnits": "nm", "ZDistance": [300.0, 300.0]}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zsdeconv.io.metadata.statements import Statements, Weight
-from zsdeconv.io.metadata.units import length_um, s_per, um_per
+from zsdeconv.io.metadata.units import length_um, middle_of_band, s_per, um_per
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
@@ -17,6 +18,12 @@ _PRINT_UNITS = ("inch", "inches", "in", '"')
 """Units in which programs write the resolution of a print."""
 _UM_PER_RESOLUTION_UNIT = {2: 25400.0, 3: 1e4}
 """Law: micrometres per value of the tag ResolutionUnit, inch and centimetre (TIFF 6.0)."""
+_LSM_EPOCH = datetime.datetime(1899, 12, 30)  # of the clock of that machine, whose zone the file does not name
+"""Law: day 0 of dates that are numbers of days (OLE automation), as in LSM files."""
+_LSM_LAST_DAY = 2_958_466
+"""Day after the last of such dates, 9999-12-31. Law: OLE automation."""
+_NM_PER_M = 1e9
+"""Law: nanometres of a metre."""
 _OBJECTIVE = re.compile(r"(?P<magnification>\d+(?:\.\d+)?)\s*[xX]\s*/?\s*(?:NA\s*)?(?P<na>[01]\.\d+)(?:\s*(?P<immersion>[A-Za-z]+))?")
 _IMMERSIONS = {"oil": "Oil", "w": "Water", "water": "Water", "glyc": "Glycerol", "glycerol": "Glycerol", "air": "Air", "dry": "Air"}
 
@@ -124,10 +131,41 @@ def _lsm(tif: TiffFile, said: Statements) -> None:
         **_named(sizes),
         channels=[str(name) for name in colours.get("ColorNames", [])],
         colours=[tuple(int(value) for value in colour[:3]) for colour in colours.get("Colors", [])],
+        emission_nm=_lsm_emission_nm(header),
+        excitation_nm=_lsm_excitation_nm(scan, int(header.get("DimensionChannels") or 0)),
         interval_s=header.get("TimeIntervall"),
+        acquired=_lsm_date(_float(scan.get("Sample0time"))),
         microscope="confocal" if header else None,
         **facts_of_objective(str(scan.get("Objective", ""))),
     )
+
+
+def _lsm_emission_nm(header: Mapping[str, Any]) -> list[float | None] | None:
+    """The middles of the bands of the channels, in their order; the ends are -1 where a detector has no band, as for transmitted light."""
+    bands = header.get("ChannelWavelength")
+    if bands is None or len(bands) != header.get("DimensionChannels"):
+        return None
+    return [middle_of_band(_NM_PER_M * float(start), _NM_PER_M * float(end)) for start, end in bands]
+
+
+def _lsm_excitation_nm(scan: Mapping[str, Any], channels: int) -> list[float] | None:
+    """The laser of each channel: the only one there was, or that of its track where there is one track a channel, each with one laser."""
+    tracks = [track for track in scan.get("Tracks") or () if track.get("Acquire")]
+    lit = [{round(_float(laser.get("Wavelength")), 1) for laser in _lit(track)} for track in tracks]
+    together = set().union(*lit)
+    if len(together) == 1:
+        return [*together] * channels
+    return [lasers.pop() for lasers in lit] if len(lit) == channels and all(len(lasers) == 1 for lasers in lit) else None
+
+
+def _lit(track: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [laser for laser in track.get("IlluminationChannels") or () if laser.get("Aquire")]  # spelt so by tifffile
+
+
+def _lsm_date(days: float) -> str | None:
+    if not 1 <= days < _LSM_LAST_DAY:
+        return None
+    return (_LSM_EPOCH + datetime.timedelta(days=days)).isoformat(timespec="seconds")
 
 
 def _stk(tif: TiffFile, said: Statements) -> None:
