@@ -9,6 +9,9 @@ import tifffile
 
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
 from zsdeconv.io import check_restorable, read, read_provenance
+from zsdeconv.io.assemble import Options, describe
+from zsdeconv.io.formats import tiff as tiff_reader
+from zsdeconv.io.metadata.statements import Statements
 
 RNG = np.random.default_rng(2)
 
@@ -476,3 +479,20 @@ def test_a_z_step_says_that_nameless_planes_are_depths(tmp_path):
     image = read(path, z_um=0.3)
     assert (image.axes, image.spacing_um["Z"]) == ("ZYX", 0.3)
     assert read(path, axes="TYX", z_um=0.3).axes == "TYX"  # the letters win
+
+
+@pytest.mark.parametrize("spectral", [True, False])
+def test_a_spectrum_of_lsm_is_named(tmp_path, monkeypatch, spectral):
+    path = tmp_path / "a.lsm"
+    tifffile.imwrite(path, counts(4, 9, 13), metadata={"axes": "CYX"}, photometric="minisblack")
+    monkeypatch.setattr(tifffile.TiffFile, "lsm_metadata", {"SpectralScan": int(spectral)})
+    with tifffile.TiffFile(path) as tif:
+        tif.series[0].kind = "lsm"
+        if not spectral:
+            assert tiff_reader._of_series(path, tif, 0, tif.series[0], Statements()).axes == "CYX"
+            return
+        with pytest.warns(DataWarning, match=r"a.lsm: '.*': a scan of wavelengths; give axes with C for them"):
+            source = tiff_reader._of_series(path, tif, 0, tif.series[0], Statements())
+    with pytest.raises(ImageError, match="the file does not say what the 4 planes"):
+        describe("a.lsm", source, Options())
+    assert describe("a.lsm", source, Options(axes="CYX")).axes == "CYX"

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from zsdeconv.errors import DataWarning
+from zsdeconv.io.formats.layout import tell_of
 from zsdeconv.io.formats.ome_tiff import described_sources
 from zsdeconv.io.formats.tiff_structure import cut_short, opened, refuse_lost_strips
 from zsdeconv.io.metadata.ome_xml import ome_root
@@ -29,7 +30,8 @@ _UNDESCRIBED_KINDS = {"generic", "uniform"}
 def tiff_scenes(path: Path) -> Sequence[Source]:
     """The images in a TIFF file, those of its whole data set where OME-XML describes one; pyramids and thumbnails are none.
 
-    Samples of a pixel are the axis S. Raises `ImageError` for damaged or truncated files (missing planes are not filled with zeros).
+    Samples of a pixel are the axis S. Warns (`DataWarning`) of spectra. Raises `ImageError` for damaged or truncated files (missing planes
+    are not filled with zeros).
     """
     with opened(path) as tif:
         root = _xml(path, tif)
@@ -62,6 +64,9 @@ def _of_series(path: Path, tif: tifffile.TiffFile, number: int, series: tifffile
     """An image as tifffile finds it: pages of one size, with axes by their dialect."""
     refuse_missing_planes(path, tif, series)
     axes = series.axes.replace("P", "R") if series.kind == "lsm" else series.axes  # there P numbers stage positions
+    if series.kind == "lsm" and (tif.lsm_metadata or {}).get("SpectralScan") == 1 and "C" in axes:
+        tell_of(path, [str(series.name or path.stem)], "a scan of wavelengths", "give axes with C for them")
+        axes = axes.replace("C", "L")
     name = series.name if series.kind not in _UNDESCRIBED_KINDS | {"shaped", "imagej"} else ""
 
     def load(region: Region) -> np.ndarray:
