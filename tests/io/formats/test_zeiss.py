@@ -7,6 +7,7 @@ import pytest
 
 from zsdeconv.errors import DataWarning, ImageError
 from zsdeconv.io import described, read, scene_names
+from zsdeconv.io.formats import zeiss
 from zsdeconv.io.metadata.czi_xml import czi_statements, sheared
 from zsdeconv.io.metadata.czi_xml import scene_names as names_of_scenes
 from zsdeconv.io.readers import scenes
@@ -41,6 +42,36 @@ def test_axes_pixels_and_sizes(tmp_path):
     assert image.metadata["stated_by"]["x_um"] == "CZI"
     region = (slice(1, 2), slice(0, 1), slice(1, 3), slice(3, 10), slice(2, 9))
     np.testing.assert_array_equal(scenes(path)[0].read(region), data[region])
+
+
+def test_a_scan_of_one_line_does_not_pass_for_a_movie(tmp_path, monkeypatch):
+    data, planes = stack((5, 2, 1, 1, 17))
+    path = write(tmp_path / "a.czi", planes)
+    assert read(path).sizes == {"T": 5, "C": 2, "Y": 1, "X": 17}  # one line of a camera
+    monkeypatch.setattr(zeiss, "scans_lines", lambda root: True)
+    with (
+        pytest.warns(DataWarning, match="a.czi: 'scene 1': a scan without y, whose rows are depths or times; give axes with Y"),
+        pytest.raises(ImageError, match="the file does not say what the 5 planes"),
+    ):
+        read(path)
+    with pytest.warns(DataWarning, match="a scan without y"):
+        image = read(path, axes="YCX")
+        source = scenes(path)[0]
+    np.testing.assert_array_equal(image.data, data[:, :, 0, 0])
+    np.testing.assert_array_equal(source.read((slice(1, 3), slice(0, 1), slice(4, 9))), data[1:3, :1, 0, 0, 4:9])
+
+
+def test_the_pixel_size_of_a_scan_of_one_line_is_that_along_x():
+    items = "".join(f"<Distance Id='{axis}'><Value>6.5E-08</Value></Distance>" for axis in "XYZ")
+    mode = "<Channel><LaserScanInfo><ScanningMode>Line</ScanningMode></LaserScanInfo></Channel>"
+    text = f"""<ImageDocument><Metadata><Scaling><Items>{items}</Items></Scaling><Information><Image><SizeY>1</SizeY>
+    <Dimensions><Channels>{mode}</Channels></Dimensions></Image></Information></Metadata></ImageDocument>"""
+
+    def sizes(document):
+        return [entry.quantity for entry in czi_statements(ElementTree.fromstring(document), [0]) if entry.quantity.endswith("_um")]
+
+    assert sizes(text) == ["x_um", "z_um"]
+    assert sizes(text.replace("Line", "Frame")) == sizes(text.replace("<SizeY>1", "<SizeY>7")) == ["x_um", "y_um", "z_um"]
 
 
 def test_a_single_plane_has_two_axes(tmp_path):

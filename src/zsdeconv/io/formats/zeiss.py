@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import numpy as np
 
 from zsdeconv.errors import ImageError
-from zsdeconv.io.formats.layout import kept, read_planes, reading, tell_of
+from zsdeconv.io.formats.layout import kept, read_planes, reading, tell_of, with_rows
 from zsdeconv.io.formats.tiff_structure import cut_short
-from zsdeconv.io.metadata.czi_xml import czi_statements, scene_names, sheared
+from zsdeconv.io.metadata.czi_xml import czi_statements, scans_lines, scene_names, sheared
 from zsdeconv.io.source import FileSource, Region, Source
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def is_czi(path: Path, head: bytes) -> bool:
 def czi_scenes(path: Path) -> Sequence[Source]:
     """The scenes of a CZI file, at full resolution.
 
-    Warns (`DataWarning`) of mosaics and of planes sheared by a light sheet. Raises `ImageError` for damaged files, for pixels of several
-    kinds, and, when a scene is read, for missing planes.
+    Warns (`DataWarning`) of mosaics, of scans of one line, of raw or processed frames of an Airyscan detector and of planes sheared by a
+    light sheet. Raises `ImageError` for damaged files, for pixels of several kinds, and, when a scene is read, for missing planes.
     """
     from pylibCZIrw import czi
 
@@ -86,8 +86,11 @@ def czi_scenes(path: Path) -> Sequence[Source]:
     tell_of(path, mosaics, "a mosaic, its tiles are joined at their stage positions", "look for seams and gaps")
     raw = [title for title, scene in zip(titled, scenes, strict=True) if len(scene.numbers["H"]) > 1]
     tell_of(path, raw, "raw frames of several phases or detectors (H), no plain image", "process them first, or give axes")
+    lines = [title for title, scene in zip(titled, scenes, strict=True) if _is_line(root, scene)]
+    tell_of(path, lines, "a scan without y, whose rows are depths or times", "give axes with Y for its rows to read it as a plane")
     tell_of(path, [path.name] * sheared(root), "planes of an oblique light sheet, which are sheared", "deskew them first")
-    return [_source(path, root, scene, title) for scene, title in zip(scenes, titles, strict=True)]
+    sources = [_source(path, root, scene, title) for scene, title in zip(scenes, titles, strict=True)]
+    return [_without_y(source) if _is_line(root, scene) else source for source, scene in zip(sources, scenes, strict=True)]
 
 
 def _scenes(document: CziReader) -> list[_Scene]:
@@ -107,7 +110,23 @@ def _scenes(document: CziReader) -> list[_Scene]:
     return [scenes[number] for number in sorted(scenes, key=lambda number: -1 if number is None else number)]
 
 
-def _source(path: Path, root: ElementTree.Element, scene: _Scene, title: str) -> Source:
+def _is_line(root: ElementTree.Element, scene: _Scene) -> bool:
+    """Whether a scene is one line at several times or depths."""
+    return scans_lines(root) and scene.place[3] == 1 and any(len(scene.numbers[axis]) > 1 for axis in "TZ")
+
+
+def _without_y(source: FileSource) -> FileSource:
+    """An image of lines, with their times or depths as its rows."""
+    at = source.axes.index("Y")
+
+    def load(region: Region) -> np.ndarray:
+        return source.read((*region[:at], slice(0, 1), *region[at:])).squeeze(at)
+
+    axes, shape = kept(with_rows({axis: n for axis, n in zip(source.axes, source.shape, strict=True) if axis != "Y"}))
+    return replace(source, axes=axes, shape=shape, load=load)
+
+
+def _source(path: Path, root: ElementTree.Element, scene: _Scene, title: str) -> FileSource:
     left, top, width, height = scene.place
     numbers = scene.numbers
     sizes = {axis: len(found) for axis, found in numbers.items()} | {"Y": height, "X": width}

@@ -32,9 +32,10 @@ def czi_statements(root: ElementTree.Element, channels: Sequence[int]) -> Statem
     0.065
     """
     said = Statements()
+    along = "XZ" if scans_lines(root) else "XYZ"
     for node in root.iterfind("Metadata/Scaling/Items/Distance"):
         metres = _number(node.findtext("Value"))
-        if node.get("Id") in ("X", "Y", "Z") and metres is not None:
+        if node.get("Id") in tuple(along) and metres is not None:
             sizes: dict[str, Any] = {f"{str(node.get('Id')).lower()}_um": float(f"{1e6 * metres:.12g}")}
             said.add("CZI", **sizes)
     image = root.find(_IMAGE)
@@ -53,6 +54,12 @@ def scene_names(root: ElementTree.Element) -> dict[int, str]:
 def sheared(root: ElementTree.Element) -> bool:
     """Whether the planes are those of an oblique light sheet, not yet brought into the frame of the specimen."""
     return root.findtext(f"{_IMAGE}/Dimensions/Z/ZAxisShear", "None") not in ("None", "")
+
+
+def scans_lines(root: ElementTree.Element) -> bool:
+    """Whether one line was scanned again and again: the file repeats the pixel size along x for y, which was not scanned."""
+    modes = {node.text for node in root.iterfind(f"{_IMAGE}/Dimensions/Channels/Channel/LaserScanInfo/ScanningMode")}
+    return modes == {"Line"} and root.findtext(f"{_IMAGE}/SizeY") == "1"
 
 
 def _channels(image: ElementTree.Element, numbers: Sequence[int], said: Statements) -> None:
