@@ -164,6 +164,39 @@ def test_channels_and_times():
     assert czi_statements(ElementTree.fromstring(DOCUMENT), [1]).first("channels") == ["Hoechst"]
 
 
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("<EmissionWavelength>571</EmissionWavelength><DetectionWavelength><Ranges>500-600</Ranges></DetectionWavelength>", 571.0),
+        ("<DetectionWavelength><Ranges>499.616-599.392</Ranges></DetectionWavelength>", 549.5),
+        ("<DetectionWavelength><Ranges>415-735</Ranges></DetectionWavelength>", None),
+        ("<DetectionWavelength><Ranges>404-406,487-489</Ranges></DetectionWavelength>", None),
+        ("<DetectionWavelength><Ranges>500-510</Ranges><Ranges>600-610</Ranges></DetectionWavelength>", None),
+        ("<DetectionWavelength><Ranges>none</Ranges></DetectionWavelength>", None),
+        ("<DetectionWavelength><Ranges/></DetectionWavelength>", None),
+        ("", None),
+    ],
+)
+def test_the_emission_is_the_middle_of_the_only_band(stated, expected):
+    assert czi_statements(of_channels(stated), [0]).first("emission_nm") == (None if expected is None else [expected])
+
+
+@pytest.mark.parametrize(
+    ("lasers", "expected"), [(["488"], [488.0]), (["488", "561"], None), ([""], None), (["488", ""], None), ([], None)]
+)
+def test_the_excitation_is_that_of_the_only_light_source(lasers, expected):
+    sources = "".join(f"<LightSourceSettings><Wavelength>{nm}</Wavelength></LightSourceSettings>" for nm in lasers)
+    root = of_channels(f"<LightSourcesSettings>{sources}</LightSourcesSettings>")
+    assert czi_statements(root, [0]).first("excitation_nm") == expected
+
+
+def of_channels(*channels: str) -> ElementTree.Element:
+    """The XML of a file in which nothing but this is said of its channels."""
+    nodes = "".join(f"<Channel>{channel}</Channel>" for channel in channels)
+    image = f"<Image><Dimensions><Channels>{nodes}</Channels></Dimensions></Image>"
+    return ElementTree.fromstring(f"<ImageDocument><Metadata><Information>{image}</Information></Metadata></ImageDocument>")
+
+
 def test_names_of_scenes_and_shear():
     root = ElementTree.fromstring(DOCUMENT)
     assert names_of_scenes(root) == {0: "B2", 1: "B3"}

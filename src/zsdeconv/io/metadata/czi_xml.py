@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
 from zsdeconv.io.metadata.statements import Statements
 from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
+from zsdeconv.io.metadata.units import middle_of_band
 
 _IMAGE = "Metadata/Information/Image"
 _MODES = {
@@ -19,6 +21,8 @@ _MODES = {
     "SPIM": "lightsheet",
 }
 """Kinds of microscope by ZEN's names of acquisition modes."""
+_BAND = re.compile(r"\s*(?P<start>[\d.]+)\s*-\s*(?P<end>[\d.]+)\s*")
+"""One range of detected wavelengths in nm; of several, with commas between them, nothing says which holds the emission."""
 _EXPOSURE_UNIT_S = 1e-9
 """Law: the exposure times of CZI files are in nanoseconds."""
 
@@ -74,12 +78,28 @@ def _channels(image: ElementTree.Element, numbers: Sequence[int], said: Statemen
         "CZI",
         channels=names if any(names) else None,
         colours=colours if any(colours) else None,
-        emission_nm=[_number(node.findtext("EmissionWavelength")) for node in used],
-        excitation_nm=[_number(node.findtext("ExcitationWavelength")) for node in used],
+        emission_nm=[_emission_nm(node) for node in used],
+        excitation_nm=[_excitation_nm(node) for node in used],
         exposure_s=[None if ns is None else ns * _EXPOSURE_UNIT_S for ns in exposures],
         microscope=_MODES.get(used[0].findtext("AcquisitionMode", "")),
         pinhole_au=_number(used[0].findtext("PinholeSizeAiry")),
     )
+
+
+def _emission_nm(channel: ElementTree.Element) -> float | None:
+    """The emission wavelength of a channel, else the middle of the only band that its detector saw."""
+    stated = _number(channel.findtext("EmissionWavelength"))
+    bands = [_BAND.fullmatch(node.text or "") for node in channel.iterfind("DetectionWavelength/Ranges")]
+    if stated is not None or len(bands) != 1 or bands[0] is None:
+        return stated
+    return middle_of_band(_number(bands[0]["start"]), _number(bands[0]["end"]))
+
+
+def _excitation_nm(channel: ElementTree.Element) -> float | None:
+    """The excitation wavelength of a channel, else that of its only light source."""
+    stated = _number(channel.findtext("ExcitationWavelength"))
+    sources = channel.findall("LightSourcesSettings/LightSourceSettings")
+    return stated if stated is not None or len(sources) != 1 else _number(sources[0].findtext("Wavelength"))
 
 
 def _objective(root: ElementTree.Element, image: ElementTree.Element) -> dict[str, Any]:
