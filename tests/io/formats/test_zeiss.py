@@ -8,7 +8,7 @@ import pytest
 from zsdeconv.errors import DataWarning, ImageError
 from zsdeconv.io import described, read, scene_names
 from zsdeconv.io.formats import zeiss
-from zsdeconv.io.metadata.czi_xml import czi_statements, sheared
+from zsdeconv.io.metadata.czi_xml import czi_statements, image_of, processed_airyscan, sheared
 from zsdeconv.io.metadata.czi_xml import scene_names as names_of_scenes
 from zsdeconv.io.readers import scenes
 
@@ -190,6 +190,42 @@ def test_the_excitation_is_that_of_the_only_light_source(lasers, expected):
     assert czi_statements(root, [0]).first("excitation_nm") == expected
 
 
+SCANNER = "<AcquisitionMode>LaserScanningConfocalMicroscopy</AcquisitionMode>"
+
+
+@pytest.mark.parametrize("kind", ["AiryScanSr2D", "AiryScanFast3D", "AiryScanRawSr"])
+def test_of_an_airyscan_detector_no_pinhole_is_stated(kind):
+    root = of_channels(f"{SCANNER}<ChannelType>{kind}</ChannelType><PinholeSizeAiry>2.8</PinholeSizeAiry>")
+    said = czi_statements(root, [0])
+    assert (said.first("microscope"), said.first("pinhole_au"), said.first("pinholes_au")) == (None, None, None)
+    assert processed_airyscan(image_of(root), [0]) == ("Raw" not in kind)  # raw frames are told by their axis
+
+
+def test_pinholes_are_those_of_each_channel():
+    def pinholes(*stated):
+        said = czi_statements(of_channels(*(f"{SCANNER}<PinholeSizeAiry>{au}</PinholeSizeAiry>" for au in stated)), range(len(stated)))
+        assert said.first("microscope") == "confocal"
+        return said.first("pinhole_au"), said.first("pinholes_au")
+
+    assert pinholes("1.2") == pinholes("1.2", "1.2") == pinholes("1.2", "") == (1.2, None)
+    assert pinholes("1.2", "1.5") == (None, [1.2, 1.5])
+
+
+def test_channels_of_several_kinds_of_microscope_state_none(tmp_path, monkeypatch):
+    wide = "<AcquisitionMode>WideField</AcquisitionMode>"
+    emission = "<EmissionWavelength>525</EmissionWavelength>"
+    root = of_channels(wide, SCANNER + emission)
+    assert czi_statements(root, [0, 1]).first("microscope") == "confocal"  # transmitted light beside it
+    root = of_channels(wide + emission, SCANNER + emission)
+    assert czi_statements(root, [0, 1]).first("microscope") is None
+    _, planes = stack((1, 2, 1, 9, 13))
+    path = write(tmp_path / "a.czi", planes)
+    monkeypatch.setattr(zeiss, "image_of", lambda _: image_of(root))
+    told = r"a.czi: .*: channels of several kinds of microscope \(confocal and widefield\); give microscope, or one channel at a time"
+    with pytest.warns(DataWarning, match=told):
+        read(path)
+
+
 def of_channels(*channels: str) -> ElementTree.Element:
     """The XML of a file in which nothing but this is said of its channels."""
     nodes = "".join(f"<Channel>{channel}</Channel>" for channel in channels)
@@ -221,9 +257,12 @@ def test_real_files(shared, name, axes, shape, spacing):
 
 def test_two_real_scenes_at_one_place(shared):
     path = shared / "realdata/formats/xyz__multiple_images.czi"
-    with pytest.warns(DataWarning, match="2 images in the file"):
+    with pytest.warns(DataWarning, match="2 images in the file"), pytest.warns(DataWarning, match="a processed Airyscan image"):
         first = read(path)
-    second = read(path, scene=2)
+    with pytest.warns(
+        DataWarning, match="'scene 1', 'scene 2': a processed Airyscan image, whose PSF is narrower than that of any pinhole"
+    ):
+        second = read(path, scene=2)
     assert first.spacing_um == pytest.approx({"Z": 0.3, "Y": 0.195644, "X": 0.195644}, rel=1e-5)
     assert not np.array_equal(first.data, second.data)
-    assert first.metadata["optics"]["pinhole_au"] == pytest.approx(8.699, abs=1e-3)
+    assert set(first.metadata["optics"]) == {"na", "immersion_ri", "wavelength_nm", "excitation_nm"}  # neither kind nor pinhole

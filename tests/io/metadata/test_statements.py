@@ -97,4 +97,4 @@ def test_pinholes_of_several_channels_are_kept_and_the_first_is_that_of_the_opti
     metadata = settled("cell.tif", statements, "CYX").metadata
     assert metadata["pinholes_au"] == [0.9, None, 0.7]
     assert metadata["optics"] == {"na": 1.4, "pinhole_au": 0.9}
-    assert settled("cell.tif", said(**pinholes_of([1.2, 1.2])), "CYX").metadata == {"optics": {"pinhole_au": 1.2}}
+    assert settled("cell.tif", said(**pinholes_of([1.2, None])), "CYX").metadata == {"optics": {"pinhole_au": 1.2}}

@@ -14,7 +14,15 @@ import numpy as np
 from zsdeconv.errors import ImageError
 from zsdeconv.io.formats.layout import kept, read_planes, reading, tell_of, with_rows
 from zsdeconv.io.formats.tiff_structure import cut_short
-from zsdeconv.io.metadata.czi_xml import czi_statements, scans_lines, scene_names, sheared
+from zsdeconv.io.metadata.czi_xml import (
+    czi_statements,
+    image_of,
+    kinds_of_microscope,
+    processed_airyscan,
+    scans_lines,
+    scene_names,
+    sheared,
+)
 from zsdeconv.io.source import FileSource, Region, Source
 
 if TYPE_CHECKING:
@@ -86,6 +94,7 @@ def czi_scenes(path: Path) -> Sequence[Source]:
     tell_of(path, mosaics, "a mosaic, its tiles are joined at their stage positions", "look for seams and gaps")
     raw = [title for title, scene in zip(titled, scenes, strict=True) if len(scene.numbers["H"]) > 1]
     tell_of(path, raw, "raw frames of several phases or detectors (H), no plain image", "process them first, or give axes")
+    _tell_of_optics(path, root, scenes, titled)
     lines = [title for title, scene in zip(titled, scenes, strict=True) if _is_line(root, scene)]
     tell_of(path, lines, "a scan without y, whose rows are depths or times", "give axes with Y for its rows to read it as a plane")
     tell_of(path, [path.name] * sheared(root), "planes of an oblique light sheet, which are sheared", "deskew them first")
@@ -108,6 +117,18 @@ def _scenes(document: CziReader) -> list[_Scene]:
 
     document.enumerate_subblocks(add)
     return [scenes[number] for number in sorted(scenes, key=lambda number: -1 if number is None else number)]
+
+
+def _tell_of_optics(path: Path, root: ElementTree.Element, scenes: Sequence[_Scene], titles: Sequence[str]) -> None:
+    """Warn of scenes whose PSF the file does not state."""
+    image = image_of(root)
+    computed = [title for scene, title in zip(scenes, titles, strict=True) if processed_airyscan(image, scene.numbers["C"])]
+    what = "a processed Airyscan image, whose PSF is narrower than that of any pinhole"
+    tell_of(path, computed, what, "measure a PSF, process it alike, and give psf")
+    kinds = {title: kinds_of_microscope(image, scene.numbers["C"]) for scene, title in zip(scenes, titles, strict=True)}
+    several = {title: found for title, found in kinds.items() if len(found) > 1}
+    listed = " and ".join(sorted(set().union(*several.values())))
+    tell_of(path, several, f"channels of several kinds of microscope ({listed})", "give microscope, or one channel at a time")
 
 
 def _is_line(root: ElementTree.Element, scene: _Scene) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from zsdeconv.io.metadata.statements import Statements
+from zsdeconv.io.metadata.statements import Statements, agreed, pinholes_of
 from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
 from zsdeconv.io.metadata.units import middle_of_band
 
@@ -42,11 +42,16 @@ def czi_statements(root: ElementTree.Element, channels: Sequence[int]) -> Statem
         if node.get("Id") in tuple(along) and metres is not None:
             sizes: dict[str, Any] = {f"{str(node.get('Id')).lower()}_um": float(f"{1e6 * metres:.12g}")}
             said.add("CZI", **sizes)
-    image = root.find(_IMAGE)
+    image = image_of(root)
     if image is not None:
         said.add("CZI", **_objective(root, image), **_times(image))
         _channels(image, channels, said)
     return said
+
+
+def image_of(root: ElementTree.Element) -> ElementTree.Element | None:
+    """What the file says of its image."""
+    return root.find(_IMAGE)
 
 
 def scene_names(root: ElementTree.Element) -> dict[int, str]:
@@ -67,10 +72,9 @@ def scans_lines(root: ElementTree.Element) -> bool:
 
 
 def _channels(image: ElementTree.Element, numbers: Sequence[int], said: Statements) -> None:
-    nodes = image.findall("Dimensions/Channels/Channel")
-    if len(nodes) <= max(numbers, default=0):
+    used = _used(image, numbers)
+    if not used:
         return
-    used = [nodes[number] for number in numbers]
     names = [node.get("Name") or node.findtext("Fluor") or "" for node in used]
     colours = [_colour(node.findtext("Color")) for node in used]
     exposures = [_number(node.findtext("ExposureTime")) for node in used]
@@ -81,9 +85,33 @@ def _channels(image: ElementTree.Element, numbers: Sequence[int], said: Statemen
         emission_nm=[_emission_nm(node) for node in used],
         excitation_nm=[_excitation_nm(node) for node in used],
         exposure_s=[None if ns is None else ns * _EXPOSURE_UNIT_S for ns in exposures],
-        microscope=_MODES.get(used[0].findtext("AcquisitionMode", "")),
-        pinhole_au=_number(used[0].findtext("PinholeSizeAiry")),
     )
+    if not any(_airyscan(node) for node in used):
+        # A pinhole in Airy units is that of the wavelength of its channel.
+        pinholes = pinholes_of([_number(node.findtext("PinholeSizeAiry")) for node in used])
+        said.add("CZI", microscope=agreed(kinds_of_microscope(image, numbers)), **pinholes)
+
+
+def kinds_of_microscope(image: ElementTree.Element | None, numbers: Sequence[int]) -> list[str]:
+    """The different kinds of microscope of channels: of those that have an emission where there are any, else of all."""
+    used = _used(image, numbers)
+    fluorescent = [node for node in used if _emission_nm(node) is not None] or used
+    return sorted({kind for node in fluorescent if (kind := _MODES.get(node.findtext("AcquisitionMode", ""))) is not None})
+
+
+def processed_airyscan(image: ElementTree.Element | None, numbers: Sequence[int]) -> bool:
+    """Whether channels are images that were computed from the raw frames of an Airyscan detector."""
+    return any(_airyscan(node) and "raw" not in node.findtext("ChannelType", "").lower() for node in _used(image, numbers))
+
+
+def _airyscan(channel: ElementTree.Element) -> bool:
+    return any("airyscan" in channel.findtext(name, "").lower() for name in ("ChannelType", "AcquisitionMode"))
+
+
+def _used(image: ElementTree.Element | None, numbers: Sequence[int]) -> list[ElementTree.Element]:
+    """The channels with these numbers; none where the file describes fewer."""
+    nodes = [] if image is None else image.findall("Dimensions/Channels/Channel")
+    return [nodes[number] for number in numbers] if len(nodes) > max(numbers, default=0) else []
 
 
 def _emission_nm(channel: ElementTree.Element) -> float | None:

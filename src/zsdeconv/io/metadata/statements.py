@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -127,13 +127,21 @@ def settled(name: str, said: Statements, axes: str, *, silent: Sequence[str] = (
 
 
 def pinholes_of(channels_au: Sequence[float | None]) -> dict[str, Any]:
-    """The pinholes of channels, each in Airy units at its own wavelength: one quantity where they are the same, else a list.
+    """The pinholes of channels, each in Airy units at its own wavelength: one quantity where those that are known agree, else a list.
 
-    >>> pinholes_of([1.0, 1.0]), pinholes_of([1.0, 0.8])
-    ({'pinhole_au': 1.0}, {'pinholes_au': [1.0, 0.8]})
+    >>> pinholes_of([1.0, None, 1.0]), pinholes_of([1.0, 0.8]), pinholes_of([None])
+    ({'pinhole_au': 1.0}, {'pinholes_au': [1.0, 0.8]}, {})
     """
-    different = set(channels_au)
-    return {"pinhole_au": different.pop()} if len(different) == 1 else {"pinholes_au": list(channels_au)}
+    different = {au for au in channels_au if au is not None}
+    if len(different) > 1:
+        return {"pinholes_au": list(channels_au)}
+    return {"pinhole_au": different.pop()} if different else {}
+
+
+def agreed(values: Iterable[str | None]) -> str | None:
+    """The value that is stated alone; None where none or several are."""
+    different = set(values) - {None}
+    return different.pop() if len(different) == 1 else None
 
 
 def _plausible(entry: Statement) -> Any:
