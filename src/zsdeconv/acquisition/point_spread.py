@@ -67,8 +67,8 @@ def _index_in_words(recording: Recording, na: float) -> float | None:
 def _pinhole_au(recording: Recording, values: Mapping[str, Any]) -> float | None:
     """Diameter of the pinhole in Airy units: its size over the image of the Airy disc, `1.22 wavelength / NA`, at its magnification.
 
-    The law holds where nothing but the objective magnifies, as in front of a spinning disc. Scan heads magnify further, by factors that no
-    file states: of their pinholes a reader states Airy units or nothing.
+    The law holds where nothing else magnifies, as in front of a spinning disc. The scan heads of Leica and Zeiss magnify further, by
+    factors that no file states: of their pinholes a reader states Airy units or nothing.
     """
     metadata = recording.image.metadata
     pinhole_um, magnification = metadata.get("optics", {}).get("pinhole_um"), metadata.get("objective", {}).get("magnification")

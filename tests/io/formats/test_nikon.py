@@ -20,8 +20,12 @@ class File:
     dtype = np.dtype(np.uint16)
     recorded = 6
     period_ms = 2500.0
+    emission_nm = (525.0, 600.0)
+    excitation_nm = (None, None)
     loop_indices = tuple({"T": t, "P": p} for t in range(3) for p in range(2))
     _rdr = SimpleNamespace()
+    changes = ({}, {})
+    """What differs between the microscopes of the channels."""
 
     def __init__(self, path):
         self.attributes = SimpleNamespace(sequenceCount=self.recorded, widthBytes=22, heightPx=9, compressionType="lossless")
@@ -32,23 +36,24 @@ class File:
             SimpleNamespace(type="XYPosLoop", parameters=SimpleNamespace(points=places)),
         ]
         volume = SimpleNamespace(axesCalibration=(0.11, 0.12, 1.0), axesCalibrated=(True, True, False))
-        microscope = SimpleNamespace(
-            objectiveNumericalAperture=1.4,
-            objectiveMagnification=60.0,
-            immersionRefractiveIndex=1.515,
-            pinholeDiameterUm=None,
-            modalityFlags=["fluorescence", "spinningDiskConfocal"],
-            objectiveName="Plan Apo 60x/1.40 Oil",
-        )
+        microscope = {
+            "objectiveNumericalAperture": 1.4,
+            "objectiveMagnification": 60.0,
+            "zoomMagnification": 1.0,
+            "immersionRefractiveIndex": 1.515,
+            "pinholeDiameterUm": None,
+            "modalityFlags": ["fluorescence", "spinningDiskConfocal"],
+            "objectiveName": "Plan Apo 60x/1.40 Oil",
+        }
         colour = SimpleNamespace(r=1, g=2, b=3)
         self.metadata = SimpleNamespace(
             channels=[
                 SimpleNamespace(
                     volume=volume,
-                    microscope=microscope,
-                    channel=SimpleNamespace(name=name, color=colour, emissionLambdaNm=nm, excitationLambdaNm=None),
+                    microscope=SimpleNamespace(**microscope | own),
+                    channel=SimpleNamespace(name=name, color=colour, emissionLambdaNm=nm, excitationLambdaNm=laser),
                 )
-                for name, nm in (("GFP", 525.0), ("RFP", 600.0))
+                for name, nm, laser, own in zip(("GFP", "RFP"), self.emission_nm, self.excitation_nm, self.changes, strict=True)
             ]
         )
 
@@ -132,3 +137,32 @@ def test_a_real_file_that_was_cut(shared, tmp_path):
 def test_the_interval_is_measured_where_none_was_set(file, monkeypatch):
     monkeypatch.setattr(File, "period_ms", 0.0)
     assert read(file, scene=1).metadata["interval_s"] == pytest.approx(1.4)  # frames 0, 2 and 4 at 0.7 s a frame
+
+
+CAMERA = ["fluorescence", "camera"]
+DISC = {"pinholeDiameterUm": 50.0}
+
+
+def test_the_microscope_is_that_of_the_channels_with_an_emission(file, monkeypatch):
+    monkeypatch.setattr(File, "changes", ({"modalityFlags": CAMERA, "objectiveNumericalAperture": 0.3}, DISC))
+    monkeypatch.setattr(File, "emission_nm", (None, 512.0))
+    optics = read(file, scene=1).metadata["optics"]
+    assert (optics["microscope"], optics["pinhole_um"], optics["na"]) == ("confocal", 50.0, 1.4)
+
+
+def test_channels_of_several_kinds_of_microscope_state_none(file, monkeypatch):
+    monkeypatch.setattr(File, "changes", ({"modalityFlags": CAMERA}, {}))
+    with pytest.warns(DataWarning, match=r"channels of several kinds of microscope \(confocal and unknown\); give microscope"):
+        assert "microscope" not in read(file, scene=1).metadata["optics"]
+
+
+def test_channels_with_different_pinholes_state_none(file, monkeypatch):
+    monkeypatch.setattr(File, "changes", ({"pinholeDiameterUm": 25.0}, DISC))
+    with pytest.warns(DataWarning, match=r"channels with different pinholes \(25/50 um\); give pinhole_au"):
+        assert "pinhole_um" not in read(file, scene=1).metadata["optics"]
+
+
+@pytest.mark.parametrize(("flag", "expected"), [("spinningDiskConfocal", 90.0), ("camera", 90.0), ("laserScanConfocal", 60.0)])
+def test_the_lens_changer_magnifies_and_the_zoom_of_a_scanner_does_not(file, monkeypatch, flag, expected):
+    monkeypatch.setattr(File, "changes", ({"zoomMagnification": 1.5, "modalityFlags": [flag]},) * 2)
+    assert read(file, scene=1).metadata["objective"]["magnification"] == expected

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zsdeconv.io.formats.layout import kept, read_planes, reading
+from zsdeconv.io.formats.layout import kept, read_planes, reading, tell_of
 from zsdeconv.io.formats.tiff_structure import cut_short
 from zsdeconv.io.metadata.statements import Statements
 from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
@@ -20,6 +20,8 @@ _SIGNATURES = (b"\xda\xce\xbe\x0a", b"\0\0\0\x0cjP  ")
 _POSITIONS = "P"
 """The library's letter for positions of the stage."""
 _MICROSCOPES = {"multiphoton": "twophoton", "spinningDiskConfocal": "confocal", "laserScanConfocal": "confocal"}
+_SCANNERS = {"multiphoton", "laserScanConfocal"}
+"""Flags of laser scanners, whose zoom is that of the scanned field and magnifies nothing in front of the pinhole."""
 _JULIAN_DAY_OF_1970 = 2440587.5
 """Law: Julian day number of 1970-01-01, 0 h UTC."""
 _DAY_S = 86400.0
@@ -36,18 +38,28 @@ def is_nd2(path: Path, head: bytes) -> bool:
 
 
 def nd2_scenes(path: Path) -> Sequence[Source]:
-    """The images in an ND2 file, one for each position. Raises `ImageError` for damaged files, and for frames that were not recorded."""
+    """The images in an ND2 file, one for each position.
+
+    Warns (`DataWarning`) of channels of different kinds of microscope or with different pinholes. Raises `ImageError` for damaged files,
+    and for frames that were not recorded.
+    """
     import nd2
 
     with reading(path), nd2.ND2File(path) as file:
         _refuse_lost_frames(path, file)
         sizes = {axis: int(n) for axis, n in file.sizes.items() if axis != _POSITIONS}
         points = [point for loop in _loops(file) if loop.type == "XYPosLoop" for point in loop.parameters.points]
-        common = _statements(file)
-        return [
-            _source(path, sizes, np.dtype(file.dtype), position, points[position : position + 1], common)
-            for position in range(int(file.sizes.get(_POSITIONS, 1)))
-        ]
+        channels = list(getattr(file.metadata, "channels", None) or [])
+        common = _statements(file, channels)
+        count, dtype = int(file.sizes.get(_POSITIONS, 1)), np.dtype(file.dtype)
+        sources = [_source(path, sizes, dtype, position, points[position : position + 1], common) for position in range(count)]
+    kinds, pinholes = _kinds(channels), _pinholes_um(channels)
+    listed = " and ".join(sorted(kind or "unknown" for kind in kinds))
+    several = f"channels of several kinds of microscope ({listed})"
+    tell_of(path, [path.name] * (len(kinds) > 1), several, "give microscope, or one channel at a time")
+    listed = "/".join(f"{um:g}" for um in sorted(um or 0.0 for um in pinholes))
+    tell_of(path, [path.name] * (len(pinholes) > 1), f"channels with different pinholes ({listed} um)", "give pinhole_au, of one channel")
+    return sources
 
 
 def _source(path: Path, sizes: dict[str, int], dtype: np.dtype, position: int, point: Sequence[Any], common: Statements) -> Source:
@@ -90,11 +102,33 @@ def _refuse_lost_frames(path: Path, file: Any) -> None:
         raise cut_short(path, f"its frames end behind byte {size}")
 
 
-def _statements(file: Any) -> Statements:
+def _fluorescent(channels: Sequence[Any]) -> list[Any]:
+    """The channels with an emission wavelength, else all: what holds for transmitted light says nothing of the others."""
+    return [one for one in channels if one.channel.emissionLambdaNm] or list(channels)
+
+
+def _kinds(channels: Sequence[Any]) -> set[str | None]:
+    """The kinds of microscope of the channels; None for what has no name here."""
+    flags = [one.microscope.modalityFlags or () for one in _fluorescent(channels)]
+    return {next((kind for flag, kind in _MICROSCOPES.items() if flag in own), None) for own in flags}
+
+
+def _pinholes_um(channels: Sequence[Any]) -> set[float | None]:
+    return {one.microscope.pinholeDiameterUm for one in _fluorescent(channels)}
+
+
+def _magnification(microscope: Any) -> float | None:
+    """Of the objective and of the lens changer behind it."""
+    zoom = getattr(microscope, "zoomMagnification", None) or 1.0
+    nominal = microscope.objectiveMagnification
+    return nominal if nominal is None or _SCANNERS & set(microscope.modalityFlags or ()) else nominal * zoom
+
+
+def _statements(file: Any, channels: Sequence[Any]) -> Statements:
     said = Statements()
-    channels = list(getattr(file.metadata, "channels", None) or [])
     if channels:
-        volume, microscope = channels[0].volume, channels[0].microscope
+        kinds, pinholes = _kinds(channels), _pinholes_um(channels)
+        volume, microscope = channels[0].volume, _fluorescent(channels)[0].microscope
         x, y, z = (um if calibrated else None for um, calibrated in zip(volume.axesCalibration, volume.axesCalibrated, strict=True))
         steps = [loop.parameters.stepUm for loop in _loops(file) if loop.type == "ZStackLoop"]
         said.add("ND2", weight="default", x_um=x, y_um=y, z_um=steps[0] if steps else z)
@@ -105,10 +139,10 @@ def _statements(file: Any) -> Statements:
             emission_nm=[channel.channel.emissionLambdaNm for channel in channels],
             excitation_nm=[channel.channel.excitationLambdaNm for channel in channels],
             na=microscope.objectiveNumericalAperture,
-            magnification=microscope.objectiveMagnification,
+            magnification=_magnification(microscope),
             immersion_ri=microscope.immersionRefractiveIndex,
-            pinhole_um=microscope.pinholeDiameterUm,
-            microscope=next((kind for flag, kind in _MICROSCOPES.items() if flag in (microscope.modalityFlags or ())), None),
+            pinhole_um=next(iter(pinholes)) if len(pinholes) == 1 else None,
+            microscope=next(iter(kinds)) if len(kinds) == 1 else None,
         )
         said.add("ND2", **facts_of_objective(str(microscope.objectiveName or "")))
     said.add("ND2", **_times(file))
