@@ -22,6 +22,7 @@ class File:
     period_ms = 2500.0
     emission_nm = (525.0, 600.0)
     excitation_nm = (None, None)
+    text_info = {}  # noqa: RUF012
     loop_indices = tuple({"T": t, "P": p} for t in range(3) for p in range(2))
     _rdr = SimpleNamespace()
     changes = ({}, {})
@@ -166,3 +167,33 @@ def test_channels_with_different_pinholes_state_none(file, monkeypatch):
 def test_the_lens_changer_magnifies_and_the_zoom_of_a_scanner_does_not(file, monkeypatch, flag, expected):
     monkeypatch.setattr(File, "changes", ({"zoomMagnification": 1.5, "modalityFlags": [flag]},) * 2)
     assert read(file, scene=1).metadata["objective"]["magnification"] == expected
+
+
+@pytest.mark.parametrize(
+    ("emission", "excitation", "expected"),
+    [
+        ((450.0, 512.0), (405.0, 405.0), None),
+        ((None, 512.0), (405.0, 405.0), None),
+        ((525.0, 700.0), (488.0, 561.0), [488.0, 561.0]),
+        ((525.0, 525.0), (488.0, 488.0), [488.0, 488.0]),  # two detectors of one dye
+        ((None, 525.0), (None, 488.0), [None, 488.0]),
+    ],
+)
+def test_one_excitation_for_different_emissions_is_a_default(file, monkeypatch, emission, excitation, expected):
+    monkeypatch.setattr(File, "emission_nm", emission)
+    monkeypatch.setattr(File, "excitation_nm", excitation)
+    assert read(file, scene=1).metadata.get("excitation_nm") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Sample 1:\r\n  Exposure: 100 ms\r\n  Binning: 1x1\r\nSample 2:\r\n  Exposure: 1.5 s\r\n", [0.1, 1.5]),
+        ("Exposure: 100 ms", None),
+        ("Exposure: 100 ms Exposure: 3 lines", None),
+        ("", None),
+    ],
+)
+def test_exposures_are_those_of_the_cameras_description(file, monkeypatch, text, expected):
+    monkeypatch.setattr(File, "text_info", {"capturing": text})
+    assert read(file, scene=1).metadata.get("exposure_s") == expected

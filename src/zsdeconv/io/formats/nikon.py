@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from zsdeconv.io.formats.layout import kept, read_planes, reading, tell_of
 from zsdeconv.io.formats.tiff_structure import cut_short
 from zsdeconv.io.metadata.statements import Statements
 from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
+from zsdeconv.io.metadata.units import s_per
 from zsdeconv.io.source import FileSource, Region, Source
 
 _SIGNATURES = (b"\xda\xce\xbe\x0a", b"\0\0\0\x0cjP  ")
@@ -22,6 +24,7 @@ _POSITIONS = "P"
 _MICROSCOPES = {"multiphoton": "twophoton", "spinningDiskConfocal": "confocal", "laserScanConfocal": "confocal"}
 _SCANNERS = {"multiphoton", "laserScanConfocal"}
 """Flags of laser scanners, whose zoom is that of the scanned field and magnifies nothing in front of the pinhole."""
+_EXPOSURE = re.compile(r"Exposure: *([\d.]+) *([a-zµ]+)")
 _JULIAN_DAY_OF_1970 = 2440587.5
 """Law: Julian day number of 1970-01-01, 0 h UTC."""
 _DAY_S = 86400.0
@@ -137,7 +140,8 @@ def _statements(file: Any, channels: Sequence[Any]) -> Statements:
             channels=[channel.channel.name for channel in channels],
             colours=[_colour(channel.channel.color) for channel in channels],
             emission_nm=[channel.channel.emissionLambdaNm for channel in channels],
-            excitation_nm=[channel.channel.excitationLambdaNm for channel in channels],
+            excitation_nm=_excitation_nm(channels),
+            exposure_s=_exposures_s(file, len(channels)),
             na=microscope.objectiveNumericalAperture,
             magnification=_magnification(microscope),
             immersion_ri=microscope.immersionRefractiveIndex,
@@ -147,6 +151,20 @@ def _statements(file: Any, channels: Sequence[Any]) -> Statements:
         said.add("ND2", **facts_of_objective(str(microscope.objectiveName or "")))
     said.add("ND2", **_times(file))
     return said
+
+
+def _excitation_nm(channels: Sequence[Any]) -> list[float | None] | None:
+    """The excitation of each channel; None where all have one although they emit differently, which is a default of the software."""
+    stated = [one.channel.excitationLambdaNm for one in channels]
+    different = {one.channel.emissionLambdaNm for one in channels if one.channel.excitationLambdaNm}
+    return None if len(different) > 1 and len({nm for nm in stated if nm}) == 1 else stated
+
+
+def _exposures_s(file: Any, channels: int) -> list[float] | None:
+    """The exposures in the description of the cameras, which lists the channels in their order."""
+    text = str((getattr(file, "text_info", None) or {}).get("capturing") or "")
+    exposures = [float(value) * unit for value, name in _EXPOSURE.findall(text) if (unit := s_per(name)) is not None]
+    return exposures if len(exposures) == channels else None
 
 
 def _times(file: Any) -> dict[str, Any]:
