@@ -90,6 +90,40 @@ def test_stk_states_its_unit():
     assert stk(SpatialCalibration=0) == {}
 
 
+STAMPS = np.array(["2022-08-18T13:49:34.528", "2022-08-18T13:49:35.392", "2022-08-18T13:49:36.528"], "datetime64[ns]")
+
+
+@pytest.mark.parametrize(
+    ("more", "interval_s"),
+    [
+        ({"ZDistance": np.zeros(3)}, 1.0),
+        ({}, 1.0),
+        ({"ZDistance": np.full(3, 0.3)}, None),
+        ({"DatetimeCreated": STAMPS[[0, 2, 1]]}, None),
+        ({"DatetimeCreated": STAMPS[:1]}, None),
+    ],
+)
+def test_stk_states_its_times_without_a_calibration_too(more, interval_s):
+    said = of_header("_stk", is_stk=True, stk_metadata={"CalibrationUnits": "", "DatetimeCreated": STAMPS} | more)
+    assert said.first("acquired") == "2022-08-18T13:49:34"
+    assert said.first("interval_s") == (None if interval_s is None else pytest.approx(interval_s))
+    assert of_header("_stk", is_stk=True, stk_metadata={"DatetimeCreated": None}).first("acquired") is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["Exposure: 200 ms\r\nBinning: 1 x 1"] * 2, [0.2]),
+        (["Exposure: 200 ms", "Exposure: 20 ms"], None),
+        (["Exposure: 200 ms", ""], None),
+        (["Exposure: 3 lines"], None),
+        ([], None),
+    ],
+)
+def test_the_exposure_of_stk_is_that_of_all_planes(texts, expected):
+    assert of_header("_stk", is_stk=True, stk_metadata={"PlaneDescriptions": texts}).first("exposure_s") == expected
+
+
 def test_metamorph_states_size_and_objective():
     plane = {"spatial-calibration-x": 0.065, "spatial-calibration-y": 0.07, "spatial-calibration-units": "um", "wavelength": 525.0}
     plane |= {"_MagNA_": 1.4, "_MagRI_": 1.515, "spatial-calibration-state": True, "image-name": "GFP"}

@@ -24,7 +24,7 @@ _POSITIONS = "P"
 _MICROSCOPES = {"multiphoton": "twophoton", "spinningDiskConfocal": "confocal", "laserScanConfocal": "confocal"}
 _SCANNERS = {"multiphoton", "laserScanConfocal"}
 """Flags of laser scanners, whose zoom is that of the scanned field and magnifies nothing in front of the pinhole."""
-_EXPOSURE = re.compile(r"Exposure: *([\d.]+) *([a-zµ]+)")
+_EXPOSURE = re.compile(r"Exposure: *(\d+(?:\.\d+)?) *([a-zµ]+)")
 _JULIAN_DAY_OF_1970 = 2440587.5
 """Law: Julian day number of 1970-01-01, 0 h UTC."""
 _DAY_S = 86400.0

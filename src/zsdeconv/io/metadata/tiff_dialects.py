@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from zsdeconv.io.metadata.statements import Statements, Weight
 from zsdeconv.io.metadata.units import length_um, middle_of_band, s_per, um_per
 
@@ -18,6 +20,7 @@ _PRINT_UNITS = ("inch", "inches", "in", '"')
 """Units in which programs write the resolution of a print."""
 _UM_PER_RESOLUTION_UNIT = {2: 25400.0, 3: 1e4}
 """Law: micrometres per value of the tag ResolutionUnit, inch and centimetre (TIFF 6.0)."""
+_EXPOSURE = re.compile(r"Exposure: *(?P<value>\d+(?:\.\d+)?) *(?P<unit>[a-zµ]+)")
 _LSM_EPOCH = datetime.datetime(1899, 12, 30)  # of the clock of that machine, whose zone the file does not name
 """Law: day 0 of dates that are numbers of days (OLE automation), as in LSM files."""
 _LSM_LAST_DAY = 2_958_466
@@ -170,6 +173,7 @@ def _lsm_date(days: float) -> str | None:
 
 def _stk(tif: TiffFile, said: Statements) -> None:
     header = (tif.stk_metadata if tif.is_stk else None) or {}
+    said.add("STK", exposure_s=_stk_exposure_s(header), **_stk_times(header))
     um = um_per(_word(header.get("CalibrationUnits")))
     if um is None or not header.get("SpatialCalibration", True):
         return
@@ -178,6 +182,27 @@ def _stk(tif: TiffFile, said: Statements) -> None:
     if steps is not None and len(steps) and steps[0]:
         sizes["Z"] = _float(steps[0]) * um
     said.add("STK", weight="default", **_named(sizes))
+
+
+def _stk_times(header: Mapping[str, Any]) -> dict[str, Any]:
+    """The date of the first plane, and the mean step between planes where they are times, not depths."""
+    times = header.get("DatetimeCreated")
+    if times is None or not len(times):
+        return {}
+    stamps = np.asarray(times, "datetime64[ns]")
+    steps_s = np.diff(stamps) / np.timedelta64(1, "s")
+    depths = header.get("ZDistance")
+    movie = steps_s.size > 0 and bool(np.all(steps_s > 0)) and (depths is None or not np.any(depths))
+    return {"acquired": str(np.datetime_as_string(stamps[0], unit="s")), "interval_s": float(steps_s.mean()) if movie else None}
+
+
+def _stk_exposure_s(header: Mapping[str, Any]) -> list[float] | None:
+    """The exposure in the descriptions of the planes, where it is the same in all."""
+    texts = [str(text) for text in header.get("PlaneDescriptions") or ()]
+    found = {(match["value"], match["unit"]) if (match := _EXPOSURE.search(text)) else None for text in texts}
+    only = found.pop() if len(found) == 1 else None
+    unit = s_per(only[1]) if only is not None else None
+    return [float(only[0]) * unit] if only is not None and unit is not None else None
 
 
 def _metamorph(tif: TiffFile, said: Statements) -> None:
