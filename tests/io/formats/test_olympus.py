@@ -10,12 +10,13 @@ from zsdeconv.io import read
 pytest.importorskip("oiffile")
 RNG = np.random.default_rng(3)
 AXES = {"X": ("um", 0.065, 0), "Y": ("um", 0.07, 0), "C": ("Ch", 1, 0), "Z": ("nm", -300, 300), "T": ("ms", 1500, 0), "L": ("nm", 5, 0)}
-CHANNEL = """[Channel {n} Parameters]\nCH Name="CH{n}"\nDyeName="{dye}"\nEmissionWavelength={nm}\nExcitationWavelength=488\n"""
+CHANNEL = """[Channel {n} Parameters]\nCH Name="CH{n}"\nDyeName="{dye}"\nEmissionWavelength={nm}
+BF Name="{barrier}"\nExcitationWavelength=488\n"""
 PLANE = """[Acquisition Parameters Common]\nConfocal="ON"\nMagnification=60.0\nObjectiveLens NAValue=1.35
 ObjectiveLens Name="UPLSAPO   60X O NA:1.35"\n"""
 
 
-def write(folder, sizes, data):
+def write(folder, sizes, data, barrier=""):
     """An OIF with the fastest axis first in `sizes`, and its planes in `data` by the numbers in their names."""
     text = '[Version Info]\nFileVersion="1.2.6.0"\n[Reference Image Parameter]\nValidBitCounts=12\n'
     text += f'[Axis Parameter Common]\nAxisCount={len(sizes)}\nAxisOrder="{"".join(sizes)}"\n'
@@ -28,7 +29,7 @@ def write(folder, sizes, data):
         )
         text += f'UnitName="{unit}"\nInterval={interval}\n'
     for number in range(1, sizes.get("C", 1) + 1):
-        text += CHANNEL.format(n=number, dye="None" if number > 1 else "EGFP", nm=0 if number > 1 else 510)
+        text += CHANNEL.format(n=number, dye="None" if number > 1 else "EGFP", nm=0 if number > 1 else 510, barrier=barrier)
     text += '[ProfileSaveInfo]\nName="COFAImages"\nVersion="2.0.0.0"\n'
     path = folder / "a.oif"
     path.write_bytes(b"\xff\xfe" + text.replace("\n", "\r\n").encode("utf-16-le"))
@@ -80,3 +81,11 @@ def test_without_its_folder(tmp_path):
     (tmp_path / "a.oif.files").rename(tmp_path / "elsewhere")
     with pytest.raises(ImageError, match=r"a.oif: damaged or cut short"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("barrier", "expected"), [("BA505-525", 515.0), ("BA560IF", None), ("BA505-725", None), ("BA505-525/575-625", None), ("", None)]
+)
+def test_the_emission_without_a_dye_is_the_middle_of_the_barrier_filter(tmp_path, barrier, expected):
+    path = write(tmp_path, {"X": 13, "Y": 9, "C": 2}, {"C001": plane(), "C002": plane()}, barrier)
+    assert read(path).metadata["emission_nm"] == [510, expected]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from zsdeconv.io.formats.layout import kept, reading, tell_of, with_rows
 from zsdeconv.io.formats.tiff_structure import cut_short
 from zsdeconv.io.metadata.statements import Statements
 from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
-from zsdeconv.io.metadata.units import s_per, um_per
+from zsdeconv.io.metadata.units import middle_of_band, s_per, um_per
 from zsdeconv.io.source import FileSource, Region, Source
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """Signature of the compound files of Microsoft, which many programs write."""
 _MAX_AXES = 9
 """Law: axes in a settings file (FV1000)."""
+_BARRIER_FILTER = re.compile(r"BA(?P<start>\d{3})-(?P<end>\d{3})$")
+"""Names of filters that pass one band. Those of one number, as BA560IF, pass all light above it."""
 _SPECTRUM = "L"
 """Axis of a scan of emission wavelengths."""
 
@@ -117,13 +120,22 @@ def _statements(settings: Mapping[str, Any], plane: Mapping[str, Any], sizes: Ma
         na=common.get("ObjectiveLens NAValue"),
         magnification=common.get("Magnification"),
         channels=names if any(names) else None,
-        emission_nm=[channel.get("EmissionWavelength") for channel in channels],
+        emission_nm=[_emission_nm(channel) for channel in channels],
         excitation_nm=[channel.get("ExcitationWavelength") for channel in channels],
         acquired=str(shared.get("ImageCaputreDate", "")).replace(" ", "T"),
         microscope="confocal" if str(common.get("Confocal", "")).upper() == "ON" else None,
     )
     said.add("OIF", **facts_of_objective(" ".join(str(common.get("ObjectiveLens Name", "")).split())))
     return said
+
+
+def _emission_nm(channel: Mapping[str, Any]) -> float | None:
+    """The emission of the dye, else the middle of the barrier filter, whose name holds its ends; 0 stands for no dye."""
+    stated = channel.get("EmissionWavelength")
+    if stated:
+        return stated
+    band = _BARRIER_FILTER.match(str(channel.get("BF Name") or ""))
+    return None if band is None else middle_of_band(float(band["start"]), float(band["end"]))
 
 
 def _steps(settings: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, float]:
