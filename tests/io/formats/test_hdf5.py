@@ -1,6 +1,7 @@
 """HDF5 and Imaris: which datasets are images, their axes and sizes; nothing outside the file is read."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -64,6 +65,32 @@ def test_labels_of_dimensions_and_three_sizes_name_axes(tmp_path):
     assert read(tmp_path / "a.h5", scene="stack").axes == "ZYX"
     with pytest.raises(ImageError, match="does not say what the 2 planes of"):
         read(tmp_path / "a.h5", scene="plain")
+
+
+@pytest.mark.parametrize(
+    ("stated", "imaris", "expected", "told"),
+    [
+        ([1.0, 1.0, 10.0], False, (10.0, 1.0, 1.0), "1, 1, 10"),
+        ([1.0, 1.0, 10.0], True, (10.0, 1.0, 1.0), "1, 1, 10"),
+        ([0.065, 0.07, 0.3], True, (0.3, 0.07, 0.065), "0.065, 0.07, 0.3"),
+        ([0.3, 0.07, 0.065], False, (0.3, 0.07, 0.065), ""),
+        ([10.0, 1.0, 1.0], True, (10.0, 1.0, 1.0), ""),
+        ([1.0, 1.0, 1.0], True, (1.0, 1.0, 1.0), ""),
+    ],
+)
+def test_pixel_sizes_of_imaris_writers_have_another_order(tmp_path, stated, imaris, expected, told):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        stack = file.create_dataset("level/Data", data=numbers(5, 9, 13))
+        stack.attrs["element_size_um"] = stated
+        if imaris:
+            stack.parent.attrs["ImageSizeX"] = characters("13")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        image = read(tmp_path / "a.h5")
+    assert tuple(image.spacing_um[axis] for axis in "ZYX") == expected
+    messages = [str(one.message) for one in found]
+    expected_text = f"a.h5: 'level/Data': element_size_um ({told}) is taken as X, Y and Z, not as Z, Y and X; give pixel_um and z_um"
+    assert len(messages) == bool(told) and all(text.startswith(expected_text) for text in messages)
 
 
 def test_numbers_of_the_big_data_viewer_have_no_sign(tmp_path):

@@ -6,6 +6,7 @@ Links to other files are not followed: a file must not make a program read other
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 
 from zsdeconv.errors import ImageError
 from zsdeconv.io.formats.imaris import imaris_scenes, is_imaris
-from zsdeconv.io.formats.layout import reading
+from zsdeconv.io.formats.layout import reading, tell_of
 from zsdeconv.io.formats.npy import unnamed_axes
 from zsdeconv.io.metadata.statements import Statements
 from zsdeconv.io.source import FileSource, Region, Source
@@ -44,8 +45,9 @@ def is_hdf5(path: Path, head: bytes) -> bool:
 def hdf5_scenes(path: Path) -> Sequence[Source]:
     """The datasets of numbers with two axes or more, by their paths in the file; the images of an Imaris file.
 
-    Axes are named by ilastik's `axistags` or by the labels of the dimensions, else the last two are Y and X. Raises `ImageError` for
-    damaged files and for datasets that lie in other files.
+    Axes are named by ilastik's `axistags` or by the labels of the dimensions, else the last two are Y and X. Warns
+    (`DataWarning`) of pixel sizes whose order is another one than usual. Raises `ImageError` for damaged files and for datasets that lie in
+    other files.
     """
     import h5py
 
@@ -54,7 +56,11 @@ def hdf5_scenes(path: Path) -> Sequence[Source]:
             return imaris_scenes(path, file)
         found: list[h5py.Dataset] = []
         file.visititems(lambda _, node: found.append(node) if isinstance(node, h5py.Dataset) and _is_image(node) else None)
-        return [_source(path, node) for node in found]
+        sources = [_source(path, node) for node in found]
+        turned = {str(node.name).lstrip("/"): ", ".join(f"{um:g}" for um in _stated_um(node)) for node in found if _backwards(node)}
+    what = f"element_size_um ({' or '.join(dict.fromkeys(turned.values()))}) is taken as X, Y and Z, not as Z, Y and X"
+    tell_of(path, turned, what, "give pixel_um and z_um where that is wrong")
+    return sources
 
 
 def lies_elsewhere(node: h5py.Dataset) -> bool:
@@ -122,6 +128,27 @@ def _axes(node: h5py.Dataset, lengths: int) -> str:
 
 
 def _lengths(node: h5py.Dataset) -> list[float]:
-    """The attribute `element_size_um`, which Fiji's HDF5 plugin and others write: sizes along Z, Y and X."""
+    """The attribute `element_size_um` as sizes along Z, Y and X (or Y and X): in this order by Fiji's HDF5 plugin and others, backwards
+    where `_backwards`.
+    """
+    stated = _stated_um(node)
+    return stated[::-1] if _backwards(node) else stated
+
+
+def _stated_um(node: h5py.Dataset) -> list[float]:
     value = np.ravel(np.asarray(node.attrs.get("element_size_um", ())))
     return [float(um) for um in value] if value.dtype.kind in "uif" and len(value) in (2, 3) else []
+
+
+def _backwards(node: h5py.Dataset) -> bool:
+    """Whether the three sizes of a dataset are those along X, Y and Z, as writers of Imaris files have them.
+
+    X and Y are the two that are equal, by which they are told; else a dataset in a group of Imaris (with `ImageSizeX`) is one of theirs.
+    """
+    stated = _stated_um(node)
+    if len(stated) != len("XYZ"):
+        return False
+    first, second, third = stated
+    if math.isclose(first, second) != math.isclose(second, third):
+        return math.isclose(first, second)
+    return "ImageSizeX" in node.parent.attrs and first != third
