@@ -172,6 +172,28 @@ def test_imaris(tmp_path, size_in):
     np.testing.assert_array_equal(scenes(path)[0].read(region), data[region])
 
 
+@pytest.mark.parametrize(
+    ("times", "acquired", "interval_s"),
+    [
+        (["2021-05-04 12:01:02.500", "2021-05-04 12:01:04.000", "2021-05-04 12:01:08.500"], "2021-05-04T12:01:02", 3.0),
+        (["2021-05-04 12:01:02", "2021-05-04 12:01:02", "2021-05-04 12:01:08"], "2021-05-04T12:01:02", None),
+        (["2021-05-04 12:01:02", "2021-05-04 12:01:04"], None, None),
+        (["2000-01-01 00:00:00", "2000-01-01 00:00:01", "2000-01-01 00:00:02"], None, None),  # a writer that knew none
+        (["2000-01-01 00:00:00", "2000-01-01 00:00:30", "2000-01-01 00:01:00"], None, 30.0),
+        (["today", "", ""], None, None),
+    ],
+)
+def test_imaris_states_its_times(tmp_path, times, acquired, interval_s):
+    path = imaris(tmp_path / "a.ims", numbers(3, 1, 3, 9, 13))
+    with h5py.File(path, "a") as file:
+        del file["DataSetInfo/Image"].attrs["RecordingDate"]
+        info = file.create_group("DataSetInfo/TimeInfo")
+        for number, time in enumerate(times, 1):
+            info.attrs[f"TimePoint{number}"] = characters(time) if time else characters(" ")
+    metadata = read(path).metadata
+    assert (metadata.get("acquired"), metadata.get("interval_s")) == (acquired, interval_s)
+
+
 def test_imaris_in_several_files_is_refused(tmp_path):
     path = imaris(tmp_path / "a.ims", numbers(1, 2, 3, 9, 13))
     with h5py.File(path, "a") as file:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 _FULL = "DataSet/ResolutionLevel 0"
 """The group of the full resolution."""
+_NO_DATE = datetime.datetime(2000, 1, 1)
+"""Law: the first time of a file whose writer knew none, as ImarisWriter's; programs count from it in steps of a second."""
+_NO_STEP_S = 1.0
+"""Law: the step between the times of such a file."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d")
 
 
@@ -59,7 +65,9 @@ def imaris_scenes(path: Path, file: h5py.File) -> Sequence[Source]:
                     data[t, c] = _data(path, again, time, channel)[inner]
         return data.reshape([one.stop - one.start for one in region])
 
-    return [FileSource("ims", axes, shape, dtype, load, _statements(file, facts, dict(zip("ZYX", sides, strict=True)), channels))]
+    said = _statements(file, facts, dict(zip("ZYX", sides, strict=True)), channels)
+    said.add("IMS", **_times(file, times))
+    return [FileSource("ims", axes, shape, dtype, load, said)]
 
 
 def _data(path: Path, file: h5py.File, time: int, channel: int) -> Any:
@@ -106,6 +114,26 @@ def _statements(file: h5py.File, facts: dict[str, str], sizes: dict[str, int], c
         acquired=date[:19].replace(" ", "T") if _DATE.match(date) else None,
     )
     return said
+
+
+def _times(file: h5py.File, count: int) -> dict[str, Any]:
+    """The date of the first time and the mean step between the times, where all have one and they follow each other."""
+    stated = _texts(file["DataSetInfo/TimeInfo"]) if "DataSetInfo/TimeInfo" in file else {}
+    times = [_time(stated.get(f"TimePoint{number}", "")) for number in range(1, count + 1)]
+    known = [time for time in times if time is not None]
+    if not known or len(known) < count:
+        return {}
+    steps_s = [(after - before).total_seconds() for before, after in itertools.pairwise(known)]
+    unset = known[0] == _NO_DATE
+    interval_s = sum(steps_s) / len(steps_s) if steps_s and min(steps_s) > 0 and not (unset and set(steps_s) == {_NO_STEP_S}) else None
+    return {"acquired": None if unset else known[0].isoformat(timespec="seconds"), "interval_s": interval_s}
+
+
+def _time(text: str) -> datetime.datetime | None:
+    try:
+        return datetime.datetime.fromisoformat(text.strip()).replace(tzinfo=None)
+    except ValueError:
+        return None
 
 
 def _texts(group: Any) -> dict[str, str]:
