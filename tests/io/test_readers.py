@@ -114,3 +114,12 @@ def test_broken_files_are_refused_in_one_line(name, tail, tmp_path):
     with pytest.raises(ImageError) as caught:
         read(path)
     assert str(caught.value).startswith(f"{path.name}: ") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.lif", "a.tif", "a.xyz"])
+def test_a_pointer_in_place_of_a_file_is_named(tmp_path, name):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    (tmp_path / name).write_text(pointer)
+    told = rf"{name}: a Git LFS pointer \({len(pointer)} bytes\), not the file itself; fetch the real file \(git lfs pull\)"
+    with pytest.raises(ImageError, match=told):
+        read(tmp_path / name)

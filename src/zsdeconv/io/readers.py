@@ -30,6 +30,8 @@ _OTHER_FILES = {
     **dict.fromkeys((".vsi", ".oir", ".nd", ".sld", ".lei", ".zvi"), "a vendor's format"),
     **dict.fromkeys((".jpg", ".jpeg", ".gif", ".bmp"), "a picture for display"),
 }
+_LFS_POINTER = b"version https://git-lfs"
+"""First bytes of the text that Git Large File Storage leaves in place of a file that was not fetched."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def scenes(path: Path) -> Sequence[Source]:
 def reader_of(path: Path) -> Reader | None:
     """The first reader that recognises a path; None for a file of another format.
 
-    Raises `ImageError` for folders that no reader recognises, and for files that are missing, empty or cannot be opened.
+    Raises `ImageError` for folders that no reader recognises, and for files that are missing, empty, pointers of Git LFS, or cannot be
+    opened.
     """
     head = b"" if path.is_dir() else _head(path)
     reader = next((reader for reader in READERS if reader.recognises(path, head)), None)
@@ -115,7 +118,7 @@ def unreadable(path: Path) -> ImageError:
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a file. Raises `ImageError` when it is missing, empty or cannot be opened."""
+    """The first bytes of a file. Raises `ImageError` when it is missing, empty, a pointer of Git LFS, or cannot be opened."""
     try:
         with path.open("rb") as file:
             head = file.read(HEADER_BYTES)
@@ -125,4 +128,7 @@ def _head(path: Path) -> bytes:
         raise ImageError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
     if not head:
         raise ImageError(f"{path}: is empty (0 bytes); copy the file again, or export it anew")
+    if head.startswith(_LFS_POINTER):
+        size = path.stat().st_size
+        raise ImageError(f"{path.name}: a Git LFS pointer ({size} bytes), not the file itself; fetch the real file (git lfs pull)")
     return head
