@@ -52,6 +52,7 @@ def test_of_several_lasers_none_is_that_of_a_channel():
 
 def test_other_numbers_of_channels_say_nothing():
     assert channels_of(element(scan("123"), 2)) == []
+    assert channels_of(element(scan("1").replace(' Name="PMT 1"', ""), 2)) == []
     assert channels_of(element("", 1)) == []
     assert channels_of(ElementTree.fromstring("<Element/>")) == []
 

@@ -178,7 +178,7 @@ def _scanned(setting: Element, described: Sequence[Element]) -> list[Channel]:
     properties = [{node.findtext("Key", ""): node.findtext("Value", "") for node in one.iter("ChannelProperty")} for one in described]
     places = [(one.get("SequentialSettingIndex") or "0", one.get("DetectorName", "")) for one in properties]
     named = dict(found)
-    if len(named) == len(found) and all(place in named for place in places):
+    if len(named) == len(found) and all(detector and (step, detector) in named for step, detector in places):
         return [named[place] for place in places]
     return [light for _, light in found] if len(found) == len(described) else []
 
