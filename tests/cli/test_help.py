@@ -86,6 +86,7 @@ def test_help_of_what_is_no_verb(zs):
         (["run", "a.tif", "-o"], "-o: a value is missing after it (DIR); see"),
         (["run", "a.tif", "-o", "x", "--na", "--seed", "3"], "--na: a value is missing after it (NUMBER); see"),
         (["run", "a.tif", "-o", "x", "--nay", "3"], "--nay: `zsdeconv run` has no such option, did you mean --na?; see"),
+        (["run", "a.tif", "-o", "x", "--NA", "3"], "--NA: `zsdeconv run` has no such option, did you mean --na?; see"),
         (["run", "a.tif", "-o", "x", "--seed", "2.5"], "--seed 2.5: must be a whole number; see"),
         (["run", "a.tif", "-o", "x", "--scale=1.5"], "--scale=1.5: must be 1 or 2; see"),
         (["run", "a.tif", "-o", "x", "--background", "dark"], "--background dark: must be auto or a number; see"),

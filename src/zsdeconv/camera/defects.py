@@ -312,7 +312,7 @@ def known_frames(frames: Sequence[np.ndarray], found: Sequence[Defects] | None =
         if each.outside.any() and min(sides) < MIN_KNOWN_PX:
             raise ImageError(
                 f"areas without data leave no rectangle larger than {sides[0]} x {sides[1]} pixels, {MIN_KNOWN_PX} x {MIN_KNOWN_PX} are "
-                "needed to measure the camera; crop the image to what was recorded"
+                "needed to measure the camera; crop the image to what was recorded, and give no mask or labels"
             )
         known.append(filled(frame, each)[..., rows, columns])
     return known

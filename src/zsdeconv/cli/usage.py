@@ -128,5 +128,5 @@ def _given(names: Iterable[str], words: Sequence[str]) -> Iterator[str]:
 
 def _nearest(word: str, known: Iterable[str]) -> str:
     """The known word that is most like a wrong one."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=NEAR_RATIO)
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=NEAR_RATIO)  # all are in lower case
     return f", did you mean {near[0]}?" if near else ""
