@@ -233,14 +233,14 @@ def _metadata(values: Mapping[str, Any]) -> dict[str, Any]:
 def restated(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """The quantities that the metadata of an image were made of: what a file says that holds them as they are.
 
-    >>> restated({"acquired": "2026-01-02", "optics": {"na": 1.4, "wavelength_nm": 525.0}, "objective": {"model": "Apo"}})
-    {'acquired': '2026-01-02', 'na': 1.4, 'emission_nm': [525.0], 'objective_model': 'Apo'}
+    >>> restated({"acquired": "2026-01-02", "optics": {"pinhole_au": 1.0, "wavelength_nm": 525.0}, "objective": {"model": "Apo"}})
+    {'acquired': '2026-01-02', 'pinhole_au': 1.0, 'emission_nm': [525.0], 'objective_model': 'Apo'}
     """
     optics, objective = (known if isinstance(known := metadata.get(key), Mapping) else {} for key in ("optics", "objective"))
     said = {key: metadata[key] for key in (*_KEPT, *_KEPT_TIMES) if key in metadata}
     said |= {key: optics[key] for key in _OPTICS if key in optics}
     for key, quantity in CHANNEL_OPTICS.items():
-        if key in optics and quantity not in said:
+        if key in optics and key not in _OPTICS and quantity not in said:
             said[quantity] = [optics[key]]
     return said | {quantity: objective[key] for key, quantity in _OBJECTIVE.items() if key in objective and quantity not in said}
 
