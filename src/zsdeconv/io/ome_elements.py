@@ -136,7 +136,7 @@ def _pixels(image: Image, layout: Layout) -> Element:
 
 def _channels(image: Image, layout: Layout) -> Iterator[Element]:
     optics, count = image.metadata.get("optics") or {}, image.sizes.get("C", 1)
-    raw_axis = layout.other or image.metadata.get("combined_axis")
+    raw_axis = layout.other or str(image.metadata.get("combined_axis", ""))
     mode = values.MODES_OF_AXES.get(raw_axis) or values.ACQUISITION_MODES.get(str(optics.get("microscope")))
     known = {key: _entries(image.metadata.get(key), count) for key in ("channels", "colours", "emission_nm", "excitation_nm")}
     # The optics are those of the only channel, with which it was restored, or the first.
