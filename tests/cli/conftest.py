@@ -97,3 +97,14 @@ def raw(counts, tmp_path):
     """Their file: planes without names, and without a pixel size."""
     tifffile.imwrite(tmp_path / "raw.tif", counts, photometric="minisblack")
     return tmp_path / "raw.tif"
+
+
+@pytest.fixture
+def quick(tiny):
+    """Options of a run that takes no time."""
+    return ("--na", 1.2, "--wavelength-nm", 600, "--config", tiny)
+
+
+@pytest.fixture
+def cell(save, frame):
+    return save("cell.tif", frame[:57, :64], 0.1)

@@ -15,17 +15,6 @@ OPTICS = ("--na", 1.2, "--wavelength-nm", 600)
 FILES = ["cell.zsd", "cell_config.yaml", "cell_deconvolved.ome.tif", "cell_denoised.ome.tif", "cell_log.jsonl", "cell_uncertainty.ome.tif"]
 
 
-@pytest.fixture
-def quick(tiny):
-    """Options of a run that takes no time."""
-    return (*OPTICS, "--config", tiny)
-
-
-@pytest.fixture
-def cell(save, frame):
-    return save("cell.tif", frame[:57, :64], 0.1)
-
-
 def pixels(folder, stem="cell"):
     return {kind: io.read(folder / f"{stem}_{kind}.ome.tif").data for kind in ("denoised", "deconvolved")}
 

@@ -3,23 +3,10 @@
 import sys
 
 import numpy as np
-import pytest
 
 from zsdeconv import io
 
-OPTICS = ("--na", 1.2, "--wavelength-nm", 600)
 IMAGES = ["cell_deconvolved.ome.zarr", "cell_denoised.ome.zarr", "cell_uncertainty.ome.zarr"]
-
-
-@pytest.fixture
-def quick(tiny):
-    """Options of a run that takes no time."""
-    return (*OPTICS, "--config", tiny)
-
-
-@pytest.fixture
-def cell(save, frame):
-    return save("cell.tif", frame[:57, :64], 0.1)
 
 
 def test_a_run_writes_what_it_writes_as_files(zs, cell, quick, tmp_path):
