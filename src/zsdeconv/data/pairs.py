@@ -176,8 +176,8 @@ class BlindSpots:
 
     In `y_hat` a pixel in sixteen has the value of another one near to it, and there alone `y` is the target. Who predicts it from all but
     itself cannot know its noise, and the best that he can give is its mean (blind spots: Krull, Buchholz and Jug, CVPR 2019; Batson and
-    Royer, ICML 2019). It needs no law, but nothing is learnt from the pixel itself; where the law of the noise is known, dividing its
-    electrons is better (benchmarks/results.md, "Noise of no known law").
+    Royer, ICML 2019). It needs no law, but nothing is learnt from the pixel itself: where a law holds, even roughly, pairs by the law are
+    better (benchmarks/results.md, "Noise of no known law").
 
     >>> y = torch.arange(256.0).reshape(1, 1, 16, 16)
     >>> y_hat, hidden = BlindSpots()(y, torch.Generator().manual_seed(0))
