@@ -371,7 +371,6 @@ def _correlation_messages(survey: Survey) -> list[str]:
 
 def _line_messages(survey: Survey) -> list[str]:
     lines = survey.lines
-    found = [
-        f"{name} have offsets of {rounded(size)} ADU (rms)" for name, size in (("rows", lines.rows), ("columns", lines.columns)) if size
-    ]
+    sizes = {"rows": lines.rows, "columns": lines.columns}
+    found = [f"{name} have offsets of {rounded(size)} ADU (rms)" for name, size in sizes.items() if size]
     return [f"{' and '.join(found)}: they are estimated and removed"] if found else []

@@ -46,7 +46,7 @@ def check_outputs(outputs: Iterable[Path], *, inputs: Iterable[Path], overwrite:
     from zsdeconv.io.zarr_write import is_zarr_name, refuse_without_zarr
 
     results, passing = list(outputs), list(hidden)
-    for folder in filter(is_zarr_name, results[:]):
+    for folder in filter(is_zarr_name, results):
         refuse_without_zarr(folder)
     refuse_inputs([*results, *passing], inputs)
     refuse_existing(results, overwrite)

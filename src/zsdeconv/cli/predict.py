@@ -68,10 +68,8 @@ def predict(
     check_outputs([path for job in jobs for path in job.results.all()], inputs=read, overwrite=task.overwrite)
     from zsdeconv.channels import load
 
-    batch, loaded = (
-        Batch(jobs),
-        replace(_with_camera(load(model), given.get("camera"), given.get("crop"), task.silent), camera_from=task.camera_from),
-    )
+    batch, with_camera = Batch(jobs), _with_camera(load(model), given.get("camera"), given.get("crop"), task.silent)
+    loaded = replace(with_camera, camera_from=task.camera_from)
     prediction = _Prediction(loaded, model.name, given, asked, task.overwrite)
     if batch.several:
         batch.each(prediction.check)
