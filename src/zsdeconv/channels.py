@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 from zsdeconv.camera.maps import CameraMaps
 from zsdeconv.config import Config, resolve
 from zsdeconv.errors import ConfigError, DataWarning, ImageError, UserError
-from zsdeconv.image import PER_CHANNEL, Image, channel_names, channel_of, merged_channels
+from zsdeconv.image import PER_CHANNEL, Image, ImageLike, channel_names, channel_of, labels_of, merged_channels
 from zsdeconv.modality import Modality
 from zsdeconv.model import Model, Restored
 from zsdeconv.model_io import read_models, write_channels
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prepare import Prepared, prepare
+from zsdeconv.results import Result
 
 if TYPE_CHECKING:
     from zsdeconv.report.page.report import ChannelReport
@@ -67,11 +68,12 @@ class ChannelModels:
         """The events of all trainings, each with its channel."""
         return [{"channel": name, **event} for name, model in self.models.items() for event in model.history]
 
-    def predict(self, image: Image, **options: Any) -> RestoredChannels:
+    def predict(self, image: ImageLike, **options: Any) -> RestoredChannels:
         """Restore each channel with its model. `options` are those of `Model.predict`.
 
         Raises `ImageError` for an image with another number of channels.
         """
+        image = self._image(image)
         progress, count = options.pop("progress", lambda done: None), len(self.models)
         parts = {}
         for number, ((name, model), channel) in enumerate(zip(self.models.items(), self._split(image), strict=True)):
@@ -80,9 +82,16 @@ class ChannelModels:
                 parts[name] = own.predict(channel, progress=lambda done, n=number: progress((n + done) / count), **options)
         return RestoredChannels(parts, self, image)
 
-    def fitting(self, image: Image) -> list[Image]:
+    def fitting(self, image: ImageLike) -> list[Image]:
         """The channels as their models take them. Raises `ImageError` for an image that they were not made for."""
-        return [model.fitting(channel) for model, channel in zip(self.models.values(), self._split(image), strict=True)]
+        return [model.fitting(channel) for model, channel in zip(self.models.values(), self._split(self._image(image)), strict=True)]
+
+    def _image(self, image: ImageLike) -> Image:
+        """What a user gives as an image; an array without names of dimensions has its channels in front."""
+        image = self.acquisition.recorded_next(image, self.config)
+        if isinstance(image, Image) or labels_of(image) is not None:
+            return self.modality.as_image(image)
+        return Image(image, f"C{self.modality.recorded_axes}")
 
     def _split(self, image: Image) -> list[Image]:
         images = [channel for _, channel in _chosen(image, self.config)]
@@ -115,7 +124,7 @@ def _of_channel(part: Restored, key: str) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class RestoredChannels:
+class RestoredChannels(Result):
     """Results of several channels: `parts` by their names; `denoised`, `deconvolved` and the others hold all of them along C."""
 
     parts: Mapping[str, Restored]

@@ -6,12 +6,14 @@ intensity unit is arbitrary; photometry (`flux_slope`, `flux_offset_frac`) is me
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zsdeconv.errors import ImageError
-from zsdeconv.image import Image
+from zsdeconv.image import Image, ImageLike, labels_of
+from zsdeconv.io import read
 from zsdeconv.notation import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
@@ -118,15 +120,13 @@ def bin2(x: np.ndarray) -> np.ndarray:
     return x.reshape(*lead, ny // 2, 2, nx // 2, 2).mean((-3, -1))
 
 
-def evaluate(
-    prediction: Image | np.ndarray, truth: Image | np.ndarray, *, psf: Psf | None = None, resolution_um: float | None = None
-) -> dict[str, Any]:
+def evaluate(prediction: ImageLike, truth: ImageLike, *, psf: Psf | None = None, resolution_um: float | None = None) -> dict[str, Any]:
     """Scores of `prediction` against `truth`.
 
     Parameters
     ----------
     prediction
-        A restored image on the grid of `truth`, or with twice the pixels along Y and X.
+        A restored image, its path or an array, on the grid of `truth`, or with twice the pixels along Y and X.
     truth
         The object, or the noise-free image for photometry with `psf`.
     psf
@@ -189,9 +189,7 @@ Spacing = tuple[float, float]
 """Pixel size along y and x, um."""
 
 
-def _common(
-    prediction: Image | np.ndarray, truth: Image | np.ndarray
-) -> tuple[np.ndarray, np.ndarray, Spacing | None, Spacing | None, int]:
+def _common(prediction: ImageLike, truth: ImageLike) -> tuple[np.ndarray, np.ndarray, Spacing | None, Spacing | None, int]:
     """Both images as float64 `n y x`, with the pixel sizes (y, x) of the truth and of the prediction in um, and planes per stack."""
     first, second = (_as_image(image).transposed("TCZYX") for image in (prediction, truth))
     x, reference = (np.asarray(image.data, np.float64) for image in (first, second))
@@ -212,9 +210,13 @@ def _common(
     return _planes(x), _planes(reference), spacing_um, fine_um, reference.shape[-3]
 
 
-def _as_image(image: Image | np.ndarray) -> Image:
-    """`image` itself, or an array with the axes (t) (c) (z) y x as an image."""
-    return image if isinstance(image, Image) else Image(np.asarray(image), "TCZYX"[-np.ndim(image) :])
+def _as_image(image: ImageLike) -> Image:
+    """`image` itself, that in a file, or an array with names of its dimensions or the axes (t) (c) (z) y x as an image."""
+    if isinstance(image, Image):
+        return image
+    if isinstance(image, str | os.PathLike):
+        return read(image)
+    return Image(image, None if labels_of(image) else "TCZYX"[-np.ndim(image) :])
 
 
 def _words(image: Image) -> str:

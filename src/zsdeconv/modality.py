@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from zsdeconv.acquisition.direct import DirectAcquisition
 from zsdeconv.acquisition.structured import StructuredPlanes, StructuredStacks
 from zsdeconv.config import Config, resolve, specialised
 from zsdeconv.errors import ConfigError, ImageError
-from zsdeconv.image import Image, cropped
+from zsdeconv.image import Image, ImageLike, cropped, labels_of, pixels_of
 from zsdeconv.prediction.uncertainty import ErrorLaw
 
 PLANES_RECONSTRUCTED = (
@@ -73,10 +75,14 @@ class Modality:
         return not others and enough and set(self.recorded_axes) <= set(image.axes)
 
     def as_image(self, data: Any, axes: str | None = None) -> Image:
-        """An array as an image with `axes`, or else whose last axes are the recorded ones, preceded by the samples."""
-        if axes is not None:
-            return Image(np.asarray(data), axes)
-        array, letters = np.asarray(data), self.sample_axes + self.recorded_axes
+        """An array as an image: with `axes`, or else with its own names of dimensions, or else with the recorded axes last, preceded by the
+        samples.
+        """
+        if isinstance(data, Image):
+            return data
+        if axes is not None or labels_of(data) is not None:
+            return Image(data, axes)
+        array, letters = pixels_of(data), self.sample_axes + self.recorded_axes
         if array.ndim > len(letters):
             array = array.squeeze()
         return Image(array, letters[-array.ndim :])
@@ -178,6 +184,17 @@ def reading_row(config: Config) -> Modality:
     return MODALITIES.get(row.reconstructed_as, first) if config.sim.reconstructed else row
 
 
+def recorded(image: ImageLike, config: Config) -> Any:
+    """What a user gives as an image: the `Image` in a file where it is a path, that of an array with named dimensions, or as it is.
+
+    Raises `ImageError` for files that hold no image.
+    """
+    if isinstance(image, str | os.PathLike):
+        return reading_row(config).acquisition.read(Path(image), config)
+    named = not isinstance(image, Image) and config.input.axes is None and labels_of(image) is not None
+    return Image(image) if named else image
+
+
 def select(config: Config, images: Sequence[Image | Any]) -> tuple[Modality, Config, list[Image]]:
     """The row for the images, the configuration with the presets of that row, and the images with their recorded axes last.
 
@@ -185,7 +202,7 @@ def select(config: Config, images: Sequence[Image | Any]) -> tuple[Modality, Con
     """
     config = _of_reconstructions(config) if config.sim.reconstructed else config
     row = MODALITIES.get(config.modality, next(iter(MODALITIES.values())))
-    images = [image if isinstance(image, Image) else row.as_image(image, config.input.axes) for image in images]
+    images = [row.as_image(image, config.input.axes) for image in images]
     images = [cropped(image, config.input.crop) for image in images]
     modality = choose(config.modality, images[0])
     if config.sim.reconstructed and modality.rank == 2:

@@ -23,7 +23,7 @@ from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, DataWarning, ImageError
-from zsdeconv.image import Image, with_numbers
+from zsdeconv.image import Image, ImageLike, with_numbers
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality
@@ -46,6 +46,7 @@ from zsdeconv.prediction.set_aside import completed
 from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
 from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, predict_frame
 from zsdeconv.prediction.uncertainty import GlobalErrorTerms, median_reblur_residual, standard_error
+from zsdeconv.results import Result
 
 if TYPE_CHECKING:
     from zsdeconv.report.page.report import Report
@@ -55,7 +56,7 @@ SPACING_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
-class Restored:
+class Restored(Result):
     """One image restored, ADU above the offset, float32, axes of the input with the spatial ones last.
 
     `denoised` lies on the raw grid, `deconvolved` and `uncertainty` (its standard error: 68 % of the pixels are off by less, see
@@ -205,7 +206,7 @@ class Model:
 
     def predict(
         self,
-        image: Image | np.ndarray,
+        image: ImageLike,
         *,
         passes: int | None = None,
         tile: int | None = None,
@@ -223,7 +224,7 @@ class Model:
 
         Parameters
         ----------
-        image : pixels in ADU, with the axes and the pixel size of the training; NaN comes back as NaN
+        image : an `Image`, a path or an array: pixels in ADU, with the axes and the pixel size of the training; NaN comes back as NaN
         passes : number of averaged re-corrupted passes
         tile, overlap : side of tiles and their overlap, raw pixels
         batch : tiles at a time
@@ -363,10 +364,9 @@ class Model:
     def _spacing(self) -> dict[str, float]:
         return dict(zip(self.modality.spatial_axes, self.spacing_um, strict=True))
 
-    def fitting(self, image: Image | np.ndarray) -> Image:
+    def fitting(self, image: ImageLike) -> Image:
         """The image with its recorded axes last, after checking that the model was made for such images."""
-        if isinstance(image, np.ndarray) or not isinstance(image, Image):
-            image = self.modality.as_image(image)
+        image = self.modality.as_image(self.acquisition.recorded_next(image, self.config))
         if not self.modality.accepts(image):
             raise ImageError(
                 f"axes {image.axes} of size {image.data.shape}: the model restores {self.modality.recorded_axes} frames"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -19,8 +19,9 @@ from zsdeconv.channels import (
 from zsdeconv.config import Config, as_settings, resolve
 from zsdeconv.data.regions import training_regions
 from zsdeconv.errors import ConfigError
-from zsdeconv.image import Image, cropped
+from zsdeconv.image import Image, ImageLike, cropped
 from zsdeconv.io.model_file import forget
+from zsdeconv.modality import recorded
 from zsdeconv.model import Model, Restored
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
@@ -30,13 +31,24 @@ from zsdeconv.prepare import Prepared
 from zsdeconv.training.networks import make_network, training_phases
 from zsdeconv.training.trainer import Checkpoint, Event, Trainer
 
+TRAINING_ARGUMENTS = ("checkpoint", "resume", "callback")
+"""Arguments of a training that are no settings."""
 
-def restore(image: Image | Any, optics: Optics | None = None, *, psf: Psf | str | Path | None = None, **options: Any) -> Restored:
+
+def restore(
+    image: ImageLike,
+    optics: Optics | None = None,
+    *,
+    psf: Psf | str | Path | None = None,
+    config: Config | None = None,
+    **options: Any,
+) -> Restored:
     """Train a network on the image itself, then restore it: the main job. Of an image with several channels, each has its own network, and
     the result is a `zsdeconv.channels.RestoredChannels` with the same parts.
 
-    `image` is an `Image` or an array (`t y x` or `y x`), `options` are those of `train`. The result holds the denoised
-    image on the raw grid and the deconvolved one on the fine grid, in ADU above the camera offset, and the model.
+    `image` is an `Image`, the path of a file, or an array (`t y x` or `y x`, or with named dimensions); the other arguments are those of
+    `train`. The result holds the denoised image on the raw grid and the deconvolved one on the fine grid, in ADU above the camera offset,
+    and the model.
 
     >>> import numpy as np
     >>> counts = np.random.default_rng(0).poisson(np.linspace(9, 200, 48), (40, 48))
@@ -44,7 +56,10 @@ def restore(image: Image | Any, optics: Optics | None = None, *, psf: Psf | str 
     >>> restore(image, Optics(na=1.3, wavelength_nm=525), steps=2).denoised.data.shape
     (40, 48)
     """
-    model = train([image], optics, psf=psf, **options)
+    training = {name: options.pop(name) for name in TRAINING_ARGUMENTS if name in options}
+    settings = _settings(config, psf, options)
+    image = recorded(image, settings)
+    model = train([image], optics, psf=psf if isinstance(psf, Psf) else None, config=settings, **training)
     if isinstance(image, Image):  # a pixel size that was given wins over that of the image, here as in the training
         given = dict(zip(model.modality.spatial_axes, model.spacing_um, strict=True))
         image = replace(image, spacing_um={**image.spacing_um, **given})
@@ -55,7 +70,7 @@ def restore(image: Image | Any, optics: Optics | None = None, *, psf: Psf | str 
 
 
 def train(
-    images: Sequence[Image | Any],
+    images: ImageLike | Sequence[ImageLike],
     optics: Optics | None = None,
     *,
     psf: Psf | str | Path | None = None,
@@ -67,28 +82,35 @@ def train(
 ) -> Model:
     """Train one model on all frames of `images`; of images with several channels a `zsdeconv.channels.ChannelModels` with one for each.
 
-    The optics come as an `Optics`, as a `Psf` of any sampling, as the file of one, or in the configuration. `options` are
-    settings by name: `preset`, `scale`, `device`, `seed`, `steps`, `minutes`, `pixel_um`, `background`, `passes`; or a
-    whole `config` instead. `callback` receives an event at each validation. With a `checkpoint` file, an interrupted
-    training continues with `resume`.
+    The images are `Image`s, paths of files or arrays, in a list, or one alone. The optics come as an `Optics`, as a `Psf` of any sampling,
+    as the file of one, or in the configuration. `options` are settings by name: `preset`, `scale`, `device`, `seed`, `steps`, `minutes`,
+    `pixel_um`, `background`, `passes`; or a whole `config` instead. `callback` receives an event at each validation. With a `checkpoint`
+    file, an interrupted training continues with `resume`.
 
     Raises `UserError` for whatever makes the training impossible, with what to do about it.
 
     >>> import numpy as np
     >>> frames = np.random.default_rng(0).poisson(np.linspace(9, 200, 48), (2, 40, 48))
-    >>> model = train([frames], Optics(na=1.3, wavelength_nm=525), pixel_um=0.065, steps=2)
+    >>> model = train(frames, Optics(na=1.3, wavelength_nm=525), pixel_um=0.065, steps=2)
     >>> model.predict(frames).deconvolved.data.shape
     (2, 80, 96)
     """
-    if isinstance(psf, str | Path):
-        options, psf = {**options, "psf": psf}, None
-    if config is not None and options:
-        raise ConfigError(f"a whole config and the option '{next(iter(options))}': one of them decides; put it into the config")
-    settings = config or resolve(as_settings(options))
-    model = train_prepared(prepare_channels(images, settings, optics, psf), checkpoint=checkpoint, resume=resume, callback=callback)
+    settings = _settings(config, psf, options)
+    several = isinstance(images, Sequence) and not isinstance(images, str)  # arrays and images are no sequences
+    learnt = [recorded(image, settings) for image in (images if several else [images])]
+    prepared = prepare_channels(learnt, settings, optics, psf if isinstance(psf, Psf) else None)
+    model = train_prepared(prepared, checkpoint=checkpoint, resume=resume, callback=callback)
     if checkpoint is not None:
         forget(checkpoint)
     return cast(Model, model)
+
+
+def _settings(config: Config | None, psf: Psf | str | Path | None, options: Mapping[str, Any]) -> Config:
+    """The settings: a whole configuration, or options by name, to which the file of a PSF belongs."""
+    options = {**options, "psf": psf} if isinstance(psf, str | Path) else options
+    if config is not None and options:
+        raise ConfigError(f"a whole config and the option '{next(iter(options))}': one of them decides; put it into the config")
+    return config or resolve(as_settings(options))
 
 
 def train_prepared(

@@ -12,11 +12,11 @@ import tifffile
 import yaml
 
 import zsdeconv as zs
-from zsdeconv.cli.results import Predicted, write_images
 from zsdeconv.config import resolve
 from zsdeconv.config.tree import to_yaml
 from zsdeconv.errors import DataWarning
 from zsdeconv.prepare import prepare
+from zsdeconv.results import Predicted, write_images
 
 pytestmark = pytest.mark.filterwarnings("ignore::zsdeconv.errors.DataWarning")  # so small an image says little about its camera
 

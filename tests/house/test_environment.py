@@ -19,9 +19,20 @@ IMPORTED_AS = {"scikit-image": "skimage", "pyyaml": "yaml"}
 BROUGHT = {"PIL": "matplotlib", "markupsafe": "jinja2"}
 """Modules that a dependency needs itself, and so brings along."""
 FORMATS = {re.split(r"[\s<>=]", requirement)[0] for requirement in PROJECT["optional-dependencies"]["formats"]}
-OPTIONAL = {"h5py"} | FORMATS
-"""Modules whose absence is told with what to install: those of vendors' formats; weights of Keras are read from HDF5 too."""
-FOR_DEVELOPMENT = {"ruff", "pyright", "pytest", "pytest-cov", "hypothesis", "sphinx", "pydata-sphinx-theme", "myst-parser"}
+OPTIONAL = {"h5py", "xarray"} | FORMATS
+"""Modules whose absence is told with what to install: those of vendors' formats (weights of Keras are read from HDF5 too), and xarray."""
+FOR_DEVELOPMENT = {
+    "ruff",
+    "pyright",
+    "pytest",
+    "pytest-cov",
+    "hypothesis",
+    "sphinx",
+    "pydata-sphinx-theme",
+    "myst-parser",
+    "nbclient",
+    "ipykernel",
+}
 
 
 def packages(requirements: list[str]) -> set[str]:

@@ -7,6 +7,7 @@ modalities (`zsdeconv.modality`): all that differs between modalities is in its 
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -31,7 +32,7 @@ from zsdeconv.data.batches import Pairs
 from zsdeconv.data.normalize import Affine
 from zsdeconv.data.pairs import PairMaker, recorrupted
 from zsdeconv.findings import Finding
-from zsdeconv.image import Image
+from zsdeconv.image import Image, ImageLike
 from zsdeconv.notation import Batch
 from zsdeconv.physics.operators import Crop, Operator
 from zsdeconv.physics.optics import Optics
@@ -240,6 +241,13 @@ class Acquisition(ABC):
     def read_next(self, path: Path, config: Config, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
         """The image in a file for a trained model, as `read`."""
         return self.read(path, config, axes=axes, pixel_um=pixel_um)
+
+    def recorded_next(self, image: ImageLike, config: Config) -> Any:
+        """What a user gives to a trained model as an image: of a path, the image in the file, whatever the scene of the training."""
+        if not isinstance(image, str | os.PathLike):
+            return image
+        own = config.model_copy(update={"input": config.input.model_copy(update={"scene": None})})
+        return self.read_next(Path(image), own)
 
     def with_maps(self, maps: CameraMaps) -> Self:
         """The same with other camera maps, whose equalised frames have the offset and the gain of this detector."""

@@ -19,6 +19,7 @@ from zsdeconv.camera.recognise import NOTHING_KNOWN, Recognition, count_unit, is
 from zsdeconv.camera.survey import MAX_NOISE_CORRELATION, Survey, is_correlated, survey_frames
 from zsdeconv.errors import ConfigError
 from zsdeconv.findings import rounded
+from zsdeconv.image import ImageLike
 
 MAX_CLIPPED_FRACTION = 1e-3
 """Fraction of clipped pixels above which a message warns of it. Chosen: fewer are hot pixels or single bright spots."""
@@ -88,10 +89,10 @@ class Calibration:
 
 
 def calibrate(
-    frames: np.ndarray,
+    frames: ImageLike,
     *,
-    dark: np.ndarray | None = None,
-    flat: np.ndarray | None = None,
+    dark: ImageLike | None = None,
+    flat: ImageLike | None = None,
     offset: float | None = None,
     cutoff_per_px: float | None = None,
     detector: str = "auto",
@@ -107,7 +108,7 @@ def calibrate(
     Parameters
     ----------
     frames
-        Images of one camera, t y x or y x, ADU.
+        Images of one camera, ADU: an `Image`, the path of a file, or an array t y x or y x.
     dark, flat
         Dark frames, and flat frames of uniform light (t y x); they replace what they determine better.
     offset
@@ -139,6 +140,8 @@ def calibrate(
     True
     """
     stack = as_frames(frames, "the image")
+    dark = None if dark is None else as_frames(dark, "the dark image", 2)
+    flat = None if flat is None else as_frames(flat, "the flat image", 2)
     if offset is not None and not np.isfinite(offset):
         raise ConfigError(f"offset {offset} ADU, it must be a finite number; give background as a number, or auto")
     if cutoff_per_px is not None and not (np.isfinite(cutoff_per_px) and cutoff_per_px > 0):

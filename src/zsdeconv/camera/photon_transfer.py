@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
 
 from zsdeconv.camera.levels import Levels
 from zsdeconv.errors import ImageError
+from zsdeconv.image import Image, ImageLike, pixels_of
+from zsdeconv.io import read
 
 BRIGHTNESS_GROUPS = 16
 """Groups of pixels by brightness in a pair of flat frames. Chosen: vignetting gives the line a range of signals, each group stays large."""
@@ -15,9 +18,13 @@ MAX_DARK_VALUES = 2**26
 """Values of the dark frames that are used. Chosen: 512 MiB in double precision."""
 
 
-def as_frames(data: np.ndarray, name: str, smallest: int = 16) -> np.ndarray:
-    """`data` as (t y x). Raises `ImageError` unless it holds finite real numbers and at least `smallest` pixels along each side."""
-    frames = np.asarray(data)
+def as_frames(data: ImageLike, name: str, smallest: int = 16) -> np.ndarray:
+    """`data`, an image, its path or an array, as (t y x): every plane of a movie or a stack is a frame.
+
+    Raises `ImageError` unless it holds finite real numbers of one channel and at least `smallest` pixels along each side.
+    """
+    image = read(data) if isinstance(data, str | os.PathLike) else data if isinstance(data, Image) else None
+    frames = pixels_of(data) if image is None else _planes(image, name)
     if frames.dtype.kind not in "uifb":
         raise ImageError(f"{name} holds {frames.dtype} values, real numbers are needed; give one channel of intensities")
     if frames.ndim not in (2, 3) or not frames.size:
@@ -29,6 +36,13 @@ def as_frames(data: np.ndarray, name: str, smallest: int = 16) -> np.ndarray:
     if frames.dtype.kind == "f" and not np.isfinite(frames).all():
         raise ImageError(f"{name} holds {int((~np.isfinite(frames)).sum())} NaN or infinite pixels, none is allowed; replace them first")
     return frames.reshape(-1, *frames.shape[-2:])
+
+
+def _planes(image: Image, name: str) -> np.ndarray:
+    if image.sizes.get("C", 1) > 1:
+        raise ImageError(f"{name} has {image.sizes['C']} channels, each has a camera or a setting of its own; give one of them")
+    planes = image.transposed("".join(axis for axis in image.axes if axis not in "YX") + "YX").data
+    return planes.reshape(-1, *planes.shape[-2:])
 
 
 def _pairs(frames: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -10,7 +10,7 @@ from zsdeconv.cli.console import show_rows
 from zsdeconv.cli.inputs import Source
 from zsdeconv.cli.outcome import DONE, FAULT, mendable, told, warnings_of
 from zsdeconv.cli.progress import Voice
-from zsdeconv.cli.results import Places
+from zsdeconv.results import Places
 
 if TYPE_CHECKING:
     from zsdeconv.channels import PreparedChannels

@@ -13,11 +13,11 @@ from cyclopts import App, Parameter
 from pydantic import SkipValidation
 
 from zsdeconv.cli.inputs import ReadAs
-from zsdeconv.cli.results import ImageFormat
 from zsdeconv.cli.wording import flag_of
 from zsdeconv.config import OPTIONS, SETTINGS, Option, as_settings, read_config, resolve
 from zsdeconv.config.relevance import refuse_lone
 from zsdeconv.errors import ConfigError
+from zsdeconv.results import ImageFormat
 
 if TYPE_CHECKING:
     from zsdeconv.config import Config

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zsdeconv.cli.batch import Batch, Job, jobs_of
 from zsdeconv.cli.console import show_json, show_rows
 from zsdeconv.cli.inputs import Source, read_again, refuse_too_large, sources_of
+from zsdeconv.cli.naming import results_of
 from zsdeconv.cli.options import As, Format, Inputs, Settings, Task, argument, chosen, configuration, option, takes
 from zsdeconv.cli.output_checks import check_outputs, files_of_camera, refuse_full, refuse_inside
-from zsdeconv.cli.results import ImageFormat, Places, Predicted, SingleImage, results_of, write_images
 from zsdeconv.cli.stages import predicted, provenance_of
 from zsdeconv.errors import ConfigError
+from zsdeconv.results import ImageFormat, Places, Predicted, SingleImage, write_images
 
 if TYPE_CHECKING:
     from zsdeconv.channels import ChannelModels

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from zsdeconv.cli.batch import Batch, Job, jobs_of
 from zsdeconv.cli.console import show, show_json
 from zsdeconv.cli.inputs import Source, read_input, refuse_too_large, sources_of, with_scene
+from zsdeconv.cli.naming import results_of
 from zsdeconv.cli.options import As, Format, Inputs, Settings, Task, chosen, configuration, option, takes
 from zsdeconv.cli.output_checks import check_outputs, files_of_settings, refuse_full, refuse_inputs, refuse_inside
 from zsdeconv.cli.progress import Voice
-from zsdeconv.cli.results import Results, checkpoint_of, results_of, write_model, write_run
 from zsdeconv.cli.resume import forget, noting_inputs, refuse_other_pixels, refuse_other_settings
 from zsdeconv.cli.stages import predicted, prepared_from, provenance_of, reported, trained, training_facts
 from zsdeconv.config import SETTINGS
 from zsdeconv.errors import ConfigError
+from zsdeconv.results import Results, checkpoint_of, write_model, write_run
 
 if TYPE_CHECKING:
     from zsdeconv.channels import ChannelModels, PreparedChannels, RestoredChannels

@@ -96,13 +96,12 @@ def training_facts(model: Model | ChannelModels, seconds: float, voice: Voice) -
 
 def provenance_of(model: Model | ChannelModels, source: Source) -> dict[str, Any]:
     """What a result says about how it came about."""
+    from zsdeconv import results
+
     part = {} if source.crop is None else {"crop": source.crop}
     frames = {"frames": source.words} if source.movie else {}
     scene = {} if source.scene is None else {"scene": source.scene}
-    return {
-        **{"input": source.name, **part, **frames, **scene, "seed": model.config.seed, "config": model.config.model_dump(mode="json")},
-        **model.provenance,
-    }
+    return results.provenance_of(model, source.name, {**part, **frames, **scene})
 
 
 def _tell_of_stripes(restored: Restored | RestoredChannels, voice: Voice) -> None:

@@ -14,14 +14,14 @@ from typing import Any
 from zsdeconv.errors import DataWarning
 from zsdeconv.image import Image
 from zsdeconv.io.assemble import Description, Options, assemble, describe
-from zsdeconv.io.atomic import atomic_path
+from zsdeconv.io.atomic import atomic_path, refuse_existing
 from zsdeconv.io.checks import check_restorable, saturated_fraction
 from zsdeconv.io.folder import images_in, read_movie
 from zsdeconv.io.formats.mrc import read_mrc, read_mrc_raw
 from zsdeconv.io.ome_write import write_tiff
 from zsdeconv.io.readers import reader_of, scenes
 from zsdeconv.io.source import Source, chosen_scene, listed
-from zsdeconv.io.zarr_write import atomic_folder, is_zarr_name, write_zarr
+from zsdeconv.io.zarr_write import atomic_folder, is_zarr_name, refuse_existing_folder, write_zarr
 
 __all__ = [
     "Description",
@@ -35,6 +35,7 @@ __all__ = [
     "read_mrc",
     "read_mrc_raw",
     "read_provenance",
+    "refuse_kept",
     "saturated_fraction",
     "scene_names",
     "source_of",
@@ -80,7 +81,7 @@ def read(
 
     >>> import tempfile, numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = write(Path(folder, "a.tif"), Image(np.eye(9), "YX", {"Y": 0.1, "X": 0.1}), provenance={})
+    ...     path = write(Path(folder, "a.tif"), Image(np.eye(9), "YX", {"Y": 0.1, "X": 0.1}))
     ...     read(path, pixel_um=0.065).spacing_um
     {'Y': 0.065, 'X': 0.065}
     """
@@ -88,22 +89,28 @@ def read(
     return assemble(path.name, source_of(path, options), options)
 
 
-def write(path: str | os.PathLike[str], image: Image, *, provenance: Mapping[str, Any], overwrite: bool = False) -> Path:
+def write(path: str | os.PathLike[str], image: Image, *, provenance: Mapping[str, Any] | None = None, overwrite: bool = False) -> Path:
     """Write an image as OME-Zarr where the name ends in ".zarr", else as OME-TIFF, and return the path.
 
-    Parameters and errors are those of `write_zarr` and `write_tiff`.
+    Parameters and errors are those of `write_zarr` and `write_tiff`; the provenance is by default what the metadata hold of it.
 
     >>> import tempfile, numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write(Path(folder, "a.ome.tif"), Image(np.eye(9), "YX", {"Y": 0.1, "X": 0.1}), provenance={"seed": 1}).name
     'a.ome.tif'
     """
-    return (write_zarr if is_zarr_name(Path(path)) else write_tiff)(path, image, provenance=provenance, overwrite=overwrite)
+    noted = image.metadata.get("provenance", {}) if provenance is None else provenance
+    return (write_zarr if is_zarr_name(Path(path)) else write_tiff)(path, image, provenance=noted, overwrite=overwrite)
 
 
 def staged(path: Path, overwrite: bool) -> AbstractContextManager[Path]:
     """A temporary path for an output, a file or by its name a folder of Zarr, which gets its name when the block ends without an error."""
     return (atomic_folder if is_zarr_name(path) else atomic_path)(path, overwrite)
+
+
+def refuse_kept(path: Path, overwrite: bool) -> None:
+    """Raise `OutputError` where an output, a file or by its name a folder of Zarr, would take the place of what is to be kept."""
+    (refuse_existing_folder if is_zarr_name(path) else refuse_existing)(path, overwrite)
 
 
 def described(path: str | os.PathLike[str], *, axes: str | None = None, scene: str | int | None = None) -> Description:

@@ -10,9 +10,9 @@ import numpy as np
 
 from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.image import KNOWN_AXES, SPATIAL_AXES, Image
+from zsdeconv.image.units import is_pixel_size, pixel_size_limits
 from zsdeconv.io.memory import refuse_larger_than_memory
 from zsdeconv.io.metadata.statements import SIZES, settled
-from zsdeconv.io.metadata.units import is_pixel_size, pixel_size_limits
 from zsdeconv.io.source import Source
 
 _PIXEL_TYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")

@@ -39,14 +39,14 @@ def atomic_path(final: str | os.PathLike[str], overwrite: bool = False) -> Itera
     'whole'
     """
     path = Path(final)
-    _refuse_existing(path, overwrite)
+    refuse_existing(path, overwrite)
     temporary = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name[-_NAME_TAIL:]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
         yield temporary
         _flush(temporary)
-        _refuse_existing(path, overwrite)  # it may have appeared while the data were written
+        refuse_existing(path, overwrite)  # it may have appeared while the data were written
         os.replace(temporary, path)
         _flush_folder(path.parent)
     except OSError as error:
@@ -62,7 +62,8 @@ def refuse_link(path: Path) -> None:
         raise OutputError(f"{path}: is a link to {os.readlink(path)}, and links are not replaced; remove it, or choose another output")
 
 
-def _refuse_existing(path: Path, overwrite: bool) -> None:
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise `OutputError` for the name of a result that is a folder or a link, or a file that is not to be replaced."""
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, a file name is needed; choose another output")
     refuse_link(path)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsdeconv.errors import ImageError
+from zsdeconv.image.units import um_per
 from zsdeconv.io.formats.layout import kept, reading
 from zsdeconv.io.formats.tiff_structure import cut_short
 from zsdeconv.io.metadata.statements import Statements
-from zsdeconv.io.metadata.units import um_per
 from zsdeconv.io.source import FileSource, Region, Source
 
 if TYPE_CHECKING:

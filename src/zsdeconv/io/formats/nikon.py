@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from zsdeconv.image.units import s_per
 from zsdeconv.io.formats.layout import kept, read_planes, reading, tell_of
 from zsdeconv.io.formats.tiff_structure import cut_short
 from zsdeconv.io.metadata.statements import Statements
 from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
-from zsdeconv.io.metadata.units import s_per
 from zsdeconv.io.source import FileSource, Region, Source
 
 _SIGNATURES = (b"\xda\xce\xbe\x0a", b"\0\0\0\x0cjP  ")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zsdeconv.image.units import middle_of_band, s_per, um_per
 from zsdeconv.io.formats.layout import kept, reading, tell_of, with_rows
 from zsdeconv.io.formats.tiff_structure import cut_short
 from zsdeconv.io.metadata.statements import Statements
 from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
-from zsdeconv.io.metadata.units import middle_of_band, s_per, um_per
 from zsdeconv.io.source import FileSource, Region, Source
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsdeconv.errors import DataWarning, ImageError
+from zsdeconv.image.units import s_per, um_per
 from zsdeconv.io.formats.layout import reading
 from zsdeconv.io.formats.tiff_structure import cut_short
 from zsdeconv.io.metadata.annotation import ANNOTATION_NAMESPACE
 from zsdeconv.io.metadata.statements import Statements, restated
-from zsdeconv.io.metadata.units import s_per, um_per
 from zsdeconv.io.source import FileSource, Region, Source
 
 if TYPE_CHECKING:

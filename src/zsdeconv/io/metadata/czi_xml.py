@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
+from zsdeconv.image.units import middle_of_band
 from zsdeconv.io.metadata.statements import Statements, agreed, pinholes_of
 from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
-from zsdeconv.io.metadata.units import middle_of_band
 
 _IMAGE = "Metadata/Information/Image"
 _MODES = {

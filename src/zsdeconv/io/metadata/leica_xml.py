@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
+from zsdeconv.image.units import middle_of_band, s_per
 from zsdeconv.io.metadata.tiff_dialects import facts_of_objective
-from zsdeconv.io.metadata.units import middle_of_band, s_per
 
 _HARDWARE = ".//Attachment[@Name='HardwareSetting']"
 _SCAN = "ATLConfocalSettingDefinition"

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from zsdeconv.image.units import length_um, time_s
 from zsdeconv.io.metadata.statements import Statements
-from zsdeconv.io.metadata.units import length_um, time_s
 
 SOURCE = "OME-XML"
 """The name of these statements' source."""

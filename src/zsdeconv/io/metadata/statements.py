@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from zsdeconv.errors import DataWarning
 from zsdeconv.image import CHANNEL_OPTICS
-from zsdeconv.io.metadata.units import is_pixel_size, pixel_size_limits
+from zsdeconv.image.units import is_pixel_size, pixel_size_limits
 
 TOLERANCE = 1.01
 """Ratio up to which two statements are the same. Chosen: programs round pixel sizes to two or three digits."""

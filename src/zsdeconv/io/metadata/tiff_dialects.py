@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zsdeconv.image.units import length_um, middle_of_band, s_per, um_per
 from zsdeconv.io.metadata.statements import Statements, Weight
-from zsdeconv.io.metadata.units import length_um, middle_of_band, s_per, um_per
 
 if TYPE_CHECKING:
     from tifffile import TiffFile

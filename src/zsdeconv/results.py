@@ -1,29 +1,106 @@
-"""Where the results of a restoration go, and that they appear together or not at all."""
+"""The files that a restoration makes: their names, and that they appear together or not at all; and what all results can do."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
-from zsdeconv.cli.inputs import Source, file_name
-from zsdeconv.errors import ConfigError
+from zsdeconv.config import Config, to_yaml
+from zsdeconv.image import Image
+from zsdeconv.image.shown import compared, table
+from zsdeconv.io import refuse_kept, staged, write
 
-if TYPE_CHECKING:
-    from zsdeconv.channels import ChannelModels, RestoredChannels
-    from zsdeconv.model import Model, Restored
-
-AnyRestored: TypeAlias = "Restored | RestoredChannels"
-AnyModel: TypeAlias = "Model | ChannelModels"
 ImageFormat: TypeAlias = Literal["tif", "zarr"]
 KINDS = ("reconstructed", "denoised", "deconvolved", "uncertainty")
 SOMETIMES = ("reconstructed", "uncertainty")
 """Images that not every run makes."""
 IMAGE_ENDINGS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif")
+
+
+class AnyModel(Protocol):
+    """A model, or those of several channels."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def history(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
+
+    def save(self, path: Path, *, overwrite: bool = False) -> Path: ...
+
+
+class SavedPage(Protocol):
+    """A report."""
+
+    def save(self, path: Path, overwrite: bool = False) -> Path: ...
+
+
+class Result(ABC):
+    """What the results of one channel and of several have in common: they are saved and shown alike."""
+
+    raw: Image
+    model: Any
+
+    @abstractmethod
+    def images(self) -> Mapping[str, Image]:
+        """The images by name, as the command line writes them."""
+
+    @abstractmethod
+    def report(self, title: str = "image") -> SavedPage:
+        """What was done and how far to trust it."""
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        report: bool = True,
+        image_format: ImageFormat = "tif",
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Write what `zsdeconv run` writes: the images, the model, its configuration and its log, and the report.
+
+        Parameters
+        ----------
+        folder : where the files go, made where it is missing
+        name : what they are called after, by default the file of the image
+        report : whether the report is made as well, which takes about a minute
+        image_format : "tif" for OME-TIFF, "zarr" for OME-Zarr
+        overwrite : whether existing files are replaced
+
+        Returns
+        -------
+        The files, which appear when all but the report are complete.
+
+        Raises
+        ------
+        OutputError
+            Before anything is written, for existing files unless `overwrite`; and where nothing can be written.
+        """
+        called = str(self.raw.metadata.get("name") or "image")
+        results = Results(Path(folder), name or stem_of(Path(called)), image_format=image_format)
+        for path in results.all():
+            refuse_kept(path, overwrite)
+        part = {"crop": crop} if (crop := self.raw.metadata.get("crop")) else {}
+        written = write_run(results, self, provenance_of(self.model, called, part), overwrite=overwrite)
+        return [*written, self.report(called).save(results.report, overwrite)] if report else written
+
+    def _repr_html_(self) -> str:
+        shown = {"raw": self.raw, **{kind: image for kind, image in self.images().items() if kind != "uncertainty"}}
+        return compared(shown) + table([(name, repr(image)) for name, image in shown.items()])
+
+
+def provenance_of(model: AnyModel, name: str, also: Mapping[str, Any]) -> dict[str, Any]:
+    """What an image says about how it came about: the `name` of the input, and `also` which part of it."""
+    return {"input": name, **also, "seed": model.config.seed, "config": model.config.model_dump(mode="json"), **model.provenance}
 
 
 class Places(Protocol):
@@ -123,21 +200,7 @@ def checkpoint_of(model: Path) -> Path:
     return model.with_name(f".{model.stem}_checkpoint.zsd")
 
 
-def results_of(sources: Sequence[Source], make: Callable[[str], Results]) -> list[tuple[Source, Results]]:
-    """The results of each input, made of what they are called after. Raises `ConfigError` when two would have the same names."""
-    stems: dict[str, Path] = {}
-    for source in sources:
-        stem = _stem_of(source)
-        if stem in stems:
-            raise ConfigError(
-                f"{stems[stem]} and {source.path} would both write {make(stem).image('denoised').name}; "
-                "rename one, or restore them into two folders"
-            )
-        stems[stem] = source.path
-    return [(source, make(stem)) for source, stem in zip(sources, stems, strict=True)]
-
-
-def write_run(results: Results, restored: AnyRestored, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
+def write_run(results: Results, restored: Result, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
     """Write images, and with an own model that, its configuration and its log; all appear under their names, or none when one fails.
 
     Parameters
@@ -173,7 +236,7 @@ def write_model(results: Results, model: AnyModel, *, overwrite: bool) -> list[P
     return results.model_files()
 
 
-def write_images(places: Places, restored: AnyRestored, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
+def write_images(places: Places, restored: Result, provenance: dict[str, Any], *, overwrite: bool) -> list[Path]:
     """Write images; all or none.
 
     Parameters
@@ -194,16 +257,12 @@ def write_images(places: Places, restored: AnyRestored, provenance: dict[str, An
 
 
 def _write_model(stack: ExitStack, results: Results, model: AnyModel, overwrite: bool) -> None:
-    from zsdeconv.config import to_yaml
-
     model.save(_staged(stack, results.model, overwrite), overwrite=True)
     _staged(stack, results.config, overwrite).write_text(to_yaml(model.config), encoding="utf-8")
     _staged(stack, results.log, overwrite).write_text(_log(model), encoding="utf-8")
 
 
-def _write_images(stack: ExitStack, targets: dict[str, Path], restored: AnyRestored, provenance: dict[str, Any], overwrite: bool) -> None:
-    from zsdeconv.io import write
-
+def _write_images(stack: ExitStack, targets: dict[str, Path], restored: Result, provenance: dict[str, Any], overwrite: bool) -> None:
     for kind, path in targets.items():
         image = restored.images()[kind]
         noted = {key: image.metadata[key] for key in ("stripes",) if key in image.metadata}
@@ -212,8 +271,6 @@ def _write_images(stack: ExitStack, targets: dict[str, Path], restored: AnyResto
 
 def _staged(stack: ExitStack, path: Path, overwrite: bool) -> Path:
     """A temporary path that becomes `path` when the whole stack ends well."""
-    from zsdeconv.io import staged
-
     return stack.enter_context(staged(path, overwrite))
 
 
@@ -229,14 +286,11 @@ def _log(model: AnyModel) -> str:
     return "".join(json.dumps(event) + "\n" for event in model.history)
 
 
-def _stem_of(source: Source) -> str:
-    """What the results of an input are called after: its file or folder, and the scene of it where one was chosen."""
-    folder = source.movie and source.path.is_dir()
-    stem = (source.path.name or source.path.resolve().name) if folder else _stem(source.path)
-    return stem if source.scene is None else f"{stem}_{file_name(source.scene)}"
+def stem_of(path: Path) -> str:
+    """The name of an input without its ending.
 
-
-def _stem(path: Path) -> str:
-    """The name of an input without its ending."""
+    >>> stem_of(Path("cell.2.ome.tif")), stem_of(Path("cell.czi")), stem_of(Path(".tif"))
+    ('cell.2', 'cell', '.tif')
+    """
     ending = next((e for e in IMAGE_ENDINGS if path.name.lower().endswith(e)), path.suffix)
     return path.name[: len(path.name) - len(ending)] or path.name

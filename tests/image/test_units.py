@@ -1,8 +1,8 @@
 import pytest
 
 from zsdeconv.errors import ConfigError
+from zsdeconv.image.units import is_pixel_size, length_um, s_per, time_s, um_per
 from zsdeconv.io.assemble import Options
-from zsdeconv.io.metadata.units import is_pixel_size, length_um, s_per, time_s, um_per
 
 
 @pytest.mark.parametrize(
