@@ -11,13 +11,15 @@ author = "The zsdeconv developers"
 copyright = author
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build", "_reports"]
 html_extra_path = ["_reports"]
 REPORTS = Path(__file__).parent / "_reports"
 REPORTS.mkdir(exist_ok=True)  # before the paths are checked
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_timeout = 1800
 
 default_role = "code"  # docstrings put code in single backticks
 autodoc_member_order = "bysource"

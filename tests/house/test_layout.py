@@ -15,8 +15,8 @@ MAX_LOOSE_MODULES = 12
 MAX_LINES = 400
 MIRRORS = {"structured.py": {"acquisition", "simulation"}}
 """Files of the same name in several folders, on purpose: how images are recorded, and how such recordings are simulated."""
-TESTS_WITHOUT_SOURCE = {"golden", "house", "slow"}
-"""Folders of tests that belong to no folder of the package: stored results, these rules, and what takes minutes."""
+TESTS_WITHOUT_SOURCE = {"docs", "golden", "house", "slow"}
+"""Folders of tests that belong to no folder of the package: pages that run, stored results, these rules, and what takes minutes."""
 
 
 def loose(names: Iterable[str]) -> list[str]:
