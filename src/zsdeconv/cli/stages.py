@@ -116,7 +116,7 @@ def provenance_of(model: Model | ChannelModels, source: Source, image: Image, fo
 
 
 def _way_to(source: Source, folder: Path) -> dict[str, Any]:
-    """The paths of an input as they are seen from a folder, or whole ones where it lies on another drive."""
+    """The path of an input, or those of a movie's folder or frames, as seen from a folder; whole ones where it lies on another drive."""
 
     def seen(path: Path) -> str:
         try:
@@ -124,8 +124,9 @@ def _way_to(source: Source, folder: Path) -> dict[str, Any]:
         except ValueError:
             return path.resolve().as_posix()
 
-    separate = source.movie and not source.path.is_dir()
-    return {"files": [seen(path) for path in source.files]} if separate else {"path": seen(source.path)}
+    if not source.movie:
+        return {"path": seen(source.path)}
+    return {"movie": [seen(source.path)] if source.path.is_dir() else [seen(path) for path in source.files]}
 
 
 def _tell_of_stripes(restored: Restored | RestoredChannels, voice: Voice) -> None:

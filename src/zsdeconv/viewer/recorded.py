@@ -67,8 +67,7 @@ def find_recorded(said: Mapping[str, Any], folder: Path, given: Path | None = No
 
 def _places(said: Mapping[str, Any], folder: Path) -> Iterator[list[Path]]:
     """Where the input may be: where it was, seen from the result; beside the result or above it; in the working directory."""
-    names = said.get("files") or said.get("path")
-    named = [names] if isinstance(names, str) else [str(name) for name in names or ()]
+    named = [str(name) for name in said.get("movie") or filter(None, [said.get("path")])]
     if named:
         yield [folder / name for name in named]
     elif name := str(said.get("input", "")).partition(", scene ")[0]:
@@ -90,14 +89,12 @@ def _read(said: Mapping[str, Any], paths: Sequence[Path]) -> Image:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # they were given when it was restored
-        if "frames" in said:
+        if "movie" in said:
             files = images_in(paths[0]) if paths[0].is_dir() else paths
             image = read_movie(files, name=paths[0].name, read=read)
-        elif paths[0].is_dir() and paths[0].suffix.lower() != ".zarr":
-            raise ImageError(f"{paths[0]}: is a folder, the result was made of one file; give `raw`, that file")
         else:
             image = read(paths[0])
-        return cropped(image, said.get("crop") or config.input.crop)
+        return cropped(image, said.get("crop"))
 
 
 def _settings(said: Mapping[str, Any]) -> Config:
