@@ -87,7 +87,7 @@ def test_raw_and_results_are_on_one_grid_and_above_the_offset(restored: Path) ->
     assert about["channels"][0]["range"] == pytest.approx([0, 1000]), "the same for all images"
     assert [layer["own_scale"] for layer in about["layers"]] == [False, False, False, True]
     assert about["layers"][3]["channels"][0]["own"] == pytest.approx([0, 100])
-    assert about["offset"] == "100 ADU taken off the raw image (of the restoration)"
+    assert about["offset"] == "Camera offset taken off the raw image: 100 ADU (that of the restoration)."
     assert about["notes"] == [] and denoised.data.shape == (1, 1, 1, 24, 32) and deconvolved.data.shape == uncertainty.data.shape
 
 
@@ -140,7 +140,9 @@ def test_the_offset_of_a_prediction_is_measured(tmp_path: Path, restored: Path) 
         write(path, image, provenance=said, overwrite=True)
     shown = contents(restored)
     assert np.allclose(shown.layers[0].data[0, 0, 0], steps(), atol=1e-3)
-    assert shown.about["offset"] == f"{OFFSET_ADU:g} ADU taken off the raw image (the median difference to the denoised image)"
+    assert (
+        shown.about["offset"] == f"Camera offset taken off the raw image: {OFFSET_ADU:g} ADU (the median difference to the denoised image)."
+    )
 
 
 def test_images_of_different_runs(restored: Path) -> None:

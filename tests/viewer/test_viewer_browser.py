@@ -87,6 +87,10 @@ def test_nothing_is_asked_for_and_nothing_sticks_out(opened: Browser, tmp_path: 
     page = Page(opened, folder, **how)
     assert opened.complaints() == [] and opened.requests() == []
     assert page.value("document.documentElement.scrollWidth") <= how["width_px"]
+    apart = "(([a, b]) => b.left - a.right)([...document.querySelectorAll('.tag')].map(tag => tag.getBoundingClientRect()))"
+    page.value("view.on[1] = false, find('own').click()")
+    page.drawn(2)
+    assert "ADU" in page.value("document.querySelector('.on-right').textContent") and page.value(apart) >= 0
     assert page.value("find('report').getAttribute('href')") == "cell_report.html", "a path that moves with the folder"
     assert page.value(
         "[...document.querySelectorAll('input, select, button')].every(e => e.labels?.length || e.ariaLabel || e.textContent)"

@@ -30,6 +30,8 @@ COLOURS = ("#00ff00", "#ff00ff", "#00ffff", "#ffff00", "#ff8000", "#4080ff")
 """Colours of channels whose file names none. Chosen: the first two are told apart by nearly everybody, and add up to white."""
 WHITE = "#ffffff"
 """Colour of a single channel. Chosen: grey shows the most shades."""
+RANGE_DIGITS, OFFSET_DIGITS = 3, 4
+"""Digits that count, of the ends of the scale and of an offset. Chosen: nobody sees a change of the last one; offsets by tenths."""
 MAX_NAME_LENGTH = 80
 """Characters of the name of a channel or file. Chosen: they fit on two lines."""
 
@@ -182,17 +184,18 @@ def _above_offset(recorded: Recorded, images: Mapping[str, Image], said: Mapping
             raise ImageError(f"{unlike}; give `raw`, the image that was restored")
         return Recorded(None, None, f"{unlike}: shown without it; `raw` gives another"), ""
     count = image.sizes.get("C", 1)
-    offsets, origin = offsets_of(said, channel_names(first) if count > 1 else [""]), "of the restoration"
+    offsets, origin = offsets_of(said, channel_names(first) if count > 1 else [""]), "that of the restoration"
     denoised = images.get("denoised")
     if (offsets is None or "model" in said) and denoised is not None and _fits(image, denoised) and _fits(denoised, image):
         away = image.transposed("CTZYX").data.astype(np.float32) - denoised.transposed("CTZYX").data
         medians = [float(np.median(each[np.isfinite(each)])) if np.isfinite(each).any() else 0.0 for each in away]
         offsets, origin = medians, "the median difference to the denoised image"
     if offsets is None:
-        offsets, origin = [image.offset or 0.0] * count, "of the file" if image.offset is not None else "not known"
+        offsets, origin = [image.offset or 0.0] * count, "that of the file" if image.offset is not None else "not known"
     arranged = image.transposed("TCZYX")
     data = arranged.data.astype(np.float32) - np.array(offsets, np.float32)[:, None, None, None]
-    words = f"{', '.join(map(rounded, offsets))} ADU taken off the raw image ({origin})"
+    shown = ", ".join(rounded(offset, OFFSET_DIGITS) for offset in offsets)
+    words = f"Camera offset taken off the raw image: {shown} ADU ({origin})."
     return replace(recorded, image=replace(arranged, data=data)), words
 
 
@@ -232,7 +235,7 @@ def _channels(image: Image, count: int, layers: Sequence[Layer]) -> list[dict[st
     found = []
     for c in range(count):
         shades = [layer.shades(c) for layer in smooth]
-        low, high = min(low for low, _ in shades), max(high for _, high in shades)
+        low, high = _tidy(min(low for low, _ in shades), max(high for _, high in shades))
         limits = min(layer.codings[c].low for layer in shared), max(layer.codings[c].high for layer in shared)
         found.append(
             {
@@ -243,6 +246,16 @@ def _channels(image: Image, count: int, layers: Sequence[Layer]) -> list[dict[st
             }
         )
     return found
+
+
+def _tidy(low: float, high: float) -> tuple[float, float]:
+    """The ends of a scale of intensity in few digits; dark is no light, not the noise below it.
+
+    >>> _tidy(-82.9, 10128.0), _tidy(651.3, 22053.0)
+    ((0.0, 10100.0), (651.0, 22100.0))
+    """
+    low, high = (float(f"{end:.{RANGE_DIGITS}g}") for end in (max(low, 0.0) if high > 0 else low, high))
+    return (low, high) if high > low else (low, low + 1.0)
 
 
 def _colour(stated: Any, number: int) -> str:

@@ -11,8 +11,14 @@ let shown, view, ranges, sides = [], drawn = 0;
 // ---- pixels: base64, deflate, low and high bytes of codes of 12 bits ----
 const decoded = new Map();
 let held = 0;
+const bytesOf = (text) => {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const letters = atob(text), bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+};
 const unpack = async (text) => {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const bytes = bytesOf(text);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const halves = new Uint8Array(await new Response(stream).arrayBuffer());
   const codes = new Uint16Array(halves.length / 2);
@@ -56,10 +62,13 @@ const tableOf = (layer, channel) => {
   return table;
 };
 const visible = () => shown.channels.map((_, c) => c).filter((c) => view.on[c]);
-const paint = async (layer, picture) => {
-  const [fy, fx] = shown.layers[layer].factors, height = shown.height * fy, width = shown.width * fx;
-  const parts = await Promise.all(visible().map(async (c) => [await codesOf(planeName(layer, c)), tableOf(layer, c)]));
-  const image = new ImageData(width, height), out = image.data;
+const paintOne = (out, codes, table) => { // four bytes at once
+  const colours = new Uint8Array(4 * (shown.top + 1));
+  for (let code = 1; code <= shown.top; code++) colours.set([...table.subarray(3 * code, 3 * code + 3), 255], 4 * code);
+  const whole = new Uint32Array(colours.buffer);
+  for (let i = 0; i < codes.length; i++) out[i] = whole[codes[i]];
+};
+const paintSum = (out, parts) => {
   for (const [codes, table] of parts) {
     for (let i = 0, j = 0; i < codes.length; i++, j += 4) {
       const code = codes[i];
@@ -71,6 +80,13 @@ const paint = async (layer, picture) => {
     }
   }
   if (!parts.length) for (let j = 3; j < out.length; j += 4) out[j] = 255;
+};
+const paint = async (layer, picture) => {
+  const [fy, fx] = shown.layers[layer].factors, height = shown.height * fy, width = shown.width * fx;
+  const parts = await Promise.all(visible().map((c) => Promise.all([codesOf(planeName(layer, c)), tableOf(layer, c)])));
+  const image = new ImageData(width, height);
+  if (parts.length === 1) paintOne(new Uint32Array(image.data.buffer), ...parts[0]);
+  else paintSum(image.data, parts);
   picture.width = width;
   picture.height = height;
   picture.getContext("2d").putImageData(image, 0, 0);
@@ -153,21 +169,25 @@ const label = () => {
   const each = (layer) => visible().map((c) => rangeWord(layer, c)).join(", ");
   find("scale-word").textContent = own
     ? `${shown.layers[left].title} ${each(left)}; ${shown.layers[right].title} ${each(right)}`
-    : "All images are shown on this scale" + (apart.length ? `, but ${apart.join(" and ").toLowerCase()} on its own.` : ".");
+    : "One scale for all images, in ADU above the camera offset" + (apart.length ? `; ${apart.join(" and ").toLowerCase()} has its own.` : ".");
 };
-const refresh = async () => {
-  const turn = ++drawn, layers = [view.left, view.right];
-  try {
-    const fresh = layers.map(() => document.createElement("canvas"));
-    await Promise.all(layers.map((layer, n) => paint(layer, fresh[n])));
-    if (turn !== drawn) return; // a later choice is under way
-    sides = layers.map((layer, n) => ({ layer, picture: fresh[n] }));
-    label();
-    draw();
-    stage.dataset.drawn = turn;
-  } catch (fault) {
-    alarm(`The images could not be drawn (${fault.message}).`);
-  }
+let working = null, wanted = 0;
+const refresh = () => { // one drawing at a time; of choices that come meanwhile the last one counts
+  wanted++;
+  working ??= (async () => {
+    while (drawn < wanted) {
+      const turn = wanted, layers = [view.left, view.right], own = view;
+      const pictures = layers.map(() => document.createElement("canvas"));
+      await Promise.all(layers.map((layer, n) => paint(layer, pictures[n])));
+      drawn = turn;
+      if (own !== view) continue; // of another result
+      sides = layers.map((layer, n) => ({ layer, picture: pictures[n] }));
+      label();
+      draw();
+      stage.dataset.drawn = drawn;
+    }
+  })().catch((fault) => alarm(`The images could not be drawn (${fault.message}).`)).finally(() => (working = null));
+  return working;
 };
 const alarm = (text) => {
   find("alarm").textContent = text;
