@@ -77,6 +77,8 @@ def test_what_cannot_be_shown_is_told_in_a_line_and_leaves_no_page(zs, restored,
     assert "text_denoised.ome.tif" in zs("view", tmp_path / "text_denoised.ome.tif", *view).error
     assert "--crop 0:99 along Y: it has 0:24; give a smaller --crop" in zs("view", restored, *view, "--crop", "0:99,0:9").error
     assert "gone.tif: no such file or folder; give --raw" in zs("view", restored, *view, "--raw", "gone.tif").error
+    make_result(tmp_path, steps(), name="other")
+    assert "--raw cell.tif with 2 results (cell, other): it belongs to one" in zs("view", restored, *view, "--raw", "cell.tif").error
     damaged = restored / "cell_uncertainty.ome.tif"
     damaged.write_bytes(damaged.read_bytes()[:-700])
     assert "cell_uncertainty.ome.tif" in zs("view", restored, *view).error

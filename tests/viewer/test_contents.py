@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,6 +162,23 @@ def test_images_of_different_runs(restored: Path) -> None:
         ImageError, match=r"cell_deconvolved.ome.tif of YX 48 x 64, cell_denoised.ome.tif of YX 20 x 32: they are not of one"
     ):
         contents(restored)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "a text",
+        {"input": 5, "movie": 7, "inputs": 3, "config": [1]},
+        {"path": ["a"], "config": {"scale": "x"}, "channels": 4},
+        {"path": "../data/cell.tif", "crop": 9, "scene": {}, "config": {}},
+        {"path": "../data/cell.tif", "camera": "none", "pixels": 1.5},
+    ],
+)
+def test_a_provenance_of_any_origin_is_no_fault(restored: Path, said: Any) -> None:
+    for path in restored.iterdir():
+        write(path, zs.read(path), provenance=said, overwrite=True)
+    shown = contents(restored)
+    assert [layer.kind for layer in shown.layers] == ["denoised", "deconvolved", "uncertainty"] and len(shown.about["notes"]) == 1
 
 
 def test_a_truncated_image_is_refused(restored: Path) -> None:

@@ -14,7 +14,7 @@ from zsdeconv.cli.console import show_json, show_rows
 from zsdeconv.cli.options import Settings, Task, argument, chosen, option, takes
 from zsdeconv.cli.output_checks import check_outputs
 from zsdeconv.cli.wording import with_options
-from zsdeconv.errors import OutputError
+from zsdeconv.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from zsdeconv.viewer.contents import Contents
@@ -55,6 +55,9 @@ def view(
     from zsdeconv.viewer.viewer_page import write_page
 
     found = find_results(result)
+    if task.raw is not None and len(found) > 1:
+        names = ", ".join(each.name for each in found)
+        raise ConfigError(f"--raw {task.raw} with {len(found)} results ({names}): it belongs to one; give that, for example its .zsd file")
     if task.output is not None:
         check_outputs([task.output], inputs=_read_by(found, task.raw), overwrite=task.overwrite)
     limit = MAX_PIXELS // len(found)

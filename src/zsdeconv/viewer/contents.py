@@ -22,6 +22,8 @@ from zsdeconv.viewer.recorded import Recorded, find_recorded, offsets_of
 
 OWN_SCALE = ("uncertainty",)
 """Images that are no intensities of the sample, and keep a scale of their own."""
+NOISY = ("raw", "reconstructed")
+"""Images whose brightest pixels are noise: they do not set the scale."""
 SHADE_PERCENTILES = (0.1, 99.9)
 """Percentiles of the shown pixels that are black and white. Chosen: single pixels do not set the range."""
 SAMPLED_PX = 2**20
@@ -98,10 +100,9 @@ def contents_of(files: ResultFiles, *, raw: Path | None = None, crop: str | None
     """
     images = {kind: read(path) for kind, path in files.images.items()}
     _refuse_mixture(files, images)
-    first = next(iter(images.values()))
-    said = {kind: dict(image.metadata.get("provenance") or {}) for kind, image in images.items()}
-    recorded = find_recorded(said[next(iter(said))], files.folder, raw)
-    recorded, offset_words = _above_offset(recorded, images, said[next(iter(said))], given=raw is not None)
+    kind, first = next(iter(images.items()))
+    said = {kind: _provenance(image) for kind, image in images.items()}
+    recorded, offset = _above_offset(find_recorded(said[kind], files.folder, raw), images, said[kind], given=raw is not None)
     if recorded.image is not None:
         images = {"raw": recorded.image, **images}
     arrays = {kind: image.transposed("TCZYX").data for kind, image in images.items()}
@@ -110,31 +111,27 @@ def contents_of(files: ResultFiles, *, raw: Path | None = None, crop: str | None
     factors = {kind: (array.shape[3] // coarse[3], array.shape[4] // coarse[4]) for kind, array in arrays.items()}
     part = choose_part(sizes, sizes["C"] * sum(fy * fx for fy, fx in factors.values()), crop, max_pixels)
     layers = [_layer(kind, array, factors[kind], part) for kind, array in arrays.items()]
-    notes = [recorded.note] if recorded.note else []
-    notes += _differences(said)
     shown = part_words(part, sizes)
-    if shown:
-        notes.append(f"shown: {', '.join(shown)}; `crop` gives another part")
+    partly = [f"shown: {', '.join(shown)}; `crop` gives another part"] if shown else []
+    notes = [*filter(None, [recorded.note]), *_differences(said), *partly]
     about = {
         "name": printable(files.name, MAX_NAME_LENGTH),
-        "height": part.height,
-        "width": part.width,
-        "corner": [part.rows[0], part.columns[0]],
-        **_grid(first, factors[next(iter(files.images))], part, sizes),
+        "facts": _size_words(sizes, first, factors[kind]),
+        "notes": [note.partition("; `")[0] for note in notes],  # without the advice, which is on options of the command
+        "offset": offset,
+        **_grid(first, factors[kind], part, sizes),
         "channels": _channels(first, sizes["C"], layers),
         "layers": [_about_layer(layer) for layer in layers],
-        "offset": offset_words if recorded.image is not None else "",
-        "notes": [note.partition("; `")[0] for note in notes],
-        "facts": _size_words(sizes, first, factors[next(iter(files.images))]),
     }
-    facts = {
-        "images": {kind: str(path) for kind, path in files.images.items()},
-        "raw": None if recorded.image is None else str(recorded.path),
-        "report": None if files.report is None else str(files.report),
-        "shown": shown,
-        "notes": notes,
-    }
+    files_read = {"images": {kind: str(path) for kind, path in files.images.items()}, "raw": recorded.path and str(recorded.path)}
+    facts = {**files_read, "report": files.report and str(files.report), "shown": shown, "notes": notes}
     return Contents(files.name, about, layers, facts)
+
+
+def _provenance(image: Image) -> Mapping[str, Any]:
+    """What a result says about how it came about; the file may be of any origin."""
+    said = image.metadata.get("provenance")
+    return said if isinstance(said, Mapping) else {}
 
 
 def _refuse_mixture(files: ResultFiles, images: Mapping[str, Image]) -> None:
@@ -148,15 +145,16 @@ def _refuse_mixture(files: ResultFiles, images: Mapping[str, Image]) -> None:
 
 def _fits(image: Image, coarser: Image) -> bool:
     """Whether an image has the same times, channels and planes, and whole pixels in each of the coarser one."""
-    fine, coarse = (each.transposed("TCZYX").data.shape if "P" not in each.axes else () for each in (image, coarser))
-    if not fine or fine[:3] != coarse[:3]:
+    fine, coarse = (each.transposed("TCZYX").data.shape for each in (image, coarser))
+    if fine[:3] != coarse[:3]:
         return False
     (ny, nx), (my, mx) = fine[3:], coarse[3:]
     return ny % my == 0 and nx % mx == 0 and ny // my == nx // mx
 
 
 def _sizes(image: Image) -> str:
-    return f"{image.axes} {' x '.join(map(str, image.data.shape))}"
+    long = {axis: n for axis, n in image.sizes.items() if n > 1 or axis in "YX"}
+    return f"{''.join(long)} {' x '.join(map(str, long.values()))}"
 
 
 def _differences(said: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -183,20 +181,19 @@ def _above_offset(recorded: Recorded, images: Mapping[str, Image], said: Mapping
         if given:
             raise ImageError(f"{unlike}; give `raw`, the image that was restored")
         return Recorded(None, None, f"{unlike}: shown without it; `raw` gives another"), ""
-    count = image.sizes.get("C", 1)
+    count = image.sizes["C"]
     offsets, origin = offsets_of(said, channel_names(first) if count > 1 else [""]), "that of the restoration"
     denoised = images.get("denoised")
     if (offsets is None or "model" in said) and denoised is not None and _fits(image, denoised) and _fits(denoised, image):
-        away = image.transposed("CTZYX").data.astype(np.float32) - denoised.transposed("CTZYX").data
+        away = image.transposed("CTZYX").data - denoised.transposed("CTZYX").data
         medians = [float(np.median(each[np.isfinite(each)])) if np.isfinite(each).any() else 0.0 for each in away]
         offsets, origin = medians, "the median difference to the denoised image"
     if offsets is None:
         offsets, origin = [image.offset or 0.0] * count, "that of the file" if image.offset is not None else "not known"
-    arranged = image.transposed("TCZYX")
-    data = arranged.data.astype(np.float32) - np.array(offsets, np.float32)[:, None, None, None]
+    data = image.data - np.array(offsets, np.float32)[:, None, None, None]
     shown = ", ".join(rounded(offset, OFFSET_DIGITS) for offset in offsets)
     words = f"Camera offset taken off the raw image: {shown} ADU ({origin})."
-    return replace(recorded, image=replace(arranged, data=data)), words
+    return replace(recorded, image=replace(image, data=data)), words
 
 
 def _size_words(sizes: Mapping[str, int], image: Image, factors: tuple[int, int]) -> list[str]:
@@ -231,7 +228,7 @@ def _channels(image: Image, count: int, layers: Sequence[Layer]) -> list[dict[st
     """Name and colour of each channel, its limits, and the intensities that are black and white in all images that share a scale."""
     names, stated = channel_names(image), list(image.metadata.get("colours") or [])
     shared = [layer for layer in layers if layer.kind not in OWN_SCALE] or list(layers)
-    smooth = [layer for layer in shared if layer.kind not in ("raw", "reconstructed")] or shared
+    smooth = [layer for layer in shared if layer.kind not in NOISY] or shared
     found = []
     for c in range(count):
         shades = [layer.shades(c) for layer in smooth]
@@ -266,18 +263,21 @@ def _colour(stated: Any, number: int) -> str:
 
 
 def _grid(image: Image, factors: tuple[int, int], part: Part, sizes: Mapping[str, int]) -> dict[str, Any]:
-    """Sizes and units of the coarsest grid; None where unknown."""
+    """Sizes and units of the coarsest grid, and the part of it; None where unknown."""
     um, metadata = image.spacing_um, image.metadata
     y_um, x_um = (None if um.get(axis) is None else um[axis] * factor for axis, factor in zip("YX", factors, strict=True))
     times, interval = metadata.get("times_s"), metadata.get("interval_s")
     seconds: list[float | None] = [None] * sizes["T"]
     if times and len(times) == sizes["T"]:
-        seconds = list(times)
+        seconds = [float(s) if s is not None and np.isfinite(s) else None for s in times]
     elif interval:
         seconds = [interval * t for t in range(sizes["T"])]
     z_um = um.get("Z")
     return {
         "sizes": dict(sizes),
+        "height": part.height,
+        "width": part.width,
+        "corner": [part.rows[0], part.columns[0]],
         "um": {"y": y_um, "x": x_um, "z": z_um},
         "times": [{"number": t + 1, "s": seconds[t]} for t in part.times],
         "planes": [{"number": z + 1, "um": None if z_um is None else z * z_um} for z in part.planes],

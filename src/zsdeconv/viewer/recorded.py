@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """The recorded image (ADU with its offset, one raw frame of structured illumination being the mean of all), or why there is none."""
+    """The recorded image (TCZYX, ADU with its offset; the mean of raw frames of structured illumination), or why there is none."""
 
     image: Image | None
     path: Path | None
@@ -56,18 +56,15 @@ def find_recorded(said: Mapping[str, Any], folder: Path, given: Path | None = No
     try:
         image = _read(said, paths)
         unlike = _unlike(image, paths[0], said)
-        return (
-            Recorded(None, None, f"{unlike}: shown without it; `raw` gives another")
-            if unlike
-            else Recorded(_as_shown(image, said), paths[0])
-        )
+        shown = None if unlike else _as_shown(image, said)
     except UserError as fault:
         return Recorded(None, None, f"the recorded image cannot be shown ({fault})")
+    return Recorded(None, None, f"{unlike}: shown without it; `raw` gives another") if unlike else Recorded(shown, paths[0])
 
 
 def _places(said: Mapping[str, Any], folder: Path) -> Iterator[list[Path]]:
     """Where the input may be: where it was, seen from the result; beside the result or above it; in the working directory."""
-    named = [str(name) for name in said.get("movie") or filter(None, [said.get("path")])]
+    named = [str(name) for name in _listed(said, "movie") or filter(None, [said.get("path")])]
     if named:
         yield [folder / name for name in named]
     elif name := str(said.get("input", "")).partition(", scene ")[0]:
@@ -89,12 +86,18 @@ def _read(said: Mapping[str, Any], paths: Sequence[Path]) -> Image:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # they were given when it was restored
-        if "movie" in said:
+        if _listed(said, "movie"):
             files = images_in(paths[0]) if paths[0].is_dir() else paths
             image = read_movie(files, name=paths[0].name, read=read)
         else:
             image = read(paths[0])
-        return cropped(image, said.get("crop"))
+        return cropped(image, str(said["crop"]) if said.get("crop") else None)
+
+
+def _listed(said: Mapping[str, Any], name: str) -> list[Any]:
+    """A list in the provenance; empty for anything else, as the file may be of any origin."""
+    value = said.get(name)
+    return value if isinstance(value, list) else []
 
 
 def _settings(said: Mapping[str, Any]) -> Config:
@@ -105,38 +108,36 @@ def _settings(said: Mapping[str, Any]) -> Config:
 
     try:
         config = Config.model_validate(with_new_names(dict(said.get("config") or {})))
-    except (ValidationError, TypeError, AttributeError) as fault:
+    except (ValidationError, TypeError, ValueError, AttributeError) as fault:
         raise ImageError(
             f"settings of the result that this version does not know ({type(fault).__name__}): restore the image anew"
         ) from fault
-    return config.model_copy(update={"input": config.input.model_copy(update={"scene": said.get("scene")})})
+    return config.model_copy(update={"input": config.input.model_copy(update={"scene": said.get("scene") and str(said["scene"])})})
 
 
 def _unlike(image: Image, path: Path, said: Mapping[str, Any]) -> str:
     """That the image has other pixels than the input had, as far as the result says what those were; empty otherwise."""
     known = said.get("pixels")
     if known is None and "model" not in said:  # a run trains on what it restores
-        entries = [each for each in said.get("inputs") or () if isinstance(each, Mapping)]
+        entries = [each for each in _listed(said, "inputs") if isinstance(each, Mapping)]
         known = next((each.get("pixels") for each in entries if each.get("name") == said.get("input")), None)
     return f"{path.name} has other pixels than the image that was restored" if known and image.fingerprint() != known else ""
 
 
 def _as_shown(image: Image, said: Mapping[str, Any]) -> Image:
-    """The restored channels of it, with integers unwrapped, and the mean of raw frames."""
+    """The restored channels of it (TCZYX) as float32, with integers unwrapped; raw frames are averaged."""
     from zsdeconv.channels import chosen_channels, has_channels
     from zsdeconv.io.wrapped import unwrapped
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         image = unwrapped(image)
-    if "P" in image.axes:
-        at = image.axes.index("P")
-        image = replace(image, data=image.data.mean(at, dtype=np.float32), axes=image.axes.replace("P", ""))
     config = _settings(said)
     if has_channels([image], config):
         parts = [part for _, part in chosen_channels(image, config)]
-        return merged_channels(parts, image.metadata) if len(parts) > 1 else parts[0]
-    return image
+        image = merged_channels(parts, image.metadata) if len(parts) > 1 else parts[0]
+    frames = image.transposed("TCPZYX")
+    return replace(frames, data=frames.data.mean(2, dtype=np.float32), axes="TCZYX")
 
 
 def offsets_of(said: Mapping[str, Any], channels: Sequence[str]) -> list[float] | None:

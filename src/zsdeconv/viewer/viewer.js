@@ -164,6 +164,8 @@ const label = () => {
     tag.children[0].textContent = shown.layers[layer].title;
     tag.children[1].textContent = only.length === 1 ? `${rangeWord(layer, only[0])} ADU` : "";
   }
+  const sentences = [...new Set([view.left, view.right])].map((layer) => `${shown.layers[layer].title}: ${shown.layers[layer].words}`);
+  find("words").textContent = sentences.join(" ");
   const own = find("own").checked, apart = shown.layers.filter((each) => each.own_scale).map((each) => each.title);
   const [left, right] = [view.left, view.right];
   const each = (layer) => visible().map((c) => rangeWord(layer, c)).join(", ");
