@@ -10,6 +10,7 @@ import pytest
 
 import zsdeconv as zs
 from viewer.results import OFFSET_ADU, PIXEL_UM, make_result, steps
+from zsdeconv.config import resolve
 from zsdeconv.errors import ImageError
 from zsdeconv.image import Image
 from zsdeconv.io import write
@@ -106,7 +107,7 @@ def test_without_the_raw_image_the_results_are_shown_alone(tmp_path: Path, resto
     (tmp_path / "data" / "cell.tif").rename(tmp_path / "kept.tif")
     shown = contents(restored)
     assert [layer.kind for layer in shown.layers] == ["denoised", "deconvolved", "uncertainty"]
-    assert shown.about["notes"] == ["the recorded image cell.tif is not where it was: shown without it"]
+    assert shown.about["notes"] == ["The recorded image cell.tif is not where it was: shown without it."]
     assert shown.facts["notes"][0].endswith("; `raw` gives it")
     assert contents(restored, raw=tmp_path / "kept.tif").layers[0].kind == "raw"
     with pytest.raises(ImageError, match=r"gone.tif: no such file or folder; give `raw`"):
@@ -119,9 +120,11 @@ def test_a_raw_image_with_other_pixels_is_not_taken(tmp_path: Path, restored: Pa
     write(path, replace(image, data=image.data + 1), provenance={}, overwrite=True)
     shown = contents(restored)
     assert shown.layers[0].kind == "denoised"
-    assert shown.about["notes"] == ["cell.tif has other pixels than the image that was restored: shown without it"]
+    assert shown.about["notes"] == ["The recorded image cell.tif has other pixels than the image that was restored: shown without it."]
     given = contents(restored, raw=path)
-    assert given.layers[0].kind == "raw" and given.about["notes"] == ["cell.tif has other pixels than the image that was restored"]
+    assert given.layers[0].kind == "raw" and given.about["notes"] == [
+        "The recorded image cell.tif has other pixels than the image that was restored."
+    ]
 
 
 def test_a_raw_image_of_another_size_or_a_damaged_one(tmp_path: Path, restored: Path) -> None:
@@ -130,15 +133,12 @@ def test_a_raw_image_of_another_size_or_a_damaged_one(tmp_path: Path, restored: 
         contents(restored, raw=other)
     path = tmp_path / "data" / "cell.tif"
     path.write_bytes(path.read_bytes()[:300])
-    assert contents(restored).about["notes"][0].startswith("the recorded image cannot be shown (cell.tif: ")
+    assert contents(restored).about["notes"][0].startswith("The recorded image cannot be shown (cell.tif: ")
 
 
 def test_the_offset_of_a_prediction_is_measured(tmp_path: Path, restored: Path) -> None:
     """A model restores images of other cameras too, in their counts."""
-    for path in restored.iterdir():
-        image = zs.read(path)
-        said = {**image.metadata["provenance"], "model": "cell.zsd", "camera": {"offset_adu": 500.0}}
-        write(path, image, provenance=said, overwrite=True)
+    _saying(restored, model="cell.zsd", camera={"offset_adu": 500.0})
     shown = contents(restored)
     assert np.allclose(shown.layers[0].data[0, 0, 0], steps(), atol=1e-3)
     assert (
@@ -146,11 +146,47 @@ def test_the_offset_of_a_prediction_is_measured(tmp_path: Path, restored: Path) 
     )
 
 
+def _saying(restored: Path, **changes: Any) -> None:
+    """Write the images anew, with changes of their provenance."""
+    for path in restored.iterdir():
+        image = zs.read(path)
+        said = {**image.metadata["provenance"], **changes}
+        write(path, image, provenance={key: value for key, value in said.items() if value is not None}, overwrite=True)
+
+
+def test_results_of_older_versions_know_the_pixels_by_their_training(restored: Path) -> None:
+    _saying(restored, pixels=None, path="../data/cell.tif", inputs=[{"name": "cell.tif", "pixels": "0123"}])
+    assert contents(restored).about["notes"][0].startswith("The recorded image cell.tif has other pixels")
+    _saying(restored, model="cell.zsd")
+    assert contents(restored).about["notes"] == [], "a prediction of another image than the training's"
+
+
+def test_an_offset_that_nothing_tells(tmp_path: Path, restored: Path) -> None:
+    _saying(restored, camera=None)
+    (restored / "cell_denoised.ome.tif").unlink()
+    assert contents(restored).about["offset"] == "Camera offset taken off the raw image: 0 ADU (not known)."
+    raw = tmp_path / "data" / "cell.tif"
+    write(raw, replace(zs.read(raw), offset=90.0), provenance={}, overwrite=True)
+    shown = contents(restored)
+    assert shown.about["offset"] == "Camera offset taken off the raw image: 90 ADU (that of the file)."
+    assert np.allclose(shown.layers[0].data[0, 0, 0], steps() + OFFSET_ADU - 90, atol=1e-3)
+
+
+def test_raw_frames_are_averaged(tmp_path: Path, restored: Path) -> None:
+    frames = np.arange(9, dtype=np.float32)[:, None, None] + steps() + OFFSET_ADU
+    raw = write(tmp_path / "data" / "frames.tif", Image(frames, "PYX", {"Y": PIXEL_UM, "X": PIXEL_UM}), provenance={})
+    (restored / "cell_denoised.ome.tif").unlink()
+    _saying(restored, path="../data/frames.tif", pixels=None, config=resolve({"modality": "sim2d"}).model_dump(mode="json"))
+    shown = contents(restored)
+    assert shown.facts["raw"] is not None and raw.samefile(shown.facts["raw"])
+    assert shown.layers[0].factors == (1, 1) and np.allclose(shown.layers[0].data[0, 0, 0], steps() + 4, atol=1e-3)
+
+
 def test_images_of_different_runs(restored: Path) -> None:
     image = zs.read(restored / "cell_uncertainty.ome.tif")
     write(restored / "cell_uncertainty.ome.tif", image, provenance={**image.metadata["provenance"], "seed": 3}, overwrite=True)
     assert contents(restored).about["notes"] == [
-        "denoised and uncertainty are of different runs (seed differs): differences between them may be those of the runs"
+        "Denoised and uncertainty are of different runs (seed differs): differences between them may be those of the runs."
     ]
     write(
         restored / "cell_denoised.ome.tif",
@@ -172,6 +208,7 @@ def test_images_of_different_runs(restored: Path) -> None:
         {"path": ["a"], "config": {"scale": "x"}, "channels": 4},
         {"path": "../data/cell.tif", "crop": 9, "scene": {}, "config": {}},
         {"path": "../data/cell.tif", "camera": "none", "pixels": 1.5},
+        {"path": "../data/cell.tif", "config": {"scale": "x"}},
     ],
 )
 def test_a_provenance_of_any_origin_is_no_fault(restored: Path, said: Any) -> None:
@@ -209,7 +246,7 @@ def test_a_part_is_the_same_in_all_images(restored: Path) -> None:
     raw, _, deconvolved, _ = shown.layers
     assert raw.data.shape[-2:] == (12, 16) and deconvolved.data.shape[-2:] == (24, 32)
     assert (deconvolved.data == 1000).all() and np.allclose(raw.data, 1000, atol=1e-3)
-    assert shown.about["notes"] == ["shown: 12 x 16 of 24 x 32 pixels, from row 12 and column 16 on"]
+    assert shown.about["notes"] == ["Shown: 12 x 16 of 24 x 32 pixels, from row 12 and column 16 on."]
     small = contents(restored, max_pixels=2000)
     assert sum(layer.data.size for layer in small.layers) <= 2000 and "of 24 x 32 pixels" in small.about["notes"][0]
 

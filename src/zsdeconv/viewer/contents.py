@@ -14,7 +14,7 @@ from zsdeconv.findings import rounded
 from zsdeconv.image import Image, channel_names
 from zsdeconv.io import read
 from zsdeconv.report.page.panels import WORDS
-from zsdeconv.report.page.text import printable, value_text
+from zsdeconv.report.page.text import printable, sentence, value_text
 from zsdeconv.viewer.coding import TOP, Coding, packed
 from zsdeconv.viewer.finding import ResultFiles
 from zsdeconv.viewer.parts import MAX_PIXELS, Part, choose_part, part_words
@@ -117,7 +117,7 @@ def contents_of(files: ResultFiles, *, raw: Path | None = None, crop: str | None
     about = {
         "name": printable(files.name, MAX_NAME_LENGTH),
         "facts": _size_words(sizes, first, factors[kind]),
-        "notes": [note.partition("; `")[0] for note in notes],  # without the advice, which is on options of the command
+        "notes": [sentence(note.partition("; `")[0]) for note in notes],  # without the advice, which is on options of the command
         "offset": offset,
         **_grid(first, factors[kind], part, sizes),
         "channels": _channels(first, sizes["C"], layers),
@@ -180,7 +180,7 @@ def _above_offset(recorded: Recorded, images: Mapping[str, Image], said: Mapping
         unlike = f"{recorded.path} of {_sizes(image)} does not fit the result of {_sizes(first)}"
         if given:
             raise ImageError(f"{unlike}; give `raw`, the image that was restored")
-        return Recorded(None, None, f"{unlike}: shown without it; `raw` gives another"), ""
+        return Recorded(None, None, f"the recorded image {unlike}: shown without it; `raw` gives another"), ""
     count = image.sizes["C"]
     offsets, origin = offsets_of(said, channel_names(first) if count > 1 else [""]), "that of the restoration"
     denoised = images.get("denoised")

@@ -47,7 +47,8 @@ def find_recorded(said: Mapping[str, Any], folder: Path, given: Path | None = No
         if not given.exists():
             raise ImageError(f"{given}: no such file or folder; give `raw`, the image that was restored")
         image = _read(said, [given])
-        return Recorded(_as_shown(image, said), given, _unlike(image, given, said))
+        unlike = _unlike(image, given, said)
+        return Recorded(_as_shown(image, said), given, f"the recorded image {unlike}" if unlike else "")
     paths = next((paths for paths in _places(said, folder) if all(path.exists() for path in paths)), None)
     name = str(said.get("input", "")).partition(", scene ")[0]
     if paths is None:
@@ -59,7 +60,9 @@ def find_recorded(said: Mapping[str, Any], folder: Path, given: Path | None = No
         shown = None if unlike else _as_shown(image, said)
     except UserError as fault:
         return Recorded(None, None, f"the recorded image cannot be shown ({fault})")
-    return Recorded(None, None, f"{unlike}: shown without it; `raw` gives another") if unlike else Recorded(shown, paths[0])
+    return (
+        Recorded(None, None, f"the recorded image {unlike}: shown without it; `raw` gives another") if unlike else Recorded(shown, paths[0])
+    )
 
 
 def _places(said: Mapping[str, Any], folder: Path) -> Iterator[list[Path]]:
