@@ -16,7 +16,7 @@ ENDINGS = (".ome.tif", ".ome.zarr")
 BESIDE = (".zsd", "_report.html", "_config.yaml", "_log.jsonl")
 """Endings of the other files of a result."""
 MAX_RESULTS = 12
-"""Results of a folder on one page. Chosen: they share the room of a page, and each still shows 1000 x 1000 pixels."""
+"""Results of a folder on one page. Chosen: they share the room of a page, and each still shows 600 x 600 pixels."""
 _ADVICE = "give the folder that run or predict has written to, or an image in it"
 
 

@@ -12,7 +12,7 @@ from zsdeconv.errors import ConfigError
 from zsdeconv.image import crop_ranges
 
 MAX_PIXELS = 45_000_000
-"""Pixels of a page, all images together. Chosen: they hold a frame of 2048 x 2048 pixels with its results, in 60 MB, of noise in 90 MB."""
+"""Pixels of a page, all images together. Chosen: a frame of 2048 x 2048 pixels with its results; of pure noise the page has 90 MB."""
 MIN_TIMES, MIN_PLANES = 16, 16
 """Times and planes that stay while the field is still whole. Chosen: a movement and a body can be followed."""
 
