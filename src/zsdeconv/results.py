@@ -90,7 +90,8 @@ class Result(ABC):
         for path in results.all():
             refuse_kept(path, overwrite)
         part = {"crop": crop} if (crop := self.raw.metadata.get("crop")) else {}
-        written = write_run(results, self, provenance_of(self.model, called, part), overwrite=overwrite)
+        said = provenance_of(self.model, called, {"pixels": self.raw.fingerprint(), **part})
+        written = write_run(results, self, said, overwrite=overwrite)
         return [*written, self.report(called).save(results.report, overwrite)] if report else written
 
     def _repr_html_(self) -> str:

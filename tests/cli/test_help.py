@@ -12,7 +12,7 @@ from zsdeconv.cli.usage import UsageError, expanded
 
 GROUPS = ("psf", "sim", "simulate")
 VERBS = [
-    *("run", "train", "predict", "calibrate", "evaluate", "info", "demo"),
+    *("run", "train", "predict", "calibrate", "evaluate", "view", "info", "demo"),
     *("psf make", "psf measure", "psf check", "sim estimate", "sim reconstruct"),
     *("simulate 2d", "simulate 3d", "simulate sim2d", "simulate sim3d"),
 ]

@@ -26,6 +26,7 @@ FLOORS = (
     ("prepare",),
     ("channels",),
     ("pipeline",),
+    ("viewer",),
     ("cli",),
     ("__init__", "__main__"),
 )

@@ -21,6 +21,7 @@ VERBS = {
     "sim": ("sim_verbs:sim", "Structured illumination: estimate the pattern, reconstruct the image."),
     "simulate": ("simulate_verbs:simulate", "Simulate a noisy image, or raw frames, together with the truth."),
     "evaluate": ("evaluate:evaluate", "Score an image, or say how far to trust it."),
+    "view": ("view:view", "Look at a result in the browser: raw, denoised, deconvolved."),
     "info": ("info:info", "Show what a file says about itself, and what is missing."),
     "demo": ("demo:demo", "Simulate, restore, score and draw an image, in a few minutes."),
     "--install-completion": ("completion:install", "Have your shell complete verbs and options."),

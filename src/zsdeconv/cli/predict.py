@@ -102,7 +102,7 @@ class _Prediction:
         image = self._read(job)
         refuse_full(job.results.all()[0].parent, job.disk_bytes)
         restored = predicted(self.model, image, self.asked, job.voice)
-        said = provenance_of(self.model, job.source) | {"model": self.name}
+        said = provenance_of(self.model, job.source, image, job.results.all()[0].parent) | {"model": self.name}
         written = [str(path) for path in write_images(job.results, restored, said, overwrite=self.overwrite)]
         job.facts["outputs"] = written
         job.voice.rows(("wrote", path) for path in written)

@@ -182,7 +182,8 @@ class _Restoration:
         """Restore with a model and write the results; a report that fails is told after all else is written."""
         restored = predicted(replace(model, camera_from="model"), image, {}, job.voice)
         overwrite = self.task.overwrite or job.replaces
-        written = write_run(self._own(job), restored, provenance_of(model, job.source), overwrite=overwrite)
+        said = provenance_of(model, job.source, image, self.task.output)
+        written = write_run(self._own(job), restored, said, overwrite=overwrite)
         fault = None
         if self.settings.report:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -94,14 +95,27 @@ def training_facts(model: Model | ChannelModels, seconds: float, voice: Voice) -
     return {"steps": steps, "seconds": seconds}
 
 
-def provenance_of(model: Model | ChannelModels, source: Source) -> dict[str, Any]:
-    """What a result says about how it came about."""
+def provenance_of(model: Model | ChannelModels, source: Source, image: Image, folder: Path) -> dict[str, Any]:
+    """What a result in `folder` says about how it came about: of its input the name, the way to it, and a fingerprint of its pixels."""
     from zsdeconv import results
 
     part = {} if source.crop is None else {"crop": source.crop}
-    frames = {"frames": source.words} if source.movie else {}
     scene = {} if source.scene is None else {"scene": source.scene}
-    return results.provenance_of(model, source.name, {**part, **frames, **scene})
+    return results.provenance_of(model, source.name, {**_way_to(source, folder), "pixels": image.fingerprint(), **part, **scene})
+
+
+def _way_to(source: Source, folder: Path) -> dict[str, Any]:
+    """The path of an input, or those of a movie's folder or frames, as seen from a folder; whole ones where it lies on another drive."""
+
+    def seen(path: Path) -> str:
+        try:
+            return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+        except ValueError:
+            return path.resolve().as_posix()
+
+    if not source.movie:
+        return {"path": seen(source.path)}
+    return {"movie": [seen(source.path)] if source.path.is_dir() else [seen(path) for path in source.files]}
 
 
 def _tell_of_stripes(restored: Restored | RestoredChannels, voice: Voice) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from zsdeconv.findings import Finding, Level, worst
 from zsdeconv.image import Image
 from zsdeconv.io import atomic_path
 from zsdeconv.report.page.figures import RenderedFigure, render_all
+from zsdeconv.report.page.html import environment, page_file, policy
 from zsdeconv.report.page.panels import make_gallery
 from zsdeconv.report.page.summary import MAX_TITLE_LENGTH, count_words, facts, origins, verdict
 from zsdeconv.report.page.text import flattened, label, printable, sentence, value_text
@@ -23,6 +21,7 @@ from zsdeconv.report.page.thumbnails import length_words
 from zsdeconv.report.section import Section
 
 LEVEL_WORDS: dict[Level, str] = {"ok": "Good", "warn": "Look here", "fail": "Problem", "not_checked": "Not checked"}
+_PAGE = "zsdeconv.report.page"
 MAX_ROWS = 300
 """Rows of a table. Chosen: more than any configuration has."""
 
@@ -94,15 +93,16 @@ def render(report: Report | ChannelReport) -> str:
     >>> "&lt;b&gt;.tif" in page, "<b>" in page
     (True, False)
     """
-    style, script = _page_file("report.css"), _page_file("report.js")
+    style = page_file(_PAGE, "palette.css") + page_file(_PAGE, "report.css")
+    script = page_file(_PAGE, "report.js")
     parts = report.channels if isinstance(report, ChannelReport) else {"": report}
     return (
-        _environment()
+        environment("zsdeconv.report", "page", {"words": LEVEL_WORDS, "length": length_words, "sentence": sentence})
         .get_template("report.html")
         .render(
             report=report,
             title=printable(report.title, MAX_TITLE_LENGTH),
-            policy=_policy(style, script),
+            policy=policy(style, script, img_src="data:"),
             style=style,
             script=script,
             chapters=[_chapter(name, f"{number}-" if number else "", part) for number, (name, part) in enumerate(parts.items())],
@@ -164,37 +164,3 @@ def _checks(sections: Sequence[Section]) -> Iterator[_Check]:
 
 def _leaves(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return list(flattened(values))[:MAX_ROWS]
-
-
-def _policy(style: str, script: str) -> str:
-    """A content security policy that allows only this style, this script, and images with a data address."""
-    allowed = {"img-src": "data:", "style-src": _hash(style), "script-src": _hash(script), "base-uri": "'none'", "form-action": "'none'"}
-    return "; ".join(["default-src 'none'", *(f"{kind} {source}" for kind, source in allowed.items())])
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
-
-
-def _page_file(name: str) -> str:
-    return resources.files("zsdeconv.report").joinpath("page", name).read_text(encoding="utf-8")
-
-
-def _environment() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    def finalize(value: Any) -> Any:
-        """Every text that is not part of the template loses unprintable characters before it is escaped."""
-        return value if isinstance(value, Markup | int | float) else printable(value)
-
-    environment = Environment(
-        loader=PackageLoader("zsdeconv.report", "page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"words": LEVEL_WORDS, "length": length_words, "sentence": sentence}
-    return environment
