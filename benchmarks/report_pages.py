@@ -39,7 +39,7 @@ class Kind:
     """An image, the lens that the restoration is told of, and further settings."""
 
     image: Callable[[], zs.Image]
-    optics: zs.Optics = PLANE.optics
+    optics: zs.Optics | None = PLANE.optics
     steps: int = 160
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,9 +66,11 @@ def multiplied() -> zs.Image:
 
 
 def channels() -> zs.Image:
-    """Three structures at three light levels."""
-    parts = [plane(structure=name, photons=photons) for name, photons in (("network", 60), ("filaments", 20), ("puncta", 8))]
-    return replace(parts[0], data=np.stack([part.data for part in parts]), axes="CYX", metadata={"channels": ["ER", "tubulin", "vesicles"]})
+    """Three structures in three colours at three light levels."""
+    seen = (("network", 60, 460), ("filaments", 20, 525), ("puncta", 8, 605))
+    parts = [plane(size=96, structure=name, photons=photons, wavelength_nm=nm) for name, photons, nm in seen]
+    data = np.stack([part.data for part in parts])
+    return replace(parts[0], data=data, axes="CYX", metadata={"channels": ["ER", "microtubules", "vesicles"]})
 
 
 KINDS = {
@@ -80,7 +82,7 @@ KINDS = {
     "movie": Kind(lambda: plane(size=96, frames=8, structure="puncta")),
     "stack": Kind(lambda: simulate_3d(STACK).noisy, STACK.optics, 80, {"training": {"patch_planes": 8}}),
     "sim": Kind(lambda: simulate_sim2d(PATTERN).noisy, PATTERN.optics, 100, {"modality": "sim2d"}),
-    "channels": Kind(channels, steps=120),
+    "channels": Kind(channels, None, 64, {"optics": {"na": PLANE.na, "wavelength_nm": [460, 525, 605]}}),
 }
 
 

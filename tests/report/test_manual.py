@@ -57,10 +57,8 @@ def test_findings_that_a_good_image_does_not_have_have_entries() -> None:
     for path in [*(SOURCE / "report/checks").glob("*.py"), SOURCE / "physics/psf_check.py", *(SOURCE / "sim").glob("*.py")]:
         for call in (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)):
             called = ast.unparse(call.func)
-            arguments = [a.value for a in call.args[:2] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
-            if called == "Finding":
-                named |= set(arguments[1:] if isinstance(call.args[0], ast.Constant) else arguments[:1])
-            elif called in ("Finding.not_checked", "_judged", "_clipped"):
-                named |= set(arguments[:1])
+            first, second = (each.value if isinstance(each, ast.Constant) else None for each in (*call.args, None, None)[:2])
+            named.add(second if called == "Finding" else first if called in ("Finding.not_checked", "_judged", "_clipped") else None)
+    named = {name for name in named if isinstance(name, str)}
     assert {name for name in named if NAMES_OF_FINDINGS.match(name)} - known == set()
     assert len(named & known) > 20, "the texts were found"

@@ -166,8 +166,10 @@ def _shape(result: NoiseLeft) -> Finding:
     text = f"the noise has a skewness of {skewness:.2f}, that of this kind of detector is {expected:.2f} +- {sigma:.2g}"
     if min(expected, expected / max(result.excess, 1.0) ** 1.5) - off <= skewness <= expected + off:
         return Finding("ok", name, skewness, expected + off, text)
-    advice = "it is another detector: leave out `detector` if it was given, check whether the file was processed, or try `pairs=blind`,"
-    advice += " which needs no law of the noise where pixels are independent"
+    advice = (
+        "it is another detector, a processed file, or structure that the result lost (see the residual): leave out `detector` if it was"
+    )
+    advice += " given, use the file of the camera, or try `pairs=blind`, which needs no law of the noise"
     return Finding("fail", name, skewness, expected + off, f"{text} (limit of the difference {off:.2g}); {advice}")
 
 

@@ -173,7 +173,7 @@ def _limit_finding(result: Resolution) -> Finding:
     if limit < LEAST_LIMIT_FRACTION * end:
         text = f"Only structure coarser than {nm / 1e3:.3g} um stands above the noise, all detail of the restored image is inferred"
         return Finding("fail", name, nm, min_nm, f"{text} by the network; record more light.")
-    by = "the lens" if result.cutoff_per_um and end < result.spectrum.frequency_per_um[-1] else "the pixels"
+    by = "the optics" if result.cutoff_per_um and end < result.spectrum.frequency_per_um[-1] else "the pixels"
     if limit >= FULL_LIMIT_FRACTION * end:
         text = f"The data hold detail down to the finest that {by} can record, {nm:.0f} nm; finer detail is inferred by the network."
         return Finding("ok", name, nm, 1e3 / end, text)

@@ -32,7 +32,7 @@ EVERYBODYS = (
     ("uncertainty", "uncertainty of bright pixels"),
 )
 """Findings that decide what may be read off any image, in the order of their importance."""
-MAX_OPEN = 4
+MAX_OPEN = 3
 """Checks that are shown in full; others that need attention are folded. Chosen: the page then has less than ten screens on a phone."""
 GROUPS: tuple[tuple[str, tuple[Level, ...]], ...] = (
     ("What needs attention", ("fail", "warn")),

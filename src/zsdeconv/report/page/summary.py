@@ -66,10 +66,13 @@ def facts(summary: Mapping[str, Any]) -> list[str]:
     >>> facts({"frames": 1, "shape": [256, 300], "spacing_um": {"Y": 0.065, "X": 0.065}, "optics": {"na": 1.4, "wavelength_nm": 525.0}})
     ['256 × 300 pixels', '65 nm', 'NA 1.4', '525 nm light']
     """
-    shape, frames, optics = summary.get("shape"), summary.get("frames"), summary.get("optics") or {}
+    shape, frames, optics = summary.get("shape") or [], summary.get("frames"), summary.get("optics") or {}
+    rank = len(summary.get("spacing_um") or shape)
+    raw, sizes = shape[:-rank] if rank else [], shape[-rank:] if rank else []
     texts = [
         f"{frames} frames" if frames and frames > 1 else "",
-        f"{' × '.join(map(value_text, shape))} pixels" if shape else "",
+        f"{' × '.join(map(value_text, raw))} raw frames" if raw else "",
+        f"{' × '.join(map(value_text, sizes))} pixels" if sizes else "",
         _spacing_words(summary.get("spacing_um") or {}),
         f"NA {value_text(optics['na'])}" if optics.get("na") else "",
         f"{value_text(optics['wavelength_nm'])} nm light" if optics.get("wavelength_nm") else "",
