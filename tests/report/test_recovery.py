@@ -82,7 +82,8 @@ def test_where_nothing_can_be_put_the_section_says_so(restored: Restored) -> Non
 def blobs(width_px: float, apart_px: float) -> np.ndarray:
     """Two Gaussians `apart_px` from each other along x, around column 40 of row 30."""
     y, x = np.mgrid[:61, :81]
-    return sum(np.exp(-((y - 30) ** 2 + (x - 40 - side * apart_px / 2) ** 2) / (2 * (width_px / 2.3548) ** 2)) for side in (-1, 1))
+    left, right = (np.exp(-((y - 30) ** 2 + (x - 40 - side * apart_px / 2) ** 2) / (2 * (width_px / 2.3548) ** 2)) for side in (-1, 1))
+    return left + right
 
 
 @pytest.mark.parametrize(("width_px", "resolved"), [(3.0, True), (5.7, True), (7.6, False), (12.0, False)])

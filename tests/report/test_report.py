@@ -145,7 +145,8 @@ def test_good_findings_that_matter_to_everybody_fill_the_first_screen() -> None:
 
 
 def test_only_what_needs_attention_is_unfolded_and_not_too_much_of_it() -> None:
-    sections = [section(str(n), level) for n, level in enumerate(["ok", "not_checked", *["warn"] * 5, "fail"])]
+    levels: list[Level] = ["ok", "not_checked", "warn", "warn", "warn", "warn", "warn", "fail"]
+    sections = [section(str(n), level) for n, level in enumerate(levels)]
     groups = chapter("", "", Report("a", sections), set())["groups"]
     assert [[check.section.key for check in checks] for _, checks in groups] == [list("234567"), ["0"], ["1"]]
     shown = [check.section.key for _, checks in groups for check in checks if check.unfolded]

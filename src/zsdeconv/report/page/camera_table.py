@@ -46,8 +46,8 @@ def camera_table(summary: Mapping[str, Any], sections: Sequence[Section]) -> lis
     sources = _mapping(summary.get("sources"))
     measured = value_text(sources.get("camera"), "not stated")
     origin = "measured on the image" if measured == "image" else measured
-    kind = [DETECTORS.get(str(part.get("detector")), value_text(part.get("detector"), "")) for part in (used, again)]
-    rows = [Constant("Detector", *kind, value_text(sources.get("detector"), "not stated"))]
+    used_kind, found_kind = (DETECTORS.get(str(part.get("detector")), value_text(part.get("detector"), "")) for part in (used, again))
+    rows = [Constant("Detector", used_kind, found_kind, value_text(sources.get("detector"), "not stated"))]
     # The offset is not measured anew: that of the training is kept.
     rows += [Constant(name, _known(used, *keys), "" if keys[0] == "offset_adu" else _known(again, *keys), origin) for name, *keys in _ROWS]
     return [row for row in rows if row.used or row.again]

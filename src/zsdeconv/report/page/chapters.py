@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from zsdeconv.findings import Finding, Level, worst
+from zsdeconv.image import Image
 from zsdeconv.report.page.camera_table import camera_table
 from zsdeconv.report.page.figures import RenderedFigure, render_all
 from zsdeconv.report.page.manual import Entry, entry_of
 from zsdeconv.report.page.panels import make_gallery
+from zsdeconv.report.page.spelling import Wording, spellings
 from zsdeconv.report.page.summary import MAX_TITLE_LENGTH, count_words, facts, origins, verdict
 from zsdeconv.report.page.text import flattened, label, printable, value_text
-from zsdeconv.report.page.wording import Wording, spellings
 from zsdeconv.report.section import Section
-
-if TYPE_CHECKING:
-    from zsdeconv.report.page.report import Report
 
 MAX_ROWS = 300
 """Rows of a table. Chosen: more than any configuration has."""
@@ -42,6 +40,19 @@ GROUPS: tuple[tuple[str, tuple[Level, ...]], ...] = (
 """Headings of checks by their levels."""
 SEVERITY: dict[Level, int] = {"fail": 0, "warn": 1, "ok": 2, "not_checked": 3}
 """Order of findings on a page."""
+
+
+class Contents(Protocol):
+    """What is shown of a restoration; `zsdeconv.report.page.report.Report` is one."""
+
+    @property
+    def sections(self) -> Sequence[Section]: ...
+    @property
+    def images(self) -> Mapping[str, Image]: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def summary(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +97,7 @@ class Lead:
     check: ShownCheck
 
 
-def chapter(name: str, prefix: str, report: Report, used: set[str]) -> dict[str, Any]:
+def chapter(name: str, prefix: str, report: Contents, used: set[str]) -> dict[str, Any]:
     """What the template shows of a report.
 
     Parameters

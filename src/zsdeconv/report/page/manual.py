@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 @cache
 def manual() -> dict[str, dict[str, Entry]]:
     """The entries by check and finding."""
-    table = tomllib.loads(resources.files(__package__).joinpath("manual.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(resources.files("zsdeconv.report").joinpath("page", "manual.toml").read_text(encoding="utf-8"))
     return {check: {name: Entry(**entry) for name, entry in entries.items()} for check, entries in table.items()}
 
 

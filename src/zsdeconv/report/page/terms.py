@@ -18,7 +18,7 @@ def terms() -> dict[str, str]:
     >>> terms()["OTF"].split(":")[0]
     'Optical transfer function'
     """
-    return tomllib.loads(resources.files(__package__).joinpath("terms.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(resources.files("zsdeconv.report").joinpath("page", "terms.toml").read_text(encoding="utf-8"))
 
 
 @cache

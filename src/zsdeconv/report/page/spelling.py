@@ -75,9 +75,9 @@ def spellings(name: str, value: str | None = None) -> tuple[str, ...]:
     told = "" if value is None else f"={value}"
     if flat is None:
         return (name + told,)
-    flag, bare = f"--{flat.replace('_', '-')}", "" if value is None else value.strip("'\"")
-    if bare in ("True", "False"):
-        flag, bare = flag if bare == "True" else f"--no-{flag[2:]}", ""
+    bare = "" if value is None else value.strip("'\"")
+    option = f"no_{flat}" if bare == "False" else flat
+    flag, bare = f"--{option.replace('_', '-')}", "" if bare in ("True", "False") else bare
     return flat + told, f"{flag} {bare}".strip()
 
 

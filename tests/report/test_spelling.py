@@ -3,7 +3,7 @@
 import pytest
 
 from zsdeconv.cli.wording import with_options
-from zsdeconv.report.page.wording import COMMANDS, Wording, spellings
+from zsdeconv.report.page.spelling import COMMANDS, Wording, spellings
 
 
 @pytest.mark.parametrize(
