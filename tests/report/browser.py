@@ -43,9 +43,9 @@ class Browser:
         assert "error" not in answer, f"{method}: {answer['error']}"
         return answer["result"]
 
-    def open(self, path: Path, width_px: int = 1200, dark: bool = False) -> None:
+    def open(self, path: Path, width_px: int = 1200, dark: bool = False, height_px: int = 900) -> None:
         """Load a file and wait until all of it is there."""
-        self.ask("Emulation.setDeviceMetricsOverride", width=width_px, height=900, deviceScaleFactor=1, mobile=False)
+        self.ask("Emulation.setDeviceMetricsOverride", width=width_px, height=height_px, deviceScaleFactor=1, mobile=False)
         self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         self.events.clear()
         self.ask("Page.navigate", url=path.as_uri())

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from zsdeconv.errors import OutputError
 from zsdeconv.findings import Finding, Level
 from zsdeconv.image import Image
+from zsdeconv.report.page.chapters import MAX_OPEN, chapter
 from zsdeconv.report.page.figures import MAX_BYTES, render_all
 from zsdeconv.report.page.panels import WORDS
 from zsdeconv.report.page.report import LEVEL_WORDS, Report, render, write_report
@@ -97,9 +98,9 @@ def test_everything_is_there(source: str) -> None:
     page = Page(source)
     for key in "abcd":
         assert f"Question {key}?" in page.text and f"Title {key}" in page.text
-    for told in ("Message 0 of c: fail.", "Message 1 of c: warn.", "picture 1 of c", "A, µm", "0.25", "not known"):
+    for told in ("Message 0 of c: fail.", "Message 1 of c: warn.", "picture 1 of c", "A, µm", "0.25", "not measured"):
         assert told in page.text
-    for told in ("cell.tif", "training.steps 1800", "Camera · Gain, ADU per electron 1.5", "PSF file", "zsdeconv 1.2.3", "on a Monday"):
+    for told in ("cell.tif", "training.steps (--steps) 1800", "Gain , ADU per electron 1.5", "PSF file", "zsdeconv 1.2.3", "on a Monday"):
         assert told in page.text
     for title, _ in WORDS.values():
         assert title in page.text
@@ -107,8 +108,8 @@ def test_everything_is_there(source: str) -> None:
 
 def test_verdict_counts_the_levels(source: str) -> None:
     text = Page(source).text
-    assert "1 of 4 checks found a problem: Title c. 1 more needs a look: Title b. 1 was not checked: Title d." in text
-    assert "Findings: 2 of 6 good, 1 not checked." in text
+    assert "1 of 3 checks found a problem: Title c. 1 more needs a look: Title b. 1 was not checked: Title d." in text
+    assert "Findings: 2 of 5 good, 1 not checked." in text
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,8 @@ def test_verdict_counts_the_levels(source: str) -> None:
     [
         (["ok"], "The one check is good."),
         (["ok", "ok"], "All 2 checks are good."),
-        (["ok", "not_checked", "not_checked"], "1 of 3 checks are good. 2 were not checked: Title 1 and Title 2."),
+        (["ok", "not_checked", "not_checked"], "The one check is good. 2 were not checked: Title 1 and Title 2."),
+        (["ok", "ok", "not_checked"], "All 2 checks are good. 1 was not checked: Title 2."),
         (["not_checked"], "Nothing was checked."),
         (["warn", "ok"], "1 of 2 checks needs a look: Title 0."),
     ],
@@ -125,14 +127,45 @@ def test_what_was_not_checked_is_neither_good_nor_bad(levels: list[Level], words
     assert verdict([section(str(n), level) for n, level in enumerate(levels)]) == words
 
 
-def test_traffic_lights_lead_to_their_section_with_the_worst_message(source: str) -> None:
-    lights = source[source.index('<ol class="lights">') : source.index("</ol>")]
-    rows = lights.split("<li>")[1:]
-    assert len(rows) == 4
-    for row, level, says in zip(rows, ("ok", "warn", "fail", "not_checked"), ("a: ok", "b: warn", "c: fail", "d: not"), strict=True):
-        assert says in row and f'href="#mark-{level}"' in row and LEVEL_WORDS[level] in row
-    targets = re.findall(r'<a href="#([^"]+)"', lights)
-    assert targets == [attributes["id"] for attributes in Page(source).all("h2") if str(attributes["id"]).startswith("check-")]
+def test_the_first_findings_are_the_worst_and_lead_to_their_check(source: str) -> None:
+    leads = source[source.index('<ol class="leads"') : source.index("</ol>")].split("<li>")[1:]
+    assert len(leads) == 2, "those that need attention; none of these checks matters to everybody"
+    for lead, level, says in zip(leads, ("fail", "warn"), ("0 of c: fail", "0 of b: warn"), strict=True):
+        assert says in lead and f'href="#mark-{level}"' in lead and LEVEL_WORDS[level] in lead
+    targets = re.findall(r'<a href="#([^"]+)"', source)
+    folds = [str(attributes["id"]) for attributes in Page(source).all("details") if "id" in attributes]
+    assert set(targets) <= set(folds) and len(folds) == 4
+
+
+def test_good_findings_that_matter_to_everybody_fill_the_first_screen() -> None:
+    flux = Section("flux", "Brightness", "Kept?", [Finding("ok", "flux_slope", 1.0, 0.02, "kept")])
+    limit = Section("resolution", "Resolution", "How fine?", [Finding("ok", "noise_limit_nm", 200.0, 300.0, "fine")])
+    checks = chapter("", "", Report("a", [flux, section("x", "warn"), section("y", "ok"), limit]), set())
+    assert [lead.check.section.key for lead in checks["leads"]] == ["x", "resolution", "flux"]
+
+
+def test_only_what_needs_attention_is_unfolded_and_not_too_much_of_it() -> None:
+    levels: list[Level] = ["ok", "not_checked", "warn", "warn", "warn", "warn", "warn", "fail"]
+    sections = [section(str(n), level) for n, level in enumerate(levels)]
+    groups = chapter("", "", Report("a", sections), set())["groups"]
+    assert [[check.section.key for check in checks] for _, checks in groups] == [list("234567"), ["0"], ["1"]]
+    shown = [check.section.key for _, checks in groups for check in checks if check.unfolded]
+    assert len(shown) == MAX_OPEN and "7" in shown, "the problem before what needs a look"
+
+
+def test_a_check_whose_question_was_not_answered_is_grey(source: str) -> None:
+    own, fit = Finding("ok", "sum", 1.0, 1.0, "sums to 1"), Finding.not_checked("signal", "no fine detail")
+    psf = Section("psf", "PSF", "Is it that of the image?", [fit, own], answers=[fit])
+    assert psf.level == "not_checked" and verdict([psf, section("a", "ok")]) == "The one check is good. 1 was not checked: PSF."
+    (_, (shown,)) = chapter("", "", Report("a", [psf]), set())["groups"][2]
+    assert shown.first is fit and shown.missing == 0
+    assert Section("psf", "PSF", "?", [replace(own, level="warn"), fit], answers=[fit]).level == "warn"
+
+
+def test_what_is_not_given_is_named_once() -> None:
+    page = Page(render(Report("a", [], {}, {"training": {"steps": 9, "minutes": None}, "crop": None}))).text
+    assert "training.steps (--steps) 9" in page and "Not given: training.minutes (--minutes) , crop" in page.replace(", crop", " , crop")
+    assert "not known" not in page
 
 
 def test_levels_differ_in_shape_not_only_in_colour(source: str) -> None:
@@ -234,4 +267,6 @@ def test_a_picture_that_fails_leaves_no_file(tmp_path: Path) -> None:
 def test_arguments_in_messages_are_set_as_code() -> None:
     once = Section("a", "A", "Why?", [Finding.not_checked("passes", "a single pass; give `passes=2` or <more>")])
     page = render(Report("cell.tif", [once]))
-    assert page.count("A single pass; give <code>passes=2</code> or &lt;more&gt;.") == 2, "in the list of checks, and in its section"
+    assert (
+        page.count('A single pass; give <code>passes=2</code> <span class="option">(<code>--passes 2</code>)</span> or &lt;more&gt;.') == 1
+    )

@@ -63,7 +63,7 @@ def test_a_real_report(opened: Browser, real: Report, tmp_path: Path, how: dict[
     show(opened, real, tmp_path, **how)
     assert opened.complaints() == [] and opened.requests() == []
     assert opened.value("document.title") == "cell.tif: restoration report"
-    assert opened.value("document.documentElement.scrollHeight") > 1000
+    assert 800 < opened.value("document.documentElement.scrollHeight") < 10 * 900
     assert opened.value("document.documentElement.scrollWidth") <= how["width_px"], "nothing sticks out"
     assert opened.value("Promise.all([...document.images].map(image => image.decode())).then(() => true)")
     sizes = opened.value("[...document.images].map(image => [image.naturalWidth, image.width])")
@@ -90,6 +90,33 @@ def test_the_slider_uncovers_the_picture_before(opened: Browser, real: Report, t
     opened.value("(s => { s.value = 80; s.dispatchEvent(new Event('input')) })(document.querySelector('.compare input'))")
     clip = opened.value("getComputedStyle(document.querySelector('.compare .before')).clipPath")
     assert "20%" in clip
+
+
+def test_folded_checks_open_with_the_keyboard_and_from_a_link(opened: Browser, real: Report, tmp_path: Path) -> None:
+    many = [replace(real.sections[0], findings=[Finding("warn", "flux_slope", 1.0, 1.0, "off")]) for _ in range(6)]
+    show(opened, replace(real, sections=many), tmp_path)
+    folds = "[...document.querySelectorAll('details.check')]"
+    assert opened.value(f"{folds}.map(fold => fold.open)") == [True] * 3 + [False] * 3
+    opened.value(f"{folds}[5].querySelector('summary').focus()")
+    for kind in ("keyDown", "keyUp"):
+        opened.ask("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", text="\r" if kind == "keyDown" else "")
+    assert opened.value(f"{folds}[5].open") is True
+    opened.value("document.querySelector('.leads a[href=\"#check-5\"]').click()")
+    assert opened.value(f"new Promise(done => setTimeout(() => done({folds}[4].open), 200))") is True
+    opened.value("dispatchEvent(new Event('beforeprint'))")
+    assert opened.value("[...document.querySelectorAll('details')].every(fold => fold.open)"), "paper cannot be unfolded"
+
+
+@pytest.mark.parametrize("width_px", [1280, 400])
+def test_terms_are_explained_on_focus_and_touch(opened: Browser, real: Report, tmp_path: Path, width_px: int) -> None:
+    show(opened, real, tmp_path, width_px=width_px)
+    told = opened.value("(term => { term.focus(); return term.title })(document.querySelector('abbr'))")
+    shown = "getComputedStyle(document.activeElement, '::after')"
+    assert told and told in opened.value(f"{shown}.content").replace('\\"', '"') and opened.value(f"{shown}.position") == "fixed"
+    assert opened.value("document.documentElement.scrollWidth") <= width_px
+    assert opened.value("[...document.querySelectorAll('a abbr, summary abbr, button abbr')].length") == 0, "one thing to press at a time"
+    opened.ask("Input.dispatchKeyEvent", type="keyDown", key="Escape", code="Escape")
+    assert opened.value("document.activeElement.tagName") == "BODY"
 
 
 def test_without_scripts_half_of_each_is_seen(opened: Browser, real: Report, tmp_path: Path) -> None:

@@ -231,7 +231,7 @@ def test_what_limits_is_named() -> None:
     scene = Scene(structure="puncta", photons=20_000, size=96, seed=2)
     bright, _, _ = simulated_field(simulate_2d(scene))
     first = section(measure(bright, (0.065, 0.065), cutoff_per_um=0.9 * scene.optics.cutoff_per_um)).findings[0]
-    assert first.level == "ok" and "the lens can record" in first.message
+    assert first.level == "ok" and "the optics can record" in first.message
     coarse = CameraMeasurement(bright.y.reshape(32, 3, 32, 3).mean((1, 3)), bright.camera)
     first = section(measure(coarse, (0.195, 0.195), cutoff_per_um=scene.optics.cutoff_per_um)).findings[0]
     assert first.level == "ok" and "the pixels can record" in first.message

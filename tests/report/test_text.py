@@ -61,3 +61,5 @@ def test_facts_of_a_summary_without_optics() -> None:
     told = facts({"frames": 5, "shape": [20, 64, 80], "spacing_um": {"Z": 0.2, "Y": 0.1, "X": 0.1}, "optics": None})
     assert told == ["5 frames", "20 × 64 × 80 pixels", "100 nm, planes 200 nm apart"]
     assert facts({}) == []
+    fringes = {"frames": 1, "shape": [9, 64, 80], "spacing_um": {"Y": 0.1, "X": 0.1}}
+    assert facts(fringes) == ["9 raw frames", "64 × 80 pixels", "100 nm"]

@@ -44,9 +44,9 @@ def check_psf(psf: Psf | MeasuredPsf, *, optics: Optics | None = None, spacing_u
         findings += [_axial_sampling(corrected, optics, spacing_um), _axial_focus(corrected), _axial_extent(corrected)]
     if optics is not None:
         expected = expected_fwhm_um(optics)
-        findings.append(_width("fwhm", fwhm_um(corrected), expected[1]))
+        findings.append(_width("fwhm", "wide", corrected, (fwhm_um(corrected), expected[1])))
         if corrected.rank == 3:
-            findings.append(_width("fwhm in z", fwhms_um(corrected)[0], expected[0]))
+            findings.append(_width("fwhm in z", "long", corrected, (fwhms_um(corrected)[0], expected[0])))
     return findings
 
 
@@ -127,6 +127,21 @@ def is_theory(psf: Psf) -> bool:
     return psf.source.startswith("theory")
 
 
+def settings_of_width(psf: Psf) -> str:
+    """The settings that make a PSF too wide or too narrow, for advice: of a PSF from theory, of a reconstruction, or of one from a file.
+
+    >>> settings_of_width(Psf(np.ones((1, 1)), (0.03, 0.03), "theory (NA 1.4)"))
+    'check `na`, `wavelength_nm` and `pixel_um`'
+    >>> settings_of_width(Psf(np.ones((1, 1)), (0.03, 0.03), "beads.tif"))
+    'check `psf_pixel_um` and `pixel_um`'
+    """
+    if is_theory(psf):
+        return "check `na`, `wavelength_nm` and `pixel_um`"
+    if psf.source.startswith("SIM reconstruction"):
+        return "check `na` and `wavelength_nm`, or the measured `otf`, `pixel_um`, and the pattern"
+    return "check `psf_pixel_um` and `pixel_um`"
+
+
 def _judged(name: str, value: float, limits: tuple[float, float], ok: str, advice: str) -> Finding:
     """A finding about `value`: a warning above the first of `limits`, a failure above the second; `ok` is the text, `advice` is added."""
     level: Level = "fail" if value > limits[1] else "warn" if value > limits[0] else "ok"
@@ -136,24 +151,32 @@ def _judged(name: str, value: float, limits: tuple[float, float], ok: str, advic
 def _as_recorded(measured: MeasuredPsf, corrected: Psf) -> list[Finding]:
     light = (measured.values.max() - measured.background) / corrected.values.max()
     fraction = measured.background * corrected.values.size / light
-    text = f"background {measured.background:.4g}, {100 * fraction:.1f} % of the PSF's light"
+    text = f"the PSF file has a background of {measured.background:.4g}, {100 * fraction:.1f} % of its light"
     background = _judged("background", abs(fraction), (0.01, np.inf), text, "it is subtracted")
     return [_centring(np.array(measured.offset_px), 0.5), background]
 
 
 def _centring(offset_px: np.ndarray, limit: float) -> Finding:
-    text = f"core {', '.join(f'{o:+.2f}' for o in offset_px)} pixels from the centre"
+    text = f"the core of the PSF lies {', '.join(f'{o:+.2f}' for o in offset_px)} pixels from its centre"
     return _judged("centring", float(np.abs(offset_px).max()), (limit, np.inf), text, "it is shifted back")
 
 
 def _sum(values: np.ndarray) -> Finding:
-    return _judged("sum", abs(values.sum() - 1), (1e-6, 1e-3), f"sum {values.sum():.6f}", "use Psf.from_array")
+    return _judged(
+        "sum",
+        abs(values.sum() - 1),
+        (1e-6, 1e-3),
+        f"the PSF sums to {values.sum():.6f}",
+        "give it through `Psf.from_array`, which makes its sum 1",
+    )
 
 
 def _negative(values: np.ndarray) -> Finding:
     fraction = np.abs(values[values < 0]).sum() / values[values > 0].sum()
-    text = f"negative values hold {100 * fraction:.2f} % of the light"
-    return _judged(NEGATIVE_FINDING, fraction, (0.02, 0.2), text, "average more beads, or give na and wavelength_nm")
+    text = f"negative values of the PSF hold {100 * fraction:.2f} % of its light"
+    return _judged(
+        NEGATIVE_FINDING, fraction, (0.02, 0.2), text, "average more beads, or leave out `psf` and give `na` and `wavelength_nm`"
+    )
 
 
 def _border(values: np.ndarray) -> Finding:
@@ -161,15 +184,19 @@ def _border(values: np.ndarray) -> Finding:
     inner = values[tuple(slice(1, -1) for _ in values.shape)]
     border = (values.sum() - inner.sum()) / max(values.size - inner.size, 1) / values.max()
     return _judged(
-        "size", abs(border), (0.01, 0.2), f"border at {100 * border:.2f} % of the peak", "the PSF is cut off: give a larger field"
+        "size",
+        abs(border),
+        (0.01, 0.2),
+        f"at its border, the PSF has {100 * border:.2f} % of its peak",
+        "it is cut off: give a PSF of a larger field",
     )
 
 
 def _symmetry(values: np.ndarray) -> Finding:
     reflected = values[tuple(slice(None, None, -1) for _ in values.shape)]
     odd = np.abs(values - reflected).sum() / (2 * np.abs(values).sum())
-    text = f"{100 * odd:.1f} % of the light is not symmetric about the centre"
-    return _judged("symmetry", odd, (0.15, np.inf), text, "coma, a neighbouring bead or noise: inspect the PSF")
+    text = f"{100 * odd:.1f} % of the light of the PSF is not symmetric about its centre"
+    return _judged("symmetry", odd, (0.15, np.inf), text, "coma of the lens, a neighbouring bead or noise: look at the PSF")
 
 
 def _sampling(psf: Psf, optics: Optics | None, spacing_um: tuple[float, ...] | None) -> Finding:
@@ -178,14 +205,14 @@ def _sampling(psf: Psf, optics: Optics | None, spacing_um: tuple[float, ...] | N
     if optics is not None:
         limit, what = optics.nyquist_um, "wavelength/(4 NA)"
     elif spacing_um is not None:
-        limit, what = 2 * min(spacing_um[-2:]), "twice the image's fine pixel"
+        limit, what = 2 * min(spacing_um[-2:]), "twice the fine pixel of the image"
     else:
         limit, what = fwhm_um(psf) / 2, "half its own width"
     relative = pixel / limit
     level: Level = "ok" if relative <= 1.001 else "warn" if relative <= 1.5 else "fail"
-    mend = "record smaller pixels, or check pixel_um and na" if is_theory(psf) else "give a finer PSF, or correct psf_pixel_um"
+    mend = "record smaller pixels, or check `pixel_um` and `na`" if is_theory(psf) else "give a finer PSF, or correct `psf_pixel_um`"
     advice = "" if level == "ok" else f"; {mend}"
-    return Finding(level, "sampling", pixel, limit, f"pixel {pixel:.4g} um, limit {what} = {limit:.3g} um{advice}")
+    return Finding(level, "sampling", pixel, limit, f"the PSF has a value every {pixel:.4g} um (limit {limit:.3g} um, {what}){advice}")
 
 
 def _axial_sampling(psf: Psf, optics: Optics | None, spacing_um: tuple[float, ...] | None) -> Finding:
@@ -193,17 +220,21 @@ def _axial_sampling(psf: Psf, optics: Optics | None, spacing_um: tuple[float, ..
     if optics is not None:
         limit, what = optics.axial_nyquist_um, "wavelength/(2 n - 2 sqrt(n^2 - NA^2))"
     elif spacing_um is not None and len(spacing_um) == 3:
-        limit, what = 2 * spacing_um[0], "twice the image's step"
+        limit, what = 2 * spacing_um[0], "twice the step of the image"
     else:
         limit, what = fwhms_um(psf)[0] / 2, "half its own length"
     relative = psf.spacing_um[0] / limit
     level: Level = "ok" if relative <= 1.001 else "warn" if relative <= 3 else "fail"
-    mend = "give a PSF with a smaller step in z, or correct psf_z_um"
+    mend = "give a PSF with a smaller step in z, or correct `psf_z_um`"
     if is_theory(psf):
-        mend = "record planes with a smaller step, or check z_um"
+        mend = "record planes with a smaller step, or check `z_um`"
     advice = "" if level == "ok" else f"; {mend}"
     return Finding(
-        level, "sampling in z", psf.spacing_um[0], float(limit), f"step {psf.spacing_um[0]:.4g} um, limit {what} = {limit:.3g} um{advice}"
+        level,
+        "sampling in z",
+        psf.spacing_um[0],
+        float(limit),
+        f"the PSF has a plane every {psf.spacing_um[0]:.4g} um (limit {limit:.3g} um, {what}){advice}",
     )
 
 
@@ -212,7 +243,7 @@ def _axial_focus(psf: Psf) -> Finding:
     peaks = psf.values.max((1, 2))
     distance = abs(int(peaks.argmax()) - len(peaks) // 2) * psf.spacing_um[0]
     limit = max(fwhms_um(psf)[0] / 4, 1.01 * psf.spacing_um[0])
-    text = f"the brightest plane lies {distance:.3g} um from the central one"
+    text = f"the brightest plane of the PSF lies {distance:.3g} um from its central one"
     return _judged("focus", distance, (limit, np.inf), text, "restored stacks are shifted in z by this much: centre the PSF on its focus")
 
 
@@ -220,20 +251,24 @@ def _axial_extent(psf: Psf) -> Finding:
     """Light of the outermost planes relative to the brightest one, which shows how much is cut off in depth."""
     light = psf.values.sum((1, 2))
     ends = max(abs(light[0]), abs(light[-1])) / light.max()
-    text = f"the outermost of {len(light)} planes hold {100 * ends:.1f} % of the brightest one's light"
+    text = f"the outermost of the {len(light)} planes of the PSF hold {100 * ends:.1f} % of the light of its brightest one"
     advice = "give more planes (all planes of a wide-field PSF hold light)"
     if is_theory(psf):
         advice = "a wide-field PSF goes on beyond: light from far above and below stays in the result as haze"
     return _judged("depth", ends, (0.3, np.inf), text, advice)
 
 
-def _width(name: str, width: float, expected: float) -> Finding:
+def _width(name: str, extent: str, psf: Psf, found_and_expected_um: tuple[float, float]) -> Finding:
+    """The width of a PSF, or its length, against that of theory."""
+    width, expected = found_and_expected_um
     ratio = width / expected
     level: Level = "ok" if 0.85 <= ratio <= 1.5 else "warn" if 0.6 <= ratio <= 3 else "fail"
-    advice = (
-        "" if level == "ok" else "; check na, wavelength_nm and psf_pixel_um" + ("" if ratio < 1 else ", the bead's size and the focus")
+    advice = "" if level == "ok" else f"; {settings_of_width(psf)}"
+    if advice and ratio > 1 and not is_theory(psf):
+        advice += ", the size of the bead and the focus"
+    return Finding(
+        level, name, width, 1.5 * expected, f"the PSF is {width:.3g} um {extent} at half its height, {expected:.3g} um in theory{advice}"
     )
-    return Finding(level, name, width, 1.5 * expected, f"width {width:.3g} um, theory {expected:.3g} um{advice}")
 
 
 def _profile_fwhm(profile: np.ndarray) -> float:

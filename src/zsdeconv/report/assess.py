@@ -220,7 +220,8 @@ def _error_map(analysis: Analysis) -> agreement.ErrorMap:
     noise_sd = acquisition.unit.scale * float(noise.square().mean().sqrt())
     reference, noise_sd = acquisition.light.error_reference(measurement.y, prediction.denoised, noise_sd)
     deconvolved, data = analysis.adu(prediction.deconvolved), analysis.adu(reference)
-    return agreement.measure(deconvolved, data, acquisition.psf, spacing_um=analysis.spacing_um, noise_sd=noise_sd)
+    error_map = agreement.measure(deconvolved, data, acquisition.psf, spacing_um=analysis.spacing_um, noise_sd=noise_sd)
+    return replace(error_map, against="the denoised image") if reference is prediction.denoised else error_map
 
 
 def _recovery(analysis: Analysis) -> recovery.Recovery:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,8 @@ class Section:
     """One question about a restoration and its answer.
 
     `key` names it in JSON, `title` and `question` head it in the report. `numbers` are plain values with units in their names, None
-    where a number could not be measured; `findings` are the judgements.
+    where a number could not be measured; `findings` are the judgements. `answers` are those of them that answer the question, where some
+    do not: without any of these the question was not answered, however good the others are.
 
     >>> section = Section("flux", "Brightness", "Can it be measured?", [Finding("ok", "slope", 1.0, 0.02, "kept")], {"slope": 1.0})
     >>> section.level, section.to_dict()["slope"]
@@ -39,11 +40,18 @@ class Section:
     findings: list[Finding] = field(default_factory=list)
     numbers: Mapping[str, Any] = field(default_factory=dict)
     figures: list[CaptionedFigure] = field(default_factory=list)
+    answers: Sequence[Finding] | None = None
 
     @property
     def level(self) -> Level:
-        """The worst level of the findings."""
-        return worst(self.findings)
+        """The worst level of the findings; "not_checked" where nothing is bad, and the question was not answered.
+
+        >>> own, fit = Finding("ok", "sum", 1.0, 1.0, "sums to 1"), Finding.not_checked("width", "no fine detail")
+        >>> Section("psf", "PSF", "Is it that of the image?", [fit, own], answers=[fit]).level
+        'not_checked'
+        """
+        level = worst(self.findings)
+        return level if level != "ok" or self.answers is None else worst(self.answers)
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers and findings as plain values, ready for JSON."""

@@ -47,7 +47,8 @@ class ErrorMap:
     `rse` is its root mean square (resolution-scaled error, unit of the reference), `rsp` the correlation of the scaled image with the
     reference (resolution-scaled Pearson coefficient), `rsp_best` that of a perfect image with a noisy reference (1 where the noise is
     unknown). The scaled image is `slope * blurred + offset`, blurred by the PSF or by a Gaussian of `sigma_px` along each axis of the
-    deconvolved image's grid (None with a PSF). `bright` is a bright place of the reference.
+    deconvolved image's grid (None with a PSF). `bright` is a bright place of the reference, `against` names
+    the reference in messages.
     """
 
     difference: np.ndarray
@@ -59,6 +60,7 @@ class ErrorMap:
     offset: float
     sigma_px: tuple[float, ...] | None
     bright: float
+    against: str = "the data"
 
     @property
     def map(self) -> np.ndarray:
@@ -137,8 +139,8 @@ def section(result: ErrorMap) -> Section:
         "gaussian_sigma_px": None if result.sigma_px is None else list(result.sigma_px),
     }
     caption = (
-        "Difference between the data and the deconvolved image, re-blurred and scaled to the data, relative to a bright place of the data: "
-        "red where the deconvolved image lacks light, blue where it has too much."
+        f"Difference between {result.against} and the deconvolved image, re-blurred and scaled alike, relative to a bright place: red "
+        "where the deconvolved image lacks light, blue where it has too much."
     )
     return Section(
         KEY, TITLE, QUESTION, [_finding(result)], numbers, [CaptionedFigure(caption, lambda figure: _draw(figure, result), (5.2, 4.4))]
@@ -148,8 +150,8 @@ def section(result: ErrorMap) -> Section:
 def _finding(result: ErrorMap) -> Finding:
     low, lowest = (fraction * result.rsp_best for fraction in RSP_FRACTIONS)
     level: Level = "ok" if result.rsp >= low else "warn" if result.rsp >= lowest else "fail"
-    best = f"; noise alone gives {result.rsp_best:.3f}" if result.rsp_best < 1 else ""
-    text = f"Re-blurred, the deconvolved image correlates with the data by {result.rsp:.3f} (limit {low:.3f}{best})"
+    best = f"; the noise in them allows {result.rsp_best:.3f} at best" if result.rsp_best < 1 else ""
+    text = f"Re-blurred, the deconvolved image correlates with {result.against} by {result.rsp:.3f} (limit {low:.3f}{best})"
     advice = "" if level == "ok" else "; check the PSF, and do not interpret places that stand out in the map"
     return Finding(level, "rsp", result.rsp, low, f"{text}{advice}.")
 

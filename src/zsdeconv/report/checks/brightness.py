@@ -83,7 +83,8 @@ def section(result: Flux) -> Section:
 def _findings(result: Flux) -> list[Finding]:
     if result.slope is None or result.offset_frac is None:
         why = "The denoised image is constant, so there is no brightness to compare; check that this is the right image."
-        return [Finding.not_checked("flux_slope", why, limit=MAX_SLOPE_DEVIATION)]
+        limits = {"flux_slope": MAX_SLOPE_DEVIATION, "flux_offset": MAX_OFFSET_FRACTION}
+        return [Finding.not_checked(name, why, limit=limit) for name, limit in limits.items()]
     deviation, offset = abs(result.slope - 1), result.offset_frac
     level: Level = "fail" if deviation > MAX_SLOPE_ERROR else "warn" if deviation > MAX_SLOPE_DEVIATION else "ok"
     text = (
@@ -96,13 +97,13 @@ def _findings(result: Flux) -> list[Finding]:
         "fail": "; check the PSF, and measure intensities in the denoised image",
     }
     findings = [Finding(level, "flux_slope", result.slope, MAX_SLOPE_DEVIATION, f"{text}{advice[level]}.")]
-    if abs(offset) > MAX_OFFSET_FRACTION:
-        text = (
-            f"Dark places of the deconvolved image differ from the denoised one by {percent(offset, 1, sign=True)} of the brightness of "
-            f"bright places (limit ± {100 * MAX_OFFSET_FRACTION:.0f} %); give the offset of the camera with `background`."
-        )
-        findings.append(Finding("warn", "flux_offset", offset, MAX_OFFSET_FRACTION, text))
-    return findings
+    text = (
+        f"Dark places of the deconvolved image differ from the denoised one by {percent(offset, 1, sign=True)} of the brightness of "
+        f"bright places (limit ± {100 * MAX_OFFSET_FRACTION:.0f} %)"
+    )
+    dark: Level = "warn" if abs(offset) > MAX_OFFSET_FRACTION else "ok"
+    advice_dark = "" if dark == "ok" else "; give the offset of the camera with `background`"
+    return [*findings, Finding(dark, "flux_offset", offset, MAX_OFFSET_FRACTION, f"{text}{advice_dark}.")]
 
 
 def _draw(figure: Figure, result: Flux) -> None:

@@ -115,7 +115,7 @@ def measure(frames: Sequence[np.ndarray] | np.ndarray, calibration: Calibration)
 
 def section(result: CameraCheck) -> Section:
     """The findings, and the noise law drawn over the data."""
-    caption = "Variance of the noise at each brightness, with standard errors, and the line that the method assumes."
+    caption = "Variance of the noise at each brightness, with standard errors, and the line that the network was trained with."
     picture = CaptionedFigure(caption, lambda figure: draw_calibration(result.calibration, figure), (6.4, 4.0))
     return Section(KEY, TITLE, QUESTION, result.findings, result.to_dict(), [picture])
 
@@ -141,9 +141,9 @@ def _law_misfit(calibration: Calibration) -> float | None:
 def _law(misfit: float | None) -> Finding:
     name = "noise law"
     if misfit is None:
-        why = f"fewer than {MIN_LEVELS} brightness levels have a known variance; give an image with bright and dark places"
+        why = f"the noise is known at fewer than {MIN_LEVELS} levels of brightness; give an image with bright and dark places"
         return Finding.not_checked(name, why, limit=MAX_LAW_MISFIT)
-    text = f"the variance of the noise deviates by {percent(misfit)} from a line in the brightness (limit {100 * MAX_LAW_MISFIT:.0f} %)"
+    text = f"the variance of the noise grows in proportion to the light, but for {percent(misfit)} (limit {100 * MAX_LAW_MISFIT:.0f} %)"
     if misfit <= MAX_LAW_MISFIT:
         return Finding("ok", name, misfit, MAX_LAW_MISFIT, text)
     advice = "the image was processed (gamma, compression, averaging) or the detector is not linear: use raw data"
@@ -156,24 +156,31 @@ def _detector(calibration: Calibration) -> Finding:
     if found is None:
         told = next((message for message in calibration.messages if "photon counter" in message), None)
         if told is None:
-            return Finding("ok", name, math.nan, math.nan, f"variance and mean are those of {LAW_NAMES[used.kind]}")
+            return Finding("ok", name, math.nan, math.nan, f"variance and mean of the noise are those of {LAW_NAMES[used.kind]}")
         return Finding("fail", name, math.nan, math.nan, told)
     if not found.kind:
-        return Finding.not_checked(name, f"camera or electron multiplier: the noise does not tell ({found.words})", limit=DECISIVE)
+        why = "the noise of this image does not tell a camera from an electron multiplier"
+        return Finding.not_checked(
+            name, f"{why}; it was taken for {LAW_NAMES[used.kind]}, give `detector` if it is another", limit=DECISIVE
+        )
     text = f"the noise has the shape of {LAW_NAMES[found.kind]}: {found.words}"
     if found.kind == used.kind:
         return Finding("ok", name, abs(found.evidence), DECISIVE, text)
-    return Finding("fail", name, abs(found.evidence), DECISIVE, f"{text}; the law of {LAW_NAMES[used.kind]} was used: leave out `detector`")
+    return Finding(
+        "fail", name, abs(found.evidence), DECISIVE, f"{text}; the law of {LAW_NAMES[used.kind]} was used, so give the right `detector`"
+    )
 
 
 def _correlation(calibration: Calibration) -> Finding:
     rho, name = calibration.noise_correlation, "correlated noise"
-    text = f"the noise of neighbouring pixels is correlated by {rho:+.3f} (limit {MAX_NOISE_CORRELATION:g})"
+    found = f"the noise of neighbouring pixels is correlated by {rho:+.3f}"
+    text = f"{found} (limit {MAX_NOISE_CORRELATION:g})"
     if not calibration.correlated:
         return Finding("ok", name, rho, MAX_NOISE_CORRELATION, text)
     if not calibration.unaccounted:
-        return Finding("ok", name, rho, MAX_NOISE_CORRELATION, f"{text}, and pairs were made with noise of this correlation")
-    advice = "re-corruption fails on resampled, smoothed or compressed data: use the raw data of the camera, or every second pixel"
+        known = f"{found}, more than {MAX_NOISE_CORRELATION:g}: the network was trained with noise of this correlation"
+        return Finding("ok", name, rho, MAX_NOISE_CORRELATION, known)
+    advice = "the network takes shared noise for detail, as in resampled, smoothed or compressed data: use the raw data of the camera"
     return Finding("fail", name, rho, MAX_NOISE_CORRELATION, f"{text}; {advice}")
 
 
@@ -182,14 +189,15 @@ def _pattern(kind: str, size: float | None, pattern: Pattern | None) -> Finding:
     if size is None or pattern is None:
         needed = f"{MIN_SIDE_PX} x {MIN_SIDE_PX} pixels"
         if kind == "pixels":
-            needed = f"{MIN_FRAMES} frames of {needed}, and frequencies beyond the optical cutoff,"
+            needed = f"{MIN_FRAMES} frames of {needed}, and pixels finer than the detail that the lens passes,"
         return Finding.not_checked(name, f"a fixed pattern of {kind} was not measured: {needed} are needed", limit=MAX_PATTERN_SD)
-    text = (
-        f"a fixed pattern of {kind} has {percent(size)} of the standard deviation of the noise, {pattern.sigmas:.1f} standard errors "
-        f"(limit {100 * MAX_PATTERN_SD:.0f} %)"
-    )
-    if size <= MAX_PATTERN_SD or pattern.sigmas <= MIN_PATTERN_SIGMAS:
-        return Finding("ok", name, size, MAX_PATTERN_SD, text)
+    text = f"{kind} that deviate in the same way over the whole field do so by {percent(size)} of the noise"
+    limit = f"(limit {100 * MAX_PATTERN_SD:.0f} %)"
+    if size <= MAX_PATTERN_SD:
+        return Finding("ok", name, size, MAX_PATTERN_SD, f"{text} {limit}")
+    if pattern.sigmas <= MIN_PATTERN_SIGMAS:
+        return Finding("ok", name, size, MAX_PATTERN_SD, f"{text}, no more than by chance ({pattern.sigmas:.1f} standard errors)")
+    text = f"{text}, {pattern.sigmas:.1f} standard errors {limit}"
     advice = "it is restored like an object: subtract the mean of dark frames, or use the correction of the camera"
     return Finding("warn", name, size, MAX_PATTERN_SD, f"{text}; {advice}")
 
@@ -204,7 +212,9 @@ def _saturation(calibration: Calibration) -> Finding:
 
 def _floor(calibration: Calibration) -> Finding:
     fraction = calibration.floor_fraction
-    advice = "their noise lacks its lower half: use raw data with an offset"
+    if calibration.camera.kind == "counting":
+        return Finding.not_checked("floor", "a photon counter counts from 0 on, so pixels at 0 are right", limit=MAX_CLIPPED_FRACTION)
+    advice = "their noise lacks its darker half: use raw data with an offset"
     return _clipped("floor", "ok" if fraction <= MAX_CLIPPED_FRACTION else "warn", fraction, "bottom", advice)
 
 
@@ -224,7 +234,7 @@ def _offset(below: float, peak: float, calibration: Calibration) -> Finding:
     if sigma > MAX_OFFSET_ERROR * light:
         known = f"the offset of {calibration.camera.offset:.4g} ADU is known to +- {sigma:.2g} ADU only"
         text = f"{known}, the brightest places are {light:.3g} ADU above it (limit of its error {percent(MAX_OFFSET_ERROR)})"
-        advice = "all values may be off by as much, as light lies everywhere: give the offset with `background`"
+        advice = "all brightness may be off by as much: give the offset with `background`"
         return Finding("warn", "offset", sigma / light, MAX_OFFSET_ERROR, f"{text}; {advice}")
     if below <= MAX_BELOW_FRACTION:
         return Finding("ok", "offset", below, MAX_BELOW_FRACTION, text)
@@ -234,7 +244,7 @@ def _offset(below: float, peak: float, calibration: Calibration) -> Finding:
 def _gain(electrons: float, calibration: Calibration) -> Finding:
     gain, sigma, (low, high) = calibration.camera.gain, calibration.gain_sigma, ELECTRON_RANGE
     text = f"the gain is {gain:.3g} +- {sigma:.2g} ADU per electron, the brightest places have {electrons:.3g} electrons"
-    advice = "measure the camera with dark and flat frames (zsdeconv calibrate)"
+    advice = "measure the camera with dark and flat frames, `zsdeconv calibrate`"
     if not low <= electrons <= high:
         limits = f"(limits {low:g} to {high:g})"
         return Finding("warn", "gain", electrons, high, f"{text} {limits}; the data were rescaled, or there is no light: {advice}")
@@ -246,9 +256,11 @@ def _gain(electrons: float, calibration: Calibration) -> Finding:
 
 def _read_noise(peak: float, calibration: Calibration) -> Finding:
     read, name = calibration.camera.read_noise, "read noise"
+    if calibration.camera.kind == "counting":
+        return Finding.not_checked(name, "a photon counter has no read noise")
     text = f"the read noise is {read:.3g} ADU, the brightest places are {peak:.4g} ADU above the offset"
     if read > max(peak, 0.0):
         return Finding("warn", name, read, peak, f"{text}: more noise than signal; lengthen the exposure, or check `background`")
-    if read <= 0 and calibration.camera.kind != "counting":
-        return Finding("warn", name, read, 0.0, f"{text}; every camera has some: measure it with dark frames (zsdeconv calibrate)")
+    if read <= 0:
+        return Finding("warn", name, read, 0.0, f"{text}; every camera has some: measure it with dark frames, `zsdeconv calibrate`")
     return Finding("ok", name, read, peak, text)

@@ -32,7 +32,7 @@ LATE_FRACTION = 0.75
 """Fraction of the steps after which the fall counts as late. Chosen: the last quarter."""
 LOG_SCALE_RATIO = 8
 """Largest over smallest validation loss from which the axis is logarithmic. Chosen: a linear axis then hides the end of the curve."""
-PHASE_WORDS = {"denoise": "Denoising", "reimage": "Deconvolution", "two-stage": "Denoising and deconvolution"}
+PHASE_WORDS = {"denoise": "Learning to denoise", "reimage": "Learning to deconvolve", "two-stage": "Learning to denoise and deconvolve"}
 """Phases of a training as they are called in the report."""
 
 
@@ -123,15 +123,15 @@ def _phase(name: str, events: Sequence[Mapping[str, Any]]) -> Phase:
 def _finding(phase: Phase) -> Finding:
     name, count, steps, late = f"training_{phase.name}", len(phase.step), int(phase.step[-1]), phase.late_share
     if not phase.improved and count > 1:
-        text = f"{_words(phase)}: none of {count} validations in {steps} steps had a lower loss than the first (limit 1)"
-        return Finding("warn", name, 0.0, 1.0, f"{text}; give another `seed`, or a lower training.learning_rate with `config`.")
+        text = f"{_words(phase)}: none of {count} validations in {steps} steps was better than the first"
+        return Finding("warn", name, 0.0, 1.0, f"{text}; give another `seed`, or a lower `training.learning_rate` in a `config`.")
     if late is None:
         made = "one validation" if count == 1 else f"{count} validations"
-        text = f"{_words(phase)}: {made} in {steps} steps, {MIN_VALIDATIONS} are needed to see a trend"
+        text = f"{_words(phase)}: {made} in {steps} steps, {MIN_VALIDATIONS} are needed to tell whether it still improved"
         return Finding.not_checked(name, f"{text}; give more `steps` or `minutes`.", count, MIN_VALIDATIONS)
-    text = f"{100 * late:.0f} % of the fall of the loss came in the last quarter of {steps} steps (limit {100 * MAX_LATE_SHARE:.0f} %)"
+    text = f"the last quarter of {steps} steps made {100 * late:.0f} % of the progress (limit {100 * MAX_LATE_SHARE:.0f} %)"
     if phase.bounded:
-        text = f"it had {steps} steps, as many as an image of this size allows: with more, a network remembers its noise"
+        text = f"it ended after {steps} steps, as many as an image of this size allows: with more, a network remembers its noise"
         return Finding("ok", name, late, MAX_LATE_SHARE, f"{_words(phase)}: {text}.")
     if late > MAX_LATE_SHARE:
         return Finding("warn", name, late, MAX_LATE_SHARE, f"{_words(phase)}: {text}; more `steps` or `minutes` may help.")

@@ -71,8 +71,7 @@ def section(result: Fringes) -> Section:
     weakest = min(min(depths) for depths in result.depths)
     text = f"The weakest fringes modulate the light by {100 * weakest:.0f} % (limit {100 * MIN_DEPTH:.0f} %)"
     advice = (
-        "; detail finer than the resolution of the lens is unreliable: measure the pattern on a brighter recording and give it with "
-        "sim_parameters"
+        "; detail finer than the lens passes is unreliable: measure the pattern on a brighter recording and give it with `sim_parameters`"
     )
     level = "warn" if weakest < MIN_DEPTH else "ok"
     finding = Finding(level, "modulation", weakest, MIN_DEPTH, f"{text}{advice if level == 'warn' else ''}.")

@@ -88,7 +88,7 @@ class NoiseLeft:
     standard error, and `kept_tails` its slopes over the bright and the dark tail of the noise alone;
     `axis_power`: power along the axes over that along the diagonals in the darkest patches of the denoised image, and the
     same of the data without their noise (0 where they have none; None where there are too few patches). `detail` is the central plane of
-    the denoised image minus its median.
+    the denoised image minus its median, with pixels of `yx_spacing_um`.
     """
 
     skewness: float | None
@@ -100,6 +100,7 @@ class NoiseLeft:
     axis_power: float | None
     axis_power_expected: float | None
     detail: np.ndarray
+    yx_spacing_um: tuple[float, float]
 
 
 def measure(model: ModelLike, measurement: Measurement, denoised: np.ndarray, seed: int) -> NoiseLeft:
@@ -137,6 +138,7 @@ def measure(model: ModelLike, measurement: Measurement, denoised: np.ndarray, se
         (kept[3], kept[4]),
         *powers,
         detail=_detail(plane[len(plane) // 2]),
+        yx_spacing_um=(acquisition.scale * acquisition.psf.spacing_um[-2], acquisition.scale * acquisition.psf.spacing_um[-1]),
     )
 
 
@@ -145,7 +147,10 @@ def section(result: NoiseLeft) -> Section:
     shape = (None, None) if result.skewness is None else (result.skewness, result.skewness_expected[0])
     kept = (number for pair in zip(result.kept, result.kept_expected, strict=False) for number in pair)
     values = (*shape, *kept, result.axis_power, result.axis_power_expected)
-    caption = "The denoised image minus its median over 3 x 3 pixels: isolated bright pixels are noise, a weave along the axes is added."
+    caption = (
+        "The finest detail of the denoised image (it minus its median over 3 x 3 pixels): isolated bright pixels are noise, a weave along "
+        "rows and columns is made by the network."
+    )
     figures = [CaptionedFigure(caption, lambda figure: _draw(figure, result), (5.2, 4.4))]
     findings = [_shape(result), _kept(result), _texture(result)]
     return Section(KEY, TITLE, QUESTION, findings, dict(zip(NUMBERS, values, strict=True)), figures)
@@ -154,21 +159,25 @@ def section(result: NoiseLeft) -> Section:
 def _shape(result: NoiseLeft) -> Finding:
     name, skewness, (expected, sigma) = "shape of the noise", result.skewness, result.skewness_expected
     if skewness is None:
-        return Finding.not_checked(name, f"too dark: {MIN_SHAPE_PX} pixels with a quarter of an electron are needed")
+        return Finding.not_checked(
+            name, f"the image is too dark to judge the shape of its noise: {MIN_SHAPE_PX} pixels with a quarter of an electron are needed"
+        )
     off = max(MAX_SKEWNESS * max(abs(expected), 1.0), MIN_SIGMAS * sigma)
-    text = f"the noise has a skewness of {skewness:.2f}, under the law of the detector {expected:.2f} +- {sigma:.2g}"
+    text = f"the noise has a skewness of {skewness:.2f}, that of this kind of detector is {expected:.2f} +- {sigma:.2g}"
     if min(expected, expected / max(result.excess, 1.0) ** 1.5) - off <= skewness <= expected + off:
         return Finding("ok", name, skewness, expected + off, text)
-    advice = "the law is not that of this detector: leave out `detector` if it was given, check whether the file was processed, or try"
-    advice += " `pairs` blind, which need no law where pixels are independent"
+    advice = (
+        "it is another detector, a processed file, or structure that the result lost (see the residual): leave out `detector` if it was"
+    )
+    advice += " given, use the file of the camera, or try `pairs=blind`, which needs no law of the noise"
     return Finding("fail", name, skewness, expected + off, f"{text} (limit of the difference {off:.2g}); {advice}")
 
 
 def _kept(result: NoiseLeft) -> Finding:
-    (kept, share), (expected, share_expected, sigma) = result.kept, result.kept_expected
+    (_, share), (_, share_expected, sigma) = result.kept, result.kept_expected
     limit = max(share_expected, 0.0) + max(MAX_KEPT_SHARE, MIN_SIGMAS * sigma)
-    text = f"beyond the lens, the denoised image keeps {100 * share:.2g} % of the noise of a pixel in that pixel (correlation {kept:.3f})"
-    text = f"{text}, of that of a simulated recording {100 * share_expected:.2g} % ({expected:.3f}; limit {100 * limit:.2g} %)"
+    text = f"the denoised image keeps {100 * share:.2g} % of the noise of each pixel in that pixel, where no lens puts it"
+    text = f"{text}; of a simulated recording it keeps {100 * share_expected:.2g} % (limit {100 * limit:.2g} %)"
     if share <= limit:
         return Finding("ok", "noise kept", share, limit, text)
     bright, dark = result.kept_tails
@@ -188,8 +197,10 @@ def _kept(result: NoiseLeft) -> Finding:
 def _texture(result: NoiseLeft) -> Finding:
     name, power, expected = "added texture", result.axis_power, result.axis_power_expected
     if power is None or expected is None:
-        return Finding.not_checked(name, f"texture was not looked for: {MIN_PATCHES} dark patches of {PATCH_PX} pixels are needed")
-    text = f"dark places of the denoised image have {power:.1f} times as much power along the axes as along the diagonals"
+        return Finding.not_checked(
+            name, f"added texture was not looked for: {MIN_PATCHES} dark squares of {PATCH_PX} x {PATCH_PX} pixels are needed"
+        )
+    text = f"dark places of the denoised image have {power:.1f} times as much texture along rows and columns as along diagonals"
     text = f"{text} (limit {MAX_AXIS_POWER:g})"
     if power <= MAX_AXIS_POWER:
         return Finding("ok", name, power, MAX_AXIS_POWER, text)
@@ -285,4 +296,4 @@ def _sectors() -> tuple[np.ndarray, np.ndarray]:
 
 def _draw(figure: Figure, result: NoiseLeft) -> None:
     spread = 4 * float(np.std(result.detail)) or 1.0
-    show_plane(figure.subplots(), result.detail, (1.0, 1.0), cmap="gray", vmin=-spread, vmax=spread)
+    show_plane(figure.subplots(), result.detail, result.yx_spacing_um, cmap="gray", vmin=-spread, vmax=spread)

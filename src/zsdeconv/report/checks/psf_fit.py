@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
-from zsdeconv.findings import Finding, percent, times
+from zsdeconv.findings import Finding, percent
 from zsdeconv.physics.operators import forward_model
 from zsdeconv.physics.psf import Psf
+from zsdeconv.physics.psf_check import settings_of_width
 from zsdeconv.report.page.psf_figures import draw_spectrum, draw_sweep
 from zsdeconv.report.section import CaptionedFigure, Section
 from zsdeconv.report.statistics import cross_validation
@@ -183,7 +184,7 @@ def measure(measurement: Measurement, acquisition: Acquisition, psf: Psf, *, psf
     (True, 'signal', 'not_checked')
     """
     otf_end = Transfer(psf).end_per_um
-    why = "the forward model does not account for all light in this kind of recording, so the PSF was not compared with the image"
+    why = "in this kind of recording some light comes from outside of what is modelled, so the PSF was not compared with the image"
     otherwise = PsfFit(psf, otf_end, [Finding.not_checked("width", why)])
     fit = acquisition.light.absolute(lambda: _fitted(measurement, acquisition, psf, otf_end, seed), otherwise)
     return replace(fit, psf_findings=tuple(psf_findings))
@@ -194,11 +195,14 @@ def section(result: PsfFit) -> Section:
     fit, spectra, figures = result.fit, result.spectra, []
     if spectra is not None and fit is not None:
         ends = (result.otf_end_per_um, result.signal_end_per_um)
-        caption = "Power of the image by spatial frequency, the power expected with this PSF, and the end of each."
+        caption = (
+            "How strong the image is at each detail size (its power by spatial frequency), and what is expected with this PSF; finer "
+            "detail is farther right."
+        )
         figures.append(CaptionedFigure(caption, lambda figure: draw_spectrum(figure, spectra, fit, *ends)))
-        caption = "Log-likelihood lost with PSFs of other widths."
+        caption = "How much worse PSFs of other widths explain the image: the lowest point is the preferred width."
         figures.append(CaptionedFigure(caption, lambda figure: draw_sweep(figure, fit, WIDTH_LIMITS[result.psf.rank])))
-    return Section(KEY, TITLE, QUESTION, [*result.findings, *result.psf_findings], result.numbers(), figures)
+    return Section(KEY, TITLE, QUESTION, [*result.findings, *result.psf_findings], result.numbers(), figures, result.findings)
 
 
 def _fitted(measurement: Measurement, acquisition: Acquisition, psf: Psf, otf_end: float, seed: int) -> PsfFit:
@@ -211,7 +215,7 @@ def _fitted(measurement: Measurement, acquisition: Acquisition, psf: Psf, otf_en
     if spectra is None or end is None or (fit is None and not spectra.coloured):
         return PsfFit(psf, otf_end, [_too_little_signal(spectra)], end, spectra=spectra)
     comparison = _compared(measurement, acquisition, psf, otf_end, generator)
-    width = _compared_width(comparison) if fit is None else _width(fit, psf.rank, comparison)
+    width = _compared_width(comparison) if fit is None else _width(fit, psf, comparison)
     findings = [width, _end(end, otf_end, spectra), _shape(comparison), _structure(comparison.structure)]
     return PsfFit(psf, otf_end, findings, end, comparison, spectra, fit)
 
@@ -246,29 +250,30 @@ def _compared(measurement: Measurement, acquisition: Acquisition, psf: Psf, end_
 
 def _too_little_signal(spectra: Spectra | None) -> Finding:
     if spectra is None:
-        why = "the image has no noise, values that are not finite, or fewer than 48 pixels along y or x; give a larger raw image"
+        why = "it has no noise, values that are not finite, or fewer than 48 pixels along y or x; give a larger raw image"
         return Finding.not_checked("signal", f"the PSF was not compared with the image: {why}", limit=1.0)
     power, noise = spectra.without(-1)
     ratio = float(power[2:].sum() / noise[2:].sum())
-    text = f"the power of the image is {times(ratio, '.3g')} that of its noise, too little signal to compare the PSF with it"
-    return Finding.not_checked("signal", f"{text}; give a brighter image", ratio, 1.0)
+    # An image can be bright and have no detail: haze and large blobs say nothing about a PSF that is smaller than they are.
+    text = "the image has too little fine detail above its noise to tell whether the PSF is its own"
+    return Finding.not_checked("signal", f"{text}; an image with points or thin lines, or a brighter one, can tell it", ratio, 1.0)
 
 
-def _width(fit: WidthFit, rank: int, comparison: Comparison) -> Finding:
-    low, high = WIDTH_LIMITS[rank]
+def _width(fit: WidthFit, psf: Psf, comparison: Comparison) -> Finding:
+    (low, high), check = WIDTH_LIMITS[psf.rank], settings_of_width(psf)
     if not WIDTH_RANGE[0] < fit.width < WIDTH_RANGE[1]:
-        text = f"no PSF of {WIDTH_RANGE[0]:g} to {WIDTH_RANGE[1]:g} times this width has the spectrum of the image"
-        advice = "check `na`, wavelength_nm, pixel_um and `microscope`, and that the image is raw camera data"
+        text = f"no PSF of {WIDTH_RANGE[0]:g} to {WIDTH_RANGE[1]:g} times this width fits the detail of the image"
+        advice = f"{check}, and that the image is raw camera data"
         return Finding("warn", "width", fit.width, WIDTH_RANGE[0] if fit.width < 1 else WIDTH_RANGE[1], f"{text}; {advice}")
-    text = f"the image prefers a PSF {fit.width:.2f} +- {fit.sigma:.2f} times as wide"
+    text = f"the image prefers a PSF {fit.width:.2f} +- {fit.sigma:.2f} times as wide as this one"
     differs = abs(fit.width - USUAL_WIDTH) > MIN_WIDTH_SIGMAS * fit.sigma and not low <= fit.width <= high
     narrower = comparison.better("narrower", MIN_NARROWER_SIGMAS) and comparison.best("narrower")
     if not differs and not narrower:
         return Finding("ok", "width", fit.width, high, f"{text} (limits {low:g} to {high:g})")
     if differs and fit.width > 1:
-        advice = "the PSF is too narrow, the image out of focus, or the object thick: measure beads, or check `na` and wavelength_nm"
+        advice = f"the PSF may be too narrow, the image out of focus, or the object thick: measure beads, or {check}"
         return Finding("warn", "width", fit.width, high, f"{text} (limit {high:g}); {advice}")
-    advice = "the PSF is too wide, which creates artefacts: measure beads, or check `na`, wavelength_nm, pixel_um and psf_pixel_um"
+    advice = f"the PSF may be too wide, which would create artefacts: measure beads, or {check}"
     if differs:
         return Finding("warn", "width", fit.width, low, f"{text} (limit {low:g}); {advice}")
     better = f"a PSF {NARROW_FACTOR:g} times as wide explains it better, by {comparison.sigmas['narrower']:.1f} standard errors"
@@ -278,7 +283,7 @@ def _width(fit: WidthFit, rank: int, comparison: Comparison) -> Finding:
 def _compared_width(comparison: Comparison) -> Finding:
     """The width where the noise is not white, from the variants alone."""
     if not comparison.gains:
-        why = "the noise is not white and the image is small; give one of at least 32 pixels along y and x, and 12 planes of a stack"
+        why = "neighbouring pixels share noise, and the image is small; give at least 32 pixels along y and x, and 12 planes of a stack"
         return Finding.not_checked("width", f"the width of the PSF was not compared: {why}", limit=WIDE_FACTOR)
     for name, factor, fault in (("narrower", NARROW_FACTOR, "too wide"), ("wider", WIDE_FACTOR, "too narrow")):
         if comparison.better(name) and comparison.best(name):
@@ -286,17 +291,19 @@ def _compared_width(comparison: Comparison) -> Finding:
             text = f"a PSF {factor:g} times as wide explains the image better, by {sigmas}"
             return Finding("warn", "width", factor, 1.0, f"{text}; this one is {fault}: check the optics and the pattern, or the OTF")
     text = (
-        f"no PSF {NARROW_FACTOR:g} or {WIDE_FACTOR:g} times as wide explains the image better; a width cannot be fitted to coloured noise"
+        f"no PSF {NARROW_FACTOR:g} or {WIDE_FACTOR:g} times as wide explains the image better (nearer widths cannot be told where "
+        "neighbouring pixels share noise)"
     )
     return Finding("ok", "width", 1.0, WIDE_FACTOR, text)
 
 
 def _end(end: float, otf_end: float, spectra: Spectra) -> Finding:
     limit = MAX_END_RATIO * otf_end + 1 / (spectra.tile_px * spectra.pixel_um)
-    text = f"the image has signal up to {end:.3g} per um (limit {limit:.3g}), the OTF ends at {otf_end:.3g}"
+    finest, finest_allowed, passed = (1e3 / per_um for per_um in (end, limit, otf_end))
+    text = f"the image has detail down to {finest:.0f} nm (limit {finest_allowed:.0f} nm), this PSF passes detail down to {passed:.0f} nm"
     if end <= limit:
         return Finding("ok", "spectrum", end, limit, text)
-    advice = "such frequencies do not pass this OTF: the PSF is too wide, the pixel size wrong, or the image was sharpened"
+    advice = "finer detail does not pass this PSF: it is too wide, the pixel size is wrong, or the image was sharpened"
     return Finding("warn", "spectrum", end, limit, f"{text}; {advice}")
 
 
@@ -306,11 +313,11 @@ def _shape(comparison: Comparison) -> Finding:
     others = [name for name in gains if name not in ("narrower", "wider")]
     if not others:
         why = "at least 32 pixels along y and x, and 12 planes of a stack, are needed; give a larger image"
-        return Finding.not_checked("shape", f"shapes of the PSF were not compared: {why}", limit=MIN_GAIN_SIGMAS)
+        return Finding.not_checked("shape", f"other shapes of the PSF were not tried: {why}", limit=MIN_GAIN_SIGMAS)
     better = [name for name in others if comparison.better(name)]
     best = max(better or others, key=lambda name: gains[name])
     if not better:
-        return Finding("ok", "shape", sigmas[best], MIN_GAIN_SIGMAS, "no symmetric PSF and none with more coma explains the image better")
+        return Finding("ok", "shape", sigmas[best], MIN_GAIN_SIGMAS, "no symmetric PSF, and none with more coma, explains the image better")
     kind = "a symmetric PSF" if best == "symmetric" else f"a PSF with more coma along {best[-1]}"
     text = f"{kind} explains the image better, by {sigmas[best]:.1f} standard errors (limit {MIN_GAIN_SIGMAS:g})"
     advice = "the PSF has another asymmetry than the image: average more beads in the same part of the field, or use a theoretical PSF"
@@ -319,11 +326,11 @@ def _shape(comparison: Comparison) -> Finding:
 
 def _structure(structure: float | None) -> Finding:
     if structure is None:
-        why = "the residual of a deconvolution is judged in planes of at least 32 pixels along y and x; this image is a stack, or smaller"
+        why = "what this PSF leaves unexplained is judged in planes of at least 32 pixels along y and x; this image is a stack, or smaller"
         return Finding.not_checked("residual", why, limit=MAX_STRUCTURE)
     text = (
-        f"the residual of a deconvolution has {percent(structure, sign=True)} structure compared with that of a known object "
-        f"(limit {100 * MAX_STRUCTURE:.0f} %)"
+        f"a deconvolution with this PSF leaves {percent(structure, sign=True)} of structure in the residual, compared with a simulated "
+        f"object (limit +{100 * MAX_STRUCTURE:.0f} %)"
     )
     if structure <= MAX_STRUCTURE:
         return Finding("ok", "residual", structure, MAX_STRUCTURE, text)

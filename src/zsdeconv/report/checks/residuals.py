@@ -218,12 +218,12 @@ def section(result: Residuals) -> Section:
         None if largest is None else [px * um for px, um in zip(largest.zyx_px, result.spacing_um, strict=True)],
     )
     image = (
-        "The difference between the data and the re-blurred restored image, in units of the noise. Structure beyond noise is outlined: "
-        "orange where the restored image lacks light, blue where it has too much."
+        "The residual: the data minus the restored image as the microscope would record it, in units of the noise. Structure beyond noise "
+        "is outlined: orange where the restored image lacks light, blue where it has too much."
     )
     statistics = (
-        "Left: the values of the difference (blue) and those of pure noise (grey). Right: its power by spatial frequency over that of "
-        "noise; below the grey line more noise has been fitted than by the best linear filter."
+        "Left: the values of the residual (blue) and those of pure noise (grey). Right: its power by spatial frequency over that of noise; "
+        "below the grey line more noise has been taken for structure than by the best linear filter."
     )
     figures = [
         CaptionedFigure(image, lambda figure: _draw_map(figure, result), (5.2, 4.4)),
@@ -258,9 +258,9 @@ def _size_finding(result: Residuals) -> Finding:
     if level == "ok":
         return Finding(level, "residual_sd", sd, limit, f"{text}.")
     if sd < 1:
-        advice = "noise was fitted: train with fewer `steps`, or check the gain of the camera"
+        advice = "noise was taken for structure: train with fewer `steps`, or check the gain of the camera"
     else:
-        advice = "structure is left in the data, or their noise exceeds the camera law: check the PSF and the gain of the camera"
+        advice = "structure is lost, or the noise is larger than the camera is said to have: check the PSF and the gain of the camera"
     return Finding(level, "residual_sd", sd, limit, f"{text}; {advice}.")
 
 
@@ -270,18 +270,19 @@ def _whiteness_findings(result: Residuals) -> list[Finding]:
     least, most = POWER_LIMITS[0] * spectrum.least[low], POWER_LIMITS[1]
     margin, findings = MIN_BAND_SIGMAS * spectrum.spread, []
     if spectrum.bands[low] < least and spectrum.bands[low] + margin[low] < spectrum.least[low]:
-        advice = "noise was fitted there: train with fewer `steps`, and do not interpret detail of this size"
+        advice = "noise was taken for structure: train with fewer `steps`, and do not interpret detail of this size"
         findings.append(_band_finding(result, low, least, advice))
     if spectrum.bands[high] > most and spectrum.bands[high] - margin[high] > 1:
-        advice = "structure of this size is left in the data: check the PSF, or train with more `steps`"
+        advice = "structure of this size is lost: check the PSF, or train with more `steps`"
         findings.append(_band_finding(result, high, most, advice))
     return findings or [_band_finding(result, high, most, "")]
 
 
 def _band_finding(result: Residuals, band: int, limit: float, advice: str) -> Finding:
     power, edge = float(result.spectrum.bands[band]), 0.5 / BANDS
-    band_words = f"Between {band * edge:.2f} and {(band + 1) * edge:.2f} cycles per pixel"
-    text = f"{band_words} the residual has {times(power, '.2f')} the power of noise (limit {limit:.2f})"
+    finest = 1 / ((band + 1) * edge)
+    size = f"coarser than {finest:.3g} pixels" if band == 0 else f"of {finest:.3g} to {1 / (band * edge):.3g} pixels"
+    text = f"In detail {size}, the residual has {times(power, '.2f')} the power of noise (limit {limit:.2f})"
     return Finding("warn" if advice else "ok", "residual_whiteness", power, float(limit), f"{text}; {advice}." if advice else f"{text}.")
 
 

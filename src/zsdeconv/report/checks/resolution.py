@@ -173,13 +173,13 @@ def _limit_finding(result: Resolution) -> Finding:
     if limit < LEAST_LIMIT_FRACTION * end:
         text = f"Only structure coarser than {nm / 1e3:.3g} um stands above the noise, all detail of the restored image is inferred"
         return Finding("fail", name, nm, min_nm, f"{text} by the network; record more light.")
-    by = "the lens" if result.cutoff_per_um and end < result.spectrum.frequency_per_um[-1] else "the pixels"
+    by = "the optics" if result.cutoff_per_um and end < result.spectrum.frequency_per_um[-1] else "the pixels"
     if limit >= FULL_LIMIT_FRACTION * end:
-        text = f"The data hold signal up to the finest detail that {by} can record, {nm:.0f} nm; finer detail is inferred by the network."
+        text = f"The data hold detail down to the finest that {by} can record, {nm:.0f} nm; finer detail is inferred by the network."
         return Finding("ok", name, nm, 1e3 / end, text)
     text = (
-        f"Noise limits the resolution to {nm:.0f} nm (limit {min_nm:.0f} nm, that of {by} {1e3 / end:.0f} nm); finer detail is inferred "
-        "by the network"
+        f"The data hold detail down to {nm:.0f} nm above their noise (limit {min_nm:.0f} nm; {by} can record {1e3 / end:.0f} nm); finer "
+        "detail is inferred by the network"
     )
     level: Level = "ok" if limit > MIN_LIMIT_FRACTION * end else "warn"
     return Finding(level, name, nm, min_nm, f"{text}." if level == "ok" else f"{text}: record more light.")
@@ -189,11 +189,11 @@ def _agreement_finding(result: Resolution) -> Finding:
     """Whether the restorations of two splits agree as far as the data do."""
     restored, limit, name = result.restored, result.spectrum.limit_per_um, "frc_restored_nm"
     if restored is None or limit is None:
-        why = "there is no signal above the noise" if limit is None else "restorations of two splits were not given"
-        return Finding.not_checked(name, f"The agreement of two splits was not compared with the noise limit, because {why}.")
+        why = "the data hold no signal above the noise" if limit is None else "they were not restored"
+        return Finding.not_checked(name, f"Two halves of the light were not compared with the noise limit, because {why}.")
     per_um = restored.crossing_per_um or float(restored.frequency_per_um[-1])
     nm, limit_nm = 1e3 / per_um, 1e3 / limit
-    text = f"Restorations of two splits of the light agree down to {nm:.0f} nm (limit {limit_nm:.0f} nm, the noise limit)"
+    text = f"Two halves of the light, restored apart, agree down to {nm:.0f} nm (limit {limit_nm:.0f} nm, the noise limit)"
     if nm <= limit_nm:
         caveat = "agreement beyond the noise limit comes from the network and proves nothing"
         return Finding("ok", name, nm, limit_nm, f"{text}; {caveat}.")

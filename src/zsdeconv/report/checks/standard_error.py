@@ -89,12 +89,12 @@ def section(result: StandardError) -> Section:
 def _finding(relative: float | None) -> Finding:
     name = "uncertainty of bright pixels"
     if relative is None:
-        why = "The image was restored in a single pass, which has no spread; give `passes` 2 or more."
+        why = "The image was restored only once, so nothing tells how far a second result would differ; give `passes` 2 or more."
         return Finding.not_checked(name, why, value=1.0, limit=2.0)
     text = f"The standard error of a bright pixel is {percent(relative)} of its brightness (limit {100 * MAX_RELATIVE_ERROR:.0f} %)"
     if relative <= MAX_RELATIVE_ERROR:
         return Finding("ok", name, relative, MAX_RELATIVE_ERROR, f"{text}.")
-    advice = "compare sums over regions, not single pixels; more light or `ensemble` 2 lowers it"
+    advice = "compare sums over regions, not single pixels; more light or `ensemble=2` lowers it"
     return Finding("warn", name, relative, MAX_RELATIVE_ERROR, f"{text}; {advice}.")
 
 

@@ -19,3 +19,17 @@ for (const figure of document.querySelectorAll("[data-compare]")) {
   for (const hidden of figure.querySelectorAll("[hidden]")) hidden.hidden = false;
   move();
 }
+const unfold = () => {
+  const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+  if (!target) return;
+  for (let fold = target; fold; fold = fold.parentElement.closest("details")) if (fold.tagName === "DETAILS") fold.open = true;
+  target.scrollIntoView();
+};
+addEventListener("hashchange", unfold);
+unfold();
+addEventListener("beforeprint", () => {
+  for (const fold of document.querySelectorAll("details")) fold.open = true;
+});
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && document.activeElement.tagName === "ABBR") document.activeElement.blur();
+});

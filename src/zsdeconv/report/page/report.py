@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zsdeconv._version import __version__
-from zsdeconv.findings import Finding, Level, worst
+from zsdeconv.findings import Level
 from zsdeconv.image import Image
 from zsdeconv.io import atomic_path
-from zsdeconv.report.page.figures import RenderedFigure, render_all
+from zsdeconv.report.page.chapters import chapter
 from zsdeconv.report.page.html import environment, page_file, policy
-from zsdeconv.report.page.panels import make_gallery
-from zsdeconv.report.page.summary import MAX_TITLE_LENGTH, count_words, facts, origins, verdict
-from zsdeconv.report.page.text import flattened, label, printable, sentence, value_text
+from zsdeconv.report.page.summary import MAX_TITLE_LENGTH
+from zsdeconv.report.page.terms import terms
+from zsdeconv.report.page.text import printable
 from zsdeconv.report.page.thumbnails import length_words
 from zsdeconv.report.section import Section
 
 LEVEL_WORDS: dict[Level, str] = {"ok": "Good", "warn": "Look here", "fail": "Problem", "not_checked": "Not checked"}
 _PAGE = "zsdeconv.report.page"
-MAX_ROWS = 300
-"""Rows of a table. Chosen: more than any configuration has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +94,9 @@ def render(report: Report | ChannelReport) -> str:
     style = page_file(_PAGE, "palette.css") + page_file(_PAGE, "report.css")
     script = page_file(_PAGE, "report.js")
     parts = report.channels if isinstance(report, ChannelReport) else {"": report}
+    used: set[str] = set()  # filled while the page is written; its last part lists them
     return (
-        environment("zsdeconv.report", "page", {"words": LEVEL_WORDS, "length": length_words, "sentence": sentence})
+        environment("zsdeconv.report", "page", {"words": LEVEL_WORDS, "length": length_words})
         .get_template("report.html")
         .render(
             report=report,
@@ -105,28 +104,11 @@ def render(report: Report | ChannelReport) -> str:
             policy=policy(style, script, img_src="data:"),
             style=style,
             script=script,
-            chapters=[_chapter(name, f"{number}-" if number else "", part) for number, (name, part) in enumerate(parts.items())],
+            chapters=[chapter(name, f"{number}-" if number else "", part, used) for number, (name, part) in enumerate(parts.items())],
+            used=used,
+            terms=terms(),
         )
     )
-
-
-def _chapter(name: str, prefix: str, report: Report) -> dict[str, Any]:
-    """What the template shows of a report; `prefix` keeps its anchors apart from those of others."""
-    findings = [finding for section in report.sections for finding in section.findings]
-    rest = {key: value for key, value in report.summary.items() if key != "sources"}
-    return {
-        "name": printable(name, MAX_TITLE_LENGTH),
-        "prefix": prefix,
-        "level": worst(findings),
-        "verdict": verdict(report.sections),
-        "counts": count_words(findings) if findings else "",
-        "checks": list(_checks(report.sections)),
-        "gallery": make_gallery(report.images),
-        "facts": facts(report.summary),
-        "origins": origins(report.summary),
-        "summary": [(" · ".join(map(label, path.split("."))), value_text(value)) for path, value in _leaves(rest)],
-        "settings": [(path, value_text(value)) for path, value in _leaves(report.settings)],
-    }
 
 
 def write_report(path: str | os.PathLike[str], report: Report | ChannelReport, overwrite: bool = False) -> Path:
@@ -141,26 +123,3 @@ def write_report(path: str | os.PathLike[str], report: Report | ChannelReport, o
     with atomic_path(path, overwrite) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return Path(path)
-
-
-@dataclass(frozen=True, eq=False)
-class _Check:
-    """A section as the page shows it."""
-
-    number: int
-    section: Section
-    first: Finding | None
-    numbers: list[tuple[str, str]]
-    figures: list[RenderedFigure]
-
-
-def _checks(sections: Sequence[Section]) -> Iterator[_Check]:
-    rendered = render_all([figure for section in sections for figure in section.figures])
-    for number, section in enumerate(sections, 1):
-        first = next((finding for finding in section.findings if finding.level == worst(section.findings)), None)
-        rows = [(label(path.replace(".", "_")), value_text(value)) for path, value in _leaves(section.numbers)]
-        yield _Check(number, section, first, rows, [next(rendered) for _ in section.figures])
-
-
-def _leaves(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return list(flattened(values))[:MAX_ROWS]

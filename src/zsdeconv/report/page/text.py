@@ -34,7 +34,8 @@ UNITS = {
     "mb": "MB",
 }
 _AXES = {"yx": "y, x", "xy": "x, y", "zyx": "z, y, x"}
-_ABBREVIATIONS = {"frc", "fsc", "psf", "otf", "psnr", "ssim", "snr", "na", "fwhm", "sd", "rms", "sim", "adu", "ri"}
+_ABBREVIATIONS = {"frc", "fsc", "psf", "otf", "psnr", "ssim", "snr", "na", "fwhm", "sd", "rms", "sim", "adu", "ri", "rse", "rsp"}
+_SPELLED = {"sigma": "(standard error)", "sigmas": "in standard errors", "frac": "fraction"}
 _DIRECTION_MARKS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 """Unicode characters that change the direction of writing and can make one name look like another."""
 
@@ -54,18 +55,18 @@ def label(name: str) -> str:
     axes = ""
     if len(words) > 1 and words[0] in _AXES:
         axes, words = f" ({_AXES[words[0]]})", words[1:]
-    text = " ".join(word.upper() if word in _ABBREVIATIONS else word for word in words)
+    text = " ".join(word.upper() if word in _ABBREVIATIONS else _SPELLED.get(word, word) for word in words)
     return text[:1].upper() + text[1:] + axes + unit
 
 
-def value_text(value: Any) -> str:
-    """A value as text: four digits, "not known" for None, lists and texts of a readable length.
+def value_text(value: Any, none: str = "not given") -> str:
+    """A value as text: four digits, `none` for None, lists and texts of a readable length.
 
     >>> value_text(0.123456), value_text(None), value_text([1.0, 2.5]), value_text(True), value_text(float("nan"))
-    ('0.1235', 'not known', '1, 2.5', 'yes', 'not a number')
+    ('0.1235', 'not given', '1, 2.5', 'yes', 'not a number')
     """
     if value is None:
-        return "not known"
+        return none
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
