@@ -12,9 +12,11 @@ from zsdeconv.cli.console import show_json, show_rows
 from zsdeconv.cli.inputs import Source, read_again, refuse_too_large, sources_of
 from zsdeconv.cli.options import As, Format, Inputs, Settings, Task, argument, chosen, configuration, option, takes
 from zsdeconv.cli.output_checks import check_outputs, files_of_camera, refuse_full, refuse_inside
+from zsdeconv.cli.progress import progress
 from zsdeconv.cli.results import ImageFormat, Places, Predicted, SingleImage, results_of, write_images
 from zsdeconv.cli.stages import predicted, provenance_of
 from zsdeconv.errors import ConfigError
+from zsdeconv.progress import tasks
 
 if TYPE_CHECKING:
     from zsdeconv.channels import ChannelModels
@@ -71,10 +73,12 @@ def predict(
     batch, with_camera = Batch(jobs), _with_camera(load(model), given.get("camera"), given.get("crop"), task.silent)
     loaded = replace(with_camera, camera_from=task.camera_from)
     prediction = _Prediction(loaded, model.name, given, asked, task.overwrite)
-    if batch.several:
-        batch.each(prediction.check)
-        refuse_full(task.output, sum(job.disk_bytes for job in batch.under_way))
-    batch.each(prediction.restore)
+    with progress(quiet=task.quiet):
+        if batch.several:
+            batch.each(prediction.check)
+            refuse_full(task.output, sum(job.disk_bytes for job in batch.under_way))
+            batch.announce()
+        batch.each(prediction.restore)
     if task.json:
         show_json({"model": str(model), "results": [job.facts for job in jobs]})
     elif not task.silent:
@@ -94,7 +98,10 @@ class _Prediction:
 
     def check(self, job: Job) -> None:
         """Read the image, and refuse what the model cannot restore."""
-        self.model.fitting(self._read(job))
+        image = self._read(job)
+        self.model.fitting(image)
+        passes = self.given.get("passes", self.model.config.prediction.passes)
+        job.ahead = [tasks.Task("preparing", 1.0), tasks.Task("restoring", max(passes, 1) * image.data.size, "network")]
 
     def restore(self, job: Job) -> None:
         """Restore the image and write the results."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, cast
@@ -20,6 +20,7 @@ from zsdeconv.findings import Finding
 from zsdeconv.image import Image
 from zsdeconv.physics.grid import center_window
 from zsdeconv.prediction.tiled import FramePrediction
+from zsdeconv.progress.tasks import Task, plan, task
 from zsdeconv.report.checks import (
     agreement,
     brightness,
@@ -49,6 +50,13 @@ ROUNDS = {2: 24, 3: 8}
 """By rank: images of pure noise that the data are compared with. Chosen: noise of stacks takes long to draw."""
 
 
+CHECKING_WORDS = "checking"
+"""What all of it is called for people."""
+BEYOND_THE_ENDS = {2: 1.5, 3: 3.0}
+"""By rank: pixels that the network sees of a frame, with its continuation beyond its ends, in those of the frame. Chosen: of frames of 128
+pixels, and stacks of 16 planes of 96 pixels."""
+
+
 class CheckModule(Protocol):
     """The shape of a check: a module of `zsdeconv.report.checks`."""
 
@@ -68,11 +76,20 @@ class CheckModule(Protocol):
 
 @dataclass(frozen=True)
 class Check:
-    """A row of the table of checks: the module, its `measure` applied to an analysis, and whether the check `applies` to the image."""
+    """A row of the table of checks: the module, its `measure` applied to an analysis, whether the check `applies` to the image, and what
+    time it takes: as many `passes` through the network, or `seconds` of one slow processor core. Fitted by benchmarks/progress.py.
+    """
 
     module: CheckModule
     measured: Callable[[Analysis], Any]
     applies: Callable[[Analysis], bool] = lambda analysis: True
+    passes: float = 0.0
+    seconds: float = 0.1
+
+    def task(self, pixels: float) -> Task:
+        """The check as a task, on an image of so many pixels."""
+        words = f"checking: {self.module.TITLE.lower()}"
+        return Task(words, self.passes * pixels, "network") if self.passes else Task(words, self.seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,14 +161,24 @@ def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section
     odd = find_odd_frames(frames)
     analysis = Analysis(model, [frames[n] for n in odd.ordinary], restored, odd)
     checks = [check for check in CHECKS if check.module.KEY in analysis.acquisition.checks and check.applies(analysis)]
-    return [_run_check(check, analysis) for check in checks]
+    with task(CHECKING_WORDS):
+        seen = BEYOND_THE_ENDS[analysis.model.modality.rank] * analysis.measurement.y.numel()
+        plan(*(check.task(seen) for check in checks))
+        return [_run_check(check, analysis) for check in checks]
+
+
+def check_tasks(keys: Collection[str], rank: int, pixels: int) -> list[Task]:
+    """The checks with these keys as tasks, before there is an analysis of a frame of so many pixels."""
+    seen = BEYOND_THE_ENDS[rank] * min(pixels, MAX_PIXELS[rank])
+    return [check.task(seen) for check in CHECKS if check.module.KEY in keys]
 
 
 def _run_check(check: Check, analysis: Analysis) -> Section:
     """The section of a check, with the same key and numbers whether it could be run or not."""
     module = check.module
     try:
-        return module.section(check.measured(analysis))
+        with task(check.task(0.0).words):
+            return module.section(check.measured(analysis))
     except UserError as error:
         finding = Finding.not_checked(module.KEY, f"This check could not be run: {error}")
         return Section(module.KEY, module.TITLE, module.QUESTION, [finding], dict.fromkeys(module.NUMBERS))
@@ -245,18 +272,18 @@ def _is_movie(analysis: Analysis) -> bool:
 
 
 CHECKS: tuple[Check, ...] = (
-    Check(psf_fit, _psf),
-    Check(camera_law, _camera),
+    Check(psf_fit, _psf, seconds=8.0),
+    Check(camera_law, _camera, seconds=1.0),
     Check(recording, _recording, lambda analysis: analysis.odd.count > 1 or bool(analysis.frame_findings)),
     Check(fringes, lambda analysis: fringes.measure(cast(StructuredAcquisition, analysis.acquisition).reconstruct)),
     Check(convergence, lambda analysis: convergence.measure(analysis.model.history)),
-    Check(residuals, _residuals),
-    Check(noise_left, _noise_left),
-    Check(resolution, _resolution),
+    Check(residuals, _residuals, passes=4.5),
+    Check(noise_left, _noise_left, passes=3.5),
+    Check(resolution, _resolution, passes=2.0),
     Check(brightness, lambda analysis: brightness.measure(analysis.adu(analysis.reblurred), analysis.adu(analysis.prediction.denoised))),
     Check(standard_error, _uncertainty),
     Check(agreement, _error_map),
-    Check(recovery, _recovery),
-    Check(series, _series, _is_movie),
+    Check(recovery, _recovery, passes=4.0),
+    Check(series, _series, _is_movie, seconds=1.0),
 )
 """The checks of a report in their order. A new check is one module and one row."""
