@@ -33,7 +33,7 @@ from zsdeconv.prediction.device import choose_device
 from zsdeconv.prediction.photometry import measure_intensity_correction
 from zsdeconv.prepare import Prepared
 from zsdeconv.progress.shown import ProgressOption, shown
-from zsdeconv.progress.tasks import TRAINING_WORDS, Task, plan, present, task, wants_preview
+from zsdeconv.progress.tasks import TRAINING_WORDS, Task, is_watched, plan, task, wants_preview
 from zsdeconv.report.assess import BEYOND_THE_ENDS, CHECKING_WORDS, check_tasks
 from zsdeconv.training.expected import announced_phases, measured_effort, training_tasks
 from zsdeconv.training.networks import make_network, training_phases
@@ -233,7 +233,7 @@ def _expect(
     phases: Sequence[Phase], config: Config, acquisition: Acquisition, measurements: Sequence[Measurement], network: nn.Module
 ) -> None:
     """Tell who watches how long it will take on this machine."""
-    if present() is None:
+    if not is_watched():
         return
     shapes = [tuple(measurement.y.shape) for measurement in measurements]
     smallest = [min(sizes) for sizes in zip(*shapes, strict=True)]

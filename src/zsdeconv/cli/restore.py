@@ -88,8 +88,8 @@ def run(*inputs: Inputs, options: Settings, task: RunTask) -> int:
     batch = Batch(jobs_of(places, quiet=task.quiet, silent=task.silent))
     refuse_inside(task.output, inputs)
     restoration = (_Together if task.one_model else _Restoration)(batch, settings, task)
-    restoration.settle_places()
     with progress(quiet=task.quiet, preview=task.preview):
+        restoration.settle_places()
         restoration.carry_out()
     _close([job.facts for job in batch.jobs], restoration.used, task)
     if not task.silent:

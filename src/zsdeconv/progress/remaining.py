@@ -6,13 +6,13 @@ import math
 
 PRIOR_SHARE = 0.03
 """Weight of the expectation beside the measured speed, as a share of the task. Chosen: after a tenth the speed counts threefold."""
-PRIOR_S = 3.0
-"""Seconds of work for which the expectation counts beside the measured pace of a kind. Chosen: a pace is known after some seconds."""
+PRIOR_S = 1.0
+"""Seconds of work for which the expectation counts beside the measured pace of a kind. Chosen: a pace is known after a few seconds."""
 MEMORY_S = 60.0
 """Time constant of the mean speed of a task. Chosen: longer than the time between two validations, shorter than a change of load."""
 OVERRUN_SHARE = 0.15
 """What is left of a task that takes longer than expected and cannot tell, as a share of its time so far. Chosen: it ends some time."""
-SETTLING_S = 3.0
+SETTLING_S = 2.0
 """Time constant with which the time left that is shown follows the one computed. Chosen: a jump is spread over some repaints."""
 UNITS_S = {"clock": 1.0, "machine": 1.0, "network": None}
 """Seconds of a unit of work of each kind before it is measured. "clock": seconds, whatever the machine; "machine": seconds of a processor

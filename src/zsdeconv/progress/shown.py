@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from zsdeconv.errors import ConfigError
 from zsdeconv.progress.notebook import cell, in_notebook
-from zsdeconv.progress.tasks import ProgressEvent, Watch, present, watched
+from zsdeconv.progress.tasks import ProgressEvent, Watch, is_settled, watched
 from zsdeconv.progress.terminal import bar, leads_to_terminal, lines
 
 ProgressOption: TypeAlias = "bool | Callable[[ProgressEvent], object] | None"
@@ -20,7 +20,7 @@ False for nothing; or a function that receives each `ProgressEvent`, with a pict
 def shown(progress: ProgressOption = None, *, preview: bool = False) -> AbstractContextManager[None]:
     """Show the progress of what is done in the block as `progress` asks for, with pictures for `preview`.
 
-    Within a block that is watched already, None leaves it to who watches there.
+    Within another such block None leaves it to that one.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def shown(progress: ProgressOption = None, *, preview: bool = False) -> Abstract
     >>> told[0]
     'restoring'
     """
-    if progress is None and present() is not None:
+    if progress is None and is_settled():
         return nullcontext()
     terminal = leads_to_terminal(sys.stderr)
     if progress is False or callable(progress):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["clock", "machine", "network"]
 """What sets the time of a task: a clock, the processor, or the network (`remaining.UNITS_S`)."""
+STARTING_WORDS = "getting ready"
+"""What is shown while no task has begun: libraries are being loaded, which takes seconds."""
 TRAINING_WORDS = "training"
 """What all of a training is called for people, while no phase of it has begun."""
 SECONDS_BETWEEN_EVENTS = 0.2
@@ -67,7 +69,7 @@ class ProgressEvent:
     @property
     def left_words(self) -> str:
         """The time left, "about 3 min left"; empty while nobody can tell."""
-        return "" if self.left_s is None else f"about {time_words(self.left_s)} left"
+        return "" if self.left_s is None else f"{time_words(self.left_s)} left"
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.words}" if self.subject else self.words
@@ -83,7 +85,7 @@ class Task:
         self, words: str, work: float | None = None, kind: Kind = "machine", *, names: bool = False, parts: Sequence[Task] = ()
     ) -> None:
         self.words, self.work, self.kind, self.names = words, work, kind, names
-        self.parts = list(parts)
+        self.parts, self.planned = list(parts), bool(parts)
         self.watch: Watch | None = None
         self.began: float | None = None
         self.ended: float | None = None
@@ -131,13 +133,13 @@ class Watch:
         self.root.watch, self.root.began = self, clock()
         self.paces = {kind: Pace(unit_s, fixed=kind == "clock") for kind, unit_s in UNITS_S.items()}
         self.picture: Preview | None = None
-        self._path: list[Task] = [self.root]
+        self._path, self._words = [self.root], STARTING_WORDS
         self._settled, self._overall, self._told_at = Settled(), 0.0, -SECONDS_BETWEEN_EVENTS
 
     def begin(self, task: Task) -> None:
         """A task begins."""
         task.watch, task.began = self, self.clock()
-        self._path = [*self._path, task]
+        self._path, self._words = [*self._path, task], STARTING_WORDS if task.names else task.words
         self._notify()
         self._told_at = -SECONDS_BETWEEN_EVENTS  # its first news is told at once
 
@@ -172,16 +174,14 @@ class Watch:
         now, path = self.clock(), self._path
         own = path[-1]
         elapsed = now - (self.root.began or 0.0)
-        ahead = any(part.ended is None for part in list(self.root.parts))  # else nobody has said what follows
-        left = self._settled.follow(self._left_s(self.root, now) if ahead else None, now)
+        left = self._settled.follow(self._left_s(self.root, now), now)
         if left is not None:
             self._overall = max(self._overall, min(elapsed / max(elapsed + left, 1e-9), 1.0))
         if self.root.ended is not None:
             self._overall, left = 1.0, 0.0
         subject = ": ".join(each.words for each in path if each.names)
-        words = (
-            "done" if self.root.ended is not None else next((each.words for each in reversed(path) if each.words and not each.names), "")
-        )
+        words = next((each.words for each in reversed(path) if each.words and not each.names), self._words)
+        words = words if self.root.ended is None else "done"
         done, at = (own.done, (own.step, own.steps)) if not own.parts else (self._share_of(own, now), (None, None))
         return ProgressEvent(words, done, *at, subject, self._overall, elapsed, left, dict(own.values), preview)
 
@@ -209,8 +209,9 @@ class Watch:
         if task.ended is not None:
             return 0.0
         if task.parts:
-            left = [self._left_s(part, now) for part in list(task.parts)]
-            return None if any(each is None for each in left) else sum(each for each in left if each is not None)
+            left = [self._left_s(part, now) for part in list(task.parts) if part.ended is None]
+            unknown = any(each is None for each in left) or not (left or task.planned)  # of the latter nobody has said what follows
+            return None if unknown else sum(each for each in left if each is not None)
         if task.speed is not None and (left_s := task.speed.left_s(now)) is not None:
             return left_s
         expected = self._expected_s(task)
@@ -222,21 +223,27 @@ class Watch:
 _PRESENT: ContextVar[Task | None] = ContextVar("present task", default=None)
 
 
-def present() -> Task | None:
-    """The task at hand; None where nobody watches."""
-    return _PRESENT.get()
+def is_settled() -> bool:
+    """Whether it is settled who watches, be it nobody."""
+    return _PRESENT.get() is not None
+
+
+def is_watched() -> bool:
+    """Whether somebody watches."""
+    own = _PRESENT.get()
+    return own is not None and own.watch is not None
 
 
 def wants_preview() -> bool:
     """Whether whoever watches wants pictures of what is learnt."""
-    own = present()
+    own = _PRESENT.get()
     return own is not None and own.watch is not None and own.watch.preview
 
 
 @contextmanager
 def watched(watch: Watch | None) -> Iterator[None]:
-    """Let `watch` follow what is done in the block; with None nobody does."""
-    token = _PRESENT.set(None if watch is None else watch.root)
+    """Let `watch` follow what is done in the block; with None nobody does, and code in the block asks no one else."""
+    token = _PRESENT.set(Task("") if watch is None else watch.root)
     try:
         yield
         if watch is not None:
@@ -249,7 +256,7 @@ def plan(*parts: Task) -> None:
     """Announce the parts of the task at hand that are still to come, in place of those announced before."""
     own = _PRESENT.get()
     if own is not None:
-        own.parts = [*(part for part in own.parts if part.began is not None), *parts]
+        own.parts, own.planned = [*(part for part in own.parts if part.began is not None), *parts], True
 
 
 def measured(kind: Kind, unit_s: float) -> None:

@@ -24,6 +24,11 @@ SECONDS_BETWEEN_LINES = 10.0
 MAX_BAR_CELLS = 60
 """Widest bar. Chosen: the eye sees the numbers behind it without a jump."""
 
+LEAST_BAR_CELLS = 8
+"""Narrowest bar, without one below. Chosen: a shorter one moves in jumps."""
+NUMBERS_CELLS = len("100 %  10:00:00, about 1.5 min left")
+"""Room for the numbers behind the bar: it keeps its width as they change."""
+
 _on_screen: list[Live] = []
 """The bar that is on the terminal now, if any."""
 
@@ -76,9 +81,9 @@ def painted(watch: Watch, width: int, height: int) -> Group:
     lead = f"{shortened(event.subject, width // 3)}: " if event.subject else ""
     first = Text(f"{lead}{event.words}{values_words(event)}", no_wrap=True, overflow="ellipsis")
     numbers = Text(numbers_words(event), no_wrap=True, overflow="ellipsis")
-    room = min(MAX_BAR_CELLS, width - 1 - numbers.cell_len - 1)
+    room = min(MAX_BAR_CELLS, width - 2 - NUMBERS_CELLS)
     second = Table.grid(padding=(0, 1, 0, 0))
-    cells = [numbers] if room < 1 else [ProgressBar(total=1.0, completed=event.overall, width=room), numbers]
+    cells = [numbers] if room < LEAST_BAR_CELLS else [ProgressBar(total=1.0, completed=event.overall, width=room), numbers]
     second.add_row(*cells)
     pictures = watch.picture
     if pictures is None:
