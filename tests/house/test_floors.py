@@ -7,7 +7,7 @@ from house.syntax import MODULES, name_of, text_of
 
 FLOORS = (
     ("errors", "findings", "notation", "_version"),
-    ("image",),
+    ("image", "progress"),
     ("config",),
     ("io",),
     ("camera",),

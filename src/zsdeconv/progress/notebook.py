@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,10 +49,13 @@ def page(watch: Watch) -> str:
 
 
 def _html(text: str) -> Any:
-    return sys.modules["IPython.display"].HTML(text)
+    return _ipython().HTML(text)
 
 
 def _display(text: str) -> Any:
-    from IPython.display import display  # pyright: ignore[reportMissingImports]
+    return _ipython().display(_html(text), display_id=True)
 
-    return display(_html(text), display_id=True)
+
+def _ipython() -> Any:
+    """What shows things in a notebook: it is there where there is a kernel, and not needed elsewhere."""
+    return importlib.import_module("IPython.display")
