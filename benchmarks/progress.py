@@ -26,11 +26,11 @@ from pathlib import Path
 
 LENS = "--na 1.4 --wavelength-nm 525 --immersion-ri 1.515"
 CASES = {
-    "plane": ("2d --size 128 --photons 40", "--steps 240"),
-    "movie": ("2d --size 96 --frames 10 --photons 40", "--steps 160"),
-    "stack": ("3d --size 64 --planes 12 --photons 40 --pixel-um 0.1 --z-um 0.2", "--steps 80"),
+    "plane": ("2d --size 128 --photons 40", "--steps 150"),
+    "movie": ("2d --size 96 --frames 10 --photons 40", "--steps 80"),
+    "stack": ("3d --size 64 --planes 12 --photons 40 --pixel-um 0.1 --z-um 0.2", "--steps 60"),
     "sim": ("sim2d --size 96 --photons 60", "--modality sim2d --axes PYX --pixel-um 0.065 --steps 80"),
-    "time": ("2d --size 128 --photons 40", "--minutes 1.5"),
+    "time": ("2d --size 128 --photons 40", "--minutes 1"),
 }
 """For each case: what is simulated, and how it is restored. Chosen: minutes each on a slow core."""
 UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
@@ -44,9 +44,11 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 @dataclass
 class Seen:
-    """What was on the screen: times of repaints that changed something, times left that were shown, and the words with their times."""
+    """What was on the screen: times of repaints that changed something, times left that were shown, and the words with their times.
 
-    ended_s: float = 0.0
+    The end is the last change: the program then takes a moment to be gone.
+    """
+
     moves_s: list[float] = field(default_factory=list)
     left_s: list[tuple[float, float]] = field(default_factory=list)
     words: list[tuple[float, str]] = field(default_factory=list)
@@ -62,6 +64,10 @@ class Seen:
                 task = re.sub(r"(, (step|validation) .*)|(^[^:]*: )", "", words)
                 if task and (not self.words or self.words[-1][1] != task):
                     self.words.append((now, task))
+
+    @property
+    def ended_s(self) -> float:
+        return self.moves_s[-1]
 
     @property
     def longest_still_s(self) -> float:
@@ -93,7 +99,6 @@ def watched(command: list[str]) -> Seen:
         if text != last:
             seen.add(time.monotonic() - started, text)
             last = text
-    seen.ended_s = time.monotonic() - started
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     if code:
         raise SystemExit(f"exit code {code}: {' '.join(command)}\n{last}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,14 +26,16 @@ from zsdeconv.errors import ConfigError
 from zsdeconv.image import Image, cropped
 from zsdeconv.io.model_file import forget
 from zsdeconv.model import Model, Restored
+from zsdeconv.nn.contract import as_network
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.device import choose_device
 from zsdeconv.prediction.photometry import measure_intensity_correction
+from zsdeconv.prediction.tiled import Tiling, pixels_read
 from zsdeconv.prepare import Prepared
 from zsdeconv.progress.shown import ProgressOption, shown
 from zsdeconv.progress.tasks import TRAINING_WORDS, Task, is_watched, plan, task, wants_preview
-from zsdeconv.report.assess import BEYOND_THE_ENDS, CHECKING_WORDS, check_tasks
+from zsdeconv.report.assess import CHECKING_WORDS, check_tasks, examined_px
 from zsdeconv.training.expected import announced_phases, measured_effort, training_tasks
 from zsdeconv.training.networks import make_network, training_phases
 from zsdeconv.training.objectives import Phase
@@ -152,14 +153,22 @@ def _training_tasks(prepared: Prepared) -> list[Task]:
 
 
 def _restoring_tasks(prepared: Prepared) -> list[Task]:
-    shape = _seen(prepared, prepared.frames[0])
-    pixels = len(prepared.frames) * math.prod(shape) * BEYOND_THE_ENDS[len(shape)]
-    return [Task("preparing", 1.0), Task("restoring", max(prepared.config.prediction.passes, 1) * pixels, "network")]
+    config, network = prepared.config, _untrained(prepared)
+    passes = max(config.prediction.passes, 2 * config.training.ensemble if config.training.ensemble > 1 else 1)
+    factors = prepared.modality.denoised_factors(config.scale)
+    pixels = pixels_read(as_network(network), prepared.frames[0].shape, factors, Tiling(config.prediction.tile, config.prediction.overlap))
+    return [Task("preparing", 1.0), Task("restoring", len(prepared.frames) * passes * pixels, "network")]
 
 
 def _checking_tasks(prepared: Prepared) -> list[Task]:
-    shape = _seen(prepared, prepared.frames[0])
-    return [Task(CHECKING_WORDS, parts=check_tasks(prepared.acquisition.checks, len(shape), math.prod(shape)))]
+    seen = examined_px(_untrained(prepared), _seen(prepared, prepared.frames[0]))
+    return [Task(CHECKING_WORDS, parts=check_tasks(prepared.acquisition.checks, seen))]
+
+
+def _untrained(prepared: Prepared) -> nn.Module:
+    """The network that will be trained, for its halo."""
+    acquisition = prepared.acquisition
+    return make_network(prepared.config, prepared.modality.rank, acquisition.forward_operator, acquisition.scale)
 
 
 def _seen(prepared: Prepared, frame: np.ndarray) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ GAP_CELLS = 2
 """Cells between two pictures on a terminal. Chosen: enough to tell them apart."""
 LEAST_CELLS = 12
 """Narrowest picture on a terminal, in cells. Chosen: below, nothing is recognised."""
+SMOOTHED_PX = 5
+"""Side of the squares whose means are compared to find structure. Chosen: that of the signal estimate of Eq. 3."""
 PAGE_PX = 256
 """Side of a picture on a page, about. Chosen: three fit beside each other in a notebook."""
 
@@ -52,7 +55,8 @@ def greys(preview: Preview) -> dict[str, np.ndarray]:
 
 
 def as_blocks(preview: Preview, cells: int) -> Text:
-    """The centres of the pictures beside each other within `cells` of a terminal, each with its name above.
+    """The pictures beside each other within `cells` of a terminal, each with its name above: the part with the most structure, as large as
+    fits.
 
     A cell shows two pixels of the raw grid, one above the other, as the upper half block in two shades of grey; of the fine grid the mean
     over a raw pixel. So noise stays what it is.
@@ -63,12 +67,15 @@ def as_blocks(preview: Preview, cells: int) -> Text:
     """
     from rich.text import Text
 
-    shown = {name: _on_grid(shades, preview.raw.shape) for name, shades in greys(preview).items()}
-    side = min((cells - GAP_CELLS * (len(shown) - 1)) // len(shown), *preview.raw.shape)
-    side = max(side - side % 2, LEAST_CELLS)
+    count = len(preview.named())
+    side = max((cells - GAP_CELLS * (count - 1)) // count, LEAST_CELLS)
+    sides = [min(side - side % 2, n) for n in preview.raw.shape]
+    _, corner = most_structure(preview.raw, sides)
+    own = {name: _part(_on_grid(picture, preview.raw.shape), corner, sides) for name, picture in preview.named().items()}
+    shown = greys(Preview(own["raw"], own["denoised"], own.get("deconvolved")))
     text, gap = Text(no_wrap=True), " " * GAP_CELLS
-    text.append(gap.join(f"{name:<{side}}" for name in shown).rstrip())
-    pictures = [_centre(shades, side) for shades in shown.values()]
+    text.append(gap.join(f"{name:<{sides[1]}}" for name in shown).rstrip())
+    pictures = list(shown.values())
     for row in range(0, pictures[0].shape[0] - 1, 2):
         text.append("\n")
         for number, picture in enumerate(pictures):
@@ -94,9 +101,26 @@ def as_page(preview: Preview) -> str:
 def _on_grid(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A picture on a finer grid as means over the pixels of a grid of this shape."""
     (rows, columns), factor = shape, picture.shape[0] // shape[0]
-    return np.rint(picture.reshape(rows, factor, columns, factor).mean((1, 3))).astype(np.uint8)
+    return picture.reshape(rows, factor, columns, factor).mean((1, 3))
 
 
-def _centre(picture: np.ndarray, side: int) -> np.ndarray:
-    first = [max(0, (n - side) // 2) for n in picture.shape]
-    return picture[first[0] : first[0] + side, first[1] : first[1] + side]
+def _part(picture: np.ndarray, corner: Sequence[int], sides: Sequence[int]) -> np.ndarray:
+    return picture[tuple(slice(first, first + side) for first, side in zip(corner, sides, strict=True))]
+
+
+def most_structure(plane: np.ndarray, sides: Sequence[int]) -> tuple[float, tuple[int, int]]:
+    """The window of these sides in which smoothed intensities vary most: their variance, and its first pixel.
+
+    >>> plane = np.zeros((200, 100))
+    >>> plane[150:154, 20:24] = 1.0
+    >>> _, (top, left) = most_structure(plane, (64, 64))
+    >>> top <= 150 <= top + 60, left <= 20 <= left + 60
+    (True, True)
+    """
+    from scipy.ndimage import uniform_filter
+
+    smooth = uniform_filter(plane.astype(np.float64), SMOOTHED_PX, mode="reflect")
+    variance = uniform_filter(smooth**2, sides, mode="reflect") - uniform_filter(smooth, sides, mode="reflect") ** 2
+    inner = variance[tuple(slice(n // 2, n // 2 + whole - n + 1) for n, whole in zip(sides, plane.shape, strict=True))]
+    top, left = np.unravel_index(int(inner.argmax()), inner.shape)
+    return float(inner.max()), (int(top), int(left))

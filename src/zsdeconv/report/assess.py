@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
 from zsdeconv.acquisition.structured import StructuredAcquisition
@@ -18,8 +18,9 @@ from zsdeconv.camera.odd_frames import OddFrames, find_odd_frames
 from zsdeconv.errors import UserError
 from zsdeconv.findings import Finding
 from zsdeconv.image import Image
+from zsdeconv.nn.contract import as_network
 from zsdeconv.physics.grid import center_window
-from zsdeconv.prediction.tiled import FramePrediction
+from zsdeconv.prediction.tiled import FramePrediction, pixels_read
 from zsdeconv.progress.tasks import Task, plan, task
 from zsdeconv.report.checks import (
     agreement,
@@ -52,9 +53,6 @@ ROUNDS = {2: 24, 3: 8}
 
 CHECKING_WORDS = "checking"
 """What all of it is called for people."""
-BEYOND_THE_ENDS = {2: 1.5, 3: 3.0}
-"""By rank: pixels that the network sees of a frame, with its continuation beyond its ends, in those of the frame. Chosen: of frames of 128
-pixels, and stacks of 16 planes of 96 pixels."""
 
 
 class CheckModule(Protocol):
@@ -162,14 +160,19 @@ def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section
     analysis = Analysis(model, [frames[n] for n in odd.ordinary], restored, odd)
     checks = [check for check in CHECKS if check.module.KEY in analysis.acquisition.checks and check.applies(analysis)]
     with task(CHECKING_WORDS):
-        seen = BEYOND_THE_ENDS[analysis.model.modality.rank] * analysis.measurement.y.numel()
+        seen = examined_px(analysis.model.network, analysis.measurement.y.shape)
         plan(*(check.task(seen) for check in checks))
         return [_run_check(check, analysis) for check in checks]
 
 
-def check_tasks(keys: Collection[str], rank: int, pixels: int) -> list[Task]:
-    """The checks with these keys as tasks, before there is an analysis of a frame of so many pixels."""
-    seen = BEYOND_THE_ENDS[rank] * min(pixels, MAX_PIXELS[rank])
+def examined_px(network: nn.Module, shape: Sequence[int]) -> int:
+    """Pixels that go through the network in one pass over the examined part of a frame of this size, in pixels of its input."""
+    y, x = center_window(shape, MAX_PIXELS[len(shape)])
+    return pixels_read(as_network(network), [*shape[:-2], y.stop - y.start, x.stop - x.start], [1] * len(shape))
+
+
+def check_tasks(keys: Collection[str], seen: int) -> list[Task]:
+    """The checks with these keys as tasks, before there is an analysis; `seen` is `examined_px`."""
     return [check.task(seen) for check in CHECKS if check.module.KEY in keys]
 
 

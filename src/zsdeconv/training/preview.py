@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.ndimage import uniform_filter
 from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Measurement
 from zsdeconv.nn.contract import as_network
-from zsdeconv.progress.pictures import Preview
+from zsdeconv.progress.pictures import Preview, most_structure
 
 REGION_PX = 64
 """Side of the region, raw pixels. Chosen: it fits a terminal, and the network needs a fraction of a second for it."""
@@ -19,8 +18,6 @@ CONTEXT_PX = 32
 """Pixels around it that the network sees. Chosen: half the region's side; a picture for the eye needs not the whole halo of the network."""
 CONTEXT_PLANES = 4
 """Planes above and below it that the network sees. Chosen: as many as light is reckoned with in patches (`training.objectives`)."""
-SMOOTHED_PX = 5
-"""Side of the squares whose means are compared to find structure. Chosen: that of the signal estimate of Eq. 3."""
 
 
 class Previewer:
@@ -65,10 +62,7 @@ def structured_place(y: Tensor) -> tuple[int, ...]:
     sizes = [min(REGION_PX, n) for n in y.shape[-2:]]
     best, place = -1.0, (0, 0, 0)
     for number, plane in enumerate(y.reshape(-1, *y.shape[-2:]).cpu().numpy()):
-        smooth = uniform_filter(plane.astype(np.float64), SMOOTHED_PX, mode="reflect")
-        variance = uniform_filter(smooth**2, sizes, mode="reflect") - uniform_filter(smooth, sizes, mode="reflect") ** 2
-        inner = variance[tuple(slice(n // 2, n // 2 + whole - n + 1) for n, whole in zip(sizes, plane.shape, strict=True))]
-        if inner.max() > best:
-            top, left = np.unravel_index(int(inner.argmax()), inner.shape)
-            best, place = float(inner.max()), (number, int(top), int(left))
+        variance, corner = most_structure(plane, sizes)
+        if variance > best:
+            best, place = variance, (number, *corner)
     return place if y.ndim == 3 else place[1:]
