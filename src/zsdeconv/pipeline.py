@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from torch import nn
@@ -67,7 +67,7 @@ def restore(
     asked = {name: options.pop(name) for name in ("checkpoint", "resume", "callback") if name in options}
     with shown(progress, preview=preview):
         prepared = _prepared([image], optics, psf, options)
-        plan(*announced(prepared, restoring=True))
+        plan(*announced(prepared, "training", "restoring"))
         model = _trained(prepared, **asked)
         return replace(replace(model, camera_from="model").predict(_as_trained(image, model)), model=model)
 
@@ -114,7 +114,7 @@ def train(
     progress, preview = options.pop("progress", None), options.pop("preview", False)
     with shown(progress, preview=preview):
         prepared = _prepared(images, optics, psf, options if config is None else {**options, "config": config})
-        plan(*announced(prepared))
+        plan(*announced(prepared, "training"))
         return _trained(prepared, checkpoint, resume=resume, callback=callback)
 
 
@@ -137,11 +137,13 @@ def _trained(prepared: Prepared | PreparedChannels, checkpoint: str | Path | Non
     return cast(Model, model)
 
 
-def announced(prepared: Prepared | PreparedChannels, *, restoring: bool = False, checking: bool = False) -> list[Task]:
-    """The tasks that follow a preparation: a training, and where they follow it a restoration of the first image and the report."""
+def announced(prepared: Prepared | PreparedChannels, *stages: Literal["training", "restoring", "checking"]) -> list[Task]:
+    """The tasks of the stages that follow a preparation, for `zsdeconv.progress.tasks.plan`; none where nobody watches."""
+    if not is_watched():
+        return []
     channels = prepared.channels if isinstance(prepared, PreparedChannels) else {"": prepared}
-    stages = [_training_tasks, *([_restoring_tasks] if restoring else []), *([_checking_tasks] if checking else [])]
-    tasks = [(name, stage(each)) for stage in stages for name, each in channels.items()]
+    made = {"training": _training_tasks, "restoring": _restoring_tasks, "checking": _checking_tasks}
+    tasks = [(name, made[stage](each)) for stage in stages for name, each in channels.items()]
     return [task for name, each in tasks for task in ([Task(name, names=True, parts=each)] if name else each)]
 
 

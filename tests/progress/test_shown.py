@@ -2,7 +2,7 @@
 
 import sys
 import time
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,9 +72,8 @@ def notebook(monkeypatch):
         pages.append(page)
         return handle
 
-    ipython, parts = ModuleType("IPython"), ModuleType("IPython.display")
-    ipython.get_ipython = lambda: SimpleNamespace(kernel=object())
-    parts.HTML, parts.display, ipython.display = str, display, parts
+    parts = SimpleNamespace(HTML=str, display=display)
+    ipython = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()), display=parts)
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", parts)
     return pages

@@ -27,8 +27,8 @@ class Job:
     """One input with the places of its results, and what is known and has become of it.
 
     `ahead` are the tasks that its restoration is expected to be, `facts` its entry in the JSON object, `outcome` what became of it in
-    words, empty while it is under way. `finished` says that its
-    results are there already, `replaces` that existing ones may be replaced.
+    words, empty while it is under way. `finished` says that its results are there already, `replaces` that existing ones may be
+    replaced.
     """
 
     source: Source

@@ -100,8 +100,15 @@ class _Prediction:
         """Read the image, and refuse what the model cannot restore."""
         image = self._read(job)
         self.model.fitting(image)
+        job.ahead = self._ahead(image)
+
+    def _ahead(self, image: Image) -> list[tasks.Task]:
+        """The tasks of a restoration: so many pixels go through the network, about."""
+        names = list(getattr(self.model, "models", [""]))
         passes = self.given.get("passes", self.model.config.prediction.passes)
-        job.ahead = [tasks.Task("preparing", 1.0), tasks.Task("restoring", max(passes, 1) * image.data.size, "network")]
+        work = max(passes, 1) * image.data.size / len(names)
+        own = [[tasks.Task("preparing", 1.0), tasks.Task("restoring", work, "network")] for _ in names]
+        return own[0] if names == [""] else [tasks.Task(name, names=True, parts=each) for name, each in zip(names, own, strict=True)]
 
     def restore(self, job: Job) -> None:
         """Restore the image and write the results."""

@@ -100,6 +100,8 @@ def run(*inputs: Inputs, options: Settings, task: RunTask) -> int:
 class _Restoration:
     """What the inputs of a `run` share, and the stages of each of them. Here each has a model of its own."""
 
+    own_training = True
+
     def __init__(self, batch: Batch, settings: Config, task: RunTask) -> None:
         self.batch, self.settings, self.task, self.used = batch, settings, task, settings
 
@@ -179,8 +181,10 @@ class _Restoration:
         """The tasks that follow the check of a job."""
         from zsdeconv.pipeline import announced
 
-        ahead = announced(prepared, restoring=True, checking=self.settings.report)
-        return [*ahead, tasks.Task(WRITING, WRITING_S), *([tasks.Task(DRAWING, DRAWING_S)] if self.settings.report else [])]
+        report = self.settings.report
+        stages: list[Any] = [*(["training"] if self.own_training else []), "restoring", *(["checking"] if report else [])]
+        drawing = [tasks.Task(DRAWING, DRAWING_S)] if report else []
+        return [*announced(prepared, *stages), tasks.Task(WRITING, WRITING_S), *drawing]
 
     def begin(self) -> None:
         """What comes before the first job."""
@@ -236,6 +240,8 @@ class _Restoration:
 class _Together(_Restoration):
     """One model for all inputs, which is written before any of them is restored."""
 
+    own_training = False
+
     def __init__(self, batch: Batch, settings: Config, task: RunTask) -> None:
         super().__init__(batch, settings, task)
         self.shared = Results(task.output, SHARED_MODEL)
@@ -267,9 +273,6 @@ class _Together(_Restoration):
             super().check(job)
             self.batch.release(job)
 
-    def _ahead(self, prepared: Prepared | PreparedChannels) -> list[tasks.Task]:
-        return [each for each in super()._ahead(prepared) if each.words != tasks.TRAINING_WORDS]
-
     def begin(self) -> None:
         from zsdeconv.pipeline import announced
 
@@ -289,7 +292,7 @@ class _Together(_Restoration):
         self.used = prepared.config
         if self.task.dry_run:
             return
-        own = tasks.Task(voice.subject, names=True, parts=announced(prepared))
+        own = tasks.Task(voice.subject, names=True, parts=announced(prepared, "training"))
         tasks.plan(own, *(tasks.Task(job.voice.subject, names=True, parts=job.ahead) for job in jobs))
         with voice.at_work():
             model = trained(prepared, self.shared.checkpoint, self.task.resume, voice)
@@ -341,15 +344,15 @@ def _done_already(sources: Sequence[Source], settings: Config, task: TrainTask, 
 
 def _train_one(sources: Sequence[Source], settings: Config, task: TrainTask, voice: Voice) -> tuple[dict[str, Any], Config]:
     """Train the model and write it; facts on it, and the settings that were used."""
-    from zsdeconv.pipeline import announced
-
     started, checkpoint, names = time.monotonic(), checkpoint_of(task.output), [source.name for source in sources]
     continued = task.resume and checkpoint.exists()
     images = [_read(source, settings) for source in sources]
     prepared = prepared_from(images, settings, sources, voice)
     facts: dict[str, Any] = {"summary": prepared.summary()}
     if not task.dry_run:
-        tasks.plan(*announced(prepared))
+        from zsdeconv.pipeline import announced
+
+        tasks.plan(*announced(prepared, "training"))
         voice = replace(voice, name=task.output.name)
         model = noting_inputs(trained(prepared, checkpoint, task.resume, voice), zip(names, images, strict=True))
         written = model.save(task.output, overwrite=task.overwrite or continued)

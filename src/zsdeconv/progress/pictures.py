@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -119,8 +119,8 @@ def most_structure(plane: np.ndarray, sides: Sequence[int]) -> tuple[float, tupl
     """
     from scipy.ndimage import uniform_filter
 
-    smooth = uniform_filter(plane.astype(np.float64), SMOOTHED_PX, mode="reflect")
-    variance = uniform_filter(smooth**2, sides, mode="reflect") - uniform_filter(smooth, sides, mode="reflect") ** 2
+    smooth, size = uniform_filter(plane.astype(np.float64), SMOOTHED_PX, mode="reflect"), cast(Any, sides)
+    variance = uniform_filter(smooth**2, size, mode="reflect") - uniform_filter(smooth, size, mode="reflect") ** 2
     inner = variance[tuple(slice(n // 2, n // 2 + whole - n + 1) for n, whole in zip(sides, plane.shape, strict=True))]
     top, left = np.unravel_index(int(inner.argmax()), inner.shape)
     return float(inner.max()), (int(top), int(left))

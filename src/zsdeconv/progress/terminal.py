@@ -59,7 +59,7 @@ def bar(watch: Watch) -> Iterator[None]:
         get_renderable=lambda: painted(watch, console.width, console.height),
         refresh_per_second=PAINTS_PER_S,
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),
+        redirect_stdout=leads_to_terminal(sys.stdout),
         vertical_overflow="crop",
     )
     with watched(watch), live:

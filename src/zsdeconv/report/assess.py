@@ -84,10 +84,14 @@ class Check:
     passes: float = 0.0
     seconds: float = 0.1
 
+    @property
+    def words(self) -> str:
+        """What doing it is called for people."""
+        return f"{CHECKING_WORDS}: {self.module.TITLE.lower()}"
+
     def task(self, pixels: float) -> Task:
-        """The check as a task, on an image of so many pixels."""
-        words = f"checking: {self.module.TITLE.lower()}"
-        return Task(words, self.passes * pixels, "network") if self.passes else Task(words, self.seconds)
+        """The check as a task, where so many pixels go through the network in a pass."""
+        return Task(self.words, self.passes * pixels, "network") if self.passes else Task(self.words, self.seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +164,8 @@ def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section
     analysis = Analysis(model, [frames[n] for n in odd.ordinary], restored, odd)
     checks = [check for check in CHECKS if check.module.KEY in analysis.acquisition.checks and check.applies(analysis)]
     with task(CHECKING_WORDS):
-        seen = examined_px(analysis.model.network, analysis.measurement.y.shape)
+        *planes, fine_y, fine_x = restored.deconvolved.data.shape[-model.modality.rank :]
+        seen = examined_px(model.network, [*planes, fine_y // model.acquisition.scale, fine_x // model.acquisition.scale])
         plan(*(check.task(seen) for check in checks))
         return [_run_check(check, analysis) for check in checks]
 
@@ -180,7 +185,7 @@ def _run_check(check: Check, analysis: Analysis) -> Section:
     """The section of a check, with the same key and numbers whether it could be run or not."""
     module = check.module
     try:
-        with task(check.task(0.0).words):
+        with task(check.words):
             return module.section(check.measured(analysis))
     except UserError as error:
         finding = Finding.not_checked(module.KEY, f"This check could not be run: {error}")
@@ -280,9 +285,9 @@ CHECKS: tuple[Check, ...] = (
     Check(recording, _recording, lambda analysis: analysis.odd.count > 1 or bool(analysis.frame_findings)),
     Check(fringes, lambda analysis: fringes.measure(cast(StructuredAcquisition, analysis.acquisition).reconstruct)),
     Check(convergence, lambda analysis: convergence.measure(analysis.model.history)),
-    Check(residuals, _residuals, passes=4.5),
-    Check(noise_left, _noise_left, passes=3.5),
-    Check(resolution, _resolution, passes=2.0),
+    Check(residuals, _residuals, passes=5.0),
+    Check(noise_left, _noise_left, passes=4.3),
+    Check(resolution, _resolution, passes=2.3),
     Check(brightness, lambda analysis: brightness.measure(analysis.adu(analysis.reblurred), analysis.adu(analysis.prediction.denoised))),
     Check(standard_error, _uncertainty),
     Check(agreement, _error_map),
