@@ -22,6 +22,8 @@ from zsdeconv.model_io import read_models, write_channels
 from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prepare import Prepared, prepare
+from zsdeconv.progress.shown import ProgressOption, shown
+from zsdeconv.progress.tasks import task
 from zsdeconv.results import Result
 
 if TYPE_CHECKING:
@@ -69,17 +71,17 @@ class ChannelModels:
         return [{"channel": name, **event} for name, model in self.models.items() for event in model.history]
 
     def predict(self, image: ImageLike, **options: Any) -> RestoredChannels:
-        """Restore each channel with its model. `options` are those of `Model.predict`.
+        """Restore each channel with its model. `options` are those of `Model.predict`, `progress` among them.
 
         Raises `ImageError` for an image with another number of channels.
         """
         image = self._image(image)
-        progress, count = options.pop("progress", lambda done: None), len(self.models)
         parts = {}
-        for number, ((name, model), channel) in enumerate(zip(self.models.items(), self._split(image), strict=True)):
-            own = replace(model, camera_from=self.camera_from)
-            with _naming(name):
-                parts[name] = own.predict(channel, progress=lambda done, n=number: progress((n + done) / count), **options)
+        with shown(options.pop("progress", None)):
+            for (name, model), channel in zip(self.models.items(), self._split(image), strict=True):
+                own = replace(model, camera_from=self.camera_from)
+                with _naming(name), task(name, names=True):
+                    parts[name] = own.predict(channel, **options)
         return RestoredChannels(parts, self, image)
 
     def fitting(self, image: ImageLike) -> list[Image]:
@@ -171,11 +173,16 @@ class RestoredChannels(Result):
         """The images by name, as the command line writes them."""
         return dict(self._merged)
 
-    def report(self, title: str = "image") -> ChannelReport:
-        """One page with a tab for each channel."""
+    def report(self, title: str = "image", *, progress: ProgressOption = None) -> ChannelReport:
+        """One page with a tab for each channel; `progress` as in `Model.predict`."""
         from zsdeconv.report.page.report import ChannelReport
 
-        return ChannelReport(title, {name: part.report(f"{title}, {name}") for name, part in self.parts.items()})
+        reports = {}
+        with shown(progress):
+            for name, part in self.parts.items():
+                with task(name, names=True):
+                    reports[name] = part.report(f"{title}, {name}")
+        return ChannelReport(title, reports)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +217,8 @@ def prepare_channels(
     """
     if not has_channels(images, config):
         refuse_channel_settings(config)
-        return prepare(images, config, optics, psf)
+        with task("preparing"):
+            return prepare(images, config, optics, psf)
     split = [chosen_channels(image, config) for image in images]
     names = [name for name, _ in split[0]]
     if any(len(each) != len(names) for each in split):
@@ -221,7 +229,7 @@ def prepare_channels(
     settings = config_of_channels(config, len(names))
     prepared = {}
     for number, (name, own) in enumerate(zip(names, settings, strict=True)):
-        with _naming(name):
+        with _naming(name), task(name, names=True), task("preparing"):
             prepared[name] = prepare([each[number][1] for each in split], own, optics, psf)
     return PreparedChannels(prepared, config)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -13,16 +12,14 @@ import numpy as np
 from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
-from zsdeconv.camera.bright_objects import told_of
 from zsdeconv.camera.compare import KnownCamera
-from zsdeconv.camera.defects import beyond_law, clean, filled, known_frames, without_bright_objects
 from zsdeconv.camera.detector import Camera
-from zsdeconv.camera.maps import MAX_GAIN_DIFFERENCE, CameraMaps, examined
-from zsdeconv.camera.odd_frames import OddFrames, find_odd_frames
+from zsdeconv.camera.maps import MAX_GAIN_DIFFERENCE, CameraMaps
+from zsdeconv.camera.odd_frames import OddFrames
 from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
-from zsdeconv.errors import ConfigError, DataWarning, ImageError
+from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.image import Image, ImageLike, with_numbers
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.wrapped import unwrapped
@@ -42,10 +39,13 @@ from zsdeconv.prediction.other_camera import (
     with_camera,
 )
 from zsdeconv.prediction.photometry import IntensityCorrection
+from zsdeconv.prediction.recorded import RecordedFrames
 from zsdeconv.prediction.set_aside import completed
 from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
-from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, predict_frame
+from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, pixels_read, predict_frame
 from zsdeconv.prediction.uncertainty import GlobalErrorTerms, median_reblur_residual, standard_error
+from zsdeconv.progress.shown import ProgressOption, shown
+from zsdeconv.progress.tasks import task
 from zsdeconv.results import Result
 
 if TYPE_CHECKING:
@@ -76,19 +76,21 @@ class Restored(Result):
     def __repr__(self) -> str:
         return "Restored(" + ", ".join(f"{kind}={image!r}" for kind, image in self.images().items()) + ")"
 
-    def report(self, title: str = "image") -> Report:
+    def report(self, title: str = "image", *, progress: ProgressOption = None) -> Report:
         """What was done and how far to trust it: `.sections` with findings and numbers, `.save(path)` for the page.
 
-        It takes about a minute: the image is restored several times more, as it is, in halves, and with test objects in it.
+        It takes about a minute: the image is restored several times more, as it is, in halves, and with test objects in it. `progress` says
+        who is told of it, as in `Model.predict`.
         """
         from zsdeconv.report.assess import assess
         from zsdeconv.report.page.report import Report
 
         model = self.model
         raw = replace(with_numbers(self.raw, model.camera.offset), offset=model.camera.offset)
-        shown = replace(self, **{name: with_numbers(image) for name, image in self.images().items()})
-        sections = assess(model, self.raw, shown)
-        return Report(title, sections, {"raw": raw, **shown.images()}, model.config.model_dump(mode="json"), dict(model.provenance))
+        own = replace(self, **{name: with_numbers(image) for name, image in self.images().items()})
+        with shown(progress):
+            sections = assess(model, self.raw, own)
+        return Report(title, sections, {"raw": raw, **own.images()}, model.config.model_dump(mode="json"), dict(model.provenance))
 
     def images(self) -> dict[str, Image]:
         """The images by name, as the command line writes them."""
@@ -214,7 +216,7 @@ class Model:
         batch: int | None = None,
         destripe: Destriping | None = None,
         device: str | None = None,
-        progress: Callable[[float], None] = lambda done: None,
+        progress: ProgressOption = None,
     ) -> Restored:
         """Restore an image of the same microscope: denoised on the raw grid, deconvolved on the fine one.
 
@@ -230,44 +232,45 @@ class Model:
         batch : tiles at a time
         destripe : shadows of a light sheet to be damped afterwards
         device : auto, cpu, cuda or mps
-        progress : called with the fraction done
+        progress : who is told of it (`zsdeconv.progress.shown`); by default a bar on a terminal and in a notebook
 
         Raises
         ------
         ImageError
             When the axes or the pixel size are not those of the training, or another camera was used that the image does not tell.
         """
-        image, settings = self.fitting(image), self.config.prediction
-        recorded, maps = self.modality.frames_of(image), self.acquisition.maps
-        if maps is not None and self.camera_from == "image":
-            raise ConfigError("camera_from image: the model has the maps of its camera; leave it out, or give camera for those of another")
-        frames, defects = examined(recorded, maps)
-        defects = without_bright_objects(frames, defects) if self.acquisition.sets_bright_aside else defects
-        if aside := told_of([each.bright for each in defects]):
-            warnings.warn(aside, DataWarning, stacklevel=2)
-        odd = find_odd_frames([filled(*each) for each in zip(frames, defects, strict=True)])
-        for text in odd.words:
-            warnings.warn(text, DataWarning, stacklevel=2)
-        ordinary = known_frames([frames[n] for n in odd.ordinary], [defects[n] for n in odd.ordinary])
-        model = self if self.camera_from == "model" else self._for_frames(ordinary)
-        if maps is None:
-            defects = [beyond_law(frame, each, model.camera) for frame, each in zip(frames, defects, strict=True)]
+        settings = self.config.prediction
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
-        seen = clean(frames, model.camera, defects)[0]
-        restored = model._restored_frames(image, seen, odd, passes, tiling, device, progress)
-        destripe = destripe or Destriping.of(settings)
-        restored = restored if destripe is None else restored.destriped(destripe)
-        return replace(restored, **completed(restored.images(), self.acquisition, defects, frames, seen))
+        with shown(progress):
+            return self._predicted(image, self._passes(passes), tiling, destripe or Destriping.of(settings), device)
+
+    def _predicted(
+        self, image: Image | np.ndarray, passes: int, tiling: Tiling, destripe: Destriping | None, device: str | None
+    ) -> Restored:
+        with task("preparing"):
+            image = self.fitting(image)
+            if self.acquisition.maps is not None and self.camera_from == "image":
+                own = "the model has the maps of its camera"
+                raise ConfigError(f"camera_from image: {own}; leave it out, or give camera for those of another")
+            found = RecordedFrames.of(self.modality.frames_of(image), self.acquisition, stacklevel=3)
+            model = self if self.camera_from == "model" else self._for_frames(found.ordinary)
+            seen, defects = found.cleaned(model.camera)
+        factors = self.modality.denoised_factors(self.config.scale)
+        work = len(seen) * max(passes, 1) * pixels_read(as_network(self.network), seen[0].shape, factors, tiling)
+        with task("restoring", work, "network") as restoring:
+            restored = model._restored_frames(image, seen, found.odd, passes, tiling, device, restoring.report)
+            restored = restored if destripe is None else restored.destriped(destripe)
+            return replace(restored, **completed(restored.images(), self.acquisition, defects, found.frames, seen))
 
     def _restored_frames(
         self,
         image: Image,
         frames: Sequence[np.ndarray],
         odd: OddFrames,
-        passes: int | None,
+        passes: int,
         tiling: Tiling,
         device: str | None,
-        progress: Callable[[float], None],
+        progress: Callable[[float], object],
     ) -> Restored:
         """The frames of an image, in which all pixels hold data; some are `odd`."""
         device_used = choose_device(device or self.config.device)
@@ -282,7 +285,7 @@ class Model:
             measurement = self.acquisition.measure(self.unit.dimmed(frame, ratio) if ratio > 1 else frame, device_used)
             prediction = self.predict_measurement(
                 measurement,
-                passes=self._passes(passes),
+                passes=passes,
                 tiling=tiling,
                 progress=lambda done, n=n: progress((n + done) / len(frames)),
             )
@@ -308,7 +311,7 @@ class Model:
         *,
         passes: int,
         tiling: Tiling = WHOLE,
-        progress: Callable[[float], None] = lambda done: None,
+        progress: Callable[[float], object] = lambda done: None,
     ) -> FramePrediction:
         """Restore a measurement of `acquisition`, in the network's unit, with the intensity corrected."""
         network, factors = self.network.eval(), lateral_factors(self.modality.rank, self.acquisition.scale)

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from zsdeconv.config import Config, to_yaml
 from zsdeconv.image import Image
-from zsdeconv.image.shown import compared, table
+from zsdeconv.image.display import compared, table
 from zsdeconv.io import refuse_kept, staged, write
 
 ImageFormat: TypeAlias = Literal["tif", "zarr"]
@@ -62,7 +62,7 @@ class Result(ABC):
         folder: str | os.PathLike[str],
         name: str | None = None,
         *,
-        report: bool = True,
+        report: bool | SavedPage = True,
         image_format: ImageFormat = "tif",
         overwrite: bool = False,
     ) -> list[Path]:
@@ -72,7 +72,7 @@ class Result(ABC):
         ----------
         folder : where the files go, made where it is missing
         name : what they are called after, by default the file of the image
-        report : whether the report is made as well, which takes about a minute
+        report : whether the report is made as well, which takes about a minute; or one that was made before
         image_format : "tif" for OME-TIFF, "zarr" for OME-Zarr
         overwrite : whether existing files are replaced
 
@@ -92,7 +92,10 @@ class Result(ABC):
         part = {"crop": crop} if (crop := self.raw.metadata.get("crop")) else {}
         said = provenance_of(self.model, called, {"pixels": self.raw.fingerprint(), **part})
         written = write_run(results, self, said, overwrite=overwrite)
-        return [*written, self.report(called).save(results.report, overwrite)] if report else written
+        if not report:
+            return written
+        page = self.report(called) if report is True else report
+        return [*written, page.save(results.report, overwrite)]
 
     def _repr_html_(self) -> str:
         shown = {"raw": self.raw, **{kind: image for kind, image in self.images().items() if kind != "uncertainty"}}

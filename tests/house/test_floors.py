@@ -7,7 +7,7 @@ from house.syntax import MODULES, name_of, text_of
 
 FLOORS = (
     ("errors", "findings", "notation", "_version"),
-    ("image",),
+    ("image", "progress"),
     ("config",),
     ("io",),
     ("camera",),
@@ -34,7 +34,7 @@ FLOORS = (
 
 The report stands below the model: it knows a model by its interface alone, and the model asks it for a report.
 """
-CONVENIENCES = {"image.image": {"io", "image.shown"}, "image.shown": {"report.page.thumbnails"}}
+CONVENIENCES = {"image.image": {"io", "image.display"}, "image.display": {"report.page.thumbnails"}}
 """Methods of an image that begin what a higher floor does: saving it, showing it. They import when they are called, never before."""
 
 

@@ -10,6 +10,7 @@ from zsdeconv.cli.console import show_rows
 from zsdeconv.cli.inputs import Source
 from zsdeconv.cli.outcome import DONE, FAULT, mendable, told, warnings_of
 from zsdeconv.cli.progress import Voice
+from zsdeconv.progress.tasks import Task, plan
 from zsdeconv.results import Places
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ KEPT_BYTES = 1e9
 class Job:
     """One input with the places of its results, and what is known and has become of it.
 
-    `facts` are its entry in the JSON object, `outcome` what became of it in words, empty while it is under way. `finished` says that its
-    results are there already, `replaces` that existing ones may be replaced.
+    `ahead` are the tasks that its restoration is expected to be, `facts` its entry in the JSON object, `outcome` what became of it in
+    words, empty while it is under way. `finished` says that its results are there already, `replaces` that existing ones may be
+    replaced.
     """
 
     source: Source
@@ -38,6 +40,7 @@ class Job:
     replaces: bool = False
     disk_bytes: float = 0.0
     held: tuple[Image, Prepared | PreparedChannels] | None = None
+    ahead: list[Task] = field(default_factory=list)
 
     def skip(self, why: str) -> None:
         """Leave it out, for which the user is told the reason."""
@@ -74,15 +77,20 @@ class Batch:
         """Take every job that is under way through a stage."""
         for job in self.under_way:
             if not self.several:
-                stage(job)
+                with job.voice.at_work():
+                    stage(job)
                 continue
             try:
-                with warnings_of(job.source.name):
+                with warnings_of(job.source.name), job.voice.at_work():
                     stage(job)
             except Exception as fault:
                 job.held = None
                 code = job.fail(fault)
                 self.code = FAULT if FAULT in (self.code, code) else code
+
+    def announce(self) -> None:
+        """Tell whoever watches what is ahead of every job that is under way."""
+        plan(*(Task(job.voice.subject, names=True, parts=job.ahead) for job in self.under_way))
 
     def hold(self, job: Job, image: Image, prepared: Prepared | PreparedChannels) -> None:
         """Keep what was read and prepared until its turn comes, where the memory allows."""

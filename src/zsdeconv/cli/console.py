@@ -15,18 +15,22 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from zsdeconv.progress.terminal import above_the_bar
+
 _NO_READER = {errno.EPIPE, errno.EBADF, errno.EINVAL}
 """What systems report when nobody reads a stream; Windows has the last one for a closed pipe."""
 
 
 def show(text: str) -> None:
     """A line, or several, on standard output. Written at once: a reader that has gone away is noticed here."""
-    _write(sys.stdout, text)
+    with above_the_bar():
+        _write(sys.stdout, text)
 
 
 def tell(text: str) -> None:
     """A line, or several, on standard error."""
-    _write(sys.stderr, text)
+    with above_the_bar():
+        _write(sys.stderr, text)
 
 
 def _write(stream: TextIO, text: str) -> None:

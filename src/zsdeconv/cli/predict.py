@@ -13,8 +13,10 @@ from zsdeconv.cli.inputs import Source, read_again, refuse_too_large, sources_of
 from zsdeconv.cli.naming import results_of
 from zsdeconv.cli.options import As, Format, Inputs, Settings, Task, argument, chosen, configuration, option, takes
 from zsdeconv.cli.output_checks import check_outputs, files_of_camera, refuse_full, refuse_inside
+from zsdeconv.cli.progress import progress
 from zsdeconv.cli.stages import predicted, provenance_of
 from zsdeconv.errors import ConfigError
+from zsdeconv.progress import tasks
 from zsdeconv.results import ImageFormat, Places, Predicted, SingleImage, write_images
 
 if TYPE_CHECKING:
@@ -72,10 +74,12 @@ def predict(
     batch, with_camera = Batch(jobs), _with_camera(load(model), given.get("camera"), given.get("crop"), task.silent)
     loaded = replace(with_camera, camera_from=task.camera_from)
     prediction = _Prediction(loaded, model.name, given, asked, task.overwrite)
-    if batch.several:
-        batch.each(prediction.check)
-        refuse_full(task.output, sum(job.disk_bytes for job in batch.under_way))
-    batch.each(prediction.restore)
+    with progress(quiet=task.quiet):
+        if batch.several:
+            batch.each(prediction.check)
+            refuse_full(task.output, sum(job.disk_bytes for job in batch.under_way))
+            batch.announce()
+        batch.each(prediction.restore)
     if task.json:
         show_json({"model": str(model), "results": [job.facts for job in jobs]})
     elif not task.silent:
@@ -95,7 +99,17 @@ class _Prediction:
 
     def check(self, job: Job) -> None:
         """Read the image, and refuse what the model cannot restore."""
-        self.model.fitting(self._read(job))
+        image = self._read(job)
+        self.model.fitting(image)
+        job.ahead = self._ahead(image)
+
+    def _ahead(self, image: Image) -> list[tasks.Task]:
+        """The tasks of a restoration: so many pixels go through the network, about."""
+        names = list(getattr(self.model, "models", [""]))
+        passes = self.given.get("passes", self.model.config.prediction.passes)
+        work = max(passes, 1) * image.data.size / len(names)
+        own = [[tasks.Task("preparing", 1.0), tasks.Task("restoring", work, "network")] for _ in names]
+        return own[0] if names == [""] else [tasks.Task(name, names=True, parts=each) for name, each in zip(names, own, strict=True)]
 
     def restore(self, job: Job) -> None:
         """Restore the image and write the results."""

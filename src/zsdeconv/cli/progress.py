@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 from zsdeconv.cli.console import show, show_rows, tell
-
-Report = Callable[[float, str], None]
-"""`report(done, detail)`: fraction done (0-1) and a few words."""
-
-SECONDS_BETWEEN_LINES = 10.0
-"""Least time between two lines of a log. Chosen: a run of minutes fills one screen."""
+from zsdeconv.errors import ConfigError
+from zsdeconv.progress.tasks import Watch, task, watched
+from zsdeconv.progress.terminal import bar, leads_to_terminal, lines
 
 
-@contextmanager
-def progress(title: str, *, quiet: bool) -> Iterator[Report]:
-    """Show how far a task called `title` is; the block calls what it is given."""
+def progress(*, quiet: bool, preview: bool = False) -> AbstractContextManager[None]:
+    """Show how far the command is that the block carries out. Raises `ConfigError` for a preview that nobody would see."""
+    terminal = leads_to_terminal(sys.stderr)
+    if preview and (quiet or not terminal):
+        why = "with --quiet nothing is shown" if quiet else "it is shown on a terminal, standard error leads to none"
+        raise ConfigError(f"--preview: {why}; leave one of them out" if quiet else f"--preview: {why}; leave it out")
     if quiet:
-        yield lambda done, detail: None
-    elif sys.stderr.isatty():
-        with _bar(title) as report:
-            yield report
-    else:
-        yield _Lines(title)
+        return watched(None)
+    return bar(Watch(preview=preview)) if terminal else lines(Watch(), tell)
 
 
 @dataclass(frozen=True)
@@ -44,6 +38,11 @@ class Voice:
         """What stands before every line."""
         return f"{self.place}: " if self.place else ""
 
+    @property
+    def subject(self) -> str:
+        """What the progress says that it is of."""
+        return f"{self.lead}{self.name}"
+
     def line(self, text: str) -> None:
         """A line for people."""
         if not self.silent:
@@ -54,42 +53,6 @@ class Voice:
         if not self.silent:
             show_rows(rows, self.lead)
 
-    def progress(self, task: str) -> AbstractContextManager[Report]:
-        """How far a task with the input is."""
-        return progress(f"{self.lead}{task} {self.name}", quiet=self.quiet)
-
-
-def words(event: dict[str, Any]) -> str:
-    """A training event for people."""
-    channel = f"{event['channel']}, " if "channel" in event else ""
-    return f"{channel}{event['phase']}, step {event['step']}, validation {event['validation']:.4g}"
-
-
-@contextmanager
-def _bar(title: str) -> Iterator[Report]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(title, total=1.0, detail="")
-        yield lambda done, detail: shown.update(task, completed=done, detail=detail)
-
-
-class _Lines:
-    """A line now and then."""
-
-    def __init__(self, title: str) -> None:
-        self.title, self.last = title, time.monotonic()
-
-    def __call__(self, done: float, detail: str) -> None:
-        now = time.monotonic()
-        if now - self.last >= SECONDS_BETWEEN_LINES:
-            self.last = now
-            tell(f"{self.title}: {100 * done:.0f} %{', ' if detail else ''}{detail}")
+    def at_work(self) -> AbstractContextManager[object]:
+        """What is done in the block is done with the input."""
+        return task(self.subject, names=True)

@@ -14,11 +14,12 @@ from zsdeconv.cli.inputs import Source, read_input, refuse_too_large, sources_of
 from zsdeconv.cli.naming import results_of
 from zsdeconv.cli.options import As, Format, Inputs, Settings, Task, chosen, configuration, option, takes
 from zsdeconv.cli.output_checks import check_outputs, files_of_settings, refuse_full, refuse_inputs, refuse_inside
-from zsdeconv.cli.progress import Voice
+from zsdeconv.cli.progress import Voice, progress
 from zsdeconv.cli.resume import forget, noting_inputs, refuse_other_pixels, refuse_other_settings
 from zsdeconv.cli.stages import predicted, prepared_from, provenance_of, reported, trained, training_facts
 from zsdeconv.config import SETTINGS
 from zsdeconv.errors import ConfigError
+from zsdeconv.progress import tasks
 from zsdeconv.results import Results, checkpoint_of, write_model, write_run
 
 if TYPE_CHECKING:
@@ -28,8 +29,14 @@ if TYPE_CHECKING:
     from zsdeconv.model import Model, Restored
     from zsdeconv.prepare import Prepared
 
+WRITING_S = 0.5
+"""Seconds of a slow processor core to write the results. Fitted by benchmarks/progress.py."""
+DRAWING_S = 15.0
+"""The same to draw a report. Fitted likewise."""
 SHARED_MODEL = "model"
 """Name of the model of `--one-model`, which is no input's own."""
+WRITING, DRAWING = "writing the images", "drawing the report"
+"""What these tasks are called for people."""
 MODEL_BYTES = 1e8
 """Room on the disk for a model with its checkpoint, report and log. Chosen: several times those of the default networks."""
 
@@ -42,6 +49,7 @@ class TrainingTask(Task):
     config: Annotated[Path | None, option("settings from a YAML file; options win", metavar="FILE", group="Input")] = None
     dry_run: Annotated[bool, option("check everything and show the settings, train nothing")] = False
     resume: Annotated[bool, option("skip what is done, continue what was interrupted")] = False
+    preview: Annotated[bool, option("at each validation, show raw, denoised and deconvolved below the bar, on a terminal")] = False
 
     @property
     def continues(self) -> bool:
@@ -81,16 +89,9 @@ def run(*inputs: Inputs, options: Settings, task: RunTask) -> int:
     batch = Batch(jobs_of(places, quiet=task.quiet, silent=task.silent))
     refuse_inside(task.output, inputs)
     restoration = (_Together if task.one_model else _Restoration)(batch, settings, task)
-    restoration.settle_places()
-    batch.each(restoration.check)
-    if batch.several and not task.silent:
-        show(f"{len(batch.under_way)} of {len(batch.jobs)} inputs are to be restored")
-    refuse_full(task.output, sum(job.disk_bytes for job in batch.under_way))
-    restoration.begin()
-    if task.dry_run:
-        for job in batch.under_way:
-            job.outcome = "ready"
-    batch.each(restoration.restore)
+    with progress(quiet=task.quiet, preview=task.preview):
+        restoration.settle_places()
+        restoration.carry_out()
     _close([job.facts for job in batch.jobs], restoration.used, task)
     if not task.silent:
         batch.show_table()
@@ -100,8 +101,23 @@ def run(*inputs: Inputs, options: Settings, task: RunTask) -> int:
 class _Restoration:
     """What the inputs of a `run` share, and the stages of each of them. Here each has a model of its own."""
 
+    own_training = True
+
     def __init__(self, batch: Batch, settings: Config, task: RunTask) -> None:
         self.batch, self.settings, self.task, self.used = batch, settings, task, settings
+
+    def carry_out(self) -> None:
+        """Check all, then restore one after the other."""
+        batch, task = self.batch, self.task
+        batch.each(self.check)
+        if batch.several and not task.silent:
+            show(f"{len(batch.under_way)} of {len(batch.jobs)} inputs are to be restored")
+        refuse_full(task.output, sum(job.disk_bytes for job in batch.under_way))
+        self.begin()
+        if task.dry_run:
+            for job in batch.under_way:
+                job.outcome = "ready"
+        batch.each(self.restore)
 
     def settle_places(self) -> None:
         """Refuse results that would be written over inputs or over each other, or cannot be written; find out what is done already."""
@@ -137,7 +153,8 @@ class _Restoration:
 
     def read(self, job: Job) -> Image:
         """The image of a job."""
-        return _read(job.source, self.settings)
+        with tasks.task("reading"):
+            return _read(job.source, self.settings)
 
     def _settings(self, job: Job) -> Config:
         """The settings of a job: those of all, with its own scene."""
@@ -158,10 +175,21 @@ class _Restoration:
         spread = prepared.config.prediction.passes > 1
         job.disk_bytes = result_bytes(image.sizes, scale=prepared.config.scale, with_spread=spread) + MODEL_BYTES
         self.used = prepared.config
+        job.ahead = self._ahead(prepared)
         self.batch.hold(job, image, prepared)
+
+    def _ahead(self, prepared: Prepared | PreparedChannels) -> list[tasks.Task]:
+        """The tasks that follow the check of a job."""
+        from zsdeconv.pipeline import announced
+
+        report = self.settings.report
+        stages: list[Any] = [*(["training"] if self.own_training else []), "restoring", *(["checking"] if report else [])]
+        drawing = [tasks.Task(DRAWING, DRAWING_S)] if report else []
+        return [*announced(prepared, *stages), tasks.Task(WRITING, WRITING_S), *drawing]
 
     def begin(self) -> None:
         """What comes before the first job."""
+        self.batch.announce()
 
     def restore(self, job: Job) -> None:
         """Train on the image, restore it, and write everything."""
@@ -183,7 +211,8 @@ class _Restoration:
         restored = predicted(replace(model, camera_from="model"), image, {}, job.voice)
         overwrite = self.task.overwrite or job.replaces
         said = provenance_of(model, job.source, image, self.task.output)
-        written = write_run(self._own(job), restored, said, overwrite=overwrite)
+        with tasks.task(WRITING):
+            written = write_run(self._own(job), restored, said, overwrite=overwrite)
         fault = None
         if self.settings.report:
             try:
@@ -200,7 +229,8 @@ class _Restoration:
     def _report(self, job: Job, restored: Restored | RestoredChannels, overwrite: bool) -> Path:
         report, path = reported(restored, job.voice), self._own(job).report
         job.facts["trust"] = report.to_dict()
-        report.save(path, overwrite=overwrite)
+        with tasks.task(DRAWING):
+            report.save(path, overwrite=overwrite)
         return path
 
     def _finish(self, job: Job, model: Model | ChannelModels, started: float) -> None:
@@ -211,6 +241,8 @@ class _Restoration:
 
 class _Together(_Restoration):
     """One model for all inputs, which is written before any of them is restored."""
+
+    own_training = False
 
     def __init__(self, batch: Batch, settings: Config, task: RunTask) -> None:
         super().__init__(batch, settings, task)
@@ -244,21 +276,28 @@ class _Together(_Restoration):
             self.batch.release(job)
 
     def begin(self) -> None:
+        from zsdeconv.pipeline import announced
+
         jobs, started = self.batch.under_way, time.monotonic()
         if not jobs:
             return
         if self.learnt:
             from zsdeconv.channels import load
 
+            self.batch.announce()
             stored, now = load(self.shared.model), self.settings
             self.model = replace(stored, config=stored.config.model_copy(update={"device": now.device, "prediction": now.prediction}))
             return
         images, voice = [self.read(job) for job in jobs], replace(jobs[0].voice, name=f"{len(jobs)} inputs", place="")
-        prepared = prepared_from(images, self.settings, [], voice)
+        with voice.at_work():
+            prepared = prepared_from(images, self.settings, [], voice)
         self.used = prepared.config
         if self.task.dry_run:
             return
-        model = trained(prepared, self.shared.checkpoint, self.task.resume, voice)
+        own = tasks.Task(voice.subject, names=True, parts=announced(prepared, "training"))
+        tasks.plan(own, *(tasks.Task(job.voice.subject, names=True, parts=job.ahead) for job in jobs))
+        with voice.at_work():
+            model = trained(prepared, self.shared.checkpoint, self.task.resume, voice)
         self.model = noting_inputs(model, zip([job.source.name for job in jobs], images, strict=True))
         overwrite = self.task.overwrite or (self.task.resume and self.shared.checkpoint.exists())
         written = write_model(self.shared, self.model, overwrite=overwrite)
@@ -289,26 +328,40 @@ def train(*inputs: Inputs, options: Settings, task: TrainTask) -> None:
     check_outputs([task.output], inputs=read, overwrite=task.overwrite or continued or finished, hidden=hidden)
     if finished or continued:
         refuse_other_settings(task.output, checkpoint, settings)
-    started, names = time.monotonic(), [source.name for source in sources]
-    voice = Voice(", ".join(names), quiet=task.quiet, silent=task.silent)
+    voice = Voice(", ".join(source.name for source in sources), quiet=task.quiet, silent=task.silent)
+    with progress(quiet=task.quiet, preview=task.preview):
+        if finished:
+            facts, used = _done_already(sources, settings, task, voice), settings
+        else:
+            facts, used = _train_one(sources, settings, task, voice)
+    _close([{"inputs": [str(source.path) for source in sources], **facts}], used, task)
+
+
+def _done_already(sources: Sequence[Source], settings: Config, task: TrainTask, voice: Voice) -> dict[str, Any]:
+    for source in sources:
+        refuse_other_pixels(task.output, source.name, _read(source, settings))
+    voice.line(f"{task.output.name}: done already")
+    return {"skipped": "done already"}
+
+
+def _train_one(sources: Sequence[Source], settings: Config, task: TrainTask, voice: Voice) -> tuple[dict[str, Any], Config]:
+    """Train the model and write it; facts on it, and the settings that were used."""
+    started, checkpoint, names = time.monotonic(), checkpoint_of(task.output), [source.name for source in sources]
+    continued = task.resume and checkpoint.exists()
     images = [_read(source, settings) for source in sources]
-    facts: dict[str, Any] = {"inputs": [str(source.path) for source in sources]}
-    if finished:
-        for name, image in zip(names, images, strict=True):
-            refuse_other_pixels(task.output, name, image)
-        voice.line(f"{task.output.name}: done already")
-        _close([facts | {"skipped": "done already"}], settings, task)
-        return
     prepared = prepared_from(images, settings, sources, voice)
-    facts["summary"] = prepared.summary()
+    facts: dict[str, Any] = {"summary": prepared.summary()}
     if not task.dry_run:
+        from zsdeconv.pipeline import announced
+
+        tasks.plan(*announced(prepared, "training"))
         voice = replace(voice, name=task.output.name)
         model = noting_inputs(trained(prepared, checkpoint, task.resume, voice), zip(names, images, strict=True))
         written = model.save(task.output, overwrite=task.overwrite or continued)
         forget(checkpoint)
         facts |= {"outputs": [str(written)]} | training_facts(model, round(time.monotonic() - started, 1), voice)
         voice.rows([("wrote", str(written))])
-    _close([facts], prepared.config, task)
+    return facts, prepared.config
 
 
 def _read(source: Source, settings: Config) -> Image:

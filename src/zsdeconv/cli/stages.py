@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zsdeconv.cli.inputs import Source
-from zsdeconv.cli.progress import Voice, words
+from zsdeconv.cli.progress import Voice
 from zsdeconv.cli.wording import with_options
 from zsdeconv.errors import DataWarning
 from zsdeconv.findings import rounded
@@ -51,14 +51,12 @@ def trained(prepared: Prepared | PreparedChannels, checkpoint: Path, resume: boo
     logging.getLogger(lightning_fabric.__name__).setLevel(logging.ERROR)  # it announces its choices on standard error
     if resume and not voice.place and not checkpoint.exists():
         warnings.warn(f"{voice.name}: no checkpoint {checkpoint} to resume from; the training starts anew", DataWarning, stacklevel=2)
-    with voice.progress("training") as report:
-        return train_prepared(prepared, checkpoint=checkpoint, resume=resume, callback=lambda event: report(event["done"], words(event)))
+    return train_prepared(prepared, checkpoint=checkpoint, resume=resume)
 
 
 def predicted(model: Model | ChannelModels, image: Image, asked: Mapping[str, Any], voice: Voice) -> Restored | RestoredChannels:
     """The restored image; `asked` are arguments of the prediction."""
-    with voice.progress("restoring") as report:
-        restored = model.predict(image, **asked, progress=lambda done: report(done, ""))
+    restored = model.predict(image, **asked)
     _tell_of_stripes(restored, voice)
     return restored
 

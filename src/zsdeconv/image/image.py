@@ -105,7 +105,7 @@ class Image:
         return f"Image({self.axes} {shape}, {self.data.dtype}{f', um: {um}' if um else ''})"
 
     def _repr_html_(self) -> str:
-        from zsdeconv.image.shown import html_of
+        from zsdeconv.image.display import html_of
 
         return html_of(self)
 
@@ -174,7 +174,7 @@ class Image:
 
         Raises `ConfigError` where the package xarray is not installed. `Image(image.to_xarray())` is the image again.
         """
-        from zsdeconv.image.shown import xarray_of
+        from zsdeconv.image.display import xarray_of
 
         return xarray_of(self)
 
@@ -184,7 +184,7 @@ class Image:
         >>> Image(np.zeros((4, 5)), "YX", {"Y": 0.1, "X": 0.1}).to_napari()["scale"]
         (0.1, 0.1)
         """
-        from zsdeconv.image.shown import layer_of
+        from zsdeconv.image.display import layer_of
 
         return layer_of(self)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -24,7 +24,13 @@ each of 5 rounds give 0.3 dB less."""
 
 @torch.no_grad()
 def richardson_lucy(
-    y: Batch, operator: Operator, iterations: Sequence[int], *, momentum: Momentum | None = "adaptive", start: Batch | None = None
+    y: Batch,
+    operator: Operator,
+    iterations: Sequence[int],
+    *,
+    momentum: Momentum | None = "adaptive",
+    start: Batch | None = None,
+    progress: Callable[[float], object] = lambda done: None,
 ) -> list[Batch]:
     """Maximum-likelihood estimate of a non-negative object under Poisson noise: `x <- x A*(y / A x) / A*(1)`.
 
@@ -47,6 +53,8 @@ def richardson_lucy(
         local, so that tiles give the same result as the whole image; None: plain steps.
     start
         First estimate, `A*(y) / A*(1)` by default.
+    progress
+        Called with the fraction done.
 
     Returns
     -------
@@ -80,6 +88,7 @@ def richardson_lucy(
             kept.append(estimate)
         weight = extrapolation.weight(n, estimate - point)
         point = (estimate + weight * (estimate - previous)).clamp(min=floor)
+        progress(n / max(iterations))
     return kept
 
 

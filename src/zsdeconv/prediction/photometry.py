@@ -14,6 +14,10 @@ from zsdeconv.acquisition.base import Acquisition, Measurement
 from zsdeconv.nn.contract import as_network, forward_with_symmetry
 from zsdeconv.physics.operators import Crop
 from zsdeconv.prediction.tiled import FramePrediction
+from zsdeconv.progress.tasks import task
+
+PHOTOMETRY_WORDS = "measuring the brightness"
+"""What it is called for people."""
 
 MAX_ROUNDS = 8
 """Chosen: eight draws of noise per image, after which pairs of one image share most of their noise."""
@@ -296,27 +300,38 @@ def measure_intensity_correction(
     alpha, operator = max(alpha, MIN_ALPHA), acquisition.forward_operator
     generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
     fit, positive_fit, dark_level, variance_bias = AffineResponseFit(), PositiveResponseFit(), DarkLevel(), _Mean()
-    rounds = max(1, min(MAX_ROUNDS, PIXELS_PER_SAMPLE // sum(measurement.y.numel() for measurement in measurements)))
-    for measurement in measurements:
-        shape, band = measurement.y.shape, None
-        inner = _inner(shape[:-2], len(shape), operator.support_px)
-        for n in range(rounds):
-            y_hat, y_tilde = (image[None, None] for image in measurement.pair(alpha, generator))
-            bias = float(inner(measurement.pair_bias(y_hat[0, 0], alpha)[None, None]).cpu().double().mean())
-            denoised, deconvolved = forward_with_symmetry(as_network(network), n, y_hat)
-            denoised, reblurred, y_hat, y_tilde = map(inner, (denoised, operator(deconvolved), y_hat, y_tilde))
-            dark_level.add(denoised, reblurred, y_tilde)
-            band = band or Band.of(denoised)
-            variance_bias.add(band.noise_inside(y_hat - y_tilde) * bias, y_hat.numel())
-            seen, plane_px = band.coefficients, y_hat.shape[-2] * y_hat.shape[-1]
-            denoised, y_hat, y_tilde = map(seen, (denoised, y_hat, y_tilde))
-            fit.add(denoised, y_hat, y_tilde, plane_px)
-            positive_fit.add(deconvolved, lambda image, see=seen, part=inner @ operator: see(part(image)), y_hat, y_tilde, plane_px)
+    rounds = rounds_of(sum(measurement.y.numel() for measurement in measurements))
+    with task(PHOTOMETRY_WORDS) as shown:
+        for number, measurement in enumerate(measurements):
+            shape, band = measurement.y.shape, None
+            inner = _inner(shape[:-2], len(shape), operator.support_px)
+            for n in range(rounds):
+                y_hat, y_tilde = (image[None, None] for image in measurement.pair(alpha, generator))
+                bias = float(inner(measurement.pair_bias(y_hat[0, 0], alpha)[None, None]).cpu().double().mean())
+                denoised, deconvolved = forward_with_symmetry(as_network(network), n, y_hat)
+                denoised, reblurred, y_hat, y_tilde = map(inner, (denoised, operator(deconvolved), y_hat, y_tilde))
+                dark_level.add(denoised, reblurred, y_tilde)
+                band = band or Band.of(denoised)
+                variance_bias.add(band.noise_inside(y_hat - y_tilde) * bias, y_hat.numel())
+                seen, plane_px = band.coefficients, y_hat.shape[-2] * y_hat.shape[-1]
+                denoised, y_hat, y_tilde = map(seen, (denoised, y_hat, y_tilde))
+                fit.add(denoised, y_hat, y_tilde, plane_px)
+                positive_fit.add(deconvolved, lambda image, see=seen, part=inner @ operator: see(part(image)), y_hat, y_tilde, plane_px)
+                shown.report((number + (n + 1) / rounds) / len(measurements))
     most = MAX_DARK_SIGMAS * offset_sigma
     zero = min(max(dark_level.level, -most), most)
     denoised, deconvolved = fit.response(variance_bias.mean), positive_fit.response(variance_bias.mean, zero)
     measured = IntensityCorrection(denoised) if deconvolved is None else IntensityCorrection(denoised, deconvolved, zero)
     return acquisition.light.absolute(lambda: measured, IntensityCorrection(denoised))
+
+
+def rounds_of(pixels: int) -> int:
+    """Draws of noise for each of the images that have so many pixels together.
+
+    >>> rounds_of(128 * 128), rounds_of(512 * 512)
+    (8, 4)
+    """
+    return max(1, min(MAX_ROUNDS, PIXELS_PER_SAMPLE // pixels))
 
 
 def _inner(planes: Sequence[int], rank: int, support_px: Sequence[int]) -> Crop:

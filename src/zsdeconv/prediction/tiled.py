@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -79,7 +80,7 @@ def predict_frame(
     *,
     factors: Sequence[int],
     tiling: Tiling = WHOLE,
-    progress: Callable[[float], None] = lambda done: None,
+    progress: Callable[[float], object] = lambda done: None,
 ) -> FramePrediction:
     """Restore one frame.
 
@@ -123,6 +124,20 @@ def predict_frame(
             done += len(group)
             progress((n + done / len(tiles)) / count)
     return FramePrediction(raw.results(count)[0], *fine.results(count))
+
+
+def pixels_read(network: RestorationNetwork, recorded: Sequence[int], factors: Sequence[int], tiling: Tiling = WHOLE) -> int:
+    """Pixels of the network's input in one pass over a frame: its own, those around its tiles, and those beyond its ends.
+
+    Parameters
+    ----------
+    network : whose halo the tiles have
+    recorded : size of the frame as it was recorded
+    factors : pixels of the network's input per recorded pixel along each spatial axis
+    tiling : size and overlap of tiles
+    """
+    _, tiles = _plan(network, [n * f for n, f in zip(recorded[-len(factors) :], factors, strict=True)], tiling)
+    return sum(math.prod(last - first for first, last in tile.read) for tile in tiles)
 
 
 def _plan(network: RestorationNetwork, shape: Sequence[int], tiling: Tiling) -> tuple[list[int], list[Tile]]:

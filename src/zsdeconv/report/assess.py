@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zsdeconv.acquisition.base import Acquisition, Measurement
 from zsdeconv.acquisition.structured import StructuredAcquisition
@@ -18,8 +18,10 @@ from zsdeconv.camera.odd_frames import OddFrames, find_odd_frames
 from zsdeconv.errors import UserError
 from zsdeconv.findings import Finding
 from zsdeconv.image import Image
+from zsdeconv.nn.contract import as_network
 from zsdeconv.physics.grid import center_window
-from zsdeconv.prediction.tiled import FramePrediction
+from zsdeconv.prediction.tiled import FramePrediction, pixels_read
+from zsdeconv.progress.tasks import Task, plan, task
 from zsdeconv.report.checks import (
     agreement,
     brightness,
@@ -49,6 +51,10 @@ ROUNDS = {2: 24, 3: 8}
 """By rank: images of pure noise that the data are compared with. Chosen: noise of stacks takes long to draw."""
 
 
+CHECKING_WORDS = "checking"
+"""What all of it is called for people."""
+
+
 class CheckModule(Protocol):
     """The shape of a check: a module of `zsdeconv.report.checks`."""
 
@@ -68,11 +74,24 @@ class CheckModule(Protocol):
 
 @dataclass(frozen=True)
 class Check:
-    """A row of the table of checks: the module, its `measure` applied to an analysis, and whether the check `applies` to the image."""
+    """A row of the table of checks: the module, its `measure` applied to an analysis, whether the check `applies` to the image, and what
+    time it takes: as many `passes` through the network, or `seconds` of one slow processor core. Fitted by benchmarks/progress.py.
+    """
 
     module: CheckModule
     measured: Callable[[Analysis], Any]
     applies: Callable[[Analysis], bool] = lambda analysis: True
+    passes: float = 0.0
+    seconds: float = 0.1
+
+    @property
+    def words(self) -> str:
+        """What doing it is called for people."""
+        return f"{CHECKING_WORDS}: {self.module.TITLE.lower()}"
+
+    def task(self, pixels: float) -> Task:
+        """The check as a task, where so many pixels go through the network in a pass."""
+        return Task(self.words, self.passes * pixels, "network") if self.passes else Task(self.words, self.seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,14 +163,30 @@ def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section
     odd = find_odd_frames(frames)
     analysis = Analysis(model, [frames[n] for n in odd.ordinary], restored, odd)
     checks = [check for check in CHECKS if check.module.KEY in analysis.acquisition.checks and check.applies(analysis)]
-    return [_run_check(check, analysis) for check in checks]
+    with task(CHECKING_WORDS):
+        *planes, fine_y, fine_x = restored.deconvolved.data.shape[-model.modality.rank :]
+        seen = examined_px(model.network, [*planes, fine_y // model.acquisition.scale, fine_x // model.acquisition.scale])
+        plan(*(check.task(seen) for check in checks))
+        return [_run_check(check, analysis) for check in checks]
+
+
+def examined_px(network: nn.Module, shape: Sequence[int]) -> int:
+    """Pixels that go through the network in one pass over the examined part of a frame of this size, in pixels of its input."""
+    y, x = center_window(shape, MAX_PIXELS[len(shape)])
+    return pixels_read(as_network(network), [*shape[:-2], y.stop - y.start, x.stop - x.start], [1] * len(shape))
+
+
+def check_tasks(keys: Collection[str], seen: int) -> list[Task]:
+    """The checks with these keys as tasks, before there is an analysis; `seen` is `examined_px`."""
+    return [check.task(seen) for check in CHECKS if check.module.KEY in keys]
 
 
 def _run_check(check: Check, analysis: Analysis) -> Section:
     """The section of a check, with the same key and numbers whether it could be run or not."""
     module = check.module
     try:
-        return module.section(check.measured(analysis))
+        with task(check.words):
+            return module.section(check.measured(analysis))
     except UserError as error:
         finding = Finding.not_checked(module.KEY, f"This check could not be run: {error}")
         return Section(module.KEY, module.TITLE, module.QUESTION, [finding], dict.fromkeys(module.NUMBERS))
@@ -246,18 +281,18 @@ def _is_movie(analysis: Analysis) -> bool:
 
 
 CHECKS: tuple[Check, ...] = (
-    Check(psf_fit, _psf),
-    Check(camera_law, _camera),
+    Check(psf_fit, _psf, seconds=8.0),
+    Check(camera_law, _camera, seconds=1.0),
     Check(recording, _recording, lambda analysis: analysis.odd.count > 1 or bool(analysis.frame_findings)),
     Check(fringes, lambda analysis: fringes.measure(cast(StructuredAcquisition, analysis.acquisition).reconstruct)),
     Check(convergence, lambda analysis: convergence.measure(analysis.model.history)),
-    Check(residuals, _residuals),
-    Check(noise_left, _noise_left),
-    Check(resolution, _resolution),
+    Check(residuals, _residuals, passes=5.0),
+    Check(noise_left, _noise_left, passes=4.3),
+    Check(resolution, _resolution, passes=2.3),
     Check(brightness, lambda analysis: brightness.measure(analysis.adu(analysis.reblurred), analysis.adu(analysis.prediction.denoised))),
     Check(standard_error, _uncertainty),
     Check(agreement, _error_map),
-    Check(recovery, _recovery),
-    Check(series, _series, _is_movie),
+    Check(recovery, _recovery, passes=4.0),
+    Check(series, _series, _is_movie, seconds=1.0),
 )
 """The checks of a report in their order. A new check is one module and one row."""

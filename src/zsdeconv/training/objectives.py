@@ -27,6 +27,7 @@ from zsdeconv.physics import grid
 from zsdeconv.physics.deconvolve import richardson_lucy
 from zsdeconv.physics.operators import Blur, Crop, Operator, forward_model
 from zsdeconv.physics.psf_check import fwhms_um
+from zsdeconv.progress.tasks import task
 from zsdeconv.training import losses
 from zsdeconv.training.augment import ObjectAugmenter
 
@@ -36,6 +37,8 @@ OBJECT_PIXELS = 2**21
 """Raw pixels from which objects are made at most: the views of so many never look alike, and Richardson-Lucy takes time for each."""
 OBJECT_PASSES = 16
 """Re-corrupted passes averaged for the denoised image that the object is made from."""
+OBJECT_WORDS = "estimating the object"
+"""What the making of it is called for people."""
 FINEST_SHARE = 1 / 3
 """Width of the finest detail that such an object holds, as a share of the width of the PSF."""
 MISSING_WIDTHS = (1, 10, 10)
@@ -199,12 +202,18 @@ class SimulatedPairs:
         narrow, self.target = (
             Blur(gaussian([share * n for n in self.psf_fwhm_px])) for share in (FINEST_SHARE, self.training.target_fwhm_fraction)
         )
-        model, objects = self.acquisition.forward_operator @ narrow, []
-        for measurement in self.measurements:
-            denoised = self._denoised(network, measurement, draws)
-            missing = self._missing(denoised, model)
-            x = narrow(richardson_lucy(sum(missing, denoised), model, [OBJECT_ITERATIONS])[0])
-            objects.append(torch.cat((x, *missing), 1)[0])
+        model, objects, count = self.acquisition.forward_operator @ narrow, [], len(self.measurements)
+        with task(OBJECT_WORDS) as shown:
+            for number, measurement in enumerate(self.measurements):
+                denoised = self._denoised(network, measurement, draws)
+                missing = self._missing(denoised, model)
+                found = richardson_lucy(
+                    sum(missing, denoised),
+                    model,
+                    [OBJECT_ITERATIONS],
+                    progress=lambda done, n=number: shown.report((n + done) / count),
+                )
+                objects.append(torch.cat((narrow(found[0]), *missing), 1)[0])
         patch, around = self._sizes()
         seen = [(n + 2 * a) * f for n, a, f in zip(patch, around, self.factors, strict=True)]
         self.views = ObjectAugmenter(objects, seen, self.training.batch)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +18,19 @@ from zsdeconv.config.changes import NOT_OF_TRAINING, first_change
 from zsdeconv.data.batches import RandomStreams
 from zsdeconv.errors import ConfigError, UserError
 from zsdeconv.io.model_file import load_model, save_model
+from zsdeconv.nn.contract import as_network
 from zsdeconv.nn.precision import precision_for
+from zsdeconv.progress.tasks import Task, task
 from zsdeconv.training.objectives import Objective, Phase
 from zsdeconv.training.optimizer import Steps
 
+if TYPE_CHECKING:
+    from zsdeconv.progress.pictures import Preview
+
 Event = dict[str, Any]
-"""What a callback receives: phase, step, done (0-1), loss, validation, best, bounded (ended by `most_steps`), elapsed_s, memory_gb."""
+"""What a callback receives: phase, step, done (0-1), loss, validation, best, bounded (ended by `most_steps`), elapsed_s, memory_gb, and
+preview (`zsdeconv.progress.pictures.Preview`) where one was asked for; the history holds all but the last.
+"""
 
 WARM_UP_SHARE = 0.1
 """Part of a phase in which the rate rises to its height: from a standing start a full step can ruin a network for good."""
@@ -111,6 +118,7 @@ class Trainer:
         device: torch.device,
         checkpoint: Checkpoint | None = None,
         callback: Callable[[Event], None] = lambda event: None,
+        preview: Callable[[nn.Module, int], Preview] | None = None,
     ) -> None:
         import logging
 
@@ -121,7 +129,7 @@ class Trainer:
         self.raw, self.phases, self.settings, self.seed, self.device = network.to(device), list(phases), settings, seed, device
         self.network = self.fabric.setup_module(network, move_to_device=False)
         self.checkpoint = checkpoint or Checkpoint(None, {})
-        self.callback, self.progress = callback, Progress()
+        self.callback, self.preview, self.progress, self.shown = callback, preview, Progress(), Task("")
 
     def fit(self, *, resume: bool = False) -> list[Event]:
         """Train to the end of the budget; returns the history of validations. The end is in the checkpoint, too."""
@@ -146,30 +154,33 @@ class Trainer:
             best = self._restore_run(saved, mean, steps, draws)
 
         budget, started = self._budget(share, objective.most_steps), time.monotonic() - progress.elapsed_s
-        while not budget.spent(progress) and progress.stale < self.settings.patience:
-            loss = objective(self.network, draws)
-            self.fabric.backward(loss)
-            nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
-            steps(self._rate(progress.step, budget.done(progress)))
-            progress.step += 1
-            progress.elapsed_s = time.monotonic() - started
-            warm = budget.done(progress) >= WARM_UP_SHARE
-            progress.averaged += warm
-            mean.add(progress.averaged)
+        with task(words_of(objective.name)) as self.shown:
+            self.shown.start_at(budget.done(progress))
+            while not budget.spent(progress) and progress.stale < self.settings.patience:
+                loss = objective(self.network, draws)
+                self.fabric.backward(loss)
+                nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+                steps(self._rate(progress.step, budget.done(progress)))
+                progress.step += 1
+                progress.elapsed_s = time.monotonic() - started
+                warm = budget.done(progress) >= WARM_UP_SHARE
+                progress.averaged += warm
+                mean.add(progress.averaged)
+                self.shown.report(budget.done(progress), progress.step, budget.steps_in_all(progress))
 
-            if (progress.step % self.settings.validate_every == 0 and warm) or budget.spent(progress):
-                now = self._weights()
-                self.raw.load_state_dict(mean.weights)
-                held_out = self._validate(index, loss, budget)
-                self.raw.load_state_dict(now)
-                if progress.stale == 0:
-                    best = copied(mean.weights)
-                elif held_out > DIVERGED * progress.best:
-                    self.raw.load_state_dict(best)
-                    mean.weights = copied(best)
-                    steps.forget()
-                    progress.setbacks += 1
-                self.checkpoint.save(progress, self._tensors(best, mean, steps, draws))
+                if (progress.step % self.settings.validate_every == 0 and warm) or budget.spent(progress):
+                    now = self._weights()
+                    self.raw.load_state_dict(mean.weights)
+                    held_out = self._validate(index, loss, budget)
+                    self.raw.load_state_dict(now)
+                    if progress.stale == 0:
+                        best = copied(mean.weights)
+                    elif held_out > DIVERGED * progress.best:
+                        self.raw.load_state_dict(best)
+                        mean.weights = copied(best)
+                        steps.forget()
+                        progress.setbacks += 1
+                    self.checkpoint.save(progress, self._tensors(best, mean, steps, draws))
         self.raw.load_state_dict(best)
         self.progress = Progress(phase=index + 1, history=progress.history)
         for parameter in self.raw.parameters():
@@ -217,8 +228,14 @@ class Trainer:
             "memory_gb": round(peak_memory_gb(), 2),
         }
         progress.history.append(event)
-        self.callback(event)
+        preview = None if self.preview is None else self.preview(self.network, self._stages_learnt())
+        self.callback(event if preview is None else {**event, "preview": preview})
+        self.shown.report(budget.done(progress), progress.step, budget.steps_in_all(progress), preview=preview, validation=held_out)
         return held_out
+
+    def _stages_learnt(self) -> int:
+        """2 where stage 2 learns now, else 1."""
+        return 2 if any(parameter.requires_grad for parameter in as_network(self.raw).stage2.parameters()) else 1
 
     def _budget(self, share: float, most_steps: int | None) -> _Budget:
         if self.settings.minutes is not None:
@@ -246,6 +263,24 @@ class Trainer:
         draws.restore(_under("draws.", saved))
         mean.weights = _under("mean.", saved)
         return _under("best.", saved)
+
+
+PHASE_WORDS = {
+    "denoise": "learning to denoise",
+    "reimage": "learning to deconvolve",
+    "two-stage": "learning to denoise and deconvolve",
+}
+"""What a phase of a training is called for people, by the name of its objective."""
+
+
+def words_of(phase: str) -> str:
+    """A phase for people; of an ensemble with the number of its member.
+
+    >>> words_of("denoise"), words_of("reimage 2")
+    ('learning to denoise', 'learning to deconvolve, network 2')
+    """
+    name, _, member = phase.partition(" ")
+    return PHASE_WORDS.get(name, name) + (f", network {member}" if member else "")
 
 
 def copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -300,6 +335,11 @@ class _Budget:
 
     def spent(self, progress: Progress) -> bool:
         return self.done(progress) >= 1
+
+    def steps_in_all(self, progress: Progress) -> int | None:
+        """The number of steps at which it will be spent, where that is known: not where the time ends it first."""
+        by_time = 0.0 if self.seconds is None else progress.elapsed_s / self.seconds
+        return self.steps if self.steps is not None and progress.step / self.steps >= by_time else None
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

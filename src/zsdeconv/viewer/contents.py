@@ -18,7 +18,7 @@ from zsdeconv.report.page.text import printable, sentence, value_text
 from zsdeconv.viewer.coding import TOP, Coding, packed
 from zsdeconv.viewer.finding import ResultFiles
 from zsdeconv.viewer.parts import MAX_PIXELS, Part, choose_part, part_words
-from zsdeconv.viewer.recorded import Recorded, find_recorded, offsets_of
+from zsdeconv.viewer.raw_image import Recorded, find_recorded, offsets_of
 
 OWN_SCALE = ("uncertainty",)
 """Images that are no intensities of the sample, and keep a scale of their own."""
