@@ -211,7 +211,8 @@ def _resolution(analysis: Analysis) -> resolution.Resolution:
 def _uncertainty(analysis: Analysis) -> standard_error.StandardError:
     model, restored = analysis.model, analysis.restored
     members = model.config.training.ensemble
-    return standard_error.measure(restored.deconvolved, restored.uncertainty, model.modality.error_law, members)
+    law, sigma = model.modality.error_law, model.offset_sigma
+    return standard_error.measure(restored.deconvolved, restored.uncertainty, law, members, offset_sigma=sigma)
 
 
 def _error_map(analysis: Analysis) -> agreement.ErrorMap:
