@@ -10,26 +10,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 import torch
 from scipy.ndimage import gaussian_filter, zoom
 from torch import Tensor, nn
 
 import zsdeconv as zs
+from cases import OPTICS, facts
+from cases import recorded as bench_image
 from psf_trials import comatic
 from zsdeconv.config import Config, resolve
 from zsdeconv.model import Model
 from zsdeconv.nn.contract import RestorationNetwork, as_network
 from zsdeconv.physics.deconvolve import richardson_lucy
-from zsdeconv.physics.grid import upsample
+from zsdeconv.physics.grid import mirror, upsample
 from zsdeconv.physics.operators import Operator
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.photometry import IntensityCorrection
 from zsdeconv.prepare import prepare
 from zsdeconv.simulation.structures import STRUCTURES
-from zsdeconv.simulation.widefield import Scene, Simulation, simulate_2d, simulate_scene
+from zsdeconv.simulation.widefield import Scene, simulate_2d, simulate_scene
 from zsdeconv.training.networks import make_network
 
-SIDE_PX = 112
+SIDE_PX, QUARTER_PX, LARGE_PX = 112, 128, 176
+"""Sides of simulated fields, of parts of benchmark planes, and of the fields in which texture is looked for (24 patches of 32 pixels)."""
 FIELDS = 4
 """Fields of one structure that one network is trained on. Chosen: training takes most of the time, and a session has several fields."""
 PHOTONS = (60, 20, 30, 150, 10)
@@ -45,16 +49,16 @@ psnr of the default network and batch at 300 steps."""
 
 @dataclass(frozen=True)
 class Recorded:
-    """A simulated scene as an image of the program, in counts of a detector of some `kind`, and what is told of it (`options`)."""
+    """An image of the program, in counts of a detector of some `kind`, the mean `electrons` of its pixels, and what is told of it
+    (`optics`, `options`). A `scene` is there where the image was simulated here.
+    """
 
-    simulation: Simulation
+    scene: Scene | None
     kind: str
     image: zs.Image
+    electrons: np.ndarray
+    optics: Mapping[str, Any]
     options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def electrons(self) -> np.ndarray:
-        return np.maximum(self.simulation.clean.data / self.simulation.scene.camera.gain, 0)
 
     def with_counts(self, counts: np.ndarray, **options: Any) -> "Recorded":
         """The same field in other counts, of which other things are told."""
@@ -73,14 +77,39 @@ def counts_of(kind: str, electrons: np.ndarray, seed: int) -> np.ndarray:
     return np.rint(light + rng.normal(OFFSETS_ADU[kind], read, photons.shape)).clip(0, 65535).astype(np.uint16)
 
 
+def scene_of(seed: int, side: int = SIDE_PX, photons: float = 0.0) -> Scene:
+    """The scene of a seed: structure and light level change from session to session."""
+    session, structures = seed // FIELDS, list(STRUCTURES)
+    light = photons or PHOTONS[session % len(PHOTONS)]
+    return Scene(size=side, photons=light, structure=structures[session % len(structures)], seed=seed)
+
+
 def right(seed: int, *, side: int = SIDE_PX, kind: str = "", photons: float = 0.0, psf: Psf | None = None) -> Recorded:
     """The case of a seed: structure, light level and detector change from session to session; through another `psf` than told, if given."""
-    session, structures = seed // FIELDS, list(STRUCTURES)
-    light, kind = photons or PHOTONS[session % len(PHOTONS)], kind or KINDS[session % len(KINDS)]
-    scene = Scene(size=side, photons=light, structure=structures[session % len(structures)], seed=seed)
+    session = seed // FIELDS
+    kind, scene = kind or KINDS[session % len(KINDS)], scene_of(seed, side, photons)
     simulation = simulate_2d(scene) if psf is None else simulate_scene(scene, psf)
-    counts = counts_of(kind, np.maximum(simulation.clean.data / scene.camera.gain, 0), seed)
-    return Recorded(simulation, kind, zs.Image(counts, "YX", dict.fromkeys("YX", scene.pixel_um)))
+    electrons = np.maximum(simulation.clean.data / scene.camera.gain, 0)
+    image = zs.Image(counts_of(kind, electrons, seed), "YX", dict.fromkeys("YX", scene.pixel_um))
+    return Recorded(scene, kind, image, electrons, {"na": scene.na, "wavelength_nm": scene.wavelength_nm})
+
+
+def part_of(case: Path, quarter: int, side: int) -> Recorded:
+    """A part of a benchmark plane: one of its quarters, or its middle where that is larger."""
+    known, image = facts(case), bench_image(case)
+    ny, nx = image.data.shape
+    y, x = ((quarter // 2) * (ny - side), (quarter % 2) * (nx - side)) if side <= QUARTER_PX else ((ny - side) // 2, (nx - side) // 2)
+    part = (slice(y, y + side), slice(x, x + side))
+    electrons = np.maximum(tifffile.imread(case / "clean.tif").astype(float)[part] / known["gain_adu_per_e"], 0)
+    kind = next((name for name in ("emccd", "counting") if name in case.name), "camera")
+    optics = {ours: known[theirs] for theirs, ours in OPTICS.items() if theirs in known}
+    return Recorded(None, kind, replace(image, data=image.data[part]), electrons, optics)
+
+
+def dimmed(case: Recorded, seed: int) -> Recorded:
+    """The same field with a photon in a bright pixel."""
+    electrons = case.electrons / np.percentile(case.electrons, 99.8)
+    return replace(case, image=replace(case.image, data=counts_of(case.kind, electrons, seed)), electrons=electrons)
 
 
 def session_of(seed: int) -> list[int]:
@@ -91,8 +120,8 @@ def session_of(seed: int) -> list[int]:
 
 def configuration(case: Recorded, **training: Any) -> Config:
     """What is told of a case, and the short training."""
-    scene, told = case.simulation.scene, dict(case.options)
-    optics = {"na": scene.na, "wavelength_nm": scene.wavelength_nm, **told.pop("optics", {})}
+    told = dict(case.options)
+    optics = {**case.optics, **told.pop("optics", {})}
     return resolve(
         {"optics": optics, "input": told, "network": {"channels": CHANNELS}, "training": {**TRAINING, **training}, "modality": "2d"}
     )
@@ -131,9 +160,14 @@ def _smooth(image: Tensor, sigma_px: float) -> Tensor:
     return torch.from_numpy(gaussian_filter(image.numpy(), (0, 0, sigma_px, sigma_px)))
 
 
-def keeps_noise(share: float) -> Damage:
-    """The denoised image keeps a share of the noise of each pixel."""
-    return lambda y, denoised, x: (denoised + share * (y - denoised), x)
+def remembers(noise: Tensor, share: float) -> Damage:
+    """The denoised image keeps a share of the noise of the recording (`y x`), whatever the input, as a network that knows it by heart."""
+
+    def damage(y: Tensor, denoised: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        border = [(a - b) // 2 for a, b in zip(y.shape[-2:], noise.shape, strict=True)]
+        return denoised + share * mirror(noise[None, None], border), x
+
+    return damage
 
 
 def weaves(y: Tensor, denoised: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,9 +197,12 @@ def loses_points(y: Tensor, denoised: Tensor, x: Tensor) -> tuple[Tensor, Tensor
 
 
 def erases(y: Tensor, denoised: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """A disc of 8 fine pixels about the brightest place, which stays dark."""
+    """A disc of 8 fine pixels about the brightest place in the middle half, which stays dark."""
     rows, columns = (torch.arange(n) for n in x.shape[-2:])
-    at = int(_smooth(x, 4.0).flatten().argmax())
+    ny, nx = x.shape[-2:]
+    inner = torch.zeros_like(x)
+    inner[..., ny // 4 : -(ny // 4), nx // 4 : -(nx // 4)] = 1
+    at = int((inner * _smooth(x, 4.0)).flatten().argmax())
     near = (rows[:, None] - at // x.shape[-1]) ** 2 + (columns - at % x.shape[-1]) ** 2 < 8**2
     return denoised, torch.where(near, torch.zeros_like(x), x)
 
@@ -238,7 +275,7 @@ def rescaled(case: Recorded) -> Recorded:
 
 def comatic_case(seed: int) -> Recorded:
     """Recorded through a lens with coma of 1 rad rms, of which nothing is told."""
-    return right(seed, psf=comatic(right(seed).simulation.scene, 1.0, 1.1 * seed))
+    return right(seed, psf=comatic(scene_of(seed), 1.0, 1.1 * seed))
 
 
 def store(model: Model, path: Path) -> None:

@@ -77,3 +77,34 @@ def test_where_nothing_can_be_put_the_section_says_so(restored: Restored) -> Non
     judged = section(found)
     assert found.places == [] and judged.level == "not_checked" and "larger field" in judged.findings[0].message
     assert set(judged.numbers.values()) == {None} and judged.figures == []
+
+
+def pairs_of(light: list[float], shifts_px: list[tuple[float, float]]) -> Recovery:
+    empty = np.zeros((0, 0))
+    return Recovery([(9 * n, 9) for n in range(len(light))], light, shifts_px, 8, empty, empty, empty)
+
+
+@pytest.mark.parametrize(
+    ("scatter_px", "shift_px", "level"), [(0.4, 0.0, "ok"), (0.4, 2.0, "warn"), (2.5, 0.0, "not_checked"), (2.5, 2.0, "not_checked")]
+)
+def test_a_shift_counts_beyond_the_noise_of_single_places(scatter_px: float, shift_px: float, level: str) -> None:
+    scatter = scatter_px * np.array([[1.0, 0.5], [-1.0, 1.0], [0.5, -1.0], [-0.5, 0.5], [0.0, -1.0]])
+    found = findings_of(pairs_of([1.0, 0.9, 1.1, 1.05, 0.95], [(y, x + shift_px) for y, x in scatter.tolist()]))
+    assert (found["place of test objects"], found["brightness of test objects"]) == (level, "ok")
+
+
+@pytest.mark.parametrize(
+    ("light", "level"),
+    [
+        ([1.0, 1.1, 0.9, 1.0, 1.0], "ok"),
+        ([0.6, 0.65, 0.55, 0.6, 0.6], "warn"),
+        ([0.3, 1.4, 1.9, 0.4, 1.0], "not_checked"),
+        ([1.0], "not_checked"),
+    ],
+)
+def test_light_counts_beyond_the_noise_of_single_places(light: list[float], level: str) -> None:
+    assert findings_of(pairs_of(light, [(0.0, 0.1 * n) for n in range(len(light))]))["brightness of test objects"] == level
+
+
+def findings_of(result: Recovery) -> dict[str, str]:
+    return {finding.name: finding.level for finding in section(result).findings}

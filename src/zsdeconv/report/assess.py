@@ -167,7 +167,8 @@ def _camera(analysis: Analysis) -> camera_law.CameraCheck:
     detector = analysis.acquisition.detector
     calibration = calibrate_frames(analysis.frames, detector.offset, detector.kind, memory=bool(detector.correlation))
     # Offset and detector are those of the training: they were not looked for again.
-    known = replace(calibration, offset_sigma=analysis.model.offset_sigma, detector_source="that of the training")
+    own = calibration.own_offset if analysis.acquisition.maps is None else None  # dark frames know better than the image
+    known = replace(calibration, offset_sigma=analysis.model.offset_sigma, own_offset=own, detector_source="that of the training")
     return camera_law.measure(analysis.frames, known)
 
 

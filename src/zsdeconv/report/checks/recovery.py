@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from zsdeconv.acquisition.base import Measurement
-from zsdeconv.findings import Finding, Level, percent
+from zsdeconv.findings import Finding, percent
 from zsdeconv.physics import grid
 from zsdeconv.physics.psf_check import fwhms_um
 from zsdeconv.report.interfaces import ModelLike
@@ -45,6 +45,17 @@ MAX_SHIFT_PX = 0.5
 """Shift up to which the level is ok, fine pixels. Chosen: below it a position is right to the pixel."""
 MAX_LIGHT_ERROR = 0.25
 """Relative error of the light up to which the level is ok. Chosen: the noise of the pairs makes up to a tenth."""
+MIN_LIGHT_SIGMAS = 2.0
+"""Standard errors by which the light must exceed that limit. Chosen: the normal law exceeds them on one side once in 44."""
+MIN_SHIFT_SIGMAS = 3.0
+"""Standard errors of a mean shift from which it is one. Law: of five places without any, one mean in 110 is as long (F-distribution)."""
+MAX_SHIFT_SIGMA_PX = 0.6
+"""Standard error up to which a place counts as known, fine pixels. Law: a shift by a raw pixel, two fine ones, is more than
+`MIN_SHIFT_SIGMAS` then. Measured (benchmarks/findings.py): 0.2 to 0.85 in images of 128 x 128 pixels at 15 and 60 photons."""
+MAX_LIGHT_SIGMA = 0.15
+"""The same of the relative error of the light. Chosen: half the light is then told from all of it."""
+MIN_PLACES = 3
+"""Places of which a standard error is known. Chosen: two values do not know their spread."""
 QUANTILE_PX = 2**22
 """Pixels from which the brightness is taken, evenly spaced in larger images. Chosen: a quantile of more is no more exact."""
 
@@ -75,6 +86,21 @@ class Recovery:
     def shift_px(self) -> float | None:
         """Length of the mean shift over all places; the noise of single ones cancels."""
         return float(np.linalg.norm(np.mean(self.shifts_px, axis=0))) if self.shifts_px else None
+
+    @property
+    def light_error(self) -> float:
+        """Standard error of `light_fraction`, from the spread over the places; infinite where there are too few."""
+        return _error_of_mean(np.array(self.light_fractions)[:, None]) if len(self.places) >= MIN_PLACES else math.inf
+
+    @property
+    def shift_error_px(self) -> float:
+        """Standard error of the mean shift along y and x together; infinite where there are too few places."""
+        return _error_of_mean(np.array(self.shifts_px)) if len(self.places) >= MIN_PLACES else math.inf
+
+
+def _error_of_mean(values: np.ndarray) -> float:
+    """Length of the standard errors of the mean over the first axis (`place component`)."""
+    return float(np.sqrt((values.var(0, ddof=1) / len(values)).sum()))
 
 
 @torch.no_grad()
@@ -207,18 +233,28 @@ def _findings(result: Recovery) -> list[Finding]:
         why = "The image is too small or too dark for test objects; restore a larger field."
         limits = (1 + MAX_LIGHT_ERROR, MAX_SHIFT_PX)
         return [Finding.not_checked(name, why, limit=limit) for name, limit in zip(names, limits, strict=True)]
-    light_level: Level = "ok" if abs(fraction - 1) <= MAX_LIGHT_ERROR else "warn"
-    light = (
-        f"{percent(fraction)} of the light of {len(result.places)} test objects was restored (limit 100 ± {100 * MAX_LIGHT_ERROR:.0f} %)"
-    )
-    advice = "" if light_level == "ok" else "; measure faint isolated objects in the denoised image"
-    shift_level: Level = "ok" if shift <= MAX_SHIFT_PX else "warn"
-    moved = f"Test objects were restored {shift:.2f} fine pixels from their place on average (limit {MAX_SHIFT_PX:g})"
-    centring = "" if shift_level == "ok" else "; check that the PSF is centred with `zsdeconv psf check`"
+    wrong = abs(fraction - 1) > MAX_LIGHT_ERROR + MIN_LIGHT_SIGMAS * result.light_error
+    light = f"{percent(fraction)} of the light of {len(result.places)} test objects was restored"
+    light += f", known to ± {percent(result.light_error)} (limit 100 ± {100 * MAX_LIGHT_ERROR:.0f} %)"
+    advice = "measure faint isolated objects in the denoised image"
+    moved = f"Test objects were restored {shift:.2f} ± {result.shift_error_px:.2f} fine pixels from their place on average"
+    moved += f" (limit {MAX_SHIFT_PX:g})"
+    shifted = shift > max(MAX_SHIFT_PX, MIN_SHIFT_SIGMAS * result.shift_error_px)
+    centring = "check that the PSF is centred with `zsdeconv psf check`"
     return [
-        Finding(light_level, names[0], fraction, 1 + MAX_LIGHT_ERROR, f"{light}{advice}."),
-        Finding(shift_level, names[1], shift, MAX_SHIFT_PX, f"{moved}{centring}."),
+        _told(names[0], wrong, (fraction, 1 + MAX_LIGHT_ERROR), light, advice, unknown=result.light_error > MAX_LIGHT_SIGMA),
+        _told(names[1], shifted, (shift, MAX_SHIFT_PX), moved, centring, unknown=result.shift_error_px > MAX_SHIFT_SIGMA_PX),
     ]
+
+
+def _told(name: str, wrong: bool, value_limit: tuple[float, float], text: str, advice: str, *, unknown: bool) -> Finding:
+    """A warning with advice where it is `wrong`, not checked where an `unknown` error would hide it, and good otherwise."""
+    value, limit = value_limit
+    if wrong:
+        return Finding("warn", name, value, limit, f"{text}; {advice}.")
+    if unknown:
+        return Finding.not_checked(name, f"{text}; the noise of so few objects hides an error: restore a larger field.", value, limit)
+    return Finding("ok", name, value, limit, f"{text}.")
 
 
 def _draw(figure: Figure, result: Recovery) -> None:
