@@ -2,26 +2,27 @@
 
     python benchmarks/uncertainty.py CASES OUT [--fit]
 
-OUT is what `run_cases.py CASES -o OUT` has written. The truth is that at the resolution which the network is asked for
-(`training.target_fwhm_fraction` of the width of the PSF). For each case: the share of pixels that are off by less than their standard
-error (68 % would be right), and, in eighths of the pixels by rising standard error, what 68 % of them are off by, over the standard error.
+OUT is what `run_cases.py CASES -o OUT` has written; its models restore the images again. The truth is that at the resolution which the
+network is asked for (`training.target_fwhm_fraction` of the width of the PSF). For each case: the share of pixels that are off by less than
+their standard error (68 % would be right), of all and of those in places with light, between which shares the report expects the latter,
+and, in eighths of the pixels by rising standard error, what 68 % of them are off by, over the standard error.
 
 With `--fit`: for each modality the law (`zsdeconv.modality.ErrorLaw`) with which these ratios are nearest to 1.
 """
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import tifffile
 import torch
 from scipy.optimize import minimize
 
 import zsdeconv as zs
-from cases import facts, wanted
+from cases import facts, recorded, wanted
 from zsdeconv.prediction.uncertainty import ErrorLaw, median_reblur_residual
+from zsdeconv.report.checks.standard_error import BRIGHT_PERCENTILE, LIT_FRACTION, StandardError, measure
 
 QUANTILE, GROUPS = 0.68, 8
 PIXELS = 100_000
@@ -41,33 +42,34 @@ class Run:
     error: np.ndarray
     parts: np.ndarray
     law: ErrorLaw
+    judged: StandardError
+    lit: np.ndarray
 
     def off(self, law: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The error over the standard error, and the standard error over its median."""
+        """The error over the standard error by the factors of a law, and the standard error over its median."""
         sigma = np.sqrt(np.square(law) @ np.square(self.parts)) + 1e-12
         return self.error / sigma, sigma / np.median(sigma)
 
 
 def read_run(case: Path, folder: Path) -> Run:
-    """What a run has written. Its spread is what the law has made the standard error of, backwards."""
+    """What the model of a run makes of its image. The spread is what the law has made the standard error of, backwards."""
     model = zs.load(folder / "noisy.zsd")
-    x, sigma, denoised = (
-        np.squeeze(tifffile.imread(folder / f"noisy_{kind}.ome.tif")) for kind in ("deconvolved", "uncertainty", "denoised")
-    )
+    restored = replace(model, camera_from="model").predict(recorded(case))
+    assert restored.uncertainty is not None
+    x, sigma, denoised = (np.squeeze(each.data) for each in (restored.deconvolved, restored.uncertainty, restored.denoised))
+    law, scale = model.modality.error_law, model.unit.scale
+    judged = measure(restored.deconvolved, restored.uncertainty, law, offset_sigma=model.offset_sigma)
     seen = torch.from_numpy(denoised), torch.from_numpy(x)
-    doubts = (
-        median_reblur_residual(*seen, model.acquisition.forward_operator),
-        model.offset_sigma,
-        model.intensity_correction.deconvolved.most_taken * model.unit.scale,
-    )
+    residual = median_reblur_residual(*seen, model.acquisition.forward_operator)
+    taken = scale * model.intensity_correction.deconvolved.taken(torch.from_numpy(x / scale)).numpy()
     error = np.abs(x - wanted(case, model)).ravel()
     chosen = np.random.default_rng(0).choice(x.size, PIXELS)
-    brightness, sigma = (image.ravel()[chosen].astype(np.float64) for image in (np.abs(x), sigma))
-    s, r, *factors = law = model.modality.error_law
-    alike = sum((factor * doubt) ** 2 for factor, doubt in zip(factors, doubts, strict=True))
-    spread = np.sqrt(np.maximum(sigma**2 - (r * brightness) ** 2 - alike, 0)) / s
-    parts = np.stack((spread, brightness, *(np.full(PIXELS, doubt) for doubt in doubts)))
-    return Run(folder.name, facts(case)["modality"], error[chosen], parts, law)
+    brightness, sigma, taken = (image.ravel()[chosen].astype(np.float64) for image in (np.abs(x), sigma, taken))
+    others = np.stack((brightness, *(np.full(PIXELS, doubt) for doubt in (residual, model.offset_sigma)), taken))
+    factors = np.array(law[1:5])
+    spread = np.sqrt(np.maximum(sigma**2 - np.square(factors) @ np.square(others), 0)) / law.pass_spread
+    lit = x.ravel()[chosen] > LIT_FRACTION * np.percentile(x, BRIGHT_PERCENTILE)
+    return Run(folder.name, facts(case)["modality"], error[chosen], np.stack((spread, *others)), law, judged, lit)
 
 
 def groups(off: np.ndarray, sigma: np.ndarray) -> np.ndarray:
@@ -81,7 +83,7 @@ def fitted(runs: Sequence[Run]) -> np.ndarray:
 
     Factors that are 0 in the law of the modality stay 0.
     """
-    start = np.array(runs[0].law)
+    start = np.array(runs[0].law[:5])
     free = start > 0
 
     def misfit(logs: np.ndarray) -> float:
@@ -102,8 +104,10 @@ def _law(free: np.ndarray, logs: np.ndarray) -> np.ndarray:
     return law
 
 
-def row(name: str, off: np.ndarray, sigma: np.ndarray) -> None:
-    print(f"| {name} | {np.mean(off < 1):.2f} | {' '.join(f'{ratio:.2f}' for ratio in groups(off, sigma))} |", flush=True)
+def row(name: str, off: np.ndarray, sigma: np.ndarray, lit: np.ndarray, expected: tuple[float, float] | None = None) -> None:
+    bounds = "" if expected is None else f"{expected[0]:.2f} to {expected[1]:.2f}"
+    shares = f"{np.mean(off < 1):.2f} | {np.mean(off[lit] < 1):.2f} of {lit.mean():.2f} | {bounds}"
+    print(f"| {name} | {shares} | {' '.join(f'{ratio:.2f}' for ratio in groups(off, sigma))} |", flush=True)
 
 
 def main() -> None:
@@ -119,15 +123,16 @@ def main() -> None:
             runs.append(read_run(case, folder))
     for modality in dict.fromkeys(run.modality for run in runs):
         alike = [run for run in runs if run.modality == modality]
-        law = fitted(alike) if args.fit else np.array(alike[0].law)
-        print(f"\n{modality}: {', '.join(f'{name} {number:.3g}' for name, number in zip(ErrorLaw._fields, law, strict=True))}\n")
-        print("| case | within the standard error | 68 % are off by, over the standard error, in eighths |\n| --- | --- | --- |")
+        law = fitted(alike) if args.fit else np.array(alike[0].law[:5])
+        print(f"\n{modality}: {', '.join(f'{name} {number:.3g}' for name, number in zip(ErrorLaw._fields[:5], law, strict=True))}\n")
+        heads = ("case", "within the standard error", "of places with light", "expected", "68 % are off by, over it, in eighths")
+        print(f"| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|")
         together = []
         for run in alike:
             together.append(run.off(law))
-            row(run.name, *together[-1])
+            row(run.name, *together[-1], run.lit, run.judged.expected_share)
         off, sigma = (np.concatenate(part) for part in zip(*together, strict=True))
-        row("all, alike", off, sigma)
+        row("all, alike", off, sigma, np.concatenate([run.lit for run in alike]))
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ MODALITIES = {
             "2d",
             DirectAcquisition,
             "YX",
-            error_law=ErrorLaw(pass_spread=1.7, brightness=0.02, offset=0.8, zero_level=1.0),
+            error_law=ErrorLaw(pass_spread=1.9, brightness=0.02, offset=1.0, zero_level=0.3, shares=(0.55, 0.8)),
         ),
         Modality(
             "3d",
@@ -133,7 +133,7 @@ MODALITIES = {
             "ZYX",
             min_size={"Z": 5},
             pairs=("recorrupt", "interleave"),
-            error_law=ErrorLaw(pass_spread=4.0, brightness=0.02, reblur_residual=1.05),
+            error_law=ErrorLaw(pass_spread=4.0, brightness=0.02, reblur_residual=1.05, shares=(0.3, 0.9)),
             presets={
                 "fast": {**_VOLUME, "training": {"patch_px": 48, "patch_planes": 16, "batch": 2}},
                 "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4}},
@@ -148,7 +148,7 @@ MODALITIES = {
             "sim2d",
             StructuredPlanes,
             "YX",
-            error_law=ErrorLaw(pass_spread=1.6, brightness=0.04, reblur_residual=0.55),
+            error_law=ErrorLaw(pass_spread=1.6, brightness=0.04, reblur_residual=0.55, shares=(0.44, 0.85)),
             presets={
                 "fast": {"training": {"patch_px": 128, "batch": 2, "target_fwhm_fraction": _FRINGES_TARGET}},
                 "quality": {"training": {"patch_px": 192, "batch": 4, "target_fwhm_fraction": _FRINGES_TARGET}},
@@ -162,7 +162,7 @@ MODALITIES = {
             reconstructed_as="3d",
             min_size={"Z": 5},
             pairs=("recorrupt", "interleave"),
-            error_law=ErrorLaw(pass_spread=4.0, brightness=0.04, reblur_residual=0.1),
+            error_law=ErrorLaw(pass_spread=4.0, brightness=0.04, reblur_residual=0.1, shares=(0.5, 0.8)),
             presets={
                 "fast": {**_VOLUME, "training": {"patch_px": 48, "patch_planes": 16, "batch": 2, "target_fwhm_fraction": _FRINGES_TARGET}},
                 "quality": {"training": {"patch_px": 64, "patch_planes": 24, "batch": 4, "target_fwhm_fraction": _FRINGES_TARGET}},

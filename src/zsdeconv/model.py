@@ -335,12 +335,10 @@ class Model:
         if prediction.spread is None:
             return None
         images, law = (prediction.denoised, prediction.deconvolved, self.acquisition.forward_operator), self.modality.error_law
-        terms = GlobalErrorTerms(
-            median_reblur_residual(*images) if law.reblur_residual else 0.0,  # takes time
-            self.offset_sigma / self.unit.scale,
-            self.intensity_correction.deconvolved.most_taken,
-        )
-        return standard_error(prediction.deconvolved, prediction.spread, terms, law)
+        residual = median_reblur_residual(*images) if law.reblur_residual else 0.0  # takes time
+        taken = self.intensity_correction.deconvolved.taken(prediction.deconvolved) if law.zero_level else None
+        terms = GlobalErrorTerms(residual, self.offset_sigma / self.unit.scale)
+        return standard_error(prediction.deconvolved, prediction.spread, terms, law, taken)
 
     def _restored(self, image: Image, gathered: Mapping[str, GatheredFrames]) -> Restored:
         fine, lens = self.modality.factors(self.config.scale), self.acquisition.optics

@@ -121,9 +121,9 @@ def train(
     """
     progress, preview = options.pop("progress", None), options.pop("preview", False)
     settings = _settings(config, psf, options)
-    several = isinstance(images, Sequence) and not isinstance(images, str)  # arrays and images are no sequences
+    given = list(images) if isinstance(images, Sequence) and not isinstance(images, str) else [images]  # arrays and images are no sequences
     with shown(progress, preview=preview):
-        learnt = [recorded(image, settings) for image in (images if several else [images])]
+        learnt = [recorded(image, settings) for image in given]
         prepared = prepare_channels(learnt, settings, optics, psf if isinstance(psf, Psf) else None)
         plan(*announced(prepared, "training"))
         return _trained(prepared, checkpoint, resume=resume, callback=callback)

@@ -128,7 +128,7 @@ def test_what_is_no_image_is_refused(data: Any, axes: str | None, words: str) ->
 
 
 def test_lazy_arrays_of_unknown_size_are_refused() -> None:
-    unknown = dask.array.from_array(np.arange(20.0).reshape(5, 4), chunks=(2, 2))
+    unknown = dask.array.from_array(np.arange(20.0).reshape(5, 4))
     unknown = unknown[unknown[:, 0] > 3]
     with pytest.raises(ImageError, match="sizes of its chunks are unknown; call its compute_chunk_sizes"):
         Image(unknown, "YX")

@@ -242,6 +242,16 @@ def test_the_knee_bends_the_dark_and_leaves_bright_places_a_line() -> None:
     assert (1.25 * x.clamp(min=0) - y).max().item() == pytest.approx(response.most_taken, rel=1e-3)
 
 
+@pytest.mark.parametrize(("knee", "floor"), [(0.05, 0.0), (3.0, 0.0), (0.0, 0.3), (0.7, 0.2)])
+def test_the_light_that_was_taken_from_a_pixel_is_known_from_the_image(knee: float, floor: float) -> None:
+    x = torch.linspace(0.0, 10.0, 501)
+    response = PositiveResponse(gain=1.25, knee=knee, floor=floor)
+    taken = response.taken(response.corrected_in_place(x.clone()))
+    wanted = (1.25 * x - response.corrected_in_place(x.clone())).abs()
+    np.testing.assert_allclose(taken, wanted, atol=2e-5 * 12.5)  # float32
+    assert taken.max() <= response.most_taken + 1e-4
+
+
 def test_the_seed_decides() -> None:
     samples = [sample(clean_image(n=64))]
     assert measured(Estimator(0.8, 0.0), samples, 1) == measured(Estimator(0.8, 0.0), samples, 1)

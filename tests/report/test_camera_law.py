@@ -136,3 +136,27 @@ def test_planes_of_any_arrangement_are_taken() -> None:
     one = measure([plane], calibration)
     assert one.to_dict() == measure(plane, calibration).to_dict()
     assert measure([np.stack([plane] * 2), plane, plane[:50]], calibration).patterns["rows"] == pytest.approx(one.patterns["rows"])
+
+
+def level_of(check: CameraCheck, name: str) -> str:
+    return next(finding.level for finding in check.findings if finding.name == name)
+
+
+def test_a_given_offset_that_no_place_reaches_is_not_called_good() -> None:
+    """Haze of 20 ADU has the same effect, and read noise below that of any camera is told."""
+    rng, shape = np.random.default_rng(5), (160, 144)
+    light = 600 * gaussian_filter(rng.random(shape) < 0.004, 2.0, output=float)
+    frame = np.rint(2.0 * rng.poisson(light) + rng.normal(100, 5, shape)).astype(np.uint16)
+    right, low, lowest = (measure([frame], calibrate(frame, offset=offset)) for offset in (100.0, 93.0, 87.5))
+    assert (level_of(right, "offset"), level_of(right, "read noise")) == ("ok", "ok")
+    assert level_of(low, "offset") == "not_checked" and level_of(lowest, "read noise") != "ok"
+    told = next(f for f in low.findings if f.name == "offset")
+    assert told.value > told.limit and "no place is as dark" in told.message
+
+
+def test_a_pattern_that_a_small_image_would_not_show_is_not_called_absent() -> None:
+    rng = np.random.default_rng(1)
+    for side, level in ((64, "not_checked"), (256, "ok")):
+        light = np.where(np.arange(side) < 0.6 * side, 0.0, 25.0) * np.ones((side, 1))
+        frame = rng.poisson(light) + rng.normal(100, 2, light.shape)
+        assert level_of(measure([frame], calibrate(frame)), "pattern of rows") == level

@@ -18,7 +18,7 @@ from zsdeconv.camera.detector import Camera, Counter, Multiplier
 from zsdeconv.physics import grid
 from zsdeconv.prediction.photometry import IntensityCorrection
 from zsdeconv.prediction.tiled import FramePrediction
-from zsdeconv.report.checks.noise_left import KEY, NUMBERS, measure, section
+from zsdeconv.report.checks.noise_left import KEY, NUMBERS, NoiseLeft, measure, section
 from zsdeconv.report.interfaces import ModelLike
 from zsdeconv.report.page.figures import render_figure
 from zsdeconv.report.section import Section
@@ -56,7 +56,8 @@ def judged(y: Tensor, law: Camera, denoise: Callable[[Tensor], Tensor]) -> Secti
     def predict(measurement: Measurement, passes: int) -> FramePrediction:
         return FramePrediction(denoise(measurement.y), mean_of(measurement.y), None)
 
-    acquisition = SimpleNamespace(forward_operator=lambda x: x, light=ClosedLight())
+    optics = {"scale": 1, "psf": SimpleNamespace(spacing_um=(0.065, 0.065))}
+    acquisition = SimpleNamespace(forward_operator=lambda x: x, light=ClosedLight(), **optics)
     model = SimpleNamespace(predict_measurement=predict, intensity_correction=IntensityCorrection(), acquisition=acquisition)
     return section(measure(cast(ModelLike, model), CameraMeasurement(y, law), denoise(y).numpy(), seed=1))
 
@@ -154,3 +155,19 @@ def test_small_images_and_stacks_are_judged_as_far_as_they_can_be() -> None:
 
 def test_the_figure_is_drawn() -> None:
     assert render_figure(judged(recorded(ALIKE, 0), ALIKE, mean_of).figures[0])
+
+
+@pytest.mark.parametrize(
+    ("share", "expected", "tails", "level"),
+    [
+        (0.026, 0.0186, (0.011, 0.003), "ok"),  # a good restoration: the recording keeps as much
+        (0.025, 0.0, (0.06, 0.01), "fail"),  # bright noise alone, which the law does not describe
+        (0.03, 0.002, (0.01, 0.0), "warn"),  # noise of both signs, known by heart
+        (0.2, 0.01, (0.01, 0.0), "fail"),
+    ],
+)
+def test_noise_kept_is_compared_with_that_of_the_simulated_recording(
+    share: float, expected: float, tails: tuple[float, float], level: str
+) -> None:
+    result = NoiseLeft(None, (0.0, 0.0), 1.0, (0.1, share), (0.1, expected, 0.0005), tails, None, None, np.zeros((8, 8)), (0.065, 0.065))
+    assert {finding.name: finding.level for finding in section(result).findings}["noise kept"] == level

@@ -30,7 +30,7 @@ from zsdeconv.report.statistics.mtf import Transfer
 from zsdeconv.report.statistics.psf_variants import symmetric, variants, widened, with_coma
 from zsdeconv.report.statistics.psf_width import fit_width
 from zsdeconv.report.statistics.spectrum import measure_spectra
-from zsdeconv.simulation.widefield import Scene, StackScene, expose, simulate_2d, simulate_3d
+from zsdeconv.simulation.widefield import Scene, StackScene, expose, simulate_2d, simulate_3d, simulate_scene
 
 FINE = (0.0325, 0.0325)
 OPTICS = Optics(1.4, 525)
@@ -95,6 +95,17 @@ def test_coma_that_the_image_has_is_no_fault() -> None:
     assert not faults(right)
     assert right.gains["symmetric"] < -20  # twice a log-likelihood: the symmetric one is refuted
     assert "shape" in faults(apply_symmetry)
+
+
+def test_an_image_that_does_not_tell_is_not_called_good() -> None:
+    """At 25 photons coma of 1 rad, of which the PSF has none, is not seen: the shape was good before."""
+    scene = Scene(structure="network", photons=25, size=112, seed=23)
+    lens = with_coma(PSF, 1, 4.0, OPTICS.cutoff_per_um)
+    for psf in (PSF, lens):
+        levels = {finding.name: finding.level for finding in examined(simulate_scene(scene, psf).noisy.data, PSF).findings}
+        assert levels.get("shape", "not_checked") != "ok" and levels.get("residual", "not_checked") != "ok"
+    bright = {finding.name: finding.level for finding in fitted("network", 1.0).findings}
+    assert bright["width"] == "ok"
 
 
 def test_what_is_wrong_is_said_in_words() -> None:

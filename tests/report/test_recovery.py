@@ -109,3 +109,35 @@ def test_right_light_of_a_merged_pair_is_not_good(dips: list[float], level: str)
     assert (judged.level, first.level, light.level) == (level, level, "ok")
     assert ("merged" in first.message) == (level == "warn") and "260 nm" in first.message
     assert judged.numbers["pairs_resolved"] == sum(dip >= MIN_DIP for dip in dips)
+
+
+def pairs_of(light: list[float], shifts_px: list[tuple[float, float]]) -> Recovery:
+    empty = np.zeros((0, 0))
+    dips = [0.8] * len(light)
+    return Recovery([(9 * n, 9) for n in range(len(light))], light, shifts_px, dips, 8, 260.0, empty, empty, empty)
+
+
+@pytest.mark.parametrize(
+    ("scatter_px", "shift_px", "level"), [(0.4, 0.0, "ok"), (0.4, 2.0, "warn"), (2.5, 0.0, "not_checked"), (2.5, 2.0, "not_checked")]
+)
+def test_a_shift_counts_beyond_the_noise_of_single_places(scatter_px: float, shift_px: float, level: str) -> None:
+    scatter = scatter_px * np.array([[1.0, 0.5], [-1.0, 1.0], [0.5, -1.0], [-0.5, 0.5], [0.0, -1.0]])
+    found = findings_of(pairs_of([1.0, 0.9, 1.1, 1.05, 0.95], [(y, x + shift_px) for y, x in scatter.tolist()]))
+    assert (found["place of test objects"], found["brightness of test objects"]) == (level, "ok")
+
+
+@pytest.mark.parametrize(
+    ("light", "level"),
+    [
+        ([1.0, 1.1, 0.9, 1.0, 1.0], "ok"),
+        ([0.6, 0.65, 0.55, 0.6, 0.6], "warn"),
+        ([0.3, 1.4, 1.9, 0.4, 1.0], "not_checked"),
+        ([1.0], "not_checked"),
+    ],
+)
+def test_light_counts_beyond_the_noise_of_single_places(light: list[float], level: str) -> None:
+    assert findings_of(pairs_of(light, [(0.0, 0.1 * n) for n in range(len(light))]))["brightness of test objects"] == level
+
+
+def findings_of(result: Recovery) -> dict[str, str]:
+    return {finding.name: finding.level for finding in section(result).findings}

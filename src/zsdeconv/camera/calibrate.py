@@ -41,7 +41,8 @@ class Calibration:
     `noise_correlation` is that between neighbouring pixels (near 0 for raw camera data; the method requires |.| < 0.08),
     `cutoff_per_px` the frequency (cycles per pixel) above which the image is pure noise. `messages` are warnings, one line each,
     `fit_messages` those of them that say how badly the image knows the constants. `detector_source` says how the kind of the detector came
-    to be known, `found` what the shape of the noise says of it (None for counts), `contradiction` what speaks against a given offset.
+    to be known, `found` what the shape of the noise says of it (None for counts), `contradiction` what speaks against a given offset, and
+    `own_offset` the offset that the image itself tells where one was given, with its standard error (ADU).
     """
 
     camera: Camera
@@ -61,6 +62,7 @@ class Calibration:
     fit_messages: tuple[str, ...] = ()
     found: Recognition | None = None
     contradiction: str = ""
+    own_offset: tuple[float, float] | None = None
 
     @property
     def correlated(self) -> bool:
@@ -160,7 +162,8 @@ def calibrate(
     multiplied, source = _is_multiplied(recognition, detector, messages)
     law = _multiplier(recognition, line) if multiplied else Camera(0.0, 1.0, 0.0)
     of_data = len(messages)
-    against = _against(survey, line, recognition if multiplied else None, offset) if known is None else ""
+    own = None if known or offset is None else _own_offset(survey, line, recognition if multiplied else None)
+    against = "" if own is None or offset is None else contradiction(offset, line, _least_variance(survey), own, _light(survey))
     messages += [against] if against else []
     if known:
         b, b_sigma, read, read_sigma = known
@@ -177,7 +180,7 @@ def calibrate(
     sigmas = (b_sigma, beta1_sigma / law.excess, float(np.sqrt(read + read_sigma) - np.sqrt(read)))
     result = _result(survey, camera, sigmas, levels, messages)
     fit_messages = result.messages[of_data:]
-    return replace(result, detector_source=source, found=recognition, fit_messages=fit_messages, contradiction=against)
+    return replace(result, detector_source=source, found=recognition, fit_messages=fit_messages, contradiction=against, own_offset=own)
 
 
 def _result(survey: Survey, camera: Camera, sigmas: tuple[float, float, float], levels: Levels, messages: Sequence[str]) -> Calibration:
@@ -270,12 +273,14 @@ def _find_offset(survey: Survey, line: TransferLine) -> tuple[float, float]:
     return offset + survey.shift, sigma
 
 
-def _against(survey: Survey, line: TransferLine, multiplier: Recognition | None, offset: float | None) -> str:
-    """What speaks against a given offset, in words."""
-    if offset is None:
-        return ""
-    own = _find_offset(survey, line) if multiplier is None else _dark_constants_of(multiplier, survey, None)[:2]
-    return contradiction(offset, line, _least_variance(survey), own, float(np.ptp(survey.levels.signal)))
+def _own_offset(survey: Survey, line: TransferLine, multiplier: Recognition | None) -> tuple[float, float]:
+    """The offset that the image itself tells, and its standard error (ADU)."""
+    return _find_offset(survey, line) if multiplier is None else _dark_constants_of(multiplier, survey, None)[:2]
+
+
+def _light(survey: Survey) -> float:
+    """Range of the brightness levels, ADU."""
+    return float(np.ptp(survey.levels.signal))
 
 
 def _read_variance(

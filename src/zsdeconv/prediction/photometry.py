@@ -38,6 +38,8 @@ BAND_SHARE = 0.995
 images of a multiplier with 3 to 10 photons the band holds a fifth of the frequencies and of the noise, and 99.8 % of the power of the clean
 image; with 0.999 it holds three quarters, as one pass leaves noise at all frequencies.
 """
+NEWTON_STEPS = 8
+"""Chosen: the light taken is exact to 0.1 % of a knee after them, wherever the start is."""
 KNEES = (0.0, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
 """Knees that are tried, in units of the mean of the deconvolved image. Chosen: so dense that lines join them well enough."""
 
@@ -62,6 +64,10 @@ class AffineResponse:
     def most_taken(self) -> float:
         """Most light that the correction takes from a pixel, or adds to it."""
         return abs(self.intercept / self.slope)
+
+    def taken(self, corrected: Tensor) -> Tensor:
+        """Light that the correction has taken from each pixel, or added to it: the same everywhere."""
+        return torch.full_like(corrected, self.most_taken)
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,17 @@ class PositiveResponse:
         """Most light that the correction takes from a pixel, or adds to it. Law: half a knee, where `x` is the knee."""
         return max(self.gain * self.knee / 2, self.floor)
 
+    def taken(self, corrected: Tensor) -> Tensor:
+        """Light that the correction has taken from each pixel, or added to it, of which it made the image `corrected`.
+
+        >>> response = PositiveResponse(gain=1.25, knee=0.1)
+        >>> x = torch.tensor([0.0, 0.1, 10.0])
+        >>> [round(light, 4) for light in response.taken(response.corrected_in_place(x.clone())).tolist()]
+        [0.0, 0.0625, 0.0012]
+        """
+        y = (corrected - self.floor).clamp_(min=0)
+        return (_unbent(y / self.gain, self.knee).mul_(self.gain) - y - self.floor).abs_()
+
 
 def _bent(x: Tensor, knee: float) -> Tensor:
     """`x^3 / (x^2 + knee^2)` of the positive part of `x`, in its own place."""
@@ -103,6 +120,17 @@ def _bent(x: Tensor, knee: float) -> Tensor:
         return x
     square = x.square()
     return x.mul_(square.div_(square + knee**2))
+
+
+def _unbent(y: Tensor, knee: float) -> Tensor:
+    """The `x` of which `_bent` makes `y`: the root of `x^3 - y x^2 - y knee^2`, which is convex above it, so Newton's steps fall to it."""
+    if knee == 0:
+        return y
+    part = y * knee**2
+    x = y + part.pow(1 / 3)
+    for _ in range(NEWTON_STEPS):
+        x = x - (x * x * (x - y) - part) / (3 * x * x - 2 * x * y).clamp_(min=1e-30)
+    return x
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,8 @@ def _camera(analysis: Analysis) -> camera_law.CameraCheck:
     detector = analysis.acquisition.detector
     calibration = calibrate_frames(analysis.frames, detector.offset, detector.kind, memory=bool(detector.correlation))
     # Offset and detector are those of the training: they were not looked for again.
-    known = replace(calibration, offset_sigma=analysis.model.offset_sigma, detector_source="that of the training")
+    own = calibration.own_offset if analysis.acquisition.maps is None else None  # dark frames know better than the image
+    known = replace(calibration, offset_sigma=analysis.model.offset_sigma, own_offset=own, detector_source="that of the training")
     return camera_law.measure(analysis.frames, known)
 
 
@@ -246,7 +247,8 @@ def _resolution(analysis: Analysis) -> resolution.Resolution:
 def _uncertainty(analysis: Analysis) -> standard_error.StandardError:
     model, restored = analysis.model, analysis.restored
     members = model.config.training.ensemble
-    return standard_error.measure(restored.deconvolved, restored.uncertainty, model.modality.error_law, members)
+    law, sigma = model.modality.error_law, model.offset_sigma
+    return standard_error.measure(restored.deconvolved, restored.uncertainty, law, members, offset_sigma=sigma)
 
 
 def _error_map(analysis: Analysis) -> agreement.ErrorMap:

@@ -33,6 +33,8 @@ MAX_PATTERN_SD = 0.1
 """Size of a fixed pattern up to which the level is ok, in standard deviations of the noise. Chosen: it adds 1 % to the variance."""
 MIN_PATTERN_SIGMAS = 4.5
 """Standard errors from which a pattern is significant. Chosen: the normal distribution exceeds them once in 300 000 images."""
+MAX_UNSEEN_SD = 0.2
+"""Size of the smallest pattern that the image would show, up to which one that is not seen is none. Chosen: it adds 4 % to the variance."""
 MAX_BELOW_FRACTION = 0.01
 """Fraction of pixels lower than `BELOW_SIGMAS` read noises under the offset, up to which the level is ok. Normal noise puts 0.001 there."""
 LAW_NAMES = {"camera": "a camera", "emccd": "an electron multiplier", "counting": "a photon counter"}
@@ -45,6 +47,13 @@ ELECTRON_RANGE = (1.0, 1e6)
 """Plausible photo-electrons in the brightest places: one at least, and no pixel of a camera holds a million."""
 MAX_OFFSET_ERROR = 0.1
 """Standard error of the offset over the light of the brightest places up to which ratios of brightness count as known. Chosen: a tenth."""
+MAX_OWN_OFFSET_SIGMAS = 3.0
+"""Standard errors by which a given offset may be lower than that of the image itself. Chosen: the normal law exceeds them once in 700."""
+MAX_OFFSET_DIFFERENCE = 0.02
+"""The same difference, relative to the light of the brightest places, up to which it does not matter. Chosen: below it no ratio of
+intensities changes visibly."""
+LEAST_READ_NOISE_E = 0.25
+"""Read noise in electrons, below which no camera is. Law: the quietest ones have 0.27 to 0.3 (data sheets of photon-resolving sensors)."""
 MAX_GAIN_ERROR = 0.3
 """Relative standard error of the gain up to which the level is ok. Chosen: well within the range of 0.5 to 1.5 gains that
 training draws from (`pairs.beta1_factor`)."""
@@ -106,7 +115,7 @@ def measure(frames: Sequence[np.ndarray] | np.ndarray, calibration: Calibration)
         _law(misfit),
         _detector(calibration),
         _correlation(calibration),
-        *(_pattern(name, patterns[name], pattern) for name, pattern in measured.items()),
+        *(_pattern(name, patterns[name], pattern, sigma) for name, pattern in measured.items()),
     ]
     findings += [_saturation(calibration), _floor(calibration), _offset(below, peak, calibration)]
     findings += [_gain(electrons, calibration), _read_noise(peak, calibration)]
@@ -184,7 +193,7 @@ def _correlation(calibration: Calibration) -> Finding:
     return Finding("fail", name, rho, MAX_NOISE_CORRELATION, f"{text}; {advice}")
 
 
-def _pattern(kind: str, size: float | None, pattern: Pattern | None) -> Finding:
+def _pattern(kind: str, size: float | None, pattern: Pattern | None, noise_adu: float) -> Finding:
     name = f"pattern of {kind}"
     if size is None or pattern is None:
         needed = f"{MIN_SIDE_PX} x {MIN_SIDE_PX} pixels"
@@ -193,10 +202,13 @@ def _pattern(kind: str, size: float | None, pattern: Pattern | None) -> Finding:
         return Finding.not_checked(name, f"a fixed pattern of {kind} was not measured: {needed} are needed", limit=MAX_PATTERN_SD)
     text = f"{kind} that deviate in the same way over the whole field do so by {percent(size)} of the noise"
     limit = f"(limit {100 * MAX_PATTERN_SD:.0f} %)"
-    if size <= MAX_PATTERN_SD:
-        return Finding("ok", name, size, MAX_PATTERN_SD, f"{text} {limit}")
-    if pattern.sigmas <= MIN_PATTERN_SIGMAS:
-        return Finding("ok", name, size, MAX_PATTERN_SD, f"{text}, no more than by chance ({pattern.sigmas:.1f} standard errors)")
+    if size <= MAX_PATTERN_SD or pattern.sigmas <= MIN_PATTERN_SIGMAS:
+        chance = "" if size <= MAX_PATTERN_SD else f", no more than by chance ({pattern.sigmas:.1f} standard errors)"
+        unseen = pattern.smallest(MIN_PATTERN_SIGMAS) / max(noise_adu, 1e-30)
+        if unseen > MAX_UNSEEN_SD:
+            why = f"a pattern of up to {percent(unseen)} would not be seen in an image of this size; give a larger image"
+            return Finding.not_checked(name, f"{text}{chance}: {why}", unseen, MAX_UNSEEN_SD)
+        return Finding("ok", name, size, MAX_PATTERN_SD, f"{text}{chance} {limit}")
     text = f"{text}, {pattern.sigmas:.1f} standard errors {limit}"
     advice = "it is restored like an object: subtract the mean of dark frames, or use the correction of the camera"
     return Finding("warn", name, size, MAX_PATTERN_SD, f"{text}; {advice}")
@@ -237,8 +249,21 @@ def _offset(below: float, peak: float, calibration: Calibration) -> Finding:
         advice = "all brightness may be off by as much: give the offset with `background`"
         return Finding("warn", "offset", sigma / light, MAX_OFFSET_ERROR, f"{text}; {advice}")
     if below <= MAX_BELOW_FRACTION:
-        return Finding("ok", "offset", below, MAX_BELOW_FRACTION, text)
+        return _given_offset(light, calibration) or Finding("ok", "offset", below, MAX_BELOW_FRACTION, text)
     return Finding("warn", "offset", below, MAX_BELOW_FRACTION, f"{text}; the offset is too high: give the right one with `background`")
+
+
+def _given_offset(light: float, calibration: Calibration) -> Finding | None:
+    """Where a given offset is lower than the image tells: haze has the same effect, so it cannot be judged. None where it is not."""
+    if calibration.offset_sigma > 0 or calibration.own_offset is None:
+        return None
+    (own, sigma), given = calibration.own_offset, calibration.camera.offset
+    sigmas = (own - given) / max(sigma, 1e-30)
+    if sigmas <= MAX_OWN_OFFSET_SIGMAS or own - given <= MAX_OFFSET_DIFFERENCE * light:
+        return None
+    text = f"no place is as dark as the given offset of {given:.5g} ADU, by the image it is {own:.5g} +- {max(sigma, 0.01):.2g} ADU"
+    why = "light lies everywhere, or the offset is too low; record dark frames (zsdeconv calibrate)"
+    return Finding.not_checked("offset", f"{text}: {why}", sigmas, MAX_OWN_OFFSET_SIGMAS)
 
 
 def _gain(electrons: float, calibration: Calibration) -> Finding:
@@ -261,6 +286,11 @@ def _read_noise(peak: float, calibration: Calibration) -> Finding:
     text = f"the read noise is {read:.3g} ADU, the brightest places are {peak:.4g} ADU above the offset"
     if read > max(peak, 0.0):
         return Finding("warn", name, read, peak, f"{text}: more noise than signal; lengthen the exposure, or check `background`")
-    if read <= 0:
-        return Finding("warn", name, read, 0.0, f"{text}; every camera has some: measure it with dark frames, `zsdeconv calibrate`")
+    least = LEAST_READ_NOISE_E * calibration.camera.gain
+    if read < least and calibration.camera.kind == "camera":
+        text = f"{text}: less than that of any camera ({least:.2g} ADU, {LEAST_READ_NOISE_E:g} electrons)"
+        advice = "measure offset and read noise with dark frames, `zsdeconv calibrate`"
+        if read + 2 * calibration.read_noise_sigma < least:
+            return Finding("warn", name, read, least, f"{text}; the offset is too low, or the image was processed: {advice}")
+        return Finding.not_checked(name, f"{text}, within its error of {calibration.read_noise_sigma:.2g} ADU; {advice}", read, least)
     return Finding("ok", name, read, peak, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,12 +50,18 @@ WIDTH_RANGE = (0.55, 1.8)
 """Preferred widths that are plausible. Chosen: the search goes a little farther, so a result at its end is not taken for a width."""
 MAX_WIDTH_SIGMA = 0.2
 """Standard error up to which a width counts as known. Chosen: larger than any deviation that matters."""
+MAX_GOOD_SIGMA = 0.1
+"""Standard error of a preferred width up to which a right one is good. Law: a PSF a quarter too wide (0.83) then differs by two of them
+from `USUAL_WIDTH`. Measured (benchmarks/findings.py): with 0.17 and 0.19 such a PSF was not told from the right one."""
 MAX_END_RATIO = 1.1
 """End of the signal over the end of the OTF, up to which the level is ok. Chosen: the end of a spectrum is known to a few rings."""
 MIN_GAIN = 20.0
 """Gain (twice a log-likelihood) from which another PSF counts as better. Chosen: a likelihood ratio of e^10."""
 MIN_GAIN_SIGMAS = 2.5
 """Standard errors over blocks from which another PSF counts as better. Chosen with benchmarks/psf_trials.py."""
+MAX_COMA_SIGMAS = -1.0
+"""Standard errors by which each PSF with coma must explain the image worse for the shape to be good. Measured (benchmarks/findings.py):
+-1.5 and less with the right PSF in images that tell, 0.4 and more where the image has coma."""
 MIN_NARROWER_SIGMAS = 3.5
 """The same for a narrower PSF. Chosen larger, because early-stopped Richardson-Lucy is biased towards narrower PSFs."""
 MAX_STRUCTURE = 0.8
@@ -76,12 +83,14 @@ VARIANCE_DRAWS = 4
 class Comparison:
     """Variants of a PSF against the PSF itself: `gains` (twice the log-likelihood of held-out noise) of each, the same in standard errors.
 
-    `structure` is the share of structure in the residual of the PSF beyond that of a known object (None for stacks).
+    `structure` is the share of structure in the residual of the PSF beyond that of a known object (None for stacks), and `wrong_structure`
+    the same in that of a narrower or a wider PSF, whichever has more.
     """
 
     gains: Mapping[str, float]
     sigmas: Mapping[str, float]
     structure: float | None
+    wrong_structure: float = math.inf
 
     def better(self, name: str, min_sigmas: float = MIN_GAIN_SIGMAS) -> bool:
         """Whether a variant explains the image better than the PSF does."""
@@ -216,7 +225,7 @@ def _fitted(measurement: Measurement, acquisition: Acquisition, psf: Psf, otf_en
         return PsfFit(psf, otf_end, [_too_little_signal(spectra)], end, spectra=spectra)
     comparison = _compared(measurement, acquisition, psf, otf_end, generator)
     width = _compared_width(comparison) if fit is None else _width(fit, psf, comparison)
-    findings = [width, _end(end, otf_end, spectra), _shape(comparison), _structure(comparison.structure)]
+    findings = [width, _end(end, otf_end, spectra), _shape(comparison), _structure(comparison)]
     return PsfFit(psf, otf_end, findings, end, comparison, spectra, fit)
 
 
@@ -231,21 +240,25 @@ def _compared(measurement: Measurement, acquisition: Acquisition, psf: Psf, end_
     given = forward_model(psf.values, rank, acquisition.scale)
     draws = [measurement.noise(generator) for _ in range(VARIANCE_DRAWS)]
     blocks: dict[str, list[np.ndarray]] = {name: [] for name in operators}
-    structure = []
+    structure, wrong = [], []
     for _ in range(PAIR_ROUNDS[rank]):
         pair = cross_validation.make_pair(measurement, window, generator, draws)
         own = cross_validation.predict(pair, given, MAX_ITERATIONS[rank])
-        for name, operator in operators.items():
-            blocks[name].append(cross_validation.gain(own, cross_validation.predict(pair, operator, MAX_ITERATIONS[rank])))
+        others = {name: cross_validation.predict(pair, operator, MAX_ITERATIONS[rank]) for name, operator in operators.items()}
+        for name, other in others.items():
+            blocks[name].append(cross_validation.gain(own, other))
         if rank == 2:  # light of planes outside the compared part of a stack leaves structure with any PSF
             again = cross_validation.imaged_again(pair, own, given, [measurement.noise(generator)[window] for _ in range(2)])
             expected = cross_validation.roughness(cross_validation.predict(again, given))
             structure.append(cross_validation.roughness(own) / expected - 1)
+            wrong.append(max(cross_validation.roughness(others[name]) for name in ("narrower", "wider")) / expected - 1)
     means = {name: np.mean(rounds, axis=0) for name, rounds in blocks.items()}
     gains = {name: float(mean.sum()) for name, mean in means.items()}
     errors = {name: float(np.sqrt(mean.size) * mean.std()) for name, mean in means.items()}
     sigmas = {name: gains[name] / max(errors[name], 1e-9) for name in gains}
-    return Comparison(gains, sigmas, float(np.mean(structure)) if structure else None)
+    if not structure:
+        return Comparison(gains, sigmas, None)
+    return Comparison(gains, sigmas, float(np.mean(structure)), float(np.mean(wrong)))
 
 
 def _too_little_signal(spectra: Spectra | None) -> Finding:
@@ -269,6 +282,9 @@ def _width(fit: WidthFit, psf: Psf, comparison: Comparison) -> Finding:
     differs = abs(fit.width - USUAL_WIDTH) > MIN_WIDTH_SIGMAS * fit.sigma and not low <= fit.width <= high
     narrower = comparison.better("narrower", MIN_NARROWER_SIGMAS) and comparison.best("narrower")
     if not differs and not narrower:
+        if fit.sigma > MAX_GOOD_SIGMA:
+            why = f"the error is too large (limit {MAX_GOOD_SIGMA:g}) to tell a PSF a quarter too wide; give a brighter or larger image"
+            return Finding.not_checked("width", f"{text}: {why}", fit.sigma, MAX_GOOD_SIGMA)
         return Finding("ok", "width", fit.width, high, f"{text} (limits {low:g} to {high:g})")
     if differs and fit.width > 1:
         advice = f"the PSF may be too narrow, the image out of focus, or the object thick: measure beads, or {check}"
@@ -317,6 +333,11 @@ def _shape(comparison: Comparison) -> Finding:
     better = [name for name in others if comparison.better(name)]
     best = max(better or others, key=lambda name: gains[name])
     if not better:
+        nearest = max((name for name in others if name != "symmetric"), key=lambda name: sigmas[name], default=best)
+        if nearest != "symmetric" and sigmas[nearest] > MAX_COMA_SIGMAS:
+            text = f"a PSF with coma along {nearest[-1]} explains the image as well, within {abs(sigmas[nearest]):.1f} standard errors"
+            why = f"it must do so worse by {-MAX_COMA_SIGMAS:g}: this image does not tell; give a brighter or larger one"
+            return Finding.not_checked("shape", f"{text}, and {why}", sigmas[nearest], MAX_COMA_SIGMAS)
         return Finding("ok", "shape", sigmas[best], MIN_GAIN_SIGMAS, "no symmetric PSF, and none with more coma, explains the image better")
     kind = "a symmetric PSF" if best == "symmetric" else f"a PSF with more coma along {best[-1]}"
     text = f"{kind} explains the image better, by {sigmas[best]:.1f} standard errors (limit {MIN_GAIN_SIGMAS:g})"
@@ -324,7 +345,8 @@ def _shape(comparison: Comparison) -> Finding:
     return Finding("warn", "shape", sigmas[best], MIN_GAIN_SIGMAS, f"{text}; {advice}")
 
 
-def _structure(structure: float | None) -> Finding:
+def _structure(comparison: Comparison) -> Finding:
+    structure = comparison.structure
     if structure is None:
         why = "what this PSF leaves unexplained is judged in planes of at least 32 pixels along y and x; this image is a stack, or smaller"
         return Finding.not_checked("residual", why, limit=MAX_STRUCTURE)
@@ -333,5 +355,8 @@ def _structure(structure: float | None) -> Finding:
         f"object (limit +{100 * MAX_STRUCTURE:.0f} %)"
     )
     if structure <= MAX_STRUCTURE:
+        if comparison.wrong_structure <= MAX_STRUCTURE:
+            why = f"a PSF {NARROW_FACTOR:g} or {WIDE_FACTOR:g} times as wide leaves no more than {percent(comparison.wrong_structure)} here"
+            return Finding.not_checked("residual", f"{text}, but {why}: this image does not tell", structure, MAX_STRUCTURE)
         return Finding("ok", "residual", structure, MAX_STRUCTURE, text)
     return Finding("warn", "residual", structure, MAX_STRUCTURE, f"{text}; the PSF does not explain the image: measure beads")

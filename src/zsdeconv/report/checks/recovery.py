@@ -59,6 +59,17 @@ MAX_SHIFT_PX = 0.5
 """Shift up to which the level is ok, fine pixels. Chosen: below it a position is right to the pixel."""
 MAX_LIGHT_ERROR = 0.25
 """Relative error of the light up to which the level is ok. Chosen: the noise of the pairs makes up to a tenth."""
+MIN_LIGHT_SIGMAS = 2.0
+"""Standard errors by which the light must exceed that limit. Chosen: the normal law exceeds them on one side once in 44."""
+MIN_SHIFT_SIGMAS = 3.0
+"""Standard errors of a mean shift from which it is one. Law: of five places without any, one mean in 110 is as long (F-distribution)."""
+MAX_SHIFT_SIGMA_PX = 0.6
+"""Standard error up to which a place counts as known, fine pixels. Law: a shift by a raw pixel, two fine ones, is more than
+`MIN_SHIFT_SIGMAS` then. Measured (benchmarks/findings.py): 0.2 to 0.85 in images of 128 x 128 pixels at 15 and 60 photons."""
+MAX_LIGHT_SIGMA = 0.15
+"""The same of the relative error of the light. Chosen: half the light is then told from all of it."""
+MIN_PLACES = 3
+"""Places of which a standard error is known. Chosen: two values do not know their spread."""
 QUANTILE_PX = 2**22
 """Pixels from which the brightness is taken, evenly spaced in larger images. Chosen: a quantile of more is no more exact."""
 
@@ -97,6 +108,21 @@ class Recovery:
     def resolved(self) -> int | None:
         """Number of pairs whose points can be told apart."""
         return sum(dip >= MIN_DIP for dip in self.dips) if self.dips else None
+
+    @property
+    def light_error(self) -> float:
+        """Standard error of `light_fraction`, from the spread over the places; infinite where there are too few."""
+        return _error_of_mean(np.array(self.light_fractions)[:, None]) if len(self.places) >= MIN_PLACES else math.inf
+
+    @property
+    def shift_error_px(self) -> float:
+        """Standard error of the mean shift along y and x together; infinite where there are too few places."""
+        return _error_of_mean(np.array(self.shifts_px)) if len(self.places) >= MIN_PLACES else math.inf
+
+
+def _error_of_mean(values: np.ndarray) -> float:
+    """Length of the standard errors of the mean over the first axis (`place component`)."""
+    return float(np.sqrt((values.var(0, ddof=1) / len(values)).sum()))
 
 
 @torch.no_grad()
@@ -250,21 +276,24 @@ def _findings(result: Recovery) -> list[Finding]:
     if fraction is None or shift is None or resolved is None:
         why = "The image is too small or too dark for test objects; restore a larger field."
         return [Finding.not_checked(name, why, limit=limit) for name, limit in limits.items()]
-    return [_separation(result, resolved), _light(fraction, len(result.places)), _place(shift)]
+    return [_separation(result, resolved), _light(result, fraction), _place(result, shift)]
 
 
-def _light(fraction: float, count: int) -> Finding:
-    level: Level = "ok" if abs(fraction - 1) <= MAX_LIGHT_ERROR else "warn"
-    text = f"{count} pairs of points came back with {percent(fraction)} of their light (limit 100 ± {100 * MAX_LIGHT_ERROR:.0f} %)"
-    advice = "" if level == "ok" else "; measure faint isolated objects in the denoised image"
-    return Finding(level, "brightness of test objects", fraction, 1 + MAX_LIGHT_ERROR, f"{text}{advice}.")
+def _light(result: Recovery, fraction: float) -> Finding:
+    wrong = abs(fraction - 1) > MAX_LIGHT_ERROR + MIN_LIGHT_SIGMAS * result.light_error
+    text = f"{len(result.places)} pairs of points came back with {percent(fraction)} of their light"
+    text += "" if math.isinf(result.light_error) else f", known to ± {percent(result.light_error)}"
+    text += f" (limit 100 ± {100 * MAX_LIGHT_ERROR:.0f} %)"
+    advice, known = "measure faint isolated objects in the denoised image", result.light_error <= MAX_LIGHT_SIGMA
+    return _told("brightness of test objects", (fraction, 1 + MAX_LIGHT_ERROR), text, advice, wrong=wrong, known=known)
 
 
-def _place(shift: float) -> Finding:
-    level: Level = "ok" if shift <= MAX_SHIFT_PX else "warn"
-    text = f"Pairs of points came back {shift:.2f} fine pixels from their place on average (limit {MAX_SHIFT_PX:g})"
-    advice = "" if level == "ok" else "; check that the PSF is centred with `zsdeconv psf check`"
-    return Finding(level, "place of test objects", shift, MAX_SHIFT_PX, f"{text}{advice}.")
+def _place(result: Recovery, shift: float) -> Finding:
+    shifted = shift > max(MAX_SHIFT_PX, MIN_SHIFT_SIGMAS * result.shift_error_px)
+    error = "" if math.isinf(result.shift_error_px) else f" ± {result.shift_error_px:.2f}"
+    text = f"Pairs of points came back {shift:.2f}{error} fine pixels from their place on average (limit {MAX_SHIFT_PX:g})"
+    advice, known = "check that the PSF is centred with `zsdeconv psf check`", result.shift_error_px <= MAX_SHIFT_SIGMA_PX
+    return _told("place of test objects", (shift, MAX_SHIFT_PX), text, advice, wrong=shifted, known=known)
 
 
 def _separation(result: Recovery, resolved: int) -> Finding:
@@ -279,6 +308,16 @@ def _separation(result: Recovery, resolved: int) -> Finding:
     )
     advice = "" if level == "ok" else "; do not count or separate objects as close as this: record more light, or train with more `steps`"
     return Finding(level, "separation of test objects", dip, MIN_DIP, f"{text}{advice}.")
+
+
+def _told(name: str, value_limit: tuple[float, float], text: str, advice: str, *, wrong: bool, known: bool) -> Finding:
+    """A warning with advice where it is `wrong`, not checked where an error that is not `known` would hide it, and good otherwise."""
+    value, limit = value_limit
+    if wrong:
+        return Finding("warn", name, value, limit, f"{text}; {advice}.")
+    if not known:
+        return Finding.not_checked(name, f"{text}; the noise of so few objects hides an error: restore a larger field.", value, limit)
+    return Finding("ok", name, value, limit, f"{text}.")
 
 
 def _draw(figure: Figure, result: Recovery) -> None:

@@ -32,10 +32,18 @@ MAX_FRAMES = 32
 
 @dataclass(frozen=True)
 class Pattern:
-    """Standard deviation `size` (ADU) of a pattern and its size in standard errors, `sigmas`; 0 where the covariance is negative."""
+    """Standard deviation `size` (ADU) of a pattern and its size in standard errors, `sigmas`; 0 where the covariance is negative.
+
+    `error` is the standard error of its square (ADU^2).
+    """
 
     size: float
     sigmas: float
+    error: float = 0.0
+
+    def smallest(self, sigmas: float) -> float:
+        """Size (ADU) of the smallest pattern that is as many standard errors."""
+        return float(np.sqrt(sigmas * self.error))
 
 
 def line_pattern(planes: Sequence[np.ndarray], axis: int) -> Pattern | None:
@@ -84,4 +92,4 @@ def _shared(first: np.ndarray, second: np.ndarray, independent: float) -> Patter
     """The covariance of two filtered parts; the squares of the filter sum to 1."""
     covariance = float((first * second).mean())
     error = float(np.sqrt((first**2).mean() * (second**2).mean() / independent))
-    return Pattern(float(np.sqrt(max(covariance, 0.0))), covariance / max(error, 1e-300))
+    return Pattern(float(np.sqrt(max(covariance, 0.0))), covariance / max(error, 1e-300), error)

@@ -1,0 +1,319 @@
+"""Every finding of the report on right and on wrong cases: how often it is good where all is right, and how often it tells what is wrong.
+
+    python benchmarks/findings.py OUT [--cases 20] [--first-seed 20000] [--only NAME ...] [--restored CASES RUNS ...] [--train | --table]
+
+Right cases are small simulated planes (`finding_cases.py`), of which four of one session share a network; a wrong condition changes the
+recording, what is told of it, or the network, in one way. With `--restored`, right cases and networks are those of restored benchmark
+planes instead (pairs of folders: cases, and what `run_cases.py` has written of them), quarter by quarter. The findings of each case and
+condition are stored in OUT as JSON, models beside them, and are not made again. `--train` trains the networks and no more, `--table`
+prints the table of what is stored.
+"""
+
+import argparse
+import json
+import re
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+from unittest.mock import patch
+
+import torch
+
+import finding_cases as cases
+import zsdeconv as zs
+from finding_cases import Recorded, right
+from zsdeconv.camera.frames import calibrate_frames
+from zsdeconv.findings import Finding
+from zsdeconv.model import Model
+from zsdeconv.physics.psf import Psf
+from zsdeconv.report import assess as assessment
+from zsdeconv.report.checks import camera_law
+from zsdeconv.report.interfaces import ResultLike
+
+ALL = tuple(check.module.KEY for check in assessment.CHECKS)
+NEEDS_NO_TRAINING = ("psf", "camera")
+MOST_MISSED = 1
+"""Of 20: cases that may be judged wrongly before a finding counts as unreliable."""
+REFUSED = "refused"
+"""Section of a case that the program does not restore, which tells what is wrong, too."""
+Found = list[tuple[str, Finding]]
+"""Section and finding."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is wrong, the findings that should tell it (any of `aimed`, as "section: name"), and how it is made from a seed and a folder."""
+
+    name: str
+    aimed: tuple[str, ...]
+    made: Callable[[int, Path], Found]
+
+
+def judged(model: Model, image: zs.Image, sections: Sequence[str], restored: Any = None) -> Found:
+    """The findings of some sections of the report."""
+    chosen = tuple(check for check in assessment.CHECKS if check.module.KEY in sections)
+    with patch.object(assessment, "CHECKS", chosen):
+        made = assessment.assess(model, model.fitting(image), cast(ResultLike, restored))
+    return [(section.key, finding) for section in made for finding in section.findings]
+
+
+RESTORED: list[tuple[Path, Path]] = []
+"""Benchmark planes and their restorations, of which right cases are made instead of simulated ones."""
+
+
+def trained(seed: int, folder: Path, side: int = cases.SIDE_PX) -> tuple[Recorded, Model]:
+    """A right case, and the model that was trained on it: on all fields of its session, or on the plane that it is a part of."""
+    if RESTORED:
+        case, run = RESTORED[seed % len(RESTORED)]
+        return cases.part_of(case, seed // len(RESTORED) % 4, max(side, cases.QUARTER_PX)), zs.load(run / "noisy.zsd")
+    session = cases.session_of(seed)
+    path = folder / "models" / f"{session[0]}.zsd"
+    if not path.exists():
+        fields = [right(each).image for each in session]
+        cases.store(zs.train(fields, config=cases.configuration(right(seed))), path)
+    return right(seed, side=side), zs.load(path)
+
+
+def all_right(seed: int, folder: Path) -> Found:
+    case, model = trained(seed, folder)
+    restored = replace(model, camera_from="model").predict(case.image)
+    return judged(model, case.image, ALL, restored)
+
+
+def of_data(change: Callable[[Recorded], Recorded], sections: Sequence[str] = ("camera",), **case: Any) -> Callable[[int, Path], Found]:
+    """A condition of the recording."""
+
+    def made(seed: int, folder: Path) -> Found:
+        wrong = change(right(seed, **case))
+        return judged(cases.untrained(wrong), wrong.image, sections)
+
+    return made
+
+
+def of_psf(psf: Callable[[Recorded], Psf]) -> Callable[[int, Path], Found]:
+    """A condition of a PSF that is given as samples."""
+
+    def made(seed: int, folder: Path) -> Found:
+        case = right(seed)
+        return judged(cases.untrained(case, psf(case)), case.image, ("psf",))
+
+    return made
+
+
+def of_network(damage: Callable[[Model], cases.Damage], sections: Sequence[str]) -> Callable[[int, Path], Found]:
+    """A condition of the network."""
+
+    def made(seed: int, folder: Path) -> Found:
+        case, model = trained(seed, folder)
+        return judged(cases.damaged(model, damage(model)), case.image, sections)
+
+    return made
+
+
+def told(**options: Any) -> Callable[[Recorded], Recorded]:
+    return lambda case: replace(case, options={**case.options, **options})
+
+
+def stopped_early(seed: int, folder: Path) -> Found:
+    """A tenth of the steps."""
+    case = right(seed)
+    model = zs.train([case.image], config=cases.configuration(case, steps=40, validate_every=2))
+    return judged(model, case.image, ("training", "residuals", "error_map", "flux"))
+
+
+def other_gain(seed: int, folder: Path) -> Found:
+    """The law of the noise has twice the gain in all that follows the training."""
+    case, model = trained(seed, folder)
+    camera = replace(model.camera, gain=2 * model.camera.gain, read_variance=4 * model.camera.read_variance)
+    wrong = replace(model, acquisition=model.acquisition.for_detector(camera, 1.0))
+    return judged(wrong, case.image, ("residuals",))
+
+
+def dim(seed: int, folder: Path) -> Found:
+    """A photon in a bright pixel, restored by the network of the right case."""
+    case, model = trained(seed, folder)
+    case = cases.dimmed(case, seed)
+    restored = model.predict(case.image)
+    return judged(restored.model, case.image, ("uncertainty", "resolution"), restored)
+
+
+def remembered(seed: int, folder: Path) -> Found:
+    """A twentieth of the noise of this very recording stays in the denoised image."""
+    case, model = trained(seed, folder)
+    measurement = model.acquisition.measure(case.image.data, torch.device("cpu"))
+    noise = measurement.y - model.predict_measurement(measurement, passes=2).denoised
+    return judged(cases.damaged(model, cases.remembers(noise, 0.05)), case.image, ("noise_left",))
+
+
+def woven(seed: int, folder: Path) -> Found:
+    """A tartan in a larger field, restored by the network of the right case."""
+    case, model = trained(seed, folder, side=cases.LARGE_PX)
+    return judged(cases.damaged(model, cases.weaves), case.image, ("noise_left",))
+
+
+def large(seed: int, folder: Path) -> Found:
+    """Right: a larger field, restored by the network of the right case."""
+    case, model = trained(seed, folder, side=cases.LARGE_PX)
+    return judged(model, case.image, ("noise_left",))
+
+
+def as_camera(seed: int, folder: Path) -> Found:
+    case = right(seed, kind="emccd", photons=10)
+    wrong = replace(case, options={"detector": "camera"})
+    return judged(cases.untrained(wrong), wrong.image, ("camera", "noise_left"))
+
+
+def coma(seed: int, folder: Path) -> Found:
+    case = cases.comatic_case(seed)
+    return judged(cases.untrained(case), case.image, ("psf",))
+
+
+def lines_left(axis: int) -> Callable[[int, Path], Found]:
+    """Offsets of lines in raw frames from which none are removed, as of structured illumination."""
+
+    def made(seed: int, folder: Path) -> Found:
+        counts = cases.with_lines(right(seed, kind="camera"), axis).image.data
+        return [("camera", finding) for finding in camera_law.measure([counts], calibrate_frames([counts], memory=False)).findings]
+
+    return made
+
+
+def told_offset(by: float) -> Callable[[Recorded], Recorded]:
+    """The offset of the recording is told wrong."""
+    return lambda case: replace(case, options={**case.options, "background": cases.OFFSETS_ADU[case.kind] + by})
+
+
+def _optics(**factors: float) -> Callable[[Recorded], Recorded]:
+    def changed(case: Recorded) -> Recorded:
+        return replace(case, options={**case.options, "optics": {name: case.optics[name] * factor for name, factor in factors.items()}})
+
+    return changed
+
+
+CONDITIONS = (
+    Condition("wavelength a quarter too long", ("psf: width",), of_data(_optics(wavelength_nm=1.25), ("psf",))),
+    Condition("wavelength a quarter too short", ("psf: width",), of_data(_optics(wavelength_nm=0.75), ("psf",))),
+    Condition("NA 0.55 of the true one", ("psf: spectrum",), of_data(_optics(na=0.55), ("psf",))),
+    Condition("coma of 1 rad", ("psf: shape", "psf: residual"), coma),
+    Condition("electron multiplier told as camera", ("camera: detector", "noise_left: shape of the noise"), as_camera),
+    Condition("offset 20 ADU too high", ("camera: offset",), of_data(told_offset(20), kind="camera")),
+    Condition("offset 20 ADU too low", ("camera: offset",), of_data(told_offset(-20), kind="camera")),
+    Condition("enlarged by interpolation", ("camera: correlated noise",), of_data(cases.resampled, kind="camera")),
+    Condition("offsets of rows, not removed", ("camera: pattern of rows",), lines_left(0)),
+    Condition("offsets of columns, not removed", ("camera: pattern of columns",), lines_left(1)),
+    Condition("display curve, 8 bits", ("camera: noise law",), of_data(cases.displayed, kind="camera")),
+    Condition("2 % of the pixels clipped", ("camera: saturation",), of_data(cases.saturated, kind="camera")),
+    Condition("background subtracted, 0 below", ("camera: floor",), of_data(cases.floored, kind="camera")),
+    Condition("no light", ("camera: read noise", "camera: gain"), of_data(lambda case: case, kind="camera", photons=0.01)),
+    Condition("network remembers 5 % of the noise", ("noise_left: noise kept",), remembered),
+    Condition("network weaves", ("noise_left: added texture",), woven),
+    Condition(
+        "noise fitted",
+        ("residuals: residual_sd", "residuals: residual_whiteness"),
+        of_network(lambda model: cases.fits_noise(model.acquisition.forward_operator), ("residuals",)),
+    ),
+    Condition("gain of the law twice too high", ("residuals: residual_sd",), other_gain),
+    Condition("an object erased", ("residuals: structure_left",), of_network(lambda _: cases.erases, ("residuals", "error_map"))),
+    Condition(
+        "a quarter of the field is another",
+        ("error_map: rsp", "residuals: structure_left"),
+        of_network(lambda _: cases.replaces, ("residuals", "error_map")),
+    ),
+    Condition("brightness 10 % too low", ("flux: flux_slope",), of_network(lambda _: cases.scaled(0.9), ("flux",))),
+    Condition("haze added to the deconvolved image", ("flux: flux_offset",), of_network(lambda _: cases.hazed, ("flux",))),
+    Condition(
+        "deconvolved image shifted by a pixel", ("recovery: place of test objects",), of_network(lambda _: cases.shifted, ("recovery",))
+    ),
+    Condition("points cut down", ("recovery: brightness of test objects",), of_network(lambda _: cases.loses_points, ("recovery",))),
+    Condition("fine detail is noise", ("resolution: frc_restored_nm",), of_network(lambda _: cases.unreliable, ("resolution",))),
+    Condition("a photon in a bright pixel", ("uncertainty: uncertainty of bright pixels", "resolution: noise_limit_nm"), dim),
+    Condition(
+        "a tenth of the steps",
+        ("training: training_reimage", "training: training_denoise", "residuals: residual_whiteness", "residuals: structure_left"),
+        stopped_early,
+    ),
+)
+"""Conditions of planes. "right" and "right, larger field" are beside them."""
+RIGHT = (Condition("right", (), all_right), Condition("right, larger field", (), large))
+
+
+def stored(condition: Condition, seed: int, folder: Path) -> list[dict[str, Any]]:
+    """The findings of a case under a condition, made only once."""
+    path = folder / condition.name.replace(" ", "-").replace(",", "").replace("%", "percent") / f"{seed}.json"
+    if not path.exists():
+        started = time.process_time()
+        try:
+            made = condition.made(seed, folder)
+        except zs.UserError as refusal:
+            made = [(REFUSED, Finding("fail", REFUSED, 1.0, 0.0, str(refusal)))]
+        found = [{"section": section, **finding.to_dict()} for section, finding in made]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"cpu_s": round(time.process_time() - started, 1), "findings": found}, indent=1))
+        print(f"{condition.name}, seed {seed}: {time.process_time() - started:.0f} s", flush=True)
+    return json.loads(path.read_text())["findings"]
+
+
+def level_of(found: Sequence[dict[str, Any]], key: str) -> str:
+    """The worst level among the findings of a key ("section: name"), "absent" where there is none."""
+    if any(each["section"] == REFUSED for each in found):
+        return REFUSED
+    order = ("absent", "not_checked", "ok", "warn", "fail")
+    return max((each["level"] for each in found if f"{each['section']}: {each['name']}" == key), key=order.index, default="absent")
+
+
+def table(folder: Path, seeds: Sequence[int]) -> Iterator[str]:
+    """A row for each finding: levels on right cases, and for each condition aimed at it, how many wrong ones were told."""
+    results: dict[str, list[list[dict[str, Any]]]] = {}
+    for condition in (*RIGHT, *CONDITIONS):
+        sub = folder / condition.name.replace(" ", "-").replace(",", "").replace("%", "percent")
+        results[condition.name] = [json.loads(p.read_text())["findings"] for s in seeds if (p := sub / f"{s}.json").exists()]
+    keys = dict.fromkeys(f"{each['section']}: {each['name']}" for found in results["right"] for each in found)
+    keys |= dict.fromkeys(key for condition in CONDITIONS for key in condition.aimed)
+    yield "| finding | right: good / look / problem / not checked | wrong condition | told | good | not checked |"
+    yield "| --- " * 6 + "|"
+    for key in keys:
+        right_name = "right, larger field" if key == "noise_left: added texture" else "right"
+        counts = Counter(level_of(found, key) for found in results[right_name])
+        good = counts["ok"] + (counts["absent"] if key not in ("psf: width",) else 0)
+        own = f"{good} / {counts['warn']} / {counts['fail']} / {counts['not_checked']}"
+        aimed = [condition for condition in CONDITIONS if key in condition.aimed]
+        if not aimed:
+            yield f"| {key} | {own} | none | | | |"
+        for condition in aimed:
+            levels = Counter(level_of(found, key) for found in results[condition.name])
+            caught = levels["warn"] + levels["fail"] + levels[REFUSED]
+            yield f"| {key} | {own} | {condition.name} | {caught} | {levels['ok'] + levels['absent']} | {levels['not_checked']} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--cases", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=20_000)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="conditions by words of their names")
+    parser.add_argument("--restored", nargs="+", type=Path, default=[], metavar="FOLDER", help="pairs of folders: cases, restorations")
+    parser.add_argument("--train", action="store_true", help="only train the networks")
+    parser.add_argument("--table", action="store_true", help="only print the table of what is stored")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    for case_folder, run_folder in zip(given.restored[::2], given.restored[1::2], strict=True):
+        runs = sorted(each for each in run_folder.glob("2d-*_seed*/") if (each / "noisy_uncertainty.ome.tif").exists())
+        RESTORED.extend((case_folder / each.name.split("_")[0], each) for each in runs)
+    seeds = range(given.first_seed, given.first_seed + given.cases)
+    for seed in seeds if given.train else ():
+        trained(seed, given.out)
+    if not (given.table or given.train):
+        for condition in (*RIGHT, *CONDITIONS):
+            if not given.only or any(re.search(rf"\b{re.escape(part)}\b", condition.name) for part in given.only):
+                for seed in seeds:
+                    stored(condition, seed, given.out)
+    print("\n".join(table(given.out, seeds)))
+
+
+if __name__ == "__main__":
+    main()
