@@ -160,7 +160,7 @@ def test_fitted_noise_is_called_over_fitted() -> None:
     assert over.correlation < -0.05
     assert levels(fair)["residual_whiteness"] == "ok"
     said = [f.message for f in section(over).findings if f.name == "residual_whiteness"]
-    assert "noise was fitted" in said[0]
+    assert "noise was taken for structure" in said[0]
 
 
 def test_the_data_themselves_are_the_extreme_of_over_fitting() -> None:
