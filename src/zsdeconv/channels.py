@@ -85,7 +85,7 @@ class ChannelModels:
         return [model.fitting(channel) for model, channel in zip(self.models.values(), self._split(image), strict=True)]
 
     def _split(self, image: Image) -> list[Image]:
-        images = [channel for _, channel in _chosen(image, self.config)]
+        images = [channel for _, channel in chosen_channels(image, self.config)]
         if len(images) != len(self.models):
             names = ", ".join(self.models)
             raise ImageError(f"{len(images)} channels, the model has {len(self.models)} ({names}); give `channel`, or train another model")
@@ -202,7 +202,7 @@ def prepare_channels(
     if not has_channels(images, config):
         refuse_channel_settings(config)
         return prepare(images, config, optics, psf)
-    split = [_chosen(image, config) for image in images]
+    split = [chosen_channels(image, config) for image in images]
     names = [name for name, _ in split[0]]
     if any(len(each) != len(names) for each in split):
         counts = ", ".join(str(len(each)) for each in split)
@@ -305,7 +305,7 @@ def _naming(channel: str) -> Iterator[None]:
         raise type(fault)(f"{channel}: {fault}") from fault
 
 
-def _chosen(image: Image, config: Config) -> list[tuple[str, Image]]:
+def chosen_channels(image: Image, config: Config) -> list[tuple[str, Image]]:
     """The channels to restore with their names, in the order in which they are asked for."""
     if "C" not in image.axes:
         return [("", image)]
