@@ -15,14 +15,11 @@ if TYPE_CHECKING:
     from zsdeconv.config import Config
     from zsdeconv.image import Image
     from zsdeconv.io import Description
-    from zsdeconv.modality import Modality
 
 State = Literal["found", "given", "assumed", "missing"]
 """Whether the file says it, the command line does, a default holds, or nothing can be done without it."""
 PLACEHOLDERS = {"axes": "LETTERS", "na": "NA", "wavelength_nm": "NM", "pixel_um": "UM", "z_um": "UM", "scene": "NUMBER"}
 """What stands in the command for a value that is missing."""
-SINGLE_PLANE_FRAMES = (9, 15)
-"""Law: raw frames of one plane in the usual layouts, 3 directions x 3 phases (two beams) and 3 x 5 (three beams)."""
 
 
 @dataclass(frozen=True)
@@ -90,21 +87,18 @@ def needs_of(described: Description, scenes: Sequence[str], config: Config, give
     undecided
         What has to be chosen: "scene" where they differ in size, "axes" where nobody says what the planes are.
     """
-    extra: list[str] = []
-    image = _without_pixels(described)
+    from zsdeconv.image import cropped
+    from zsdeconv.modality import remedy
+
+    image, extra = _without_pixels(described), []
     settings = [_of_axes(image, given, undecided), *_of_scene(scenes, given, undecided == "scene")]
-    if "P" in image.axes and config.modality == "auto":
-        kind = "sim3d" if image.sizes.get("Z", 1) > 1 else "sim2d"
-        extra += ["--modality", kind]
-        config = config.model_copy(update={"modality": kind})
-    elif config.modality == "auto" and 1 < image.sizes.get("Z", 1) < _fewest_planes():
-        extra += ["--crop", "Z0:1", "--modality", "2d"]
-        planes = f"{image.sizes['Z']} planes, a stack has {_fewest_planes()} at least"
-        settings.append(
-            Need("crop", "assumed", "Z0:1", note=f"{planes}: one of them is restored; where they are times, give --axes with T for Z")
-        )
-        image = _first_plane(image)
-        config = config.model_copy(update={"modality": "2d"})
+    if (needed := remedy(config, image)) is not None:
+        extra = [word for name, value in needed.settings.items() for word in (flag_of(name), value)]
+        settings += [
+            Need(name, "assumed", value, note=with_options(needed.why)) for name, value in needed.settings.items() if name == "crop"
+        ]
+        config = config.model_copy(update={"modality": needed.settings["modality"]})
+        image = cropped(image, needed.settings.get("crop"))
     try:
         return Needs([*settings, *_of_image(image, config, given)], extra=extra)
     except UserError as fault:
@@ -113,19 +107,13 @@ def needs_of(described: Description, scenes: Sequence[str], config: Config, give
 
 def _of_image(image: Image, config: Config, given: Mapping[str, Any]) -> Iterator[Need]:
     """What is left once scene and axes are settled. Raises `UserError` for an image that no modality takes."""
-    from zsdeconv.modality import reading_row, select
+    from zsdeconv.modality import reading_row, resemblance, select
 
-    row = reading_row(config)
-    if row.acquisition.raw_frame_axis:
-        from zsdeconv.sim.raw_frames import as_frames
-        from zsdeconv.sim.setup import layout_of
-
-        layout = layout_of(config.sim, getattr(row.acquisition, "beams", 2))
-        image = as_frames(image, layout, z_um=config.input.z_um, named="axes" in given)
-        image = image if image.sizes["T"] > 1 else image.transposed(image.axes.removeprefix("T"))
+    acquisition = reading_row(config).acquisition
+    image, hint = acquisition.arranged(image, config), resemblance(config, image)
     channels = _channels(image, config)
     modality, config, _ = select(config, [next(iter(channels.values()))])
-    yield _of_modality(modality, image, config, given)
+    yield Need("modality", "given" if "modality" in given else "assumed", modality.name, note=with_options(hint))
     if len(channels) > 1:
         yield Need("channel", "given" if "channel" in given else "found", list(channels), "file")
     for name, axis in (("pixel_um", "X"), ("z_um", "Z")):
@@ -133,8 +121,8 @@ def _of_image(image: Image, config: Config, given: Mapping[str, Any]) -> Iterato
             note = "or, where the planes are times, --axes with T for Z" if axis == "Z" and axis not in image.spacing_um else ""
             yield _number(name, image.spacing_um.get(axis), image, given, note)
     yield from _of_optics(list(channels.values()), config, given)
-    if row.acquisition.raw_frame_axis:
-        yield from _of_pattern(config, given)
+    for name, value in acquisition.layout(config).items():
+        yield _number(name, None, image, given, "") if name in given else Need(name, "assumed", value)
 
 
 def _of_axes(image: Image, given: Mapping[str, Any], undecided: str) -> Need:
@@ -154,13 +142,6 @@ def _of_scene(scenes: Sequence[str], given: Mapping[str, Any], undecided: bool) 
     if undecided:
         return [Need("scene", "missing", listed, note="they differ in size; --scene all takes each in turn")]
     return [Need("scene", "assumed", listed[0], note=f"{len(listed)} are in the file; --scene all takes each in turn")]
-
-
-def _of_modality(modality: Modality, image: Image, config: Config, given: Mapping[str, Any]) -> Need:
-    frames = next((axis for axis in "ZTC" if image.sizes.get(axis) in SINGLE_PLANE_FRAMES), None)
-    hint = "" if frames is None or "P" in image.axes else f"{image.sizes[frames]} planes may be raw frames of structured illumination"
-    note = f"{hint}: then give --modality sim2d" if hint and "modality" not in given and "axes" not in given else ""
-    return Need("modality", "given" if "modality" in given else "assumed", modality.name, note=note)
 
 
 def _channels(image: Image, config: Config) -> dict[str, Image]:
@@ -198,20 +179,6 @@ def _of_optics(channels: Sequence[Image], config: Config, given: Mapping[str, An
         yield Need(name, "assumed", default) if found is None and name not in given else _number(name, found, channels[0], given, "")
 
 
-def _of_pattern(config: Config, given: Mapping[str, Any]) -> Iterator[Need]:
-    """Layout and pattern of structured illumination."""
-    if "sim_parameters" in given:
-        return
-    from zsdeconv.sim.setup import layout_of
-
-    layout = layout_of(config.sim, 3 if config.modality == "sim3d" else 2)
-    for name, value in (("directions", layout.directions), ("phases", layout.phases), ("order", layout.order)):
-        yield Need(name, "given" if name in given else "assumed", value)
-    for name in ("angles_deg", "period_um"):
-        value = given.get(name)
-        yield Need(name, "given" if name in given else "assumed", _listed(value) if name in given else "searched for on the frames")
-
-
 def _number(name: str, found: Any, image: Image, given: Mapping[str, Any], note: str) -> Need:
     """A setting that an option, or else the file, may say."""
     if name in given:
@@ -231,18 +198,6 @@ def _without_pixels(described: Description) -> Image:
 
     shape = [1 if axis in "YX" else n for axis, n in described.sizes.items()]
     return Image(np.zeros(shape, described.dtype), described.axes, described.spacing_um, described.offset, described.metadata)
-
-
-def _first_plane(image: Image) -> Image:
-    from zsdeconv.image import cropped
-
-    return cropped(image, "Z0:1")
-
-
-def _fewest_planes() -> int:
-    from zsdeconv.modality import MODALITIES
-
-    return MODALITIES["3d"].min_size["Z"]
 
 
 def _filled(need: Need) -> str:

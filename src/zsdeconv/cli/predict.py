@@ -12,14 +12,15 @@ from zsdeconv.cli.console import show_json, show_rows
 from zsdeconv.cli.inputs import Source, read_again, refuse_too_large, sources_of
 from zsdeconv.cli.options import As, Format, Inputs, Settings, Task, argument, chosen, configuration, option, takes
 from zsdeconv.cli.output_checks import check_outputs, files_of_camera, refuse_full, refuse_inside
-from zsdeconv.cli.results import ImageFormat, Places, Predicted, SingleImage, results_of, write_images
-from zsdeconv.cli.stages import predicted, provenance_of
+from zsdeconv.cli.results import Places, Predicted, SingleImage, results_of, write_images
+from zsdeconv.cli.resume import trained_on
+from zsdeconv.cli.stages import predicted, provenance_of, reported
 from zsdeconv.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zsdeconv.channels import ChannelModels
+    from zsdeconv.channels import ChannelModels, RestoredChannels
     from zsdeconv.image import Image
-    from zsdeconv.model import Model
+    from zsdeconv.model import Model, Restored
 
 CAMERA_OF_MODEL = "maps of offset, gain and read noise of each pixel [default: those of the model, if it has any]"
 """What the option means where a model is given."""
@@ -42,6 +43,7 @@ class PredictTask(Task):
     ] = "auto"
     image_format: Format = None
     read_as: As = None
+    report: Annotated[bool, option("write the report of each image, too (NAME_report.html), in about a minute")] = False
 
 
 PREDICTION_SETTINGS = ("axes", "pixel_um", "crop", "scene", "prediction", "device", "camera")
@@ -62,7 +64,7 @@ def predict(
     destripe = Destriping.of(configuration({name: value for name, value in given.items() if name != "camera"}, None).prediction)
     asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given} | {"destripe": destripe}
     sources = sources_of(inputs, task.read_as, given.get("crop"), given.get("scene"))
-    jobs = jobs_of(_places(sources, task.output, task.image_format), quiet=task.quiet, silent=task.silent)
+    jobs = jobs_of(_places(sources, task), quiet=task.quiet, silent=task.silent)
     read = [model, *files_of_camera(given.get("camera")), *(file for source in sources for file in source.all_files())]
     refuse_inside(task.output, inputs)
     check_outputs([path for job in jobs for path in job.results.all()], inputs=read, overwrite=task.overwrite)
@@ -70,7 +72,7 @@ def predict(
 
     batch, with_camera = Batch(jobs), _with_camera(load(model), given.get("camera"), given.get("crop"), task.silent)
     loaded = replace(with_camera, camera_from=task.camera_from)
-    prediction = _Prediction(loaded, model.name, given, asked, task.overwrite)
+    prediction = _Prediction(loaded, model.name, given, asked, task.overwrite, task.report)
     if batch.several:
         batch.each(prediction.check)
         refuse_full(task.output, sum(job.disk_bytes for job in batch.under_way))
@@ -91,6 +93,7 @@ class _Prediction:
     given: Mapping[str, Any]
     asked: Mapping[str, Any]
     overwrite: bool
+    report: bool
 
     def check(self, job: Job) -> None:
         """Read the image, and refuse what the model cannot restore."""
@@ -102,10 +105,25 @@ class _Prediction:
         refuse_full(job.results.all()[0].parent, job.disk_bytes)
         restored = predicted(self.model, image, self.asked, job.voice)
         said = provenance_of(self.model, job.source) | {"model": self.name}
-        written = [str(path) for path in write_images(job.results, restored, said, overwrite=self.overwrite)]
-        job.facts["outputs"] = written
-        job.voice.rows(("wrote", path) for path in written)
+        written = write_images(job.results, restored, said, overwrite=self.overwrite)
+        fault = None
+        if self.report:
+            try:
+                written.append(self._report(job, restored, image))
+            except Exception as met:  # the images are there all the same
+                fault = met
+        job.facts["outputs"] = [str(path) for path in written]
+        job.voice.rows(("wrote", str(path)) for path in written)
+        if fault is not None:
+            raise fault
         job.outcome = "restored"
+
+    def _report(self, job: Job, restored: Restored | RestoredChannels, image: Image) -> Path:
+        assert isinstance(job.results, Predicted)
+        known = trained_on({"provenance": self.model.provenance})
+        report = reported(restored, job.voice, trained_on_it=image.fingerprint() in known)
+        job.facts["trust"] = report.to_dict()
+        return report.save(job.results.report, overwrite=self.overwrite)
 
     def _read(self, job: Job) -> Image:
         from zsdeconv.io.memory import result_bytes
@@ -146,11 +164,16 @@ def _on_sensor(crop: str | None) -> dict[str, tuple[int, int | None]]:
     return {axis: ranges.get(axis, (0, None)) for axis in "YX"}
 
 
-def _places(sources: Sequence[Source], output: Path, image_format: ImageFormat | None) -> list[tuple[Source, Places]]:
+def _places(sources: Sequence[Source], task: PredictTask) -> list[tuple[Source, Places]]:
     """Where the images of each input go: into a folder, or the deconvolved one of a single input to a named file."""
+    output, image_format = task.output, task.image_format
     if output.suffix.lower() not in (".tif", ".tiff", ".zarr"):
-        made = results_of(sources, lambda stem: Predicted(output, stem, image_format=image_format or "tif"))
+        made = results_of(sources, lambda stem: Predicted(output, stem, image_format=image_format or "tif", with_report=task.report))
         return [(source, places) for source, places in made]
+    if task.report:
+        raise ConfigError(
+            f"--report with -o {output}, a single image: the report is a file beside it; give a folder with -o, or leave it out"
+        )
     if image_format is not None:
         raise ConfigError(f"--format {image_format} with -o {output}, a name that decides it; leave --format out, or give a folder with -o")
     if len(sources) > 1:

@@ -95,10 +95,12 @@ class Results:
 
 @dataclass(frozen=True)
 class Predicted(Results):
-    """The files of a prediction: images alone."""
+    """The files of a prediction: images, and the report where one is asked for."""
+
+    with_report: bool = False
 
     def all(self) -> list[Path]:
-        return list(self.targets().values())
+        return [*self.targets().values(), *([self.report] if self.with_report else [])]
 
 
 @dataclass(frozen=True)
