@@ -23,6 +23,9 @@ PLANES_RECONSTRUCTED = (
     "(a stack has neighbouring planes); give the raw frames"
 )
 
+PLANE_FRAMES = (9, 15)
+"""Law: raw frames of one plane in the usual layouts, 3 directions x 3 phases (two beams) and 3 x 5 (three beams)."""
+
 
 @dataclass(frozen=True)
 class Modality:
@@ -231,6 +234,39 @@ def _of_reconstructions(config: Config) -> Config:
     if config.input.background == "auto":
         given["input"] = {**given.get("input", {}), "background": 0.0}
     return resolve(given)
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """Settings with which an image can be restored that is not taken as it is, and why they are needed, in words."""
+
+    settings: Mapping[str, str]
+    why: str
+
+
+def remedy(config: Config, image: Image) -> Remedy | None:
+    """What an image needs beside optics and pixel sizes to be restored by a row of the table; None where nothing is asked for.
+
+    >>> remedy(Config(), Image(np.zeros((9, 8, 8)), "PYX")).settings
+    {'modality': 'sim2d'}
+    """
+    planes, fewest = image.sizes.get("Z", 1), MODALITIES["3d"].min_size["Z"]
+    if config.modality != "auto":
+        return None
+    if "P" in image.axes:
+        return Remedy({"modality": "sim3d" if planes > 1 else "sim2d"}, "raw frames of structured illumination are restored when asked for")
+    if 1 < planes < fewest:
+        why = f"{planes} planes, a stack has {fewest} at least: one of them is restored; where they are times, give `axes` with T for Z"
+        return Remedy({"crop": "Z0:1", "modality": "2d"}, why)
+    return None
+
+
+def resemblance(config: Config, image: Image) -> str:
+    """A hint where planes are as many as raw frames of structured illumination, and nobody has said what they are; else empty."""
+    count = next((image.sizes[axis] for axis in "ZTC" if image.sizes.get(axis) in PLANE_FRAMES), None)
+    if count is None or config.modality != "auto" or config.input.axes is not None:
+        return ""
+    return f"{count} planes may be raw frames of structured illumination: then give `modality=sim2d`"
 
 
 def choose(requested: str, image: Image) -> Modality:

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from zsdeconv.config import Config, to_yaml
-from zsdeconv.image import Image
-from zsdeconv.image.display import compared, table
-from zsdeconv.io import refuse_kept, staged, write
+
+if TYPE_CHECKING:
+    from zsdeconv.image import Image
 
 ImageFormat: TypeAlias = Literal["tif", "zarr"]
 KINDS = ("reconstructed", "denoised", "deconvolved", "uncertainty")
@@ -85,6 +85,8 @@ class Result(ABC):
         OutputError
             Before anything is written, for existing files unless `overwrite`; and where nothing can be written.
         """
+        from zsdeconv.io import refuse_kept
+
         called = str(self.raw.metadata.get("name") or "image")
         results = Results(Path(folder), name or stem_of(Path(called)), image_format=image_format)
         for path in results.all():
@@ -98,6 +100,8 @@ class Result(ABC):
         return [*written, page.save(results.report, overwrite)]
 
     def _repr_html_(self) -> str:
+        from zsdeconv.image.display import compared, table
+
         shown = {"raw": self.raw, **{kind: image for kind, image in self.images().items() if kind != "uncertainty"}}
         return compared(shown) + table([(name, repr(image)) for name, image in shown.items()])
 
@@ -176,10 +180,12 @@ class Results:
 
 @dataclass(frozen=True)
 class Predicted(Results):
-    """The files of a prediction: images alone."""
+    """The files of a prediction: images, and the report where one is asked for."""
+
+    with_report: bool = False
 
     def all(self) -> list[Path]:
-        return list(self.targets().values())
+        return [*self.targets().values(), *([self.report] if self.with_report else [])]
 
 
 @dataclass(frozen=True)
@@ -267,6 +273,8 @@ def _write_model(stack: ExitStack, results: Results, model: AnyModel, overwrite:
 
 
 def _write_images(stack: ExitStack, targets: dict[str, Path], restored: Result, provenance: dict[str, Any], overwrite: bool) -> None:
+    from zsdeconv.io import write
+
     for kind, path in targets.items():
         image = restored.images()[kind]
         noted = {key: image.metadata[key] for key in ("stripes",) if key in image.metadata}
@@ -275,6 +283,8 @@ def _write_images(stack: ExitStack, targets: dict[str, Path], restored: Result, 
 
 def _staged(stack: ExitStack, path: Path, overwrite: bool) -> Path:
     """A temporary path that becomes `path` when the whole stack ends well."""
+    from zsdeconv.io import staged
+
     return stack.enter_context(staged(path, overwrite))
 
 

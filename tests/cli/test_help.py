@@ -51,7 +51,7 @@ def test_the_options_of_a_run_stand_under_headings(zs):
 def test_a_verb_has_the_options_of_the_sections_it_uses(zs):
     pages = {verb: zs(verb, "--help").out for verb in ("run", "train", "predict", "info")}
     assert all("--axes" in page for page in pages.values())
-    assert [verb for verb, page in pages.items() if "--na " in page] == ["run", "train"]
+    assert [verb for verb, page in pages.items() if "--na " in page] == ["run", "train", "info"]
     assert [verb for verb, page in pages.items() if "--passes" in page] == ["run", "predict"]
     assert [verb for verb, page in pages.items() if "--no-report" in page] == ["run"]
 

@@ -103,11 +103,6 @@ def test_info_of_an_image(zs, save, frame):
     assert "range" not in facts, "pixels are not read"
 
 
-def test_info_names_the_options_for_what_is_missing(zs, save, frame):
-    lines = zs("info", save("cell.tif", frame, pixel_um=None)).out
-    assert re.search(r"^missing .*--pixel-um.*--na.*--wavelength-nm", lines, re.MULTILINE)
-
-
 def test_info_of_a_model(zs, tmp_path):
     path = save_model(
         tmp_path / "m.zsd",

@@ -154,3 +154,16 @@ def test_psf_check_wants_both_numbers_of_the_optics(zs, save, given):
     path = save("psf.tif", np.outer(np.hanning(9), np.hanning(9)).astype(np.float32))
     error = zs("psf", "check", path, given, 1.4 if given == "--na" else 525).error
     assert "--na" in error and "--wavelength-nm" in error
+
+
+def test_noise_of_dim_beads_is_told_when_they_are_measured(zs, save, tmp_path):
+    y, x = np.mgrid[:80, :90]
+    clean = np.exp(-((y - 30.2) ** 2 + (x - 40.7) ** 2) / 18) + np.exp(-((y - 55.6) ** 2 + (x - 62.1) ** 2) / 18)
+    rng = np.random.default_rng(0)
+    for photons, haze, told in ((60, 200, True), (5000, 4, False)):
+        path = save(f"{photons}.tif", (rng.poisson(photons * clean + haze) + 100).astype(np.uint16), 0.05)
+        ended = zs("psf", "measure", path, "-o", tmp_path / f"psf{photons}.tif")
+        assert ended.code == 0
+        assert any("average more beads" in line for line in ended.warnings) is told
+        checked = zs("psf", "check", tmp_path / f"psf{photons}.tif", "--json").json["findings"]
+        assert any(finding["level"] == "warn" for finding in checked) is told

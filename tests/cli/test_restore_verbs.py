@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from zsdeconv import io
+from zsdeconv import io, pipeline
 from zsdeconv.io.model_file import read_header
 
 OPTICS = ("--na", 1.2, "--wavelength-nm", 600)
@@ -130,12 +130,12 @@ def interrupted_after(monkeypatch):
     def arrange(reports):
         count = iter(range(reports))
 
-        def words(event):
+        def callback(event):
             if next(count, None) is None:
                 raise KeyboardInterrupt
-            return ""
 
-        monkeypatch.setattr("zsdeconv.cli.stages.words", words)
+        train = pipeline.train_prepared
+        monkeypatch.setattr(pipeline, "train_prepared", lambda *given, **options: train(*given, callback=callback, **options))
 
     yield arrange
     monkeypatch.undo()

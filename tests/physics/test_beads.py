@@ -1,15 +1,20 @@
 """From beads to a PSF: on simulated beads, whose truth is known, and on a real stack."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
+from zsdeconv import io
 from zsdeconv.errors import OpticsError
+from zsdeconv.image import Image
 from zsdeconv.physics.beads import measure_beads, read_beads
 from zsdeconv.physics.optics import Optics
+from zsdeconv.physics.psf import Psf
 from zsdeconv.physics.psf_check import check_psf, fwhms_um
+from zsdeconv.physics.psf_file import MeasuredPsf, measure_psf
 from zsdeconv.physics.psf_theory import theoretical_psf
 
 SPACING = (0.15, 0.05, 0.06)
@@ -138,3 +143,75 @@ def test_real_beads(shared: Path) -> None:
     assert (beads.found, beads.used) == (4, 4)
     assert beads.fwhm_um == pytest.approx((0.65, 0.25, 0.18), rel=0.1)  # as INDEX.md has read them off the pixels
     assert {f.level for f in check_psf(beads.psf)} <= {"ok", "warn"}
+
+
+def written(psf: Psf, folder: Path) -> MeasuredPsf:
+    """A PSF as it comes back from the file that the command line writes."""
+    axes = "ZYX"[-psf.rank :]
+    image = Image(psf.values, axes, dict(zip(axes, psf.spacing_um, strict=True)), offset=0.0)
+    return measure_psf(io.write(folder / "psf.tif", image, provenance={}, overwrite=True), rank=None)
+
+
+def lens_field(optics: Optics, spacing_um: tuple[float, ...], height: float, haze: float, seed: int) -> np.ndarray:
+    """Eight beads of unlike brightness, imaged by a lens: 160 x 160 pixels, of stacks 41 planes; offset 100, read noise 2 ADU."""
+    shape, rng = (41, 160, 160)[-len(spacing_um) :], np.random.default_rng(seed)
+    psf = theoretical_psf(optics, spacing_um).values
+    points, kernel = np.zeros(shape), np.zeros(shape)
+    for y, x in itertools.islice(itertools.product((30, 80, 130), repeat=2), 8):
+        points[(*[20][: len(shape) - 2], y, x)] = rng.uniform(0.6, 1)
+    inner = tuple(slice(max(0, n - m) // 2, max(0, n - m) // 2 + m) for n, m in zip(psf.shape, shape, strict=True))
+    part = psf[inner]
+    kernel[tuple(map(slice, part.shape))] = part
+    kernel = np.roll(kernel, [-(n // 2) for n in part.shape], range(kernel.ndim))
+    image = np.fft.ifftn(np.fft.fftn(points) * np.fft.fftn(kernel)).real.clip(0)
+    return rng.poisson(height * image / image.max() + haze) + rng.normal(100, 2, shape)
+
+
+@pytest.mark.parametrize(
+    ("optics", "spacing_um"),
+    [
+        (Optics(1.4, 525), (0.05, 0.05)),
+        (Optics(0.8, 600, 1.0), (0.12, 0.12)),
+        (Optics(1.4, 525), (0.1, 0.05, 0.05)),
+        (Optics(1.2, 525, 1.333, microscope="confocal"), (0.2, 0.05, 0.05)),
+    ],
+)
+@pytest.mark.parametrize(("height", "haze"), [(5000, 0), (5000, 200), (1000, 5)])
+def test_what_is_measured_passes_its_own_check(
+    tmp_path: Path, optics: Optics, spacing_um: tuple[float, ...], height: float, haze: float
+) -> None:
+    """Bright and dim beads with and without haze: the PSF holds no background when it is read again, and its noise is small."""
+    beads = measure_beads(lens_field(optics, spacing_um, height, haze, seed=1), spacing_um, "lens")
+    back = written(beads.psf, tmp_path)
+    assert [f"{f.name}: {f.message}" for f in check_psf(back, optics=optics) if f.level != "ok"] == []
+    assert back.background == 0
+
+
+@pytest.mark.parametrize("height", [100, 300, 3000])
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_background_of_a_measured_psf_is_subtracted_once(tmp_path: Path, height: float, rank: int, seed: int) -> None:
+    """A tight box around a core that falls faster than r^-3, with noise below zero: -6 to -24 % of the light were "subtracted" here."""
+    plane = {"places": tuple(p[1:] for p in PLACES), "shape": (101, 117)}
+    beads = measure_beads(field(height=height, seed=seed, **(plane if rank == 2 else {})), SPACING[-rank:], "gauss")
+    back = written(beads.psf, tmp_path)
+    assert abs(back.background) * back.values.size < 0.01
+    noisy = {f.name for f in check_psf(back) if f.level != "ok"}
+    assert noisy <= ({"negative"} if height < 3000 and rank == 3 else set())  # 100 photons a bead are noise in a stack, and are told
+
+
+def test_what_is_wrong_with_a_measured_psf_is_still_told(tmp_path: Path) -> None:
+    dim = measure_beads(lens_field(Optics(1.2, 525, 1.333), (0.2, 0.06, 0.06), 60, 5, seed=1), (0.2, 0.06, 0.06), "dim")
+    assert {f.name for f in check_psf(written(dim.psf, tmp_path)) if f.level == "warn"} >= {"negative"}
+    skew = measure_beads(field(skew=0.4), SPACING, "skew")
+    assert {f.name: f.level for f in check_psf(written(skew.psf, tmp_path))}["symmetry"] == "warn"
+    good = measure_beads(field(), SPACING, "good").psf
+    recorded = Psf.from_array(good.values + 0.3 / good.values.size, good.spacing_um, "with background")
+    back = written(recorded, tmp_path)
+    assert {f.name: f.level for f in check_psf(back)}["background"] == "warn"
+    assert back.background * good.values.size == pytest.approx(0.3 / 1.3, abs=0.04)  # what a tight box tells from a tail
+
+
+def test_real_beads_keep_their_light(shared: Path, tmp_path: Path) -> None:
+    measured = read_beads(shared / "realdata/stacks/confocal_beads.tif").psf
+    assert written(measured, tmp_path).background == 0  # -10 % of the light before

@@ -2,16 +2,21 @@
 
 import math
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import oracles
 from zsdeconv.errors import OpticsError
+from zsdeconv.image import Image
+from zsdeconv.io import write
 from zsdeconv.physics.microscope import AIRY_DIAMETER_WAVELENGTHS, through_disc
 from zsdeconv.physics.optics import Optics
+from zsdeconv.physics.psf import Psf
 from zsdeconv.physics.psf_3d import radial_intensity
-from zsdeconv.physics.psf_check import expected_fwhm_um, fwhm_um, fwhms_um
+from zsdeconv.physics.psf_check import check_psf, expected_fwhm_um, fwhm_um, fwhms_um
+from zsdeconv.physics.psf_file import measure_psf
 from zsdeconv.physics.psf_theory import theoretical_psf
 from zsdeconv.physics.pupil import axial_focus_um, defocused_intensity, focal_intensity
 from zsdeconv.physics.resample import core_offset
@@ -220,3 +225,35 @@ def test_theory_is_quick() -> None:
     started = time.process_time()
     theoretical_psf(Optics(1.4, 525, 1.515, "vectorial", microscope="confocal"), (0.15, 0.05, 0.05), (2.25, 1.6, 1.6))
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    "optics",
+    [
+        Optics(1.4, 525),
+        Optics(1.49, 600),
+        Optics(0.3, 525, 1.0),
+        Optics(0.8, 600, 1.0),
+        Optics(1.4, 525, 1.515, sample_ri=1.38, depth_um=3.0),
+        Optics(1.1, 525, 1.33, microscope="lightsheet", sheet_um=1.0),
+        Optics(1.1, 525, 1.33, microscope="lattice", sheet_um=0.6),
+        Optics(1.2, 525, 1.333, microscope="confocal"),
+        Optics(1.0, 525, 1.333, microscope="twophoton", excitation_nm=900.0),
+    ],
+)
+@pytest.mark.parametrize("rank", [2, 3])
+def test_theory_passes_the_check_from_a_file(tmp_path: Path, optics: Optics, rank: int) -> None:
+    spacing = tuple(0.5 * um for um in (optics.axial_nyquist_um, optics.nyquist_um, optics.nyquist_um))[-rank:]
+    psf, axes = theoretical_psf(optics, spacing), "ZYX"[-rank:]
+    image = Image(psf.values, axes, dict(zip(axes, spacing, strict=True)), offset=0.0)
+    path = write(tmp_path / "psf.tif", image, provenance={"psf": psf.source, "fingerprint": psf.fingerprint})
+    back = measure_psf(path, rank=None)
+    assert [f"{f.name}: {f.message}" for f in check_psf(back, optics=optics) if f.level != "ok"] == []
+    assert fwhms_um(back.to_psf()) == pytest.approx(fwhms_um(psf), rel=1e-3)  # float32, and the light of a cropped border
+
+
+def test_half_of_the_planes_of_a_wide_field_psf_are_too_few() -> None:
+    psf = theoretical_psf(Optics(1.4, 525), (0.1, 0.05, 0.05))
+    quarter = len(psf.values) // 4
+    cut = Psf.from_array(psf.values[quarter:-quarter], psf.spacing_um, "cut")
+    assert {finding.name for finding in check_psf(cut) if finding.level == "warn"} == {"depth"}

@@ -144,7 +144,7 @@ def test_small_frames(shape: tuple[int, int]) -> None:
 def test_nothing_modulated_is_nothing_found() -> None:
     flat = record(two_beams(), 100, np.random.default_rng(9)).clean.mean(0)
     frames = np.random.default_rng(10).poisson(np.broadcast_to(flat, (9, *flat.shape)))
-    with pytest.raises(ImageError, match=r"no pattern found .* \(limit .*; give angles_deg and period_um, or .* brighter data set"):
+    with pytest.raises(ImageError, match=r"no pattern found .*limit .*; give angles_deg and period_um of .* brighter recording"):
         estimate_parameters(frames, PIXEL_UM, DETECTION)
 
 
@@ -156,6 +156,67 @@ def test_a_prior_finds_what_a_search_without_one_does_not() -> None:
     angles = tuple(d.angle_deg + 183 for d in truth.directions)  # three degrees off, and the other way round
     found = estimate_parameters(frames, PIXEL_UM, DETECTION, prior=PatternPrior(angles, 1.02 / (1.06 * KC))).parameters
     assert errors(found, truth, frames.shape[1:])[0] < 0.3  # found; how well is a matter of light
+
+
+def told_guess(message: str) -> PatternPrior:
+    """The options that a message gives."""
+    found = re.search(r"give `angles_deg=([\d.,]+)` `period_um=([\d.]+)`", message)
+    assert found, message
+    return PatternPrior(tuple(map(float, found[1].split(","))), float(found[2]))
+
+
+@pytest.mark.parametrize(("photons", "depths", "p", "seed", "sense"), [(10, (0.6, 0.2, 0.6), 0.9, 2, 1), (13, (0.5,) * 3, 1.06, 6, 1)])
+def test_the_message_on_weak_fringes_leads_to_the_pattern(
+    photons: float, depths: tuple[float, ...], p: float, seed: int, sense: int
+) -> None:
+    """Directions of a microscope are evenly spaced: one that is found tells where the others are, and following the message takes them."""
+    truth = two_beams(p * KC, tuple(0.31 + sense * n * np.pi / 3 for n in range(3)), depths)
+    frames = record(truth, photons, np.random.default_rng(seed), (150, 160)).frames
+    with pytest.raises(ImageError, match=r"no pattern found in direction [1-3] of 3: the .* [\d.]+ degrees .*limit") as caught:
+        estimate_parameters(frames, PIXEL_UM, DETECTION)
+    found = estimate_parameters(frames, PIXEL_UM, DETECTION, prior=told_guess(str(caught.value))).parameters
+    assert errors(found, truth, frames.shape[1:])[0] < 0.3  # found; how well is a matter of light
+
+
+@pytest.mark.parametrize(("photons", "depths", "p"), [(13, (0.5,) * 3, 1.06), (15, (0.8, 0.25, 0.9), 1.0), (10, (0.6, 0.2, 0.6), 0.9)])
+def test_what_is_proposed_is_the_pattern_or_nothing(photons: float, depths: tuple[float, ...], p: float) -> None:
+    truth = two_beams(p * KC, tuple(0.31 + n * np.pi / 3 for n in range(3)), depths)
+    for seed in range(4):
+        frames = record(truth, photons, np.random.default_rng(20 + seed), (110, 120)).frames
+        try:
+            estimate_parameters(frames, PIXEL_UM, DETECTION)
+        except ImageError as refused:
+            if "`angles_deg=" not in str(refused):
+                continue
+            guess = told_guess(str(refused))
+            assert guess.angles_deg == pytest.approx([17.8, 77.8, 137.8], abs=3)  # the region of a guess is 8 degrees wide
+            assert guess.period_um == pytest.approx(1 / (p * KC), rel=0.02)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_noise_is_never_proposed_as_a_pattern(seed: int) -> None:
+    flat = record(two_beams(), 100, np.random.default_rng(seed)).clean.mean(0)
+    frames = np.random.default_rng(10 + seed).poisson(np.broadcast_to(flat, (9, *flat.shape)))
+    with pytest.raises(ImageError, match=r"no pattern found|fit equally well, or none fits well") as caught:
+        estimate_parameters(frames, PIXEL_UM, DETECTION)
+    assert "`angles_deg=" not in str(caught.value)
+
+
+def test_a_guess_that_fails_is_to_be_corrected() -> None:
+    frames = record(two_beams(), 100, np.random.default_rng(9)).frames
+    with pytest.raises(ImageError, match="correct angles_deg and period_um, or give the parameters of a brighter recording"):
+        estimate_parameters(frames, PIXEL_UM, DETECTION, prior=PatternPrior((50.0, 110.0, 170.0), 0.3))
+
+
+def test_the_message_on_a_real_recording_leads_to_its_pattern(shared: Path) -> None:
+    image = read(shared / "realdata/sim/microtubules_3x3.mrc", axes="PYX")
+    frames, offset = image.data.astype(float), 0.9 * float(image.data.min())
+    with pytest.raises(ImageError, match="no pattern found in direction 1 of 3") as caught:
+        estimate_parameters(frames, image.spacing_um["X"], DETECTION, offset=offset)
+    guess = told_guess(str(caught.value))
+    found = estimate_parameters(frames, image.spacing_um["X"], DETECTION, offset=offset, prior=guess).parameters
+    published = np.array([84.8, 144.8, 24.8])
+    assert [direction.angle_deg % 180 for direction in found.directions] == pytest.approx(published, abs=0.3)
 
 
 def test_a_coarse_pattern_needs_a_prior() -> None:

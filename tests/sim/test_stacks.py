@@ -499,7 +499,7 @@ def test_a_direction_recorded_twice_is_told(frames: np.ndarray) -> None:
 
 def test_nothing_modulated_is_nothing_found(frames: np.ndarray) -> None:
     flat = np.random.default_rng(10).poisson(np.broadcast_to(frames.mean(0).clip(0), frames.shape))
-    with pytest.raises(ImageError, match=r"no pattern found .* \(limit .*; give angles_deg and period_um"):
+    with pytest.raises(ImageError, match=r"no pattern found .*limit .*check `order` and `otf`.*give angles_deg and period_um"):
         estimated(flat)
 
 

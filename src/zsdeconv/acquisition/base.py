@@ -208,6 +208,16 @@ class Acquisition(ABC):
         """The image in a file. `axes` and `pixel_um` win over those of the configuration, which win over the file."""
 
     @classmethod
+    def arranged(cls, image: Image, config: Config) -> Image:
+        """An image with the axes that `read` gives it. Raises `ImageError` where its planes do not fit."""
+        return image
+
+    @classmethod
+    def layout(cls, config: Config) -> dict[str, Any]:
+        """Settings of the raw frames and what holds for them by default, for the user; none where a camera frame is the image."""
+        return {}
+
+    @classmethod
     @abstractmethod
     def prepare(cls, recording: Recording) -> tuple[Self, dict[str, str]]:
         """The acquisition of a recording, and the origin of each quantity in words.

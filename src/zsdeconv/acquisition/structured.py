@@ -38,7 +38,7 @@ from zsdeconv.physics.psf import Psf
 from zsdeconv.physics.psf_check import NEGATIVE_FINDING
 from zsdeconv.sim.frame_light import light_finding
 from zsdeconv.sim.positions import frame_positions
-from zsdeconv.sim.raw_frames import read_frames
+from zsdeconv.sim.raw_frames import as_frames, read_frames
 from zsdeconv.sim.reconstruct import SIM_UPSAMPLING, Reconstruct
 from zsdeconv.sim.setup import detection_of, facts, layout_of, prepared_reconstruction, remeasured
 from zsdeconv.sim.steady import refined, steadied
@@ -91,6 +91,19 @@ class StructuredAcquisition(Acquisition):
     @classmethod
     def read(cls, path: Path, config: Config, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
         return _single_times(read_frames(path, layout_of(config.sim, cls.beams), **reading_options(config, axes, pixel_um)))
+
+    @classmethod
+    def arranged(cls, image: Image, config: Config) -> Image:
+        layout, known = layout_of(config.sim, cls.beams), config.input
+        return _single_times(as_frames(image, layout, z_um=known.z_um, named=known.axes is not None))
+
+    @classmethod
+    def layout(cls, config: Config) -> dict[str, Any]:
+        if config.sim.parameters is not None:
+            return {}
+        layout, searched = layout_of(config.sim, cls.beams), "searched for on the frames"
+        frames = {"directions": layout.directions, "phases": layout.phases, "order": layout.order}
+        return frames | {"angles_deg": searched, "period_um": searched}
 
     def read_next(self, path: Path, config: Config, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
         return _single_times(read_frames(path, self.reconstruct.parameters.layout, **reading_options(config, axes, pixel_um)))

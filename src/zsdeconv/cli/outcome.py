@@ -131,7 +131,8 @@ def _interrupted(words: Sequence[str]) -> int:
 
 def _report(fault: Exception, lead: str) -> None:
     tell("".join(traceback.format_exception(fault)).rstrip())
-    tell(f"fault: {lead}this should not happen; please report it with the lines above and the command that you gave")
+    told_with = "the lines above, the command that you gave, and what `zsdeconv info --system` shows"
+    tell(f"fault: {lead}this should not happen; please report it with {told_with}")
 
 
 def _one_line(message: object) -> str:

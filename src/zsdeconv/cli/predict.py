@@ -14,15 +14,16 @@ from zsdeconv.cli.naming import results_of
 from zsdeconv.cli.options import As, Format, Inputs, Settings, Task, argument, chosen, configuration, option, takes
 from zsdeconv.cli.output_checks import check_outputs, files_of_camera, refuse_full, refuse_inside
 from zsdeconv.cli.progress import progress
-from zsdeconv.cli.stages import predicted, provenance_of
+from zsdeconv.cli.resume import trained_on
+from zsdeconv.cli.stages import predicted, provenance_of, reported
 from zsdeconv.errors import ConfigError
 from zsdeconv.progress import tasks
-from zsdeconv.results import ImageFormat, Places, Predicted, SingleImage, write_images
+from zsdeconv.results import Places, Predicted, SingleImage, write_images
 
 if TYPE_CHECKING:
-    from zsdeconv.channels import ChannelModels
+    from zsdeconv.channels import ChannelModels, RestoredChannels
     from zsdeconv.image import Image
-    from zsdeconv.model import Model
+    from zsdeconv.model import Model, Restored
 
 CAMERA_OF_MODEL = "maps of offset, gain and read noise of each pixel [default: those of the model, if it has any]"
 """What the option means where a model is given."""
@@ -45,6 +46,7 @@ class PredictTask(Task):
     ] = "auto"
     image_format: Format = None
     read_as: As = None
+    report: Annotated[bool, option("write the report of each image, too (NAME_report.html), in about a minute")] = False
 
 
 PREDICTION_SETTINGS = ("axes", "pixel_um", "crop", "scene", "prediction", "device", "camera")
@@ -65,7 +67,7 @@ def predict(
     destripe = Destriping.of(configuration({name: value for name, value in given.items() if name != "camera"}, None).prediction)
     asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given} | {"destripe": destripe}
     sources = sources_of(inputs, task.read_as, given.get("crop"), given.get("scene"))
-    jobs = jobs_of(_places(sources, task.output, task.image_format), quiet=task.quiet, silent=task.silent)
+    jobs = jobs_of(_places(sources, task), quiet=task.quiet, silent=task.silent)
     read = [model, *files_of_camera(given.get("camera")), *(file for source in sources for file in source.all_files())]
     refuse_inside(task.output, inputs)
     check_outputs([path for job in jobs for path in job.results.all()], inputs=read, overwrite=task.overwrite)
@@ -73,7 +75,7 @@ def predict(
 
     batch, with_camera = Batch(jobs), _with_camera(load(model), given.get("camera"), given.get("crop"), task.silent)
     loaded = replace(with_camera, camera_from=task.camera_from)
-    prediction = _Prediction(loaded, model.name, given, asked, task.overwrite)
+    prediction = _Prediction(loaded, model.name, given, asked, task.overwrite, task.report)
     with progress(quiet=task.quiet):
         if batch.several:
             batch.each(prediction.check)
@@ -96,6 +98,7 @@ class _Prediction:
     given: Mapping[str, Any]
     asked: Mapping[str, Any]
     overwrite: bool
+    report: bool
 
     def check(self, job: Job) -> None:
         """Read the image, and refuse what the model cannot restore."""
@@ -104,12 +107,24 @@ class _Prediction:
         job.ahead = self._ahead(image)
 
     def _ahead(self, image: Image) -> list[tasks.Task]:
-        """The tasks of a restoration: so many pixels go through the network, about."""
-        names = list(getattr(self.model, "models", [""]))
+        """The tasks of a restoration, and of its report where one is made: so many pixels go through the network, about."""
+        models: Mapping[str, Model] = getattr(self.model, "models", {"": self.model})
         passes = self.given.get("passes", self.model.config.prediction.passes)
-        work = max(passes, 1) * image.data.size / len(names)
-        own = [[tasks.Task("preparing", 1.0), tasks.Task("restoring", work, "network")] for _ in names]
-        return own[0] if names == [""] else [tasks.Task(name, names=True, parts=each) for name, each in zip(names, own, strict=True)]
+        work = max(passes, 1) * image.data.size / len(models)
+        ahead: list[tasks.Task] = []
+        for name, model in models.items():
+            parts = [tasks.Task("preparing", 1.0), tasks.Task("restoring", work, "network"), *self._checks(model, image)]
+            ahead += [tasks.Task(name, names=True, parts=parts)] if name else parts
+        return ahead
+
+    def _checks(self, model: Model, image: Image) -> list[tasks.Task]:
+        if not self.report:
+            return []
+        from zsdeconv.report.assess import CHECKING_WORDS, check_tasks, examined_px
+
+        axes, factors = model.modality.spatial_axes, model.modality.denoised_factors(model.config.scale)
+        seen = [image.sizes.get(axis, 1) * factor for axis, factor in zip(axes, factors, strict=True)]
+        return [tasks.Task(CHECKING_WORDS, parts=check_tasks(model.acquisition.checks, examined_px(model.network, seen)))]
 
     def restore(self, job: Job) -> None:
         """Restore the image and write the results."""
@@ -117,10 +132,25 @@ class _Prediction:
         refuse_full(job.results.all()[0].parent, job.disk_bytes)
         restored = predicted(self.model, image, self.asked, job.voice)
         said = provenance_of(self.model, job.source, image, job.results.all()[0].parent) | {"model": self.name}
-        written = [str(path) for path in write_images(job.results, restored, said, overwrite=self.overwrite)]
-        job.facts["outputs"] = written
-        job.voice.rows(("wrote", path) for path in written)
+        written = write_images(job.results, restored, said, overwrite=self.overwrite)
+        fault = None
+        if self.report:
+            try:
+                written.append(self._report(job, restored, image))
+            except Exception as met:  # the images are there all the same
+                fault = met
+        job.facts["outputs"] = [str(path) for path in written]
+        job.voice.rows(("wrote", str(path)) for path in written)
+        if fault is not None:
+            raise fault
         job.outcome = "restored"
+
+    def _report(self, job: Job, restored: Restored | RestoredChannels, image: Image) -> Path:
+        assert isinstance(job.results, Predicted)
+        known = trained_on({"provenance": self.model.provenance})
+        report = reported(restored, job.voice, trained_on_it=image.fingerprint() in known)
+        job.facts["trust"] = report.to_dict()
+        return report.save(job.results.report, overwrite=self.overwrite)
 
     def _read(self, job: Job) -> Image:
         from zsdeconv.io.memory import result_bytes
@@ -161,11 +191,16 @@ def _on_sensor(crop: str | None) -> dict[str, tuple[int, int | None]]:
     return {axis: ranges.get(axis, (0, None)) for axis in "YX"}
 
 
-def _places(sources: Sequence[Source], output: Path, image_format: ImageFormat | None) -> list[tuple[Source, Places]]:
+def _places(sources: Sequence[Source], task: PredictTask) -> list[tuple[Source, Places]]:
     """Where the images of each input go: into a folder, or the deconvolved one of a single input to a named file."""
+    output, image_format = task.output, task.image_format
     if output.suffix.lower() not in (".tif", ".tiff", ".zarr"):
-        made = results_of(sources, lambda stem: Predicted(output, stem, image_format=image_format or "tif"))
+        made = results_of(sources, lambda stem: Predicted(output, stem, image_format=image_format or "tif", with_report=task.report))
         return [(source, places) for source, places in made]
+    if task.report:
+        raise ConfigError(
+            f"--report with -o {output}, a single image: the report is a file beside it; give a folder with -o, or leave it out"
+        )
     if image_format is not None:
         raise ConfigError(f"--format {image_format} with -o {output}, a name that decides it; leave --format out, or give a folder with -o")
     if len(sources) > 1:

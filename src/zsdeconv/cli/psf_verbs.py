@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +12,7 @@ from zsdeconv.cli.console import show, show_json, show_rows
 from zsdeconv.cli.options import Printed, Settings, Written, argument, chosen, option, takes, verbs, whole_number
 from zsdeconv.cli.output_checks import check_outputs
 from zsdeconv.cli.wording import flag_of, with_options
-from zsdeconv.errors import ConfigError, OpticsError
+from zsdeconv.errors import ConfigError, DataWarning, OpticsError
 
 if TYPE_CHECKING:
     from zsdeconv.physics.optics import Optics
@@ -100,13 +101,19 @@ def psf_measure(
 ) -> None:
     """Measure the PSF on beads: find them, leave out those that touch, are cut off or clipped, align and average the others.
 
+    What `psf check` would say of the result is told at once, such as noise of too few or too dim beads.
+
     Example: zsdeconv psf measure beads.tif -o psf.tif
     """
     given = settings.given()
     check_outputs([task.output], inputs=[file], overwrite=task.overwrite)
     from zsdeconv.physics.beads import read_beads
+    from zsdeconv.physics.psf_check import check_psf
 
     beads = read_beads(file, pixel_um=given.get("pixel_um"), z_um=given.get("z_um"))
+    for finding in check_psf(beads.psf):
+        if finding.level != "ok":
+            warnings.warn(f"PSF of {file.name}: {finding.message}", DataWarning, stacklevel=2)
     path = _written(beads.psf, task)
     counts = {"found": beads.found, "used": beads.used, "rejected": beads.rejected}
     axes = "ZYX"[-beads.psf.rank :]

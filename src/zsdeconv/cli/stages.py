@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +62,10 @@ def predicted(model: Model | ChannelModels, image: Image, asked: Mapping[str, An
     return restored
 
 
-def reported(restored: Restored | RestoredChannels, voice: Voice) -> Report | ChannelReport:
-    """The report, and what in it needs attention shown to the user."""
+def reported(restored: Restored | RestoredChannels, voice: Voice, *, trained_on_it: bool = True) -> Report | ChannelReport:
+    """The report, and what in it needs attention shown to the user; without a judgement of the training where that saw other images."""
     report = restored.report(voice.name)
+    report = report if trained_on_it else _without_training(report)
     if not voice.silent:
         from zsdeconv.report.page.report import ChannelReport
         from zsdeconv.report.page.summary import count_words
@@ -75,6 +77,20 @@ def reported(restored: Restored | RestoredChannels, voice: Voice) -> Report | Ch
             lead = f"{name}: " if name else ""
             voice.rows((f.level, f"{lead}{with_options(f.message)}") for f in each if f.level in ("warn", "fail"))
     return report
+
+
+def _without_training(report: Any) -> Any:
+    """A report whose section on the training says that it was another image's. All others compare the result with its own data."""
+    from zsdeconv.findings import Finding
+    from zsdeconv.report.checks import convergence
+    from zsdeconv.report.page.report import ChannelReport
+
+    if isinstance(report, ChannelReport):
+        return replace(report, channels={name: _without_training(part) for name, part in report.channels.items()})
+    why = "This check was not made: the model was trained on another image. The report of its training has it."
+    key, finding = convergence.KEY, Finding.not_checked(convergence.KEY, why)
+    sections = [replace(each, findings=[finding], numbers={}, figures=[]) if each.key == key else each for each in report.sections]
+    return replace(report, sections=sections)
 
 
 def training_facts(model: Model | ChannelModels, seconds: float, voice: Voice) -> dict[str, Any]:

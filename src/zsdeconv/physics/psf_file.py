@@ -15,6 +15,9 @@ from zsdeconv.physics.resample import core_offset, cropped, recentred
 
 MIN_BACKGROUND_SIGMAS = 3.0
 """Background, in standard errors, above which it is subtracted. Chosen: the usual 3 sigma; a PSF without background stays unchanged."""
+MIN_FAR_SAMPLES = 8
+"""Samples far from the core from which the noise of a PSF is measured. Chosen: the middle of fewer is no measure of their scatter, as in
+the few planes of a light sheet."""
 MAX_BACKGROUND_EXCESS = 0.05
 """Excess of the background of a slice over that of the darkest plane, as a fraction of its range, above which the spot fills the field.
 Chosen: above the noise of the estimate."""
@@ -150,6 +153,7 @@ def measure_psf(
     if np.isnan(spacing_um[0]):
         raise OpticsError(f"PSF {source}: the file does not state the step between its {len(values)} planes; give psf_z_um")
     check_spacing(spacing_um, rank, source)
+    background = 0.0 if background is None and _is_without_background(path) else background
     level = background_of(values, ceiling) if background is None else float(background)
     signal = values - level
     if rank == 3:
@@ -157,6 +161,13 @@ def measure_psf(
     center = (np.array(values.shape) - 1) / 2
     offset = np.zeros(rank) if signal.max() <= 0 else recentred(signal, (1.0,) * rank)[1] - center
     return MeasuredPsf(values, spacing_um, source, level, tuple(float(o) for o in offset))
+
+
+def _is_without_background(path: str | Path) -> bool:
+    """Whether `psf make` or `psf measure` wrote the file: then no constant is in it, whatever the tail of the PSF looks like."""
+    from zsdeconv.io import read_provenance
+
+    return read_provenance(path).keys() >= {"psf", "fingerprint"}
 
 
 def background_of(values: np.ndarray, ceiling: float = np.inf) -> float:
@@ -172,18 +183,21 @@ def _level_of_stack(values: np.ndarray) -> float:
 
     It is measured on the planes whose borders are as dark as those of the darkest plane (within four standard errors), less the
     tail of the PSF at the border. In the focal plane this tail is L w / (2 pi^3 r^3) at r, for the light L and the width
-    w = wavelength / NA of the focus. A fit that subtracts more than three times that is due to an uneven background.
+    w = wavelength / NA of the focus. A fit that subtracts more than three times that is due to an uneven background. The darkest of
+    several planes without light lies below zero by its noise, which is no background.
     """
     borders = np.concatenate([values[:, 0], values[:, -1], values[:, :, 0], values[:, :, -1]], axis=1)
     levels = np.array([clipped_mean(border) for border in borders])
     darkest = int(levels.argmin())
     sigma = SIGMA_PER_MAD * np.median(np.abs(borders[darkest] - np.median(borders[darkest])))
-    darkest_planes = levels <= levels[darkest] + 4 * sigma / np.sqrt(borders.shape[1])
+    error = sigma / np.sqrt(borders.shape[1])
+    darkest_planes = levels <= levels[darkest] + 4 * error
     level = float(levels[darkest_planes].mean())
     sharp = values[int(values.max((1, 2)).argmax())] - level
     width = 2 * np.sqrt((sharp > 0.5 * sharp.max()).sum() / np.pi) / AIRY_FWHM_WAVELENGTHS
     tail = max(sharp.sum(), 0.0) * width / (2 * np.pi**3 * (min(sharp.shape) / 2) ** 3)
-    return float(np.clip(border_background(values[darkest_planes].mean(0)), level - 3 * tail, level))
+    highest = 0.0 if -4 * error <= level < 0 else level
+    return float(np.clip(border_background(values[darkest_planes].mean(0)), level - 3 * tail, highest))
 
 
 def _check_focus(signal: np.ndarray, source: str) -> None:
@@ -205,7 +219,8 @@ def border_background(values: np.ndarray) -> float:
 
     The outer samples contain the background and the tail of the PSF, so their mean would be too large. The tail of any
     hard-edged pupil falls as r^-3; therefore `background + a r^-3` is fitted to the means of rings, clipped to exclude other
-    beads. The result is zero when it is not significant, or negative although no sample is negative.
+    beads. The result is zero when it is not significant, or negative although the outer rings are not: close to its core a PSF falls
+    faster than r^-3, and a PSF from which the background is subtracted already must stay as it is.
 
     >>> y, x = np.mgrid[-20:21, -20:21]
     >>> round(border_background(100 + 900 * np.exp(-(x**2 + y**2) / 18)), 1)
@@ -224,18 +239,21 @@ def border_background(values: np.ndarray) -> float:
         return 0.0
     flat = values.ravel()
     level = np.array([clipped_mean(flat[ring == k]) for k in rings])
-    return _fitted_level(np.array(rings, float), level, np.sqrt(counts[rings]), bool(values.min() >= 0))
+    error = np.array([flat[ring == k].std() for k in rings]) / np.sqrt(counts[rings])
+    outer = slice(len(rings) // 2, None)
+    below_zero = bool((level[outer] < -MIN_BACKGROUND_SIGMAS * error[outer]).all())
+    return _fitted_level(np.array(rings, float), level, np.sqrt(counts[rings]), below_zero)
 
 
-def _fitted_level(r: np.ndarray, level: np.ndarray, weight: np.ndarray, never_negative: bool) -> float:
-    """Background of a weighted fit of `level = background + a r^-3`, or 0 when it is not significant."""
+def _fitted_level(r: np.ndarray, level: np.ndarray, weight: np.ndarray, below_zero: bool) -> float:
+    """Background of a weighted fit of `level = background + a r^-3`, or 0 when it is not significant, or negative unless `below_zero`."""
     design = np.stack([np.ones_like(r), (r / r.max()) ** -3.0], 1) * weight[:, None]
     solution, *_ = np.linalg.lstsq(design, level * weight, rcond=None)
     residual = level * weight - design @ solution
     variance = (residual**2).sum() / (len(r) - 2)
     error = np.sqrt(variance * np.linalg.inv(design.T @ design)[0, 0])
     background = float(solution[0])
-    if abs(background) <= MIN_BACKGROUND_SIGMAS * error or (background < 0 and never_negative):
+    if abs(background) <= MIN_BACKGROUND_SIGMAS * error or (background < 0 and not below_zero):
         return 0.0
     return background
 
@@ -254,6 +272,8 @@ def _significant_halves(signal: np.ndarray) -> list[int]:
     grids = np.meshgrid(*(np.abs(np.arange(n) - c) for n, c in zip(signal.shape, center, strict=True)), indexing="ij", sparse=True)
     shell = np.maximum.reduce(np.broadcast_arrays(*grids))
     far = signal[shell > 0.6 * shell.max()]
+    if len(far) < MIN_FAR_SAMPLES:
+        return [int(c) for c in center]
     sigma = SIGMA_PER_MAD * np.median(np.abs(far - np.median(far)))
     count = np.bincount(shell.ravel())
     insignificant = np.bincount(shell.ravel(), signal.ravel()) <= 3 * sigma * np.sqrt(count)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +25,12 @@ from zsdeconv.sim.frame_light import light_message, light_of, refuse_dark_frames
 from zsdeconv.sim.overlap import Overlap, refined
 from zsdeconv.sim.patterns import DEPTH_RANGES, Direction, Layout, SimParameters, nominal_phases_rad
 from zsdeconv.sim.prior import SEARCH_RANGE_CUTOFFS, PatternPrior
+from zsdeconv.sim.proposal import advice, not_found, proposals
 from zsdeconv.sim.search import (
     MAX_MIRROR_RATIO,
     PeakCandidate,
     Whitening,
     peak_candidates,
-    refuse_insignificant,
     refuse_other_order,
     same_fringes,
 )
@@ -165,10 +165,14 @@ def estimate_parameters(
     equal *= taper(whitening.grid.yx_shape).astype(frames.dtype)
     candidates = peak_candidates(equal, layout, whitening, prior)
     refuse_other_order(candidates, equal, layout, whitening, prior)
-    refuse_insignificant(candidates)
-    pairs = [_direction(candidate, whitening, gains[numbers]) for candidate, numbers in zip(candidates, layout.numbers, strict=True)]
-    directions, peaks = (tuple(part) for part in zip(*pairs, strict=True))
-    _refuse_implausible(directions, peaks)
+    gains_of = gains[layout.numbers]
+    complaint = not_found(candidates) or _implausible(*_directions(candidates, whitening, gains_of))
+    if complaint:
+        tried = proposals(candidates, whitening, prior)
+        found = next((each for each in tried if not _implausible(*_directions(each, whitening, gains_of))), None)
+        checked = "check `order` and `otf`; " if whitening.orders == 2 else ""
+        raise ImageError(f"{complaint}; {checked}{advice(found, prior)}")
+    directions, peaks = _directions(candidates, whitening, gains_of)
     require_fine_pixel(detection, pixel_um, max(1 / direction.finest_um for direction in directions))
     parameters = SimParameters(directions, float(pixel_um), layout.order, dict(made_from or {}), z_um)
     return Estimation(parameters, peaks, (*messages, *_phase_messages(candidates), *_depth_messages(peaks), *_doubling_messages(peaks)))
@@ -221,6 +225,14 @@ def equalising_gains(frames: np.ndarray) -> np.ndarray:
     return means.mean() / means
 
 
+def _directions(
+    candidates: Sequence[PeakCandidate], whitening: Whitening, gains: np.ndarray
+) -> tuple[tuple[Direction, ...], tuple[Peak, ...]]:
+    """Parameters of all directions, whose `gains` are (direction phase), and their peaks."""
+    pairs = [_direction(candidate, whitening, own) for candidate, own in zip(candidates, gains, strict=True)]
+    return tuple(direction for direction, _ in pairs), tuple(peak for _, peak in pairs)
+
+
 def _direction(candidate: PeakCandidate, whitening: Whitening, gains: np.ndarray) -> tuple[Direction, Peak]:
     """Parameters of one direction, refined from its candidate."""
     orders = whitening.orders
@@ -236,31 +248,34 @@ def _direction(candidate: PeakCandidate, whitening: Whitening, gains: np.ndarray
     return direction, Peak(candidate.spectrum, candidate.reach_per_um, candidate.score, candidate.limit, depths, doubled)
 
 
-def _refuse_implausible(directions: tuple[Direction, ...], peaks: tuple[Peak, ...]) -> None:
-    """Raise `ImageError` for peaks that are no pattern: repeated directions, low depths, an undoubled phase, or deviating periods."""
-    advice = "give angles_deg and period_um, or the parameters of a brighter data set"
-    if directions[0].orders == 2:
-        advice = f"check `order` and `otf`, {advice}"
+def _implausible(directions: tuple[Direction, ...], peaks: tuple[Peak, ...]) -> str:
+    """What shows that a peak is no pattern: a low depth, an undoubled phase, or a deviating period; empty where nothing does.
+
+    Raises `ImageError` for repeated directions, which no guess mends.
+    """
     for (number, one), (last, other) in itertools.combinations(enumerate(directions, 1), 2):
         if same_fringes(one.p_per_um, other.p_per_um):
             raise ImageError(
                 f"directions {number} and {last} show the same fringes ({one.angle_deg:.1f} and {other.angle_deg:.1f} degrees); check "
                 "`order`, `directions` and `phases`, and that all directions were recorded"
             )
-    periods = [direction.period_um for direction in directions]
-    median = float(np.median(periods))
-    for number, (period, peak) in enumerate(zip(periods, peaks, strict=True), 1):
-        where = f"no pattern found in direction {number} of {len(peaks)}: the best fit has"
-        for depth, limit in zip(peak.depths, MIN_PEAK_DEPTHS[len(peak.depths)], strict=True):
-            if depth < limit:
-                raise ImageError(f"{where} a modulation depth of {depth:.2g} (limit {limit:g}); {advice}")
-        if abs(peak.doubled_rad) > DOUBLED_PHASE_LIMIT_RAD:
-            off = f"a phase of order 2 that is {peak.doubled_rad:+.2g} rad off twice that of order 1 (limit {DOUBLED_PHASE_LIMIT_RAD:g})"
-            raise ImageError(f"{where} {off}; {advice}")
-        if len(peaks) > 2 and not 1 / MAX_PERIOD_RATIO < period / median < MAX_PERIOD_RATIO:
-            raise ImageError(
-                f"{where} a period of {period:.3g} um, the others {median:.3g} um (limit {MAX_PERIOD_RATIO:g} times); {advice}"
-            )
+    median = float(np.median([direction.period_um for direction in directions]))
+    for number, (direction, peak) in enumerate(zip(directions, peaks, strict=True), 1):
+        if doubt := _doubt(direction.period_um, median, peak, len(peaks)):
+            return f"no pattern found in direction {number} of {len(peaks)}: the best fit has {doubt}"
+    return ""
+
+
+def _doubt(period_um: float, median_um: float, peak: Peak, directions: int) -> str:
+    """What a fit has that the fringes of a microscope do not have; empty where there is nothing."""
+    for depth, limit in zip(peak.depths, MIN_PEAK_DEPTHS[len(peak.depths)], strict=True):
+        if depth < limit:
+            return f"a modulation depth of {depth:.2g} (limit {limit:g})"
+    if abs(peak.doubled_rad) > DOUBLED_PHASE_LIMIT_RAD:
+        return f"a phase of order 2 that is {peak.doubled_rad:+.2g} rad off twice that of order 1 (limit {DOUBLED_PHASE_LIMIT_RAD:g})"
+    if directions > 2 and not 1 / MAX_PERIOD_RATIO < period_um / median_um < MAX_PERIOD_RATIO:
+        return f"a period of {period_um:.3g} um, the others {median_um:.3g} um (limit {MAX_PERIOD_RATIO:g} times)"
+    return ""
 
 
 def _sampling_messages(pixel_um: float, detection: DetectionOtf2d | DetectionOtf3d) -> list[str]:

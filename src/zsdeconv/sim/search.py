@@ -109,6 +109,8 @@ class PeakCandidate:
         Height at the opposite wave vector relative to the peak: near 0 for correct phase steps, near 1 for frames in a wrong order.
     spectrum, reach_per_um
         Correlation around zero frequency, and its half widths along y and x, for plots.
+    correlation
+        Correlation over its median at all frequencies of the finer grid (ky kx).
     """
 
     bands: np.ndarray
@@ -118,11 +120,26 @@ class PeakCandidate:
     mirrored: float
     spectrum: np.ndarray
     reach_per_um: tuple[float, float]
+    correlation: np.ndarray
 
     @property
     def significant(self) -> bool:
         """Whether the peak reaches its limit."""
         return self.score >= self.limit
+
+    @property
+    def angle_deg(self) -> float:
+        """Angle of the wave vector, from +x towards +y, 0 to 180: the opposite one describes the same fringes."""
+        return float(np.degrees(np.arctan2(*self.p_per_um)) % 180)
+
+    @property
+    def period_um(self) -> float:
+        """Period of the finest fringes."""
+        return float(1 / np.hypot(*self.p_per_um))
+
+    def near(self, whitening: Whitening, prior: PatternPrior, number: int) -> PeakCandidate:
+        """The highest peak of the same direction, by its `number` from 0, in the region of another prior."""
+        return _picked(self.bands, self.correlation, whitening, prior, number)
 
 
 def peak_candidates(frames: np.ndarray, layout: Layout, whitening: Whitening, prior: PatternPrior) -> list[PeakCandidate]:
@@ -144,17 +161,22 @@ def peak_candidates(frames: np.ndarray, layout: Layout, whitening: Whitening, pr
 
 def _peak_candidate(bands: np.ndarray, whitening: Whitening, prior: PatternPrior, number: int) -> PeakCandidate:
     correlation = whitening.correlation(bands)
-    ky, kx = whitening.fine.k_per_um
-    cutoff = whitening.detection.cutoff_per_um
-    annulus, searched = PatternPrior().region(number, ky, kx, cutoff), prior.region(number, ky, kx, cutoff)
+    annulus = PatternPrior().region(number, *whitening.fine.k_per_um, whitening.detection.cutoff_per_um)
     correlation /= np.median(correlation[annulus])
+    return _picked(bands, correlation, whitening, prior, number)
+
+
+def _picked(bands: np.ndarray, correlation: np.ndarray, whitening: Whitening, prior: PatternPrior, number: int) -> PeakCandidate:
+    """The highest peak of a correlation, over its median, in the region of a prior."""
+    ky, kx = whitening.fine.k_per_um
+    searched = prior.region(number, ky, kx, whitening.detection.cutoff_per_um)
     row, column = np.unravel_index(int(np.where(searched, correlation, 0).argmax()), correlation.shape)
     score = float(correlation[row, column])
     opposite = correlation[np.ix_(-row + np.arange(-1, 2), -column + np.arange(-1, 2))].max()
     # The highest of n amplitudes of complex Gaussian noise is about sqrt(log2 n) times their median.
     limit = NOISE_PEAK_FACTOR * float(np.sqrt(np.log2(max(np.count_nonzero(searched), 2))))
     p = np.array([float(ky[row, 0]), float(kx[column])])
-    return PeakCandidate(bands, p, score, limit, float(opposite) / score, *_around_zero(correlation, whitening))
+    return PeakCandidate(bands, p, score, limit, float(opposite) / score, *_around_zero(correlation, whitening), correlation)
 
 
 def _around_zero(correlation: np.ndarray, whitening: Whitening) -> tuple[np.ndarray, tuple[float, float]]:
@@ -167,18 +189,6 @@ def _around_zero(correlation: np.ndarray, whitening: Whitening) -> tuple[np.ndar
     rows, columns = (np.arange(-half, half + 1) for half in halves)
     reach = tuple((half + 0.5) * step for half, step in zip(halves, steps, strict=True))
     return correlation[np.ix_(rows, columns)].astype(np.float32), (reach[0], reach[1])
-
-
-def refuse_insignificant(candidates: list[PeakCandidate]) -> None:
-    """Raise `ImageError` when the peak of a direction does not reach its limit."""
-    missing = [number for number, candidate in enumerate(candidates) if not candidate.significant]
-    if missing:
-        worst = min((candidates[number] for number in missing), key=lambda candidate: candidate.score / candidate.limit)
-        which = ", ".join(str(number + 1) for number in missing)
-        raise ImageError(
-            f"no pattern found in direction {which} of {len(candidates)}: peak {worst.score:.2f} times the median "
-            f"(limit {worst.limit:.2f}); give angles_deg and period_um, or the parameters of a brighter data set"
-        )
 
 
 def refuse_other_order(
@@ -200,7 +210,7 @@ def refuse_other_order(
     for other, reordered in _other_orders(frames, layout):
         others = peak_candidates(reordered, other, whitening, prior)
         if _in_order(others) and not (_in_order(candidates) and _height(others) < MIN_ORDER_GAIN * _height(candidates)):
-            same = "all directions show the same one, " if _repeated(candidates) else ""
+            same = "all directions show the same one, " if repeated(candidates) else ""
             raise ImageError(
                 f"frames in the order {layout.order}: {same}opposite wave vectors fit equally well, or none fits well (peak "
                 f"{_height(candidates):.1f}, ratio {_mirrored(candidates):.2f}, limit {MAX_MIRROR_RATIO:g}; {_height(others):.1f} and "
@@ -210,10 +220,10 @@ def refuse_other_order(
 
 def _in_order(candidates: list[PeakCandidate]) -> bool:
     """Whether all peaks are significant, of different wave vectors and without mirror images."""
-    return _mirrored(candidates) < MAX_MIRROR_RATIO and all(candidate.significant for candidate in candidates) and not _repeated(candidates)
+    return _mirrored(candidates) < MAX_MIRROR_RATIO and all(candidate.significant for candidate in candidates) and not repeated(candidates)
 
 
-def _repeated(candidates: list[PeakCandidate]) -> bool:
+def repeated(candidates: list[PeakCandidate]) -> bool:
     """Whether two directions have the same wave vector."""
     return any(same_fringes(one.p_per_um, other.p_per_um) for one, other in itertools.combinations(candidates, 2))
 
