@@ -217,7 +217,7 @@ def replaces(y: Tensor, denoised: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 def unreliable(y: Tensor, denoised: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """Fine detail of the deconvolved image is that of the noise."""
     noise = upsample(y - _smooth(y, 2.0), (2, 2))
-    return denoised, _smooth(x, 3.0) + 0.5 * noise
+    return denoised, _smooth(x, 3.0) + 5 * noise
 
 
 def fits_noise(operator: Operator) -> Damage:
@@ -233,9 +233,9 @@ def resampled(case: Recorded) -> Recorded:
 
 
 def with_lines(case: Recorded, axis: int, share: float = 0.25) -> Recorded:
-    """An offset of each row (or column) that repeats every 16 lines, as amplifiers in turn make it."""
+    """An offset of each row (or column), of a quarter of the noise."""
     counts = case.image.data.astype(float)
-    offsets = np.resize(np.random.default_rng(7).normal(0, share * _noise_sd(case), 16), counts.shape[axis])
+    offsets = np.random.default_rng([int(counts.sum()), 7]).normal(0, share * _noise_sd(case), counts.shape[axis])
     added = np.rint(counts + (offsets[:, None] if axis == 0 else offsets))
     return case.with_counts(added.clip(0, 65535).astype(np.uint16))
 

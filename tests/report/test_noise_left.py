@@ -74,7 +74,9 @@ def recorded(law: Camera, seed: int, image: Tensor | None = None) -> Tensor:
 @pytest.mark.parametrize("seed", range(3))
 def test_under_the_right_law_nothing_is_found(law: Camera, seed: int) -> None:
     found = judged(recorded(law, seed), law, mean_of)
-    assert levels(found) == {"shape of the noise": "ok", "noise kept": "ok", "added texture": "ok"}
+    found_levels = levels(found)
+    assert found_levels.pop("added texture") in ("ok", "not_checked")  # the noise that a mean leaves would hide a faint weave
+    assert found_levels == {"shape of the noise": "ok", "noise kept": "ok"}
     assert found.key == KEY and set(found.numbers) == set(NUMBERS)
 
 
@@ -150,7 +152,9 @@ def test_small_images_and_stacks_are_judged_as_far_as_they_can_be() -> None:
     assert levels(small)["added texture"] == "not_checked"
     stack = torch.stack([recorded(ALIKE, seed) for seed in range(3)])
     found = judged(stack, ALIKE, mean_of)
-    assert levels(found) == {"shape of the noise": "ok", "noise kept": "ok", "added texture": "ok"}
+    found_levels = levels(found)
+    assert found_levels.pop("added texture") in ("ok", "not_checked")  # the noise that a mean leaves would hide a faint weave
+    assert found_levels == {"shape of the noise": "ok", "noise kept": "ok"}
 
 
 def test_the_figure_is_drawn() -> None:
@@ -171,3 +175,9 @@ def test_noise_kept_is_compared_with_that_of_the_simulated_recording(
 ) -> None:
     result = NoiseLeft(None, (0.0, 0.0), 1.0, (0.1, share), (0.1, expected, 0.0005), tails, None, None, np.zeros((8, 8)), (0.065, 0.065))
     assert {finding.name: finding.level for finding in section(result).findings}["noise kept"] == level
+
+
+@pytest.mark.parametrize(("weave", "level"), [(1.2, "not_checked"), (40.0, "ok")])
+def test_a_weave_that_structure_would_hide_is_not_called_absent(weave: float, level: str) -> None:
+    result = NoiseLeft(None, (0.0, 0.0), 1.0, (0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0), 1.0, 1.0, np.zeros((8, 8)), weave)
+    assert {finding.name: finding.level for finding in section(result).findings}["added texture"] == level
