@@ -17,7 +17,7 @@ from zsdeconv.prediction.tiling import Tile, plan_tiles
 DEFAULT_TILE_PX = {2: (768, 768), 3: (64, 128, 128)}
 """Largest size of a tile's own part for images of each rank: 1 to 2 GB with the halo of the default network."""
 LARGE_TILE = {2: 1.0, 3: 2.3}
-"""By rank: time of a pixel of a tile in that of a pixel of a patch. Fitted by benchmarks/progress.py: large volumes leave the fast memory."""
+"""By rank: time of a pixel of a tile in that of a pixel of a patch. Fitted by benchmarks/progress.py: volumes leave the cache."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import time
 from zsdeconv.progress.tasks import is_known, is_watched, measured
 
 REFERENCE_S = 0.01
-"""Time of one transform and back on the processor core whose second is the unit of "machine". Chosen: one of 2020, with nothing else to do."""
+"""Time of one transform and back on the processor core whose second is the unit of "machine". Chosen: an idle core of 2020."""
 SIDE_PX = 512
 """Side of the image that is transformed. Chosen: it does not fit the fast memory of a core, as images do not."""
 REPEATS = 10
