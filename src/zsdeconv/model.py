@@ -42,7 +42,7 @@ from zsdeconv.prediction.photometry import IntensityCorrection
 from zsdeconv.prediction.recorded import RecordedFrames
 from zsdeconv.prediction.set_aside import completed
 from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
-from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, pixels_read, predict_frame
+from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, pass_work, predict_frame
 from zsdeconv.prediction.uncertainty import GlobalErrorTerms, median_reblur_residual, standard_error
 from zsdeconv.progress.shown import ProgressOption, shown
 from zsdeconv.progress.tasks import task
@@ -256,7 +256,7 @@ class Model:
             model = self if self.camera_from == "model" else self._for_frames(found.ordinary)
             seen, defects = found.cleaned(model.camera)
         factors = self.modality.denoised_factors(self.config.scale)
-        work = len(seen) * max(passes, 1) * pixels_read(as_network(self.network), seen[0].shape, factors, tiling)
+        work = len(seen) * max(passes, 1) * pass_work(as_network(self.network), seen[0].shape, factors, tiling)
         with task("restoring", work, "network") as restoring:
             restored = model._restored_frames(image, seen, found.odd, passes, tiling, device, restoring.report)
             restored = restored if destripe is None else restored.destriped(destripe)

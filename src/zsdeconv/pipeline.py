@@ -32,11 +32,11 @@ from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.device import choose_device
 from zsdeconv.prediction.photometry import measure_intensity_correction
-from zsdeconv.prediction.tiled import Tiling, pixels_read
+from zsdeconv.prediction.tiled import Tiling, pass_work
 from zsdeconv.prepare import Prepared
 from zsdeconv.progress.shown import ProgressOption, shown
 from zsdeconv.progress.tasks import TRAINING_WORDS, Task, is_watched, plan, task, wants_preview
-from zsdeconv.report.assess import CHECKING_WORDS, check_tasks, examined_px
+from zsdeconv.report.assess import CHECKING_WORDS, check_tasks, examined_work
 from zsdeconv.training.expected import announced_phases, measured_effort, training_tasks
 from zsdeconv.training.networks import make_network, training_phases
 from zsdeconv.training.objectives import Phase
@@ -165,13 +165,13 @@ def _restoring_tasks(prepared: Prepared) -> list[Task]:
     config, network = prepared.config, _untrained(prepared)
     passes = max(config.prediction.passes, 2 * config.training.ensemble if config.training.ensemble > 1 else 1)
     factors = prepared.modality.denoised_factors(config.scale)
-    pixels = pixels_read(as_network(network), prepared.frames[0].shape, factors, Tiling(config.prediction.tile, config.prediction.overlap))
-    return [Task("preparing", 1.0), Task("restoring", len(prepared.frames) * passes * pixels, "network")]
+    work = pass_work(as_network(network), prepared.frames[0].shape, factors, Tiling(config.prediction.tile, config.prediction.overlap))
+    return [Task("preparing", 1.0), Task("restoring", len(prepared.frames) * passes * work, "network")]
 
 
 def _checking_tasks(prepared: Prepared) -> list[Task]:
-    seen = examined_px(_untrained(prepared), _seen(prepared, prepared.frames[0]))
-    return [Task(CHECKING_WORDS, parts=check_tasks(prepared.acquisition.checks, seen))]
+    work = examined_work(_untrained(prepared), _seen(prepared, prepared.frames[0]))
+    return [Task(CHECKING_WORDS, parts=check_tasks(prepared.acquisition.checks, work))]
 
 
 def _untrained(prepared: Prepared) -> nn.Module:

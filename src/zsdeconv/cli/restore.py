@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from zsdeconv.prepare import Prepared
 
 WRITING_S = 0.5
-"""Seconds of a slow processor core to write the results. Fitted by benchmarks/progress.py."""
-DRAWING_S = 15.0
+"""Seconds of a processor core to write the results. Fitted by benchmarks/progress.py."""
+DRAWING_S = 10.0
 """The same to draw a report. Fitted likewise."""
 SHARED_MODEL = "model"
 """Name of the model of `--one-model`, which is no input's own."""

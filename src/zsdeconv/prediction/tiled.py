@@ -16,6 +16,8 @@ from zsdeconv.prediction.tiling import Tile, plan_tiles
 
 DEFAULT_TILE_PX = {2: (768, 768), 3: (64, 128, 128)}
 """Largest size of a tile's own part for images of each rank: 1 to 2 GB with the halo of the default network."""
+LARGE_TILE = {2: 1.0, 3: 2.3}
+"""By rank: time of a pixel of a tile in that of a pixel of a patch. Fitted by benchmarks/progress.py: volumes leave the cache."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,9 @@ def predict_frame(
     return FramePrediction(raw.results(count)[0], *fine.results(count))
 
 
-def pixels_read(network: RestorationNetwork, recorded: Sequence[int], factors: Sequence[int], tiling: Tiling = WHOLE) -> int:
-    """Pixels of the network's input in one pass over a frame: its own, those around its tiles, and those beyond its ends.
+def pass_work(network: RestorationNetwork, recorded: Sequence[int], factors: Sequence[int], tiling: Tiling = WHOLE) -> float:
+    """Work of one pass over a frame, in pixels of a patch (`zsdeconv.training.expected`): that of its own pixels, those around its tiles,
+    and those beyond its ends.
 
     Parameters
     ----------
@@ -137,7 +140,7 @@ def pixels_read(network: RestorationNetwork, recorded: Sequence[int], factors: S
     tiling : size and overlap of tiles
     """
     _, tiles = _plan(network, [n * f for n, f in zip(recorded[-len(factors) :], factors, strict=True)], tiling)
-    return sum(math.prod(last - first for first, last in tile.read) for tile in tiles)
+    return LARGE_TILE[len(factors)] * sum(math.prod(last - first for first, last in tile.read) for tile in tiles)
 
 
 def _plan(network: RestorationNetwork, shape: Sequence[int], tiling: Tiling) -> tuple[list[int], list[Tile]]:

@@ -16,8 +16,9 @@ SETTLING_S = 2.0
 """Time constant with which the time left that is shown follows the one computed. Chosen: a jump is spread over some repaints."""
 UNITS_S = {"clock": 1.0, "machine": 1.0, "network": None}
 """Seconds of a unit of work of each kind before it is measured. "clock": seconds, whatever the machine; "machine": seconds of a processor
-core that takes 10 us for a pixel of the default network; "network": a pixel through both stages of a network, which takes a thousand times
-as long on one machine as on another, so nothing is said before it is measured."""
+core that nothing else keeps busy (`zsdeconv.progress.processor`); "network": a pixel of a patch through both stages of a network, which
+takes a thousand times as long on one machine as on another, so nothing is said before it is measured.
+"""
 
 
 class Pace:
@@ -34,6 +35,7 @@ class Pace:
         self.fixed, self.prior_s = fixed, 0.0 if unit_s is None else PRIOR_S
         self.unit_s = 1.0 if unit_s is None else unit_s
         self.expected_s = self.taken_s = 0.0
+        self.known = False
 
     def add(self, units: float, seconds: float) -> None:
         """Some work that is done, and the time that it took."""
@@ -42,7 +44,7 @@ class Pace:
 
     def measured(self, unit_s: float) -> None:
         """A unit was measured: what was expected before is forgotten."""
-        self.unit_s, self.prior_s, self.expected_s, self.taken_s = unit_s, PRIOR_S, 0.0, 0.0
+        self.unit_s, self.prior_s, self.expected_s, self.taken_s, self.known = unit_s, PRIOR_S, 0.0, 0.0, True
 
     def seconds(self, units: float, units_now: float = 0.0, now_s: float = 0.0) -> float | None:
         """Time that `units` will take, None where nobody can tell; `units_now` are under way and have taken `now_s` so far."""

@@ -68,8 +68,8 @@ class ProgressEvent:
 
     @property
     def left_words(self) -> str:
-        """The time left, "about 3 min left"; empty while nobody can tell."""
-        return "" if self.left_s is None else f"{time_words(self.left_s)} left"
+        """The time left, "about 3 min left"; empty while nobody can tell, and at the end."""
+        return f"{time_words(self.left_s)} left" if self.left_s else ""
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.words}" if self.subject else self.words
@@ -264,6 +264,12 @@ def measured(kind: Kind, unit_s: float) -> None:
     own = _PRESENT.get()
     if own is not None and own.watch is not None:
         own.watch.paces[kind].measured(unit_s)
+
+
+def is_known(kind: Kind) -> bool:
+    """Whether it was measured what a unit of a kind of work takes."""
+    own = _PRESENT.get()
+    return own is not None and own.watch is not None and own.watch.paces[kind].known
 
 
 @contextmanager

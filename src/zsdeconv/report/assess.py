@@ -20,7 +20,8 @@ from zsdeconv.findings import Finding
 from zsdeconv.image import Image
 from zsdeconv.nn.contract import as_network
 from zsdeconv.physics.grid import center_window
-from zsdeconv.prediction.tiled import FramePrediction, pixels_read
+from zsdeconv.prediction.tiled import FramePrediction, pass_work
+from zsdeconv.progress.processor import measure_processor
 from zsdeconv.progress.tasks import Task, plan, task
 from zsdeconv.report.checks import (
     agreement,
@@ -75,7 +76,7 @@ class CheckModule(Protocol):
 @dataclass(frozen=True)
 class Check:
     """A row of the table of checks: the module, its `measure` applied to an analysis, whether the check `applies` to the image, and what
-    time it takes: as many `passes` through the network, or `seconds` of one slow processor core. Fitted by benchmarks/progress.py.
+    time it takes: as many `passes` through the network, or `seconds` of a processor core. Fitted by benchmarks/progress.py.
     """
 
     module: CheckModule
@@ -89,9 +90,9 @@ class Check:
         """What doing it is called for people."""
         return f"{CHECKING_WORDS}: {self.module.TITLE.lower()}"
 
-    def task(self, pixels: float) -> Task:
-        """The check as a task, where so many pixels go through the network in a pass."""
-        return Task(self.words, self.passes * pixels, "network") if self.passes else Task(self.words, self.seconds)
+    def task(self, work: float) -> Task:
+        """The check as a task, where this is the work of a pass."""
+        return Task(self.words, self.passes * work, "network") if self.passes else Task(self.words, self.seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,21 +165,22 @@ def assess(model: ModelLike, image: Image, restored: ResultLike) -> list[Section
     analysis = Analysis(model, [frames[n] for n in odd.ordinary], restored, odd)
     checks = [check for check in CHECKS if check.module.KEY in analysis.acquisition.checks and check.applies(analysis)]
     with task(CHECKING_WORDS):
+        measure_processor()
         *planes, fine_y, fine_x = restored.deconvolved.data.shape[-model.modality.rank :]
-        seen = examined_px(model.network, [*planes, fine_y // model.acquisition.scale, fine_x // model.acquisition.scale])
-        plan(*(check.task(seen) for check in checks))
+        work = examined_work(model.network, [*planes, fine_y // model.acquisition.scale, fine_x // model.acquisition.scale])
+        plan(*(check.task(work) for check in checks))
         return [_run_check(check, analysis) for check in checks]
 
 
-def examined_px(network: nn.Module, shape: Sequence[int]) -> int:
-    """Pixels that go through the network in one pass over the examined part of a frame of this size, in pixels of its input."""
+def examined_work(network: nn.Module, shape: Sequence[int]) -> float:
+    """Work of one pass over the examined part of a frame of this size, in pixels of the network's input."""
     y, x = center_window(shape, MAX_PIXELS[len(shape)])
-    return pixels_read(as_network(network), [*shape[:-2], y.stop - y.start, x.stop - x.start], [1] * len(shape))
+    return pass_work(as_network(network), [*shape[:-2], y.stop - y.start, x.stop - x.start], [1] * len(shape))
 
 
-def check_tasks(keys: Collection[str], seen: int) -> list[Task]:
-    """The checks with these keys as tasks, before there is an analysis; `seen` is `examined_px`."""
-    return [check.task(seen) for check in CHECKS if check.module.KEY in keys]
+def check_tasks(keys: Collection[str], work: float) -> list[Task]:
+    """The checks with these keys as tasks, before there is an analysis; `work` is `examined_work`."""
+    return [check.task(work) for check in CHECKS if check.module.KEY in keys]
 
 
 def _run_check(check: Check, analysis: Analysis) -> Section:

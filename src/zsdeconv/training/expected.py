@@ -19,6 +19,7 @@ from zsdeconv.data.patches import fitted_patch
 from zsdeconv.nn.contract import as_network
 from zsdeconv.physics import grid
 from zsdeconv.prediction.photometry import PHOTOMETRY_WORDS, rounds_of
+from zsdeconv.progress.processor import measure_processor
 from zsdeconv.progress.tasks import Task, measured
 from zsdeconv.training.networks import network_kind
 from zsdeconv.training.objectives import OBJECT_ITERATIONS, OBJECT_PASSES, OBJECT_WORDS, most_steps, two_phases
@@ -70,6 +71,7 @@ def measured_effort(network: nn.Module, acquisition: Acquisition, training: Trai
     stage1_s = _seconds(lambda: as_network(network)(x, stage=1), device)
     operator_s = _seconds(lambda: acquisition.forward_operator(fine), device)
     measured("network", both_s / x.numel())
+    measure_processor()
     return Effort(stage1_s / both_s, operator_s / both_s)
 
 
