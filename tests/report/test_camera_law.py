@@ -160,3 +160,12 @@ def test_a_pattern_that_a_small_image_would_not_show_is_not_called_absent() -> N
         light = np.where(np.arange(side) < 0.6 * side, 0.0, 25.0) * np.ones((side, 1))
         frame = rng.poisson(light) + rng.normal(100, 2, light.shape)
         assert level_of(measure([frame], calibrate(frame)), "pattern of rows") == level
+
+
+def test_a_law_whose_slope_is_unknown_is_not_called_kept() -> None:
+    """An even field has one brightness, to which any line fits."""
+    rng = np.random.default_rng(2)
+    light = np.linspace(98, 102, 128)[:, None] * np.ones(120)
+    even = measure([frame := rng.poisson(light) + rng.normal(100, 2, light.shape)], calibration := calibrate(frame))
+    assert calibration.gain_sigma > 0.3 * calibration.camera.gain and level_of(even, "noise law") == "not_checked"
+    assert level_of(checked(scene()), "noise law") == "ok"

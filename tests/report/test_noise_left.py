@@ -168,6 +168,7 @@ def test_the_figure_is_drawn() -> None:
         (0.025, 0.0, (0.06, 0.01), "fail"),  # bright noise alone, which the law does not describe
         (0.03, 0.002, (0.01, 0.0), "warn"),  # noise of both signs, known by heart
         (0.2, 0.01, (0.01, 0.0), "fail"),
+        (0.063, 0.045, (0.01, 0.0), "not_checked"),  # so much is kept of any noise that a tenth more would hide
     ],
 )
 def test_noise_kept_is_compared_with_that_of_the_simulated_recording(

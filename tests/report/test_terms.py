@@ -39,7 +39,7 @@ EVERYDAY = {
 """Computers and their files, which need no microscopist to explain them."""
 FORMATS = {"BIN", "CZI", "DV", "LIF", "LZW", "LSM", "MRC", "ND2", "OIB", "OIF", "OIR", "STK", "TIF", "VSI", "ZSTD", "LERC", "JPEG"}
 ARTICLES = {"IEEE", "SPIE", "DOI"}
-PLACEHOLDERS = {"DIR", "FILE", "PRED", "TRUTH"}
+PLACEHOLDERS = {"DIR", "FILE", "INPUT", "PRED", "TRUTH", "UM"}
 AXES = re.compile(r"^[TCZYXPS]+\d?$")
 JARGON = (
     *(

@@ -33,6 +33,8 @@ MAX_PATTERN_SD = 0.1
 """Size of a fixed pattern up to which the level is ok, in standard deviations of the noise. Chosen: it adds 1 % to the variance."""
 MIN_PATTERN_SIGMAS = 4.5
 """Standard errors from which a pattern is significant. Chosen: the normal distribution exceeds them once in 300 000 images."""
+MIN_DOUBT_SIGMAS = 2.0
+"""Standard errors from which a pattern beyond the limit is doubted. Chosen: the normal distribution exceeds them once in 44 images."""
 MAX_UNSEEN_SD = 0.2
 """Size of the smallest pattern that the image would show, up to which one that is not seen is none. Chosen: it adds 4 % to the variance."""
 MAX_BELOW_FRACTION = 0.01
@@ -112,7 +114,7 @@ def measure(frames: Sequence[np.ndarray] | np.ndarray, calibration: Calibration)
     electrons = peak / camera.gain if camera.gain > 0 else float("inf")
     below = float((above < -BELOW_SIGMAS * max(camera.read_noise, 1e-30)).mean())
     findings = [
-        _law(misfit),
+        _law(misfit, calibration),
         _detector(calibration),
         _correlation(calibration),
         *(_pattern(name, patterns[name], pattern, sigma) for name, pattern in measured.items()),
@@ -147,12 +149,16 @@ def _law_misfit(calibration: Calibration) -> float | None:
     return float(np.median(np.abs(calibration.variance / expected - 1)[known]))
 
 
-def _law(misfit: float | None) -> Finding:
+def _law(misfit: float | None, calibration: Calibration) -> Finding:
     name = "noise law"
     if misfit is None:
         why = f"the noise is known at fewer than {MIN_LEVELS} levels of brightness; give an image with bright and dark places"
         return Finding.not_checked(name, why, limit=MAX_LAW_MISFIT)
     text = f"the variance of the noise grows in proportion to the light, but for {percent(misfit)} (limit {100 * MAX_LAW_MISFIT:.0f} %)"
+    gain, sigma = calibration.camera.gain, calibration.gain_sigma
+    if misfit <= MAX_LAW_MISFIT and sigma > MAX_GAIN_ERROR * gain:
+        why = f"but how fast is known to {percent(sigma / gain)} only (limit {100 * MAX_GAIN_ERROR:.0f} %)"
+        return Finding.not_checked(name, f"{text}, {why}: give an image with bright and dark places", sigma / gain, MAX_GAIN_ERROR)
     if misfit <= MAX_LAW_MISFIT:
         return Finding("ok", name, misfit, MAX_LAW_MISFIT, text)
     advice = "the image was processed (gamma, compression, averaging) or the detector is not linear: use raw data"
@@ -205,7 +211,7 @@ def _pattern(kind: str, size: float | None, pattern: Pattern | None, noise_adu: 
     if size <= MAX_PATTERN_SD or pattern.sigmas <= MIN_PATTERN_SIGMAS:
         chance = "" if size <= MAX_PATTERN_SD else f", no more than by chance ({pattern.sigmas:.1f} standard errors)"
         unseen = pattern.smallest(MIN_PATTERN_SIGMAS) / max(noise_adu, 1e-30)
-        if unseen > MAX_UNSEEN_SD:
+        if unseen > MAX_UNSEEN_SD or (size > MAX_PATTERN_SD and pattern.sigmas > MIN_DOUBT_SIGMAS):
             why = f"a pattern of up to {percent(unseen)} would not be seen in an image of this size; give a larger image"
             return Finding.not_checked(name, f"{text}{chance}: {why}", unseen, MAX_UNSEEN_SD)
         return Finding("ok", name, size, MAX_PATTERN_SD, f"{text}{chance} {limit}")

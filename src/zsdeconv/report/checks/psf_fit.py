@@ -282,8 +282,8 @@ def _width(fit: WidthFit, psf: Psf, comparison: Comparison) -> Finding:
     differs = abs(fit.width - USUAL_WIDTH) > MIN_WIDTH_SIGMAS * fit.sigma and not low <= fit.width <= high
     narrower = comparison.better("narrower", MIN_NARROWER_SIGMAS) and comparison.best("narrower")
     if not differs and not narrower:
-        if fit.sigma > MAX_GOOD_SIGMA:
-            why = f"the error is too large (limit {MAX_GOOD_SIGMA:g}) to tell a PSF a quarter too wide; give a brighter or larger image"
+        if fit.sigma > MAX_GOOD_SIGMA or not low <= fit.width <= high:
+            why = f"the error (limit {MAX_GOOD_SIGMA:g}) is too large to tell a right PSF from a wrong one; give a brighter or larger image"
             return Finding.not_checked("width", f"{text}: {why}", fit.sigma, MAX_GOOD_SIGMA)
         return Finding("ok", "width", fit.width, high, f"{text} (limits {low:g} to {high:g})")
     if differs and fit.width > 1:
