@@ -110,7 +110,7 @@ def make(folder: Path, names: Sequence[str]) -> None:
 def show(folder: Path, names: Sequence[str]) -> bool:
     """Picture and measure the pages, and say whether all of them keep the rules."""
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
-    from report.browser import browser
+    from report.browser import browser  # pyright: ignore[reportMissingImports]
 
     with tempfile.TemporaryDirectory() as profile, browser(Path(profile)) as opened:
         print("| page | screens, desktop | screens, phone |\n|---|---|---|")

@@ -129,8 +129,9 @@ def main() -> None:
         print(f"| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|")
         together = []
         for run in alike:
-            together.append(run.off(law))
-            row(run.name, *together[-1], run.lit, run.judged.expected_share)
+            own = run.off(law)
+            together.append(own)
+            row(run.name, own[0], own[1], run.lit, run.judged.expected_share)
         off, sigma = (np.concatenate(part) for part in zip(*together, strict=True))
         row("all, alike", off, sigma, np.concatenate([run.lit for run in alike]))
 

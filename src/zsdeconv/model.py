@@ -244,9 +244,7 @@ class Model:
         with shown(progress):
             return self._predicted(image, self._passes(passes), tiling, destripe or Destriping.of(settings), device)
 
-    def _predicted(
-        self, image: Image | np.ndarray, passes: int, tiling: Tiling, destripe: Destriping | None, device: str | None
-    ) -> Restored:
+    def _predicted(self, image: ImageLike, passes: int, tiling: Tiling, destripe: Destriping | None, device: str | None) -> Restored:
         with task("preparing"):
             image = self.fitting(image)
             if self.acquisition.maps is not None and self.camera_from == "image":

@@ -180,5 +180,5 @@ def test_noise_kept_is_compared_with_that_of_the_simulated_recording(
 
 @pytest.mark.parametrize(("weave", "level"), [(1.2, "not_checked"), (40.0, "ok")])
 def test_a_weave_that_structure_would_hide_is_not_called_absent(weave: float, level: str) -> None:
-    result = NoiseLeft(None, (0.0, 0.0), 1.0, (0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0), 1.0, 1.0, np.zeros((8, 8)), weave)
+    result = NoiseLeft(None, (0.0, 0.0), 1.0, (0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0), 1.0, 1.0, np.zeros((8, 8)), (0.065, 0.065), weave)
     assert {finding.name: finding.level for finding in section(result).findings}["added texture"] == level

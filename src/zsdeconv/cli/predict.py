@@ -120,11 +120,11 @@ class _Prediction:
     def _checks(self, model: Model, image: Image) -> list[tasks.Task]:
         if not self.report:
             return []
-        from zsdeconv.report.assess import CHECKING_WORDS, check_tasks, examined_px
+        from zsdeconv.report.assess import CHECKING_WORDS, check_tasks, examined_work
 
         axes, factors = model.modality.spatial_axes, model.modality.denoised_factors(model.config.scale)
         seen = [image.sizes.get(axis, 1) * factor for axis, factor in zip(axes, factors, strict=True)]
-        return [tasks.Task(CHECKING_WORDS, parts=check_tasks(model.acquisition.checks, examined_px(model.network, seen)))]
+        return [tasks.Task(CHECKING_WORDS, parts=check_tasks(model.acquisition.checks, examined_work(model.network, seen)))]
 
     def restore(self, job: Job) -> None:
         """Restore the image and write the results."""
