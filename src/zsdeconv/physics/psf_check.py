@@ -134,8 +134,10 @@ def is_theory(psf: Psf) -> bool:
 def settings_of_width(psf: Psf) -> str:
     """The settings that make a PSF too wide or too narrow, for advice: of a PSF from theory, of a reconstruction, or of one from a file.
 
+    >>> from zsdeconv.physics.psf import Psf
     >>> settings_of_width(Psf(np.ones((1, 1)), (0.03, 0.03), "theory (NA 1.4)"))
     'check `na`, `wavelength_nm` and `pixel_um`'
+    >>> from zsdeconv.physics.psf import Psf
     >>> settings_of_width(Psf(np.ones((1, 1)), (0.03, 0.03), "beads.tif"))
     'check `psf_pixel_um` and `pixel_um`'
     """
