@@ -112,7 +112,8 @@ def expected_share(sigma: np.ndarray, offset: float, law: ErrorLaw) -> tuple[flo
     from scipy.special import ndtr, ndtri
 
     common = FACTOR * law.offset * offset
-    own = np.sqrt(np.maximum(np.square(sigma) - common**2, LEAST_OWN_SHARE * np.square(sigma)))
+    least = np.maximum(LEAST_OWN_SHARE * np.square(sigma), np.finfo(np.float64).tiny)  # where nothing is uncertain, nothing is divided by 0
+    own = np.sqrt(np.maximum(np.square(sigma.astype(np.float64)) - common**2, least))
     expected = []
     for share in law.shares:
         for error in (0.0, OFFSET_SIGMAS * offset):
