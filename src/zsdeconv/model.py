@@ -42,7 +42,7 @@ from zsdeconv.prediction.photometry import IntensityCorrection
 from zsdeconv.prediction.recorded import RecordedFrames
 from zsdeconv.prediction.set_aside import completed
 from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
-from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, pass_work, predict_frame
+from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, pass_work, passes_of, predict_frame
 from zsdeconv.prediction.uncertainty import GlobalErrorTerms, median_reblur_residual, standard_error
 from zsdeconv.progress.shown import ProgressOption, shown
 from zsdeconv.progress.tasks import task
@@ -242,7 +242,7 @@ class Model:
         settings = self.config.prediction
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
         with shown(progress):
-            return self._predicted(image, self._passes(passes), tiling, destripe or Destriping.of(settings), device)
+            return self._predicted(image, passes_of(self.config, passes), tiling, destripe or Destriping.of(settings), device)
 
     def _predicted(self, image: ImageLike, passes: int, tiling: Tiling, destripe: Destriping | None, device: str | None) -> Restored:
         with task("preparing"):
@@ -322,11 +322,6 @@ class Model:
         sigma_px = smoothing_px(self.psf, lateral_factors(self.modality.rank, self.acquisition.scale))
         operators = {"denoised": lambda x: x, "deconvolved": self.acquisition.forward_operator}
         return {kind: TemporalResidual(frames, operator, sigma_px) for kind, operator in operators.items()}
-
-    def _passes(self, given: int | None) -> int:
-        """Passes as given or configured; of an ensemble, enough for each member to have two."""
-        passes, members = self.config.prediction.passes if given is None else given, self.config.training.ensemble
-        return passes if members == 1 else max(passes, 2 * members)
 
     def _standard_error(self, prediction: FramePrediction) -> Tensor | None:
         """The standard error of the deconvolved image, in place of the spread; None where there is none."""

@@ -32,7 +32,7 @@ from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.prediction.device import choose_device
 from zsdeconv.prediction.photometry import measure_intensity_correction
-from zsdeconv.prediction.tiled import Tiling, pass_work
+from zsdeconv.prediction.tiled import Tiling, pass_work, passes_of
 from zsdeconv.prepare import Prepared
 from zsdeconv.progress.shown import ProgressOption, shown
 from zsdeconv.progress.tasks import TRAINING_WORDS, Task, is_watched, plan, task, wants_preview
@@ -163,7 +163,7 @@ def _training_tasks(prepared: Prepared) -> list[Task]:
 
 def _restoring_tasks(prepared: Prepared) -> list[Task]:
     config, network = prepared.config, _untrained(prepared)
-    passes = max(config.prediction.passes, 2 * config.training.ensemble if config.training.ensemble > 1 else 1)
+    passes = max(passes_of(config), 1)
     factors = prepared.modality.denoised_factors(config.scale)
     work = pass_work(as_network(network), prepared.frames[0].shape, factors, Tiling(config.prediction.tile, config.prediction.overlap))
     return [Task("preparing", 1.0), Task("restoring", len(prepared.frames) * passes * work, "network")]

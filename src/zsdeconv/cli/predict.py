@@ -109,8 +109,9 @@ class _Prediction:
     def _ahead(self, image: Image) -> list[tasks.Task]:
         """The tasks of a restoration, and of its report where one is made: so many pixels go through the network, about."""
         models: Mapping[str, Model] = getattr(self.model, "models", {"": self.model})
-        passes = self.given.get("passes", self.model.config.prediction.passes)
-        work = max(passes, 1) * image.data.size / len(models)
+        from zsdeconv.prediction.tiled import passes_of
+
+        work = max(passes_of(self.model.config, self.given.get("passes")), 1) * image.data.size / len(models)
         ahead: list[tasks.Task] = []
         for name, model in models.items():
             parts = [tasks.Task("preparing", 1.0), tasks.Task("restoring", work, "network"), *self._checks(model, image)]

@@ -137,7 +137,6 @@ def settings_of_width(psf: Psf) -> str:
     >>> from zsdeconv.physics.psf import Psf
     >>> settings_of_width(Psf(np.ones((1, 1)), (0.03, 0.03), "theory (NA 1.4)"))
     'check `na`, `wavelength_nm` and `pixel_um`'
-    >>> from zsdeconv.physics.psf import Psf
     >>> settings_of_width(Psf(np.ones((1, 1)), (0.03, 0.03), "beads.tif"))
     'check `psf_pixel_um` and `pixel_um`'
     """

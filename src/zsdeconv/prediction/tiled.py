@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zsdeconv.config import Config
 from zsdeconv.nn.contract import RestorationNetwork, forward_with_symmetry
 from zsdeconv.physics import grid
 from zsdeconv.prediction.tiling import Tile, plan_tiles
@@ -60,6 +61,12 @@ class Passes:
     added_noise: Callable[[torch.Generator], Tensor]
     count: int
     seed: int = 0
+
+
+def passes_of(config: Config, given: int | None = None) -> int:
+    """Number of passes as given or configured; of an ensemble, enough for each member to have two."""
+    passes, members = config.prediction.passes if given is None else given, config.training.ensemble
+    return passes if members == 1 else max(passes, 2 * members)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ SECONDS_BETWEEN_LINES = 10.0
 """Time between two lines of a log. Chosen: a run of minutes fills one screen."""
 MAX_BAR_CELLS = 60
 """Widest bar. Chosen: the eye sees the numbers behind it without a jump."""
-
 LEAST_BAR_CELLS = 8
 """Narrowest bar, without one below. Chosen: a shorter one moves in jumps."""
 NUMBERS_CELLS = len("100 %  10:00:00, about 1.5 min left")
