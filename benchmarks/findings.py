@@ -18,20 +18,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import patch
 
+import numpy as np
 import torch
 
 import finding_cases as cases
 import zsdeconv as zs
 from finding_cases import Recorded, right
+from zsdeconv.camera import calibrate
+from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.frames import calibrate_frames
 from zsdeconv.findings import Finding
 from zsdeconv.model import Model
 from zsdeconv.physics.psf import Psf
+from zsdeconv.physics.psf_check import check_psf
 from zsdeconv.report import assess as assessment
-from zsdeconv.report.checks import camera_law
+from zsdeconv.report.checks import camera_law, fringes
 from zsdeconv.report.interfaces import ResultLike
 
 ALL = tuple(check.module.KEY for check in assessment.CHECKS)
@@ -53,10 +58,17 @@ class Condition:
     name: str
     aimed: tuple[str, ...]
     made: Callable[[int, Path], Found]
+    beside: str = "right"
+    """The right condition that it is compared with."""
 
 
 def judged(model: Model, image: zs.Image, sections: Sequence[str], restored: Any = None) -> Found:
-    """The findings of some sections of the report."""
+    """The findings of some sections of the report; what is not `restored` has the size alone of what would be."""
+    if restored is None:
+        *rest, y, x = image.shape
+        scale = model.acquisition.scale
+        fine = replace(image, data=np.broadcast_to(np.float32(0), (*rest, scale * y, scale * x)))
+        restored = SimpleNamespace(deconvolved=fine, uncertainty=None)
     chosen = tuple(check for check in assessment.CHECKS if check.module.KEY in sections)
     with patch.object(assessment, "CHECKS", chosen):
         made = assessment.assess(model, model.fitting(image), cast(ResultLike, restored))
@@ -86,22 +98,39 @@ def all_right(seed: int, folder: Path) -> Found:
     return judged(model, case.image, ALL, restored)
 
 
-def of_data(change: Callable[[Recorded], Recorded], sections: Sequence[str] = ("camera",), **case: Any) -> Callable[[int, Path], Found]:
-    """A condition of the recording."""
+def of_data(
+    change: Callable[[Recorded], Recorded] = lambda case: case, sections: Sequence[str] = ("camera",), **case: Any
+) -> Callable[[int, Path], Found]:
+    """A condition of the recording of a larger field, or none."""
 
     def made(seed: int, folder: Path) -> Found:
-        wrong = change(right(seed, **case))
+        wrong = change(right(seed, side=cases.FIELD_PX, **case))
         return judged(cases.untrained(wrong), wrong.image, sections)
 
     return made
 
 
-def of_psf(psf: Callable[[Recorded], Psf]) -> Callable[[int, Path], Found]:
-    """A condition of a PSF that is given as samples."""
+def of_psf(psf: Callable[[int], Psf]) -> Callable[[int, Path], Found]:
+    """What is found in a PSF file alone, of a lens by the seed."""
 
     def made(seed: int, folder: Path) -> Found:
-        case = right(seed)
-        return judged(cases.untrained(case, psf(case)), case.image, ("psf",))
+        return [("psf", finding) for finding in check_psf(psf(seed))]
+
+    return made
+
+
+def of_movie(
+    change: Callable[[Recorded], Recorded] = lambda movie: movie, restored_change: Callable[[np.ndarray], np.ndarray] = lambda x: x
+) -> Callable[[int, Path], Found]:
+    """A condition of a movie, or of its restoration, or none."""
+
+    def made(seed: int, folder: Path) -> Found:
+        case, model = trained(seed, folder)
+        movie = change(cases.in_frames(case, seed)).image
+        restored = replace(model, camera_from="model").predict(movie)
+        x = restored.deconvolved
+        wrong = replace(restored, deconvolved=replace(x, data=restored_change(x.data).astype(np.float32)))
+        return judged(model, movie, ("recording", "series"), wrong)
 
     return made
 
@@ -164,9 +193,19 @@ def large(seed: int, folder: Path) -> Found:
 
 
 def as_camera(seed: int, folder: Path) -> Found:
-    case = right(seed, kind="emccd", photons=10)
+    case = right(seed, kind="emccd", photons=10, side=cases.FIELD_PX)
     wrong = replace(case, options={"detector": "camera"})
     return judged(cases.untrained(wrong), wrong.image, ("camera",))
+
+
+def of_camera_noise(seed: int, folder: Path) -> Found:
+    """A multiplier's recording, of which all that follows takes the noise for that of a camera of the same variance."""
+    case, model = trained(seed, folder)
+    case = case if case.kind == "emccd" else replace(case, image=replace(case.image, data=cases.counts_of("emccd", case.electrons, seed)))
+    camera = calibrate(case.image.data, detector="emccd").camera
+    plain = Camera(camera.offset, camera.variance(1.0) - camera.variance(0.0), camera.read_noise)
+    wrong = replace(model, acquisition=model.acquisition.for_detector(plain, plain.gain / model.camera.gain))
+    return judged(wrong, case.image, ("noise_left",))
 
 
 def coma(seed: int, folder: Path) -> Found:
@@ -174,12 +213,33 @@ def coma(seed: int, folder: Path) -> Found:
     return judged(cases.untrained(case), case.image, ("psf",))
 
 
-def of_raw_frames(change: Callable[[Recorded], Recorded]) -> Callable[[int, Path], Found]:
+def of_raw_frames(change: Callable[[Recorded], Recorded] = lambda case: case) -> Callable[[int, Path], Found]:
     """A condition of raw frames whose noise is taken for independent, and no lines are removed, as of structured illumination."""
 
     def made(seed: int, folder: Path) -> Found:
-        counts = change(right(seed, kind="camera")).image.data
+        counts = change(right(seed, kind="camera", side=cases.FIELD_PX)).image.data
         return [("camera", finding) for finding in camera_law.measure([counts], calibrate_frames([counts], memory=False)).findings]
+
+    return made
+
+
+def of_pixels(size: float) -> Callable[[int, Path], Found]:
+    """Offsets of single pixels, the same in eight frames, of so many standard deviations of the noise."""
+
+    def made(seed: int, folder: Path) -> Found:
+        frames = cases.with_pixels(right(seed, kind="camera", side=cases.FIELD_PX), seed, size)
+        calibration = calibrate_frames(frames, memory=False)
+        return [("camera", finding) for finding in camera_law.measure(frames, calibration).findings]
+
+    return made
+
+
+def fringes_of(modulation: float) -> Callable[[int, Path], Found]:
+    """Fringes of a depth of modulation."""
+
+    def made(seed: int, folder: Path) -> Found:
+        model = cases.fringed(seed, modulation)
+        return [("pattern", each) for each in fringes.section(fringes.measure(model.acquisition.reconstruct)).findings]
 
     return made
 
@@ -196,23 +256,58 @@ def _optics(**factors: float) -> Callable[[Recorded], Recorded]:
     return changed
 
 
+LIT = {"kind": "camera", "photons": cases.WELL_LIT_PHOTONS}
+DATA, RAW, OPTICS, FILE, MOVIE, LARGER, FRINGES = (
+    "right, camera alone",
+    "right, raw frames",
+    "right, well lit",
+    "right, PSF file",
+    "right, movie",
+    "right, larger field",
+    "right, fringes",
+)
+"""Right conditions beside the whole one."""
+RIGHT = (
+    Condition("right", (), all_right),
+    Condition(DATA, (), of_data()),
+    Condition(RAW, (), of_pixels(0.0)),
+    Condition(OPTICS, (), of_data(sections=("psf",), **LIT)),
+    Condition(FILE, (), of_psf(cases.bead_psf)),
+    Condition(MOVIE, (), of_movie()),
+    Condition(LARGER, (), large),
+    Condition(FRINGES, (), fringes_of(0.7)),
+)
 CONDITIONS = (
-    Condition("wavelength a quarter too long", ("psf: width",), of_data(_optics(wavelength_nm=1.25), ("psf",))),
-    Condition("wavelength a quarter too short", ("psf: width",), of_data(_optics(wavelength_nm=0.75), ("psf",))),
-    Condition("NA 0.55 of the true one", ("psf: spectrum",), of_data(_optics(na=0.55), ("psf",))),
-    Condition("coma of 1 rad", ("psf: shape", "psf: residual"), coma),
-    Condition("electron multiplier told as camera", ("camera: detector",), as_camera),
-    Condition("offset 20 ADU too high", ("camera: offset",), of_data(told_offset(20), kind="camera")),
-    Condition("offset 20 ADU too low", ("camera: offset",), of_data(told_offset(-20), kind="camera")),
-    Condition("enlarged by interpolation, not accounted for", ("camera: correlated noise",), of_raw_frames(cases.resampled)),
-    Condition("offsets of rows, not removed", ("camera: pattern of rows",), of_raw_frames(lambda case: cases.with_lines(case, 0))),
-    Condition("offsets of columns, not removed", ("camera: pattern of columns",), of_raw_frames(lambda case: cases.with_lines(case, 1))),
-    Condition("display curve, 8 bits", ("camera: noise law",), of_data(cases.displayed, kind="camera")),
-    Condition("2 % of the pixels clipped", ("camera: saturation",), of_data(cases.saturated, kind="camera")),
-    Condition("background subtracted, 0 below", ("camera: floor",), of_data(cases.floored, kind="camera")),
-    Condition("no light", ("camera: gain",), of_data(lambda case: case, kind="camera", photons=0.01)),
+    Condition("wavelength a quarter too long", ("psf: width",), of_data(_optics(wavelength_nm=1.25), ("psf",), **LIT), OPTICS),
+    Condition("wavelength a quarter too short", ("psf: width",), of_data(_optics(wavelength_nm=0.75), ("psf",), **LIT), OPTICS),
+    Condition("NA 0.55 of the true one", ("psf: spectrum",), of_data(_optics(na=0.55), ("psf",), **LIT), OPTICS),
+    Condition("coma of 1 rad", ("psf: shape", "psf: residual", "psf: width"), coma, OPTICS),
+    Condition("PSF file cut off", ("psf: size",), of_psf(lambda seed: cases.bead_psf(seed, half_fwhm=0.8)), FILE),
+    Condition("PSF file with a second bead", ("psf: symmetry",), of_psf(lambda seed: cases.bead_psf(seed, cases.second_bead)), FILE),
+    Condition("PSF file too coarse", ("psf: sampling",), of_psf(lambda seed: cases.bead_psf(seed, cases.coarse)), FILE),
+    Condition(
+        "PSF file with too much background subtracted", ("psf: negative",), of_psf(lambda seed: cases.bead_psf(seed, cases.sunk)), FILE
+    ),
+    Condition("electron multiplier told as camera", ("camera: detector",), as_camera, DATA),
+    Condition("offset 20 ADU too high", ("camera: offset",), of_data(told_offset(20), kind="camera"), DATA),
+    Condition("offset 20 ADU too low", ("camera: offset",), of_data(told_offset(-20), kind="camera"), DATA),
+    Condition("enlarged by interpolation, not accounted for", ("camera: correlated noise",), of_raw_frames(cases.resampled), RAW),
+    Condition("offsets of rows, not removed", ("camera: pattern of rows",), of_raw_frames(lambda case: cases.with_lines(case, 0)), RAW),
+    Condition(
+        "offsets of columns, not removed", ("camera: pattern of columns",), of_raw_frames(lambda case: cases.with_lines(case, 1)), RAW
+    ),
+    Condition("offsets of pixels", ("camera: pattern of pixels",), of_pixels(0.5), RAW),
+    Condition("display curve, 8 bits", ("camera: noise law",), of_data(cases.displayed, **LIT), DATA),
+    Condition("2 % of the pixels clipped", ("camera: saturation",), of_data(cases.saturated, kind="camera"), DATA),
+    Condition("background subtracted, 0 below", ("camera: floor",), of_data(cases.floored, kind="camera"), DATA),
+    Condition("no light", ("camera: gain",), of_data(kind="camera", photons=0.01), DATA),
+    Condition(
+        "averaged over 64 frames and stretched", ("camera: gain", "camera: read noise"), of_data(cases.rescaled, kind="camera"), DATA
+    ),
+    Condition("half a photon in a bright pixel", ("camera: read noise", "camera: gain"), of_data(kind="camera", photons=0.5), DATA),
+    Condition("a multiplier's noise taken for a camera's", ("noise_left: shape of the noise",), of_camera_noise),
     Condition("network remembers 5 % of the noise", ("noise_left: noise kept",), remembered),
-    Condition("network weaves", ("noise_left: added texture",), woven),
+    Condition("network weaves", ("noise_left: added texture",), woven, LARGER),
     Condition(
         "noise fitted",
         ("residuals: residual_sd", "residuals: residual_whiteness"),
@@ -231,6 +326,7 @@ CONDITIONS = (
         "deconvolved image shifted by a pixel", ("recovery: place of test objects",), of_network(lambda _: cases.shifted, ("recovery",))
     ),
     Condition("points cut down", ("recovery: brightness of test objects",), of_network(lambda _: cases.loses_points, ("recovery",))),
+    Condition("points merged", ("recovery: separation of test objects",), of_network(lambda _: cases.merges, ("recovery",))),
     Condition("fine detail is noise", ("resolution: frc_restored_nm",), of_network(lambda _: cases.unreliable, ("resolution",))),
     Condition("a photon in a bright pixel", ("uncertainty: uncertainty of bright pixels", "resolution: noise_limit_nm"), dim),
     Condition(
@@ -238,9 +334,14 @@ CONDITIONS = (
         ("training: training_reimage", "training: training_denoise", "residuals: residual_whiteness", "residuals: structure_left"),
         stopped_early,
     ),
+    Condition("changes over time flattened by a fifth", ("series: trace_slope",), of_movie(restored_change=cases.flattened), MOVIE),
+    Condition("each frame one too late", ("series: trace_correlation",), of_movie(restored_change=cases.delayed), MOVIE),
+    Condition("brightness flickers by a twentieth", ("series: flicker",), of_movie(restored_change=cases.flickering), MOVIE),
+    Condition("a frame twice", ("recording: odd_frames",), of_movie(cases.repeated), MOVIE),
+    Condition("a frame without light", ("recording: odd_frames",), of_movie(cases.without_light), MOVIE),
+    Condition("fringes of little contrast", ("pattern: modulation",), fringes_of(0.12), FRINGES),
 )
-"""Conditions of planes. "right" and "right, larger field" are beside them."""
-RIGHT = (Condition("right", (), all_right), Condition("right, larger field", (), large))
+"""Wrong conditions of planes, of movies, and of planes under fringes."""
 
 
 def stored(condition: Condition, seed: int, folder: Path) -> list[dict[str, Any]]:
@@ -273,20 +374,27 @@ def table(folder: Path, seeds: Sequence[int]) -> Iterator[str]:
     for condition in (*RIGHT, *CONDITIONS):
         sub = folder / condition.name.replace(" ", "-").replace(",", "").replace("%", "percent")
         results[condition.name] = [json.loads(p.read_text())["findings"] for s in seeds if (p := sub / f"{s}.json").exists()]
-    keys = dict.fromkeys(f"{each['section']}: {each['name']}" for found in results["right"] for each in found)
+    keys = dict.fromkeys(f"{each['section']}: {each['name']}" for condition in RIGHT for found in results[condition.name] for each in found)
     keys |= dict.fromkeys(key for condition in CONDITIONS for key in condition.aimed)
-    yield "| finding | right: good / look / problem / not checked | wrong condition | told | good | not checked |"
-    yield "| --- " * 6 + "|"
-    for key in keys:
-        right_name = "right, larger field" if key == "noise_left: added texture" else "right"
-        counts = Counter(level_of(found, key) for found in results[right_name])
-        own = " / ".join(str(n) for n in _four(counts, key))
+    yield "| finding | right cases | good, look, problem, not checked | wrong cases | told | good | not checked |"
+    yield "| --- " * 7 + "|"
+    for key in sorted(keys):
         aimed = [condition for condition in CONDITIONS if key in condition.aimed]
-        if not aimed:
-            yield f"| {key} | {own} | none | | | |"
-        for condition in aimed:
-            good, look, problem, grey = _four(Counter(level_of(found, key) for found in results[condition.name]), key)
-            yield f"| {key} | {own} | {condition.name} | {look + problem} | {good} | {grey} |"
+        for beside in dict.fromkeys(condition.beside for condition in aimed) or ("right",):
+            own = ", ".join(str(n) for n in _four(Counter(level_of(found, key) for found in results[beside]), key))
+            wrong = [condition for condition in aimed if condition.beside == beside]
+            if not wrong:
+                yield f"| {key} | {beside} | {own} | none | | | |"
+            for condition in wrong:
+                good, look, problem, grey = _four(Counter(level_of(found, key) for found in results[condition.name]), key)
+                yield f"| {key} | {beside} | {own} | {condition.name} | {look + problem} | {good} | {grey} |"
+    yield ""
+    yield "| wrong cases | told by any of the findings aimed at them | of |"
+    yield "| --- | --- | --- |"
+    for condition in CONDITIONS:
+        found = results[condition.name]
+        told = sum(any(level_of(each, key) in ("warn", "fail", REFUSED) for key in condition.aimed) for each in found)
+        yield f"| {condition.name} | {told} | {len(found)} |"
 
 
 def _four(levels: Counter[str], key: str) -> tuple[int, int, int, int]:

@@ -26,13 +26,14 @@ from pathlib import Path
 
 LENS = "--na 1.4 --wavelength-nm 525 --immersion-ri 1.515"
 CASES = {
-    "plane": ("2d --size 128 --photons 40", "--steps 150"),
-    "movie": ("2d --size 96 --frames 10 --photons 40", "--steps 80"),
-    "stack": ("3d --size 64 --planes 12 --photons 40 --pixel-um 0.1 --z-um 0.2", "--steps 60"),
-    "sim": ("sim2d --size 96 --photons 60", "--modality sim2d --axes PYX --pixel-um 0.065 --steps 80"),
+    "plane": ("2d --size 128 --photons 40", ""),
+    "movie": ("2d --size 96 --frames 10 --photons 40", "--steps 400"),
+    "stack": ("3d --size 64 --planes 12 --photons 40 --pixel-um 0.1 --z-um 0.2", "--steps 200"),
+    "sim": ("sim2d --size 96 --photons 60", "--modality sim2d --axes PYX --pixel-um 0.065 --steps 400"),
     "time": ("2d --size 128 --photons 40", "--minutes 1"),
 }
-"""For each case: what is simulated, and how it is restored. Chosen: minutes each on a slow core."""
+"""For each case: what is simulated, and how it is restored. Chosen: one to two minutes each on a desktop; a default run, where it ends so
+soon."""
 UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 FEW_S = 4.0
 """What "a few seconds" are taken for."""
@@ -109,7 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
-    parser.add_argument("--tasks", action="store_true", help="how long each task took, s")
+    parser.add_argument("--tasks", action="store_true", help="how long each task took, and the time left that was shown in its course, s")
     asked = parser.parse_args()
     program = [sys.executable, "-m", "zsdeconv"]
     print("| case | time, s | first movement, s | longest standstill, s | time left after a tenth | median, middle half |")
@@ -126,7 +127,8 @@ def main() -> None:
         print(f"| {name} | {numbers} | {100 * seen.error_at(0.1):+.0f} % | {100 * errors[25]:.0f} % |", flush=True)
         ends = [*(at for at, _ in seen.words[1:]), seen.ended_s]
         for (at, words), end in zip(seen.words, ends, strict=True) if asked.tasks else ():
-            print(f"    {end - at:7.1f}  {words}", flush=True)
+            shown = [f"{left:.0f} ({seen.ended_s - now:.0f})" for now, left in seen.left_s if at <= now < end]
+            print(f"    {end - at:7.1f}  {words}  {' '.join(shown[:: max(1, len(shown) // 4)])}", flush=True)
 
 
 if __name__ == "__main__":

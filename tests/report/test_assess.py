@@ -13,6 +13,7 @@ from zsdeconv.model import Restored
 from zsdeconv.prediction.photometry import PositiveResponse
 from zsdeconv.report import assess
 from zsdeconv.report.assess import CHECKS, Check
+from zsdeconv.report.checks import residuals
 from zsdeconv.report.page.figures import render_figure
 from zsdeconv.simulation.structured import SimScene, simulate_sim2d
 from zsdeconv.simulation.widefield import Scene, Simulation, StackScene, simulate_2d, simulate_3d
@@ -80,7 +81,7 @@ def test_a_good_restoration_is_called_good_and_a_wrong_one_is_not(restored: Rest
     assert sections["camera"].level == sections["flux"].level == "ok"
     # so short a training may lack a little light in one place, and whether it is told depends on the rounding of the machine
     left = sections["residuals"].numbers["structure_share"]
-    assert left < 0.01
+    assert left < residuals.MAX_STRUCTURE_SHARE
     model = restored.model
     wrong = replace(
         model,

@@ -56,3 +56,12 @@ def test_work_is_counted_in_pixels_through_the_network() -> None:
     assert tasks["learning to deconvolve"].work == pytest.approx(0.45 * 1800 * 8 * 64 * 64 * 1.8, rel=0.1)
     timed = training_tasks(resolve({"training": {"minutes": 5.0}}), announced_phases(config, 96 * 96), [(96, 96)])
     assert sum(each.work or 0 for each in timed if each.kind == "clock") == pytest.approx(300)
+
+
+@pytest.mark.parametrize(("pixel_s", "kinds"), [(1e-7, ["network", "clock"]), (1e-4, ["clock", "clock"])])
+def test_a_budget_of_time_is_not_waited_for_where_the_image_allows_fewer_steps(pixel_s: float, kinds: list[str]) -> None:
+    """259 steps of stage 1 take a second or a quarter of an hour, of five minutes in all."""
+    config = resolve({"training": {"minutes": 5.0}})
+    tasks = training_tasks(config, announced_phases(config, 96 * 96), [(96, 96)], Effort(0.25, 0.1, pixel_s))
+    assert [each.kind for each in tasks if "learning" in each.words] == kinds
+    assert tasks[0].work == pytest.approx(259 * 8 * 64 * 64 * 0.25 * 4, rel=0.05) or kinds[0] == "clock"

@@ -45,11 +45,12 @@ PHOTOMETRY_OPERATIONS = 8
 @dataclass(frozen=True)
 class Effort:
     """What a pixel of the network's input costs, as a share of a pass through both stages: stage 1 alone, and the forward operator on the
-    fine pixels of it.
+    fine pixels of it; and what such a pass takes for a pixel on this machine, `pixel_s` (None: not measured).
     """
 
     stage1: float = 0.25
     operator: float = 0.1
+    pixel_s: float | None = None
 
 
 @torch.no_grad()
@@ -72,7 +73,7 @@ def measured_effort(network: nn.Module, acquisition: Acquisition, training: Trai
     operator_s = _seconds(lambda: acquisition.forward_operator(fine), device)
     measured("network", both_s / x.numel())
     measure_processor()
-    return Effort(stage1_s / both_s, operator_s / both_s)
+    return Effort(stage1_s / both_s, operator_s / both_s, both_s / x.numel())
 
 
 def _seconds(act: Callable[[], object], device: torch.device) -> float:
@@ -113,11 +114,12 @@ def training_tasks(config: Config, phases: Sequence[Announced], shapes: Sequence
         if kind == "reimage":
             passes = OBJECT_PASSES * effort.stage1 + OBJECT_ITERATIONS * OPERATIONS * effort.operator
             tasks.append(Task(OBJECT_WORDS, pixels * passes, "network"))
-        if training.minutes is not None:
+        steps = min(max(1, round(training.steps * share)) if training.minutes is None else math.inf, most or math.inf)
+        work = steps * VALIDATING * batch_px * step.get(kind, STEP_BOTH)
+        if training.minutes is not None and 60 * training.minutes * share < work * (effort.pixel_s or math.inf):
             tasks.append(Task(words_of(name), 60 * training.minutes * share, "clock"))
-            continue
-        steps = min(max(1, round(training.steps * share)), most or math.inf)
-        tasks.append(Task(words_of(name), steps * VALIDATING * batch_px * step.get(kind, STEP_BOTH), "network"))
+        else:  # the steps, or as many as the image allows, end before the time is over
+            tasks.append(Task(words_of(name), work, "network"))
     photometry = 1 + PHOTOMETRY_OPERATIONS * effort.operator
     return [*tasks, Task(PHOTOMETRY_WORDS, rounds_of(pixels) * pixels * photometry, "network")]
 
