@@ -27,6 +27,10 @@ def checked(frames: np.ndarray) -> CameraCheck:
     return measure(frames, calibrate(frames, memory=False))
 
 
+def checked_counts(counts: np.ndarray) -> CameraCheck:
+    return measure(counts, calibrate(counts, detector="counting", memory=False))
+
+
 def faults(check: CameraCheck) -> dict[str, str]:
     return {finding.name: finding.level for finding in check.findings if finding.level in ("warn", "fail")}
 
@@ -169,3 +173,22 @@ def test_a_law_whose_slope_is_unknown_is_not_called_kept() -> None:
     even = measure([frame := rng.poisson(light) + rng.normal(100, 2, light.shape)], calibration := calibrate(frame))
     assert calibration.gain_sigma > 0.3 * calibration.camera.gain and level_of(even, "noise law") == "not_checked"
     assert level_of(checked(scene()), "noise law") == "ok"
+
+
+def test_counts_of_single_photons_have_a_usual_noise() -> None:
+    """More than half of the pixels are empty: in units of their noise, which is none, a pattern would be infinite."""
+    counts = np.random.default_rng(3).poisson(simulate_2d(Scene(size=180, photons=3, structure="puncta", seed=31)).clean.data / 30)
+    check = checked_counts(counts.astype(np.uint16))
+    assert np.median(counts) == 0
+    sizes = [size for name, size in check.patterns.items() if name != "pixels" and size is not None]
+    assert len(sizes) == 2 and max(sizes) < 1
+
+
+def test_few_photons_are_not_called_correlated() -> None:
+    """Their noise scatters more from tile to tile than normal noise, whose law its error followed."""
+    told = []
+    for seed in range(12):
+        light = simulate_2d(Scene(size=112, photons=10, structure="vesicles", seed=seed)).clean.data
+        counts = np.random.default_rng(seed).poisson(np.maximum(light, 0) / light.max() * 3).astype(np.uint16)
+        told += [f.level for f in checked_counts(counts).findings if f.name == "correlated noise"]
+    assert told == ["ok"] * 12

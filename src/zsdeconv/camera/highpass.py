@@ -124,7 +124,8 @@ def neighbour_correlation(spectra: np.ndarray, cutoff_per_px: float) -> tuple[fl
     """Correlation of the noise of neighbouring pixels, its standard error, and the ratio of the true to the high-pass variance.
 
     `P(f) = a (1 + 2 rho_x cos(2 pi f_x) + 2 rho_y cos(2 pi f_y))` is fitted to the spectrum beyond the cutoff in the quarter of the
-    tiles with least structure. The results are the one of rho_x and rho_y with the larger magnitude, its error, and `a / mean P`.
+    tiles with least structure. The results are the one of rho_x and rho_y with the larger magnitude, its error, and `a / mean P`. The error
+    is that of normal noise or, where that is larger, what the scatter of the tiles tells: single photons scatter more.
     """
     size = spectra.shape[-1]
     radius = radius_of(size)
@@ -135,14 +136,17 @@ def neighbour_correlation(spectra: np.ndarray, cutoff_per_px: float) -> tuple[fl
     quiet = np.argsort(structure)[: max(4, len(structure) // 4)]
     if not noisy.any():
         return 0.0, 1.0, 1.0
-    relative = (spectra[noisy][quiet][:, beyond] / noise[noisy][quiet, None]).mean(0)
+    relative = spectra[noisy][quiet][:, beyond] / noise[noisy][quiet, None]
     wave = 2 * np.cos(2 * np.pi * np.fft.fftfreq(size))
     design = np.stack(
         [np.ones(beyond.sum()), np.broadcast_to(wave, (size, size))[beyond], np.broadcast_to(wave[:, None], (size, size))[beyond]], 1
     )
-    solution = np.linalg.lstsq(design, relative, rcond=None)[0]
+    of_tiles = np.linalg.lstsq(design, relative.T, rcond=None)[0]
+    solution = of_tiles.mean(1)
     # neighbouring Hann coefficients and half-overlapping tiles share data: about a quarter of them count
-    covariance = np.linalg.inv(design.T @ design) * 4.0 / len(quiet)
+    expected = np.sqrt(np.diag(np.linalg.inv(design.T @ design)) * 4.0 / len(quiet))
+    found = of_tiles.std(1, ddof=1) / np.sqrt(len(quiet)) if len(quiet) > 1 else expected
     rho = solution[1:] / max(float(solution[0]), 1e-3)
     largest = int(np.argmax(np.abs(rho)))
-    return float(np.clip(rho[largest], -1, 1)), float(np.sqrt(covariance[largest + 1, largest + 1])), float(max(solution[0], 1e-3))
+    sigma = max(expected[largest + 1], found[largest + 1])
+    return float(np.clip(rho[largest], -1, 1)), float(sigma), float(max(solution[0], 1e-3))

@@ -13,6 +13,11 @@ from zsdeconv.camera.levels import Levels, collect
 from zsdeconv.camera.lines import NO_LINES, LineOffsets, find_lines
 from zsdeconv.errors import ImageError
 
+MIN_CLIPPED_PX = 4
+"""Pixels with the last value of the range from which they may be clipped. Chosen: the last values of any image are held by one or two."""
+PILE_RATIO, PILE_SIGMAS = 1.5, 5.0
+"""Pixels with the last value, over those with the one beside it, and standard errors of that, from which they are clipped. Chosen: noise
+has fewer at its end, and the steps of a converter differ by less than a half."""
 MAX_NOISE_CORRELATION = 0.08
 """Correlation of the noise of neighbouring pixels up to which it counts as white. Chosen: linear or cubic enlargement of a
 simulated image by 1.1 to 2 gives 0.11 to 0.25, white noise about 0.01."""
@@ -146,9 +151,16 @@ def clip_values(raw: np.ndarray) -> tuple[float, float]:
     near_top = ordered.size - at_top - int(np.searchsorted(ordered, next_to_top, "left"))
     at_bottom = int(np.searchsorted(ordered, bottom, "right"))
     near_bottom = int(np.searchsorted(ordered, ordered[min(at_bottom, ordered.size - 1)], "right")) - at_bottom
-    high = at_top >= 4 and (at_top > 3 * near_top or (limits is not None and top == limits.max))
-    low = at_bottom >= 4 and (at_bottom > 2 * near_bottom or (limits is not None and bottom == limits.min))
+    high = at_top >= MIN_CLIPPED_PX and (at_top > 3 * near_top or _piled(at_top, near_top) or (limits is not None and top == limits.max))
+    low = at_bottom >= MIN_CLIPPED_PX and (
+        at_bottom > 2 * near_bottom or _piled(at_bottom, near_bottom) or (limits is not None and bottom == limits.min)
+    )
     return float(bottom) if low else -np.inf, float(top) if high else np.inf
+
+
+def _piled(at_end: int, beside: int) -> bool:
+    """Whether more pixels than chance brings have the last value: noise falls off towards its end, and does not rise there."""
+    return at_end > PILE_RATIO * beside + PILE_SIGMAS * np.sqrt(beside)
 
 
 def _step(raw: np.ndarray) -> float:
