@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from zsdeconv import Optics, restore
 from zsdeconv.camera import calibrate
+from zsdeconv.camera.survey import clip_values
 from zsdeconv.errors import DataWarning
 from zsdeconv.report.checks.camera_law import CameraCheck, measure, section
 from zsdeconv.report.statistics.fixed_pattern import line_pattern, pixel_pattern
@@ -192,3 +193,28 @@ def test_few_photons_are_not_called_correlated() -> None:
         counts = np.random.default_rng(seed).poisson(np.maximum(light, 0) / light.max() * 3).astype(np.uint16)
         told += [f.level for f in checked_counts(counts).findings if f.name == "correlated noise"]
     assert told == ["ok"] * 12
+
+
+def test_clipped_pixels_are_found_beside_coarse_steps() -> None:
+    """A fifth of the noise a grey value: the value below the clipped one has half as many pixels; at its end, noise has fewer and fewer."""
+    frame = np.rint(np.random.default_rng(2).normal(100, 5, (1, 120, 140))).astype(np.uint16)
+    assert clip_values(frame) == (-np.inf, np.inf)
+    clipped = np.minimum(frame, 110).astype(np.uint16)
+    beside, top = np.unique(clipped, return_counts=True)[1][-2:]
+    assert beside < top < 3 * beside and clip_values(clipped) == (-np.inf, 110.0)
+
+
+def test_a_display_curve_is_told_by_its_law_or_by_its_read_noise() -> None:
+    """A square root makes the noise the same at all brightnesses: as of a camera with more read noise than any."""
+    for structure in ("filaments", "vesicles", "network"):
+        y = scene(structure).astype(float)
+        shown = (255 * np.clip((y - y.min()) / np.ptp(y), 0, 1) ** 0.45).round().astype(np.uint8)
+        assert {"read noise", "noise law"} & set(faults(checked(shown))), structure
+
+
+def test_more_read_noise_than_light_is_told() -> None:
+    """The brightest pixel is noise, and may not stand for the light."""
+    rng = np.random.default_rng(4)
+    light = scene("network", photons=1.0).astype(float) - 100
+    frame = np.rint(rng.normal(100, 12, light.shape) + 0.2 * np.maximum(light, 0)).astype(np.uint16)
+    assert faults(checked(frame)).get("read noise") == "warn"

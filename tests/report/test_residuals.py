@@ -7,12 +7,13 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from scipy.ndimage import gaussian_filter
 
 from sim.simulator import OPTICS, PIXEL_UM, record, two_beams
 from zsdeconv.acquisition.direct import CameraMeasurement
 from zsdeconv.acquisition.light import OpenLight
 from zsdeconv.acquisition.structured import StructuredPlanes
-from zsdeconv.camera.detector import Camera
+from zsdeconv.camera.detector import Camera, Multiplier
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ImageError
 from zsdeconv.physics.deconvolve import richardson_lucy
@@ -141,6 +142,31 @@ def test_broad_structure_is_seen_in_the_lowest_frequencies() -> None:
     found = measure(recorded(clean + haze, 0), clean)
     assert levels(found)["structure_left"] == "fail" and found.fullest_band == 0
     assert not measure(recorded(clean + haze, 0), clean, light=OpenLight()).blobs
+
+
+def test_single_photons_of_a_multiplier_in_the_dark_are_no_structure() -> None:
+    """A fiftieth of a photon, of which the re-blurred image has none: by the law of its own noise, each one there is six standard errors."""
+    camera = Multiplier(0.0, 40.0, 36.0)
+    clean = torch.full((96, 112), 0.02 * camera.gain)
+    clean[40:60, 30:80] = 4 * camera.gain
+    rng = np.random.default_rng(7)
+    photons = rng.poisson(clean.numpy() / camera.gain)
+    y = camera.gain * rng.gamma(np.maximum(photons, 1e-9)) * (photons > 0) + rng.normal(0, camera.read_noise, clean.shape)
+    measurement = CameraMeasurement(torch.from_numpy(y).float(), camera)
+    reblurred = torch.where(clean > camera.gain, clean, torch.zeros(()))
+    assert levels(measure(measurement, reblurred, mean=clean))["residual_sd"] == "ok"
+    assert measure(measurement, reblurred).sd > 1.2
+
+
+@pytest.mark.parametrize(("kept", "told"), [(0.97, False), (0.7, True)])
+def test_contrast_counts_by_what_is_lost_of_it(kept: float, told: bool) -> None:
+    """Very bright: a loss of 3 % of the coarse contrast is several times the power of the noise, and changes no measurement."""
+    clean = seen(truth(4000.0))
+    middle = gaussian_filter(clean.numpy(), 3.0)
+    less = clean + torch.from_numpy((kept - 1) * (middle - middle.mean())).float()
+    found = measure(recorded(clean, 1), less)
+    assert found.spectrum.bands[0] > 1.5
+    assert (levels(found)["residual_whiteness"] == "warn") == told
 
 
 def test_an_offset_is_reported_and_is_no_structure() -> None:

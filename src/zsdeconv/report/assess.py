@@ -215,10 +215,11 @@ def _recording(analysis: Analysis) -> recording.Recorded:
 
 def _residuals(analysis: Analysis) -> residuals.Residuals:
     acquisition, y = analysis.acquisition, analysis.measurement.y
-    explained = acquisition.light.explained(analysis.prediction.denoised, analysis.reblurred)
+    denoised, dark = analysis.prediction.denoised, analysis.model.intensity_correction.dark_level
     return residuals.measure(
         analysis.measurement,
-        explained + analysis.model.intensity_correction.dark_level,
+        acquisition.light.explained(denoised, analysis.reblurred) + dark,
+        mean=denoised + dark,
         spacing_um=analysis.spacing_um,
         border_px=residuals.judged_border_px(y.shape, acquisition.forward_operator.support_px, acquisition.scale),
         light=acquisition.light,

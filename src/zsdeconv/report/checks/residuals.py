@@ -59,6 +59,9 @@ SD_FAILURES = (0.85, 1.3)
 """The same beyond which the level is fail. Chosen: three to four times the deviation that is allowed."""
 POWER_LIMITS = (0.8, 1.15)
 """The same for the power in a band. Chosen: Richardson-Lucy with too many iterations leaves half of what the best filter leaves."""
+MIN_LOST_CONTRAST = 0.05
+"""Contrast of the structure in a band, relative to it, whose loss is told. Chosen: in bright images less stands out of the noise, and
+changes nothing that is measured."""
 MAX_STRUCTURE_SHARE = 0.02
 """Share of the image with structure left, beyond which the level is fail. Chosen: more than a few places are wrong then."""
 OUTLINE_PX = 3
@@ -102,15 +105,24 @@ class Residuals:
         return int(((spectrum.bands + MIN_BAND_SIGMAS * spectrum.spread) / spectrum.least).argmin())
 
     @property
+    def most_power(self) -> np.ndarray:
+        """Power in each band up to which the level is ok: `1 + (c / C)^2` where a contrast `c` of the structure's `C` is lost, in units of
+        the noise.
+        """
+        least = np.maximum(self.spectrum.least, 1e-12)
+        return np.maximum(POWER_LIMITS[1], 1 + MIN_LOST_CONTRAST**2 * (1 - least) / least)
+
+    @property
     def fullest_band(self) -> int:
-        """The band with the most power beyond that of noise."""
-        return int((self.spectrum.bands - MIN_BAND_SIGMAS * self.spectrum.spread).argmax())
+        """The band with the most power beyond that of noise and what may be lost."""
+        return int(((self.spectrum.bands - MIN_BAND_SIGMAS * self.spectrum.spread) / self.most_power).argmax())
 
 
 def measure(
     measurement: Measurement,
     explained: Tensor | np.ndarray,
     *,
+    mean: Tensor | None = None,
     spacing_um: Sequence[float] = (),
     border_px: Sequence[int] = (),
     light: LightBalance = ClosedLight(),  # noqa: B008
@@ -119,13 +131,17 @@ def measure(
 ) -> Residuals:
     """The residual of an image, and the same statistics of noise alone.
 
-    The noise of a camera image is that of Eq. 3 for `explained`, so the residual of a right restoration has the distribution of noise. A
+    The noise of a camera image is that of Eq. 3 for its `mean`, so the residual of a right restoration has the distribution of noise. A
     constant difference is an offset, not structure: it is reported as `level` and subtracted.
+
+    The best estimate of the mean is the denoised image. A re-blurred one that is nearly 0 in dark places would make the noise of a single
+    photon there arbitrarily small: of a multiplier, with a hundredth of a photon too little, ten standard deviations.
 
     Parameters
     ----------
     measurement : the image `y` and its noise
     explained : noise-free image that should explain `y` (`D H x`, in its unit and on its grid)
+    mean : image of which the noise is, likewise; `explained` by default
     spacing_um : pixel size along each axis; 1 where it is left out
     border_px : width of the border along each axis in which nothing is judged
     light : decides which slowly varying differences are not judged
@@ -147,7 +163,7 @@ def measure(
     """
     y = measurement.y
     x = light.adjusted(y, _on_grid(explained, y))
-    reference = measurement.noise_reference(x, seed)
+    reference = measurement.noise_reference(x if mean is None else _on_grid(mean, y), seed)
     weight = reference.sigma**-2
     level = float(((y - x) * weight).sum() / weight.sum())
     z = ((y - x - level) / reference.sigma).cpu().numpy()
@@ -267,7 +283,7 @@ def _size_finding(result: Residuals) -> Finding:
 def _whiteness_findings(result: Residuals) -> list[Finding]:
     """One for the band with too little power, one for the band with too much, and one if neither deviates."""
     spectrum, low, high = result.spectrum, result.emptiest_band, result.fullest_band
-    least, most = POWER_LIMITS[0] * spectrum.least[low], POWER_LIMITS[1]
+    least, most = POWER_LIMITS[0] * spectrum.least[low], float(result.most_power[high])
     margin, findings = MIN_BAND_SIGMAS * spectrum.spread, []
     if spectrum.bands[low] < least and spectrum.bands[low] + margin[low] < spectrum.least[low]:
         advice = "noise was taken for structure: train with fewer `steps`, and do not interpret detail of this size"
