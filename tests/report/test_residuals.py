@@ -145,7 +145,7 @@ def test_broad_structure_is_seen_in_the_lowest_frequencies() -> None:
 
 
 def test_single_photons_of_a_multiplier_in_the_dark_are_no_structure() -> None:
-    """A fiftieth of a photon, of which the re-blurred image has none: by the law of its own noise, each one there is six standard errors."""
+    """A fiftieth of a photon, of which the re-blurred image has none: by its own noise, each one is six standard errors."""
     camera = Multiplier(0.0, 40.0, 36.0)
     clean = torch.full((96, 112), 0.02 * camera.gain)
     clean[40:60, 30:80] = 4 * camera.gain
