@@ -50,4 +50,4 @@ def test_what_was_saved_is_opened_elsewhere(executed: Any) -> None:
     files = outputs(executed, "result.save(folder")[-1]["data"]["text/plain"]
     assert "cell_deconvolved.ome.tif" in files and "cell_report.html" in files
     layer = outputs(executed, "to_napari()")[-1]["data"]["text/plain"]
-    assert "0.0325" in layer and "'um'" in layer
+    assert "0.0325" in layer and "micrometer" in layer and "('y', 'x')" in layer
