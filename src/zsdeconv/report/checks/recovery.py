@@ -304,7 +304,7 @@ def _separation(result: Recovery, resolved: int) -> Finding:
     number = resolved if level == "ok" else count - resolved
     text = (
         f"{number} of {count} pairs of points {result.separation_nm:.0f} nm apart are {what}: between the two points it is "
-        f"{percent(dip)} darker than at the fainter one (at least {percent(MIN_DIP)} by the Rayleigh criterion)"
+        f"{percent(dip, 1)} darker than at the fainter one (at least {percent(MIN_DIP, 1)} by the Rayleigh criterion)"
     )
     advice = "" if level == "ok" else "; do not count or separate objects as close as this: record more light, or train with more `steps`"
     return Finding(level, "separation of test objects", dip, MIN_DIP, f"{text}{advice}.")
