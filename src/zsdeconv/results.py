@@ -125,6 +125,10 @@ class Places(Protocol):
         """Every file that may be written."""
         ...
 
+    def replaced(self) -> list[Path]:
+        """Every file that overwriting replaces, or removes where there is no new one."""
+        ...
+
 
 @dataclass(frozen=True)
 class Results:
@@ -173,6 +177,9 @@ class Results:
     def all(self) -> list[Path]:
         return [*self.targets().values(), *(self.model_files() if self.own_model else []), self.report]
 
+    def replaced(self) -> list[Path]:
+        return self.all()
+
     def complete(self) -> bool:
         """Whether a run has written all that every run writes."""
         return all(path.exists() for path in self.all() if path not in [self.report, *map(self.image, SOMETIMES)])
@@ -186,6 +193,9 @@ class Predicted(Results):
 
     def all(self) -> list[Path]:
         return [*self.targets().values(), *([self.report] if self.with_report else [])]
+
+    def replaced(self) -> list[Path]:
+        return [*self.targets().values(), self.report]
 
 
 @dataclass(frozen=True)
@@ -202,6 +212,9 @@ class SingleImage:
         return {"deconvolved": self.path}
 
     def all(self) -> list[Path]:
+        return [self.path]
+
+    def replaced(self) -> list[Path]:
         return [self.path]
 
 
@@ -234,8 +247,7 @@ def write_run(results: Results, restored: Result, provenance: dict[str, Any], *,
         if results.own_model:
             _write_model(stack, results, restored.model, overwrite)
     written = [*targets.values(), *(results.model_files() if results.own_model else [])]
-    for stale in set(results.all()) - set(written) if overwrite else ():
-        _remove(stale)
+    _remove_stale(results, written, overwrite)
     return written
 
 
@@ -263,7 +275,14 @@ def write_images(places: Places, restored: Result, provenance: dict[str, Any], *
     chosen = {kind: path for kind, path in places.targets().items() if kind in restored.images()}
     with ExitStack() as stack:
         _write_images(stack, chosen, restored, provenance, overwrite)
+    _remove_stale(places, list(chosen.values()), overwrite)
     return list(chosen.values())
+
+
+def _remove_stale(places: Places, written: list[Path], overwrite: bool) -> None:
+    """Remove what belongs to results that were overwritten, such as their report."""
+    for stale in set(places.replaced()) - set(written) if overwrite else ():
+        _remove(stale)
 
 
 def _write_model(stack: ExitStack, results: Results, model: AnyModel, overwrite: bool) -> None:

@@ -43,6 +43,8 @@ def test_existing_reports_are_kept_before_anything_is_computed(zs, model, save, 
     assert (out / "next_report.html").read_text() == "mine"
     assert zs("predict", model, path, "-o", out, "--report", "--overwrite", "--quiet").code == 0
     assert (out / "next_report.html").read_text(encoding="utf-8") != "mine"
+    assert zs("predict", model, path, "-o", out, "--overwrite", "--quiet").code == 0
+    assert not (out / "next_report.html").exists(), "it was that of the images before"
 
 
 def test_a_single_file_has_no_place_for_a_report(zs, model, save, frame, tmp_path):
