@@ -189,6 +189,17 @@ def test_fitted_noise_is_called_over_fitted() -> None:
     assert "noise was taken for structure" in said[0]
 
 
+def test_noise_that_comes_back_is_told_where_a_linear_filter_leaves_as_much() -> None:
+    """Bright: Richardson-Lucy leaves more than the Wiener filter in every band, and yet fits noise that the denoised image has not."""
+    clean = seen(truth(200.0))
+    measurement = recorded(clean, 5)
+    fitted = richardson_lucy(measurement.y[None, None].clamp(min=0), model(), [1000])[0]
+    found = measure(measurement, model()(fitted)[0, 0], mean=clean)
+    assert found.kept_power.min() < 0.8 and levels(found)["residual_whiteness"] == "warn"
+    right = measure(measurement, clean, mean=clean)
+    assert np.allclose(right.kept_power, 1) and levels(right)["residual_whiteness"] == "ok"
+
+
 def test_the_data_themselves_are_the_extreme_of_over_fitting() -> None:
     measurement = recorded(seen(truth()), 0)
     found = measure(measurement, measurement.y)

@@ -15,9 +15,9 @@ from zsdeconv.errors import ImageError
 
 MIN_CLIPPED_PX = 4
 """Pixels with the last value of the range from which they may be clipped. Chosen: the last values of any image are held by one or two."""
-PILE_RATIO, PILE_SIGMAS = 1.5, 5.0
+PILE_RATIO, PILE_SIGMAS = 1.1, 5.0
 """Pixels with the last value, over those with the one beside it, and standard errors of that, from which they are clipped. Chosen: noise
-has fewer at its end, and the steps of a converter differ by less than a half."""
+has fewer and fewer towards its end, though the steps of a converter differ."""
 MAX_NOISE_CORRELATION = 0.08
 """Correlation of the noise of neighbouring pixels up to which it counts as white. Chosen: linear or cubic enlargement of a
 simulated image by 1.1 to 2 gives 0.11 to 0.25, white noise about 0.01."""
