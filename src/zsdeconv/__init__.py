@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zsdeconv.camera.calibrate import calibrate
     from zsdeconv.camera.maps import CameraMaps
     from zsdeconv.channels import load
-    from zsdeconv.image import Image
+    from zsdeconv.image import Image, deskew
     from zsdeconv.io import read, write
     from zsdeconv.model import Model, Restored
     from zsdeconv.physics.optics import Optics
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "Image": "zsdeconv.image",
+    "deskew": "zsdeconv.image",
     "Optics": "zsdeconv.physics.optics",
     "read": "zsdeconv.io",
     "write": "zsdeconv.io",
@@ -57,6 +58,7 @@ __all__ = [
     "UserError",
     "__version__",
     "calibrate",
+    "deskew",
     "load",
     "read",
     "read_psf",

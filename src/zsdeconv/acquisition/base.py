@@ -32,7 +32,8 @@ from zsdeconv.data.batches import Pairs
 from zsdeconv.data.normalize import Affine
 from zsdeconv.data.pairs import PairMaker, recorrupted
 from zsdeconv.findings import Finding
-from zsdeconv.image import Image, ImageLike
+from zsdeconv.image import Image, ImageLike, StageScan
+from zsdeconv.image.scan import STACK_AXES
 from zsdeconv.notation import Batch
 from zsdeconv.physics.operators import Crop, Operator
 from zsdeconv.physics.optics import Optics
@@ -126,6 +127,15 @@ class Recording:
     def fine_um(self) -> tuple[float, ...]:
         """Pixel size of the fine grid along each spatial axis, um."""
         return tuple(um / factor for um, factor in zip(self.spacing_um, self.upsampling, strict=True))
+
+    @property
+    def scan(self) -> StageScan | None:
+        """The scan of a stage that moves at an angle to the sheet; None where planes lie above each other."""
+        return self.config.input.scan if self.rank == len(STACK_AXES) else None
+
+    def skewed(self, psf: Psf) -> Psf:
+        """A PSF in the directions of camera and detection axis, in the coordinates of the stack."""
+        return psf if self.scan is None else psf.sheared(self.scan.shift_um / self.fine_um[-2])
 
     @property
     def unit(self) -> Affine:
@@ -313,7 +323,7 @@ class Acquisition(ABC):
 
     def check_psf(self) -> list[Finding]:
         """What can be said of the PSF alone."""
-        return check_psf(self.psf)
+        return check_psf(self.psf.upright)
 
     @property
     def cutoff_per_um(self) -> float | None:

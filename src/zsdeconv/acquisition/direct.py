@@ -106,7 +106,9 @@ class DirectAcquisition(Acquisition):
 
     remembers = True
     sets_bright_aside = True
-    settings = frozenset(f"optics.{name}" for name in ("microscope", "sheet_um", "pinhole_au", "sample_ri", "depth_um"))
+    settings = frozenset(f"optics.{name}" for name in ("microscope", "sheet_um", "pinhole_au", "sample_ri", "depth_um")) | frozenset(
+        f"input.{name}" for name in ("scan_angle_deg", "scan_step_um", "scan_reverse")
+    )
 
     def __init__(
         self,
@@ -128,7 +130,7 @@ class DirectAcquisition(Acquisition):
     def prepare(cls, recording: Recording) -> tuple[Self, dict[str, str]]:
         optics, origin = optics_of(recording)
         psf, source = given_psf(recording, optics, origin)
-        made = cls(recording.unit, recording.calibration.camera, recording.fitted(psf), recording.config.scale, optics=optics)
+        made = cls(recording.unit, recording.calibration.camera, recording.fitted(recording.skewed(psf)), recording.config.scale, optics=optics)
         return made, {"psf": source}
 
     @classmethod
