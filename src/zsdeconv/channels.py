@@ -140,7 +140,7 @@ class RestoredChannels(Result):
     def _merged(self) -> dict[str, Image]:
         names = list(self.parts)
         kinds = next(iter(self.parts.values())).images()
-        metadata = {key: value for key, value in self.raw.metadata.items() if key not in PER_CHANNEL} | {"channels": names}
+        metadata = {key: value for key, value in self.raw.metadata.items() if key not in (*PER_CHANNEL, "scan")} | {"channels": names}
         for key in PER_CHANNEL[1:]:
             values = [_of_channel(part, key) for part in self.parts.values()]
             if any(value is not None for value in values):

@@ -21,6 +21,7 @@ from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, ImageError
 from zsdeconv.image import Image, ImageLike, with_numbers
+from zsdeconv.image.scan import refuse_other_scan
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality
@@ -44,6 +45,7 @@ from zsdeconv.prediction.set_aside import completed
 from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
 from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, pass_work, passes_of, predict_frame
 from zsdeconv.prediction.uncertainty import GlobalErrorTerms, median_reblur_residual, standard_error
+from zsdeconv.prediction.upright import upright
 from zsdeconv.progress.shown import ProgressOption, shown
 from zsdeconv.progress.tasks import task
 from zsdeconv.results import Result
@@ -63,7 +65,7 @@ class Restored(Result):
     `zsdeconv.report.checks.standard_error`; None with less than two passes) on the fine grid. Of structured illumination all lie on the
     fine
     grid, and `reconstructed` is what the network was given, with all its noise (None otherwise). `raw` is the image as it was recorded,
-    and `model` restores the next one.
+    and `model` restores the next one. Results of a scan at an angle are deskewed; `skewed` has them in the coordinates of the camera.
     """
 
     denoised: Image
@@ -72,6 +74,7 @@ class Restored(Result):
     model: Model
     raw: Image
     reconstructed: Image | None = None
+    skewed: Restored | None = None
 
     def __repr__(self) -> str:
         return "Restored(" + ", ".join(f"{kind}={image!r}" for kind, image in self.images().items()) + ")"
@@ -87,7 +90,8 @@ class Restored(Result):
 
         model = self.model
         raw = replace(with_numbers(self.raw, model.camera.offset), offset=model.camera.offset)
-        own = replace(self, **{name: with_numbers(image) for name, image in self.images().items()})
+        seen = self.skewed or self
+        own = replace(seen, **{name: with_numbers(image) for name, image in seen.images().items()})
         with shown(progress):
             sections = assess(model, self.raw, own)
         return Report(title, sections, {"raw": raw, **own.images()}, model.config.model_dump(mode="json"), dict(model.provenance))
@@ -215,6 +219,7 @@ class Model:
         overlap: int | None = None,
         batch: int | None = None,
         destripe: Destriping | None = None,
+        deskew: bool | None = None,
         device: str | None = None,
         progress: ProgressOption = None,
     ) -> Restored:
@@ -231,6 +236,7 @@ class Model:
         tile, overlap : side of tiles and their overlap, raw pixels
         batch : tiles at a time
         destripe : shadows of a light sheet to be damped afterwards
+        deskew : whether the results of a scan at an angle are deskewed, once all else is done
         device : auto, cpu, cuda or mps
         progress : who is told of it (`zsdeconv.progress.shown`); by default a bar on a terminal and in a notebook
 
@@ -242,7 +248,9 @@ class Model:
         settings = self.config.prediction
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
         with shown(progress):
-            return self._predicted(image, passes_of(self.config, passes), tiling, destripe or Destriping.of(settings), device)
+            return upright(
+                self._predicted(image, passes_of(self.config, passes), tiling, destripe or Destriping.of(settings), device), deskew
+            )
 
     def _predicted(self, image: ImageLike, passes: int, tiling: Tiling, destripe: Destriping | None, device: str | None) -> Restored:
         with task("preparing"):
@@ -336,14 +344,15 @@ class Model:
     def _restored(self, image: Image, gathered: Mapping[str, GatheredFrames]) -> Restored:
         fine, lens = self.modality.factors(self.config.scale), self.acquisition.optics
         known = {} if lens is None else {"optics": {**image.metadata.get("optics", {}), **lens.stated}}
-        noted = {**image.metadata, **known, **self.modality.acquisition.result_metadata}
+        noted, scan = {**image.metadata, **known, **self.modality.acquisition.result_metadata}, self.config.input.scan
 
         def assembled(kind: str, factors: Sequence[int]) -> Image:
             data = gathered[kind].data
             axes = image.axes.removesuffix(self.modality.recorded_axes)
             data = data.reshape(*[image.sizes[a] for a in axes], *data.shape[1:])
             spacing = {a: um / f for (a, um), f in zip(self._spacing().items(), factors, strict=True)}
-            return Image(data, axes + self.modality.spatial_axes, spacing, 0.0, {**noted, "kind": kind})
+            also = {} if scan is None else {"scan": scan.noted(spacing)}
+            return Image(data, axes + self.modality.spatial_axes, spacing, 0.0, {**noted, **also, "kind": kind})
 
         on_fine_grid = {kind: assembled(kind, fine) for kind in gathered if kind != "denoised"}
         return Restored(
@@ -366,8 +375,9 @@ class Model:
                 f"axes {image.axes} of size {image.data.shape}: the model restores {self.modality.recorded_axes} frames"
                 f" ({self.modality.name}); train another one, or give axes"
             )
+        refuse_other_scan(image, self.config.input.scan)
         for axis, um in self._spacing().items():
-            found = image.spacing_um.get(axis, um)
+            found = um if axis == "Z" and self.config.input.scan is not None else image.spacing_um.get(axis, um)
             if abs(found / um - 1) > SPACING_TOLERANCE:
                 raise ImageError(
                     f"pixel size {found:g} um along {axis}: the model was trained at {um:g} um; train another one, or correct pixel_um"

@@ -311,7 +311,7 @@ def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> ModelP
     if header.maps is not None:
         offset, gain, read_variance, bad = (tensors.pop(f"maps.{name}").numpy() for name in MAPS)
         acquisition.maps = CameraMaps(offset, gain, read_variance, bad, header.maps.sigmas, header.maps.frames, header.maps.target)
-    network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale)
+    network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale, acquisition.shift_px)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
     return ModelParts(
         network,

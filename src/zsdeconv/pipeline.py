@@ -177,7 +177,8 @@ def _checking_tasks(prepared: Prepared) -> list[Task]:
 def _untrained(prepared: Prepared) -> nn.Module:
     """The network that will be trained, for its halo."""
     acquisition = prepared.acquisition
-    return make_network(prepared.config, prepared.modality.rank, acquisition.forward_operator, acquisition.scale)
+    operator, scale, shift_px = acquisition.forward_operator, acquisition.scale, acquisition.shift_px
+    return make_network(prepared.config, prepared.modality.rank, operator, scale, shift_px)
 
 
 def _seen(prepared: Prepared, frame: np.ndarray) -> list[int]:
@@ -209,7 +210,7 @@ def _train_single(prepared: Prepared, checkpoint: str | Path | None, resume: boo
     device = choose_device(config.device)
     regions = training_regions(prepared.frames, config.seed, rank=modality.rank)
     measurements = [acquisition.measure(pixels, device, start) for pixels, start in regions]
-    network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale)
+    network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale, acquisition.shift_px)
 
     phases = training_phases(config, acquisition, measurements)
     _expect(phases, config, acquisition, measurements, network.to(device))

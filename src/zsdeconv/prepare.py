@@ -150,7 +150,7 @@ def _scan(images: Sequence[Image], config: Config, modality: Modality) -> StageS
 
     Raises `ImageError` for stacks that are deskewed already or were scanned differently, and `ConfigError` for one that is half known.
     """
-    if "input.scan_angle_deg" not in modality.acquisition.settings or STACK_AXES != modality.spatial_axes:
+    if "input.scan_angle_deg" not in modality.acquisition.settings or modality.spatial_axes != STACK_AXES:
         return None
     known = config.input
     scans = {scan_of(image, known.scan_angle_deg, known.scan_step_um, known.scan_reverse) for image in images}
@@ -271,7 +271,9 @@ def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -
     given, scan = config.pairs.kind, recording.scan
     if given == "interleave" and scan is not None:
         moved = f"planes of the scan shift by {abs(scan.shift_um):.3g} um along y, no two show one place"
-        raise ConfigError(f"`pairs=interleave`: {moved}; leave it out, or deskew what is reconstructed already, and leave out scan_angle_deg")
+        raise ConfigError(
+            f"`pairs=interleave`: {moved}; leave it out, or deskew what is reconstructed already, and leave out scan_angle_deg"
+        )
     if given == "interleave" and given not in modality.pairs:
         raise ConfigError("`pairs=interleave`: it takes every other plane of a stack, the images are single planes; leave it out")
     if given == "recorrupt":

@@ -200,6 +200,11 @@ class Acquisition(ABC):
         """Whether `detector` is the law of each recorded frame, as it is where a frame is the image."""
         return not self.raw_frame_axis
 
+    @property
+    def shift_px(self) -> float:
+        """How many raw pixels farther along y each plane of a stack lies than the one before; 0 where they lie above each other."""
+        return self.psf.shift_px / self.scale
+
     def for_detector(self, detector: Camera, counts: float = 1.0) -> Self:
         """The same acquisition with another detector, which makes `counts` times as many counts of the same light."""
         other = copy(self)

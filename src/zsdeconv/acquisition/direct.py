@@ -130,7 +130,9 @@ class DirectAcquisition(Acquisition):
     def prepare(cls, recording: Recording) -> tuple[Self, dict[str, str]]:
         optics, origin = optics_of(recording)
         psf, source = given_psf(recording, optics, origin)
-        made = cls(recording.unit, recording.calibration.camera, recording.fitted(recording.skewed(psf)), recording.config.scale, optics=optics)
+        made = cls(
+            recording.unit, recording.calibration.camera, recording.fitted(recording.skewed(psf)), recording.config.scale, optics=optics
+        )
         return made, {"psf": source}
 
     @classmethod

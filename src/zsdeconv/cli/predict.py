@@ -51,6 +51,8 @@ class PredictTask(Task):
 
 PREDICTION_SETTINGS = ("axes", "pixel_um", "crop", "scene", "prediction", "device", "camera")
 """Settings that act where a model is given."""
+ASKED = ("tile", "overlap", "batch", "passes", "deskew", "device")
+"""Those of them that are arguments of the prediction."""
 
 
 @takes(options=chosen(*PREDICTION_SETTINGS, help={"camera": CAMERA_OF_MODEL}), task=PredictTask)
@@ -65,7 +67,7 @@ def predict(
     from zsdeconv.prediction.destripe import Destriping
 
     destripe = Destriping.of(configuration({name: value for name, value in given.items() if name != "camera"}, None).prediction)
-    asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given} | {"destripe": destripe}
+    asked = {name: given[name] for name in ASKED if name in given} | {"destripe": destripe}
     sources = sources_of(inputs, task.read_as, given.get("crop"), given.get("scene"))
     jobs = jobs_of(_places(sources, task), quiet=task.quiet, silent=task.silent)
     read = [model, *files_of_camera(given.get("camera")), *(file for source in sources for file in source.all_files())]

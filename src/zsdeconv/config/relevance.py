@@ -49,7 +49,9 @@ _UPRIGHT_LIGHT = Need(
     "on raw frames of structured illumination, whose pattern is known in the directions of the camera",
     "leave it out, and deskew the reconstruction",
 )
-_SCAN = Need(lambda facts: facts.config.input.scan_angle_deg is not None, "without a scan at an angle", "give scan_angle_deg, or leave it out")
+_SCAN = Need(
+    lambda facts: facts.config.input.scan_angle_deg is not None, "without a scan at an angle", "give scan_angle_deg, or leave it out"
+)
 _NO_SCAN = Need(
     lambda facts: facts.config.input.scan_angle_deg is None,
     "on a scan at an angle, whose planes are scan_step_um x sin(scan_angle_deg) apart",

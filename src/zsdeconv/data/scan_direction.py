@@ -28,7 +28,7 @@ def direction_doubt(stacks: Sequence[np.ndarray], scan: StageScan, pixel_um: flo
     >>> scene = rng.normal(size=(60, 40))
     >>> stack = np.stack([scene[3 * k : 3 * k + 40] for k in range(6)])
     >>> scan = StageScan(45.0, 3 * 2**0.5)
-    >>> direction_doubt([stack], scan, 1.0), direction_doubt([stack[::-1]], scan, 1.0)[:41]
+    >>> direction_doubt([stack], scan, 1.0), direction_doubt([stack[::-1]], scan, 1.0)[:40]
     ('', 'objects move the other way from plane to')
     """
     shift_px = scan.shift_um / pixel_um

@@ -29,6 +29,8 @@ MIN_EMPTY_ROWS = 2
 """Rows without light at the ends of a plane that are no chance. Chosen: a camera records no constant row."""
 MAX_ROW_ERROR = 1.5
 """Rows by which they may differ from a straight line. Chosen: programs round the shift of each plane, and cut what is partly empty."""
+SCAN_TOLERANCE = 0.02
+"""Relative difference up to which two scans are the same. Chosen: that of the pixel sizes of images that fit a model."""
 STACK_AXES = "ZYX"
 """Axes of a stack; a skewed one has the steps of the stage along Z."""
 
@@ -88,9 +90,10 @@ class StageScan:
         moved = f"objects move by {abs(self.shift_um):.4g} um towards the {direction} row from plane to plane"
         return f"{self.step_um:g} um at {self.angle_deg:g} degrees: planes {self.depth_um:.4g} um apart, {moved}"
 
-    def noted(self) -> dict[str, Any]:
-        """Plain values for the metadata of an image."""
-        return asdict(self)
+    def noted(self, spacing_um: Mapping[str, float] | None = None) -> dict[str, Any]:
+        """Plain values for the metadata of an image; with its pixel sizes also where its pixels lie (`affine_um`)."""
+        affine = {} if spacing_um is None else {"affine_zyx_um": self.affine_um(spacing_um["Y"], spacing_um["X"])}
+        return {**asdict(self), **affine}
 
     @classmethod
     def stated_by(cls, metadata: Mapping[str, Any], key: str = "scan") -> Self | None:
@@ -160,6 +163,27 @@ def refuse_deskewed(image: Image) -> None:
             raise ImageError(f"{name}: {found}, as of a stack that is deskewed already; {advice}")
 
 
+def refuse_other_scan(image: Image, scan: StageScan | None) -> None:
+    """Raise `ImageError` for an image that was not recorded as those of a training were: by `scan`, or with planes above each other."""
+    name, stated, um = image.metadata.get("name", "image"), StageScan.stated_by(image.metadata), image.spacing_um.get("Z")
+    if scan is None:
+        if stated is not None:
+            known = "the model was trained on stacks whose planes lie above each other"
+            raise ImageError(f"{name}: a scan of {stated.words}, {known}; train another one, or deskew the image")
+        return
+    refuse_deskewed(image)
+    if stated is not None and not (_close(stated.depth_um, scan.depth_um) and _close(stated.shift_um, scan.shift_um)):
+        raise ImageError(f"{name}: a scan of {stated.words}, the model was trained on one of {scan.words}; train another one")
+    if stated is None and um is not None and not (_close(um, scan.step_um) or _close(um, scan.depth_um)):
+        raise ImageError(
+            f"{name}: planes {um:g} um apart, the model was trained on a scan of {scan.words}; train another one, or give z_um"
+        )
+
+
+def _close(one: float, other: float) -> bool:
+    return abs(one - other) <= SCAN_TOLERANCE * abs(other)
+
+
 def _empty(plane: np.ndarray) -> int:
     """Number of rows at the beginning of a plane that hold one value, the same in all, or no data."""
     first = plane[0, 0]
@@ -171,7 +195,8 @@ def deskewed(image: Image, scan: StageScan, factor: int = 1) -> Image:
     """A skewed stack in the directions of camera and detection axis: each plane is shifted along y, and by nothing else.
 
     Planes are `s sin(theta)` apart, pixels keep their size, and what no plane has seen is NaN. Between rows there is a cubic spline, which
-    keeps the sum of the intensities; next to a sharp edge it over- and undershoots by a few per cent of the step. Of an image of kind
+    keeps the sum of the intensities; next to the edge of one pixel to the next it over- and undershoots by up to a tenth of the
+    step. Of an image of kind
     "uncertainty" it is linear: the standard error between two rows is at most that of errors that both share. A row is NaN where the
     spline or the line has to look at pixels without data.
 
@@ -204,7 +229,9 @@ def deskewed(image: Image, scan: StageScan, factor: int = 1) -> Image:
     """
     missing = [axis for axis in STACK_AXES if axis not in image.axes]
     if missing:
-        raise ImageError(f"axes {image.axes}: a scan is a stack of planes, {missing[0]} is missing; give axes, ZYX where its planes are steps")
+        raise ImageError(
+            f"axes {image.axes}: a scan is a stack of planes, {missing[0]} is missing; give axes, ZYX where its planes are steps"
+        )
     if "Y" not in image.spacing_um or "X" not in image.spacing_um:
         raise ImageError("pixel size is missing in the file, the shift of the planes depends on it; give pixel_um (um in the sample)")
     refuse_deskewed(image)
@@ -308,8 +335,8 @@ def deskew(
     if scan is None:
         refuse_deskewed(loaded)
         raise ConfigError(
-            f"{loaded.metadata.get('name', 'image')}: how it was scanned is not known; give scan_angle_deg (between the planes of the camera "
-            "and the motion of the stage) and scan_step_um"
+            f"{loaded.metadata.get('name', 'image')}: how it was scanned is not known; give scan_angle_deg (between the planes of the "
+            "camera and the motion of the stage) and scan_step_um"
         )
     return deskewed(loaded, scan)
 

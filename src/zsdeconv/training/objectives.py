@@ -201,7 +201,8 @@ class SimulatedPairs:
     def prepare(self, network: nn.Module, draws: RandomStreams) -> None:
         """Make the objects from what stage 1 has learned."""
         narrow, self.target = (
-            Blur(gaussian([share * n for n in self.psf_fwhm_px], self.shift_px)) for share in (FINEST_SHARE, self.training.target_fwhm_fraction)
+            Blur(gaussian([share * n for n in self.psf_fwhm_px], self.shift_px))
+            for share in (FINEST_SHARE, self.training.target_fwhm_fraction)
         )
         model, objects, count = self.acquisition.forward_operator @ narrow, [], len(self.measurements)
         with task(OBJECT_WORDS) as shown:
@@ -295,15 +296,15 @@ def two_stage_phase(config: Config, acquisition: Acquisition, measurements: Sequ
 
 def two_phases(config: Config, acquisition: Acquisition, measurements: Sequence[Measurement]) -> list[Phase]:
     """Training in two phases: stage 1 from pairs, then stage 2 from simulated recordings of the object that stage 1 suggests."""
-    psf, training = acquisition.psf, config.training
+    psf, training, turns = acquisition.psf, config.training, grid.symmetries_of_scan(acquisition.shift_px)
     fwhm_px = [um / spacing for um, spacing in zip(fwhms_um(psf.upright), psf.spacing_um, strict=True)]
     added_noise = ADDED_NOISE if config.pairs.adds_noise else (0.0, 0.0)
     simulated = SimulatedPairs(acquisition, measurements, training, fwhm_px, added_noise=added_noise)
     most = most_steps(training, sum(each.recorded_px for each in measurements))
     if config.pairs.kind == "blind":
-        denoise: Objective = DenoiseBlind(BlindPatches([(measurement.y,) for measurement in measurements], training), most)
+        denoise: Objective = DenoiseBlind(BlindPatches([(measurement.y,) for measurement in measurements], training, turns), most)
     else:
-        denoise = Denoise(_pairs(config, acquisition, measurements, range(grid.SYMMETRIES)), config.loss, most)
+        denoise = Denoise(_pairs(config, acquisition, measurements, turns), config.loss, most)
     return [(denoise, 1 - training.stage2_fraction), (simulated, training.stage2_fraction)]
 
 
