@@ -151,6 +151,7 @@ def _scan(images: Sequence[Image], config: Config, modality: Modality) -> StageS
     Raises `ImageError` for stacks that are deskewed already or were scanned differently, and `ConfigError` for one that is half known.
     """
     if "input.scan_angle_deg" not in modality.acquisition.settings or modality.spatial_axes != STACK_AXES:
+        refuse_idle(Facts(config, modality.rank, modality.acquisition.settings), modality.presets, "input.scan")
         return None
     known = config.input
     scans = {scan_of(image, known.scan_angle_deg, known.scan_step_um, known.scan_reverse) for image in images}

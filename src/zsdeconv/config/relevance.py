@@ -145,8 +145,9 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
 """Settings by their path, and what they need to act; all others act in every run."""
 
 
-def refuse_idle(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise `ConfigError` for the first given setting that cannot act; `presets` are those of the modality.
+def refuse_idle(facts: Facts, presets: Mapping[str, Mapping[str, Any]], among: str = "") -> None:
+    """Raise `ConfigError` for the first given setting that cannot act; `presets` are those of the modality. Only settings whose path begins
+    with `among` are judged, where not all facts are known yet.
 
     >>> from zsdeconv.config import resolve
     >>> config = resolve({"loss": {"gamma": 2.0}, "pairs": {"kind": "recorrupt"}})
@@ -156,7 +157,7 @@ def refuse_idle(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> None:
     """
     given = facts.config.explicit
     for path, value in leaves(given):
-        failing = [need for need in NEEDS.get(path, ()) if not need.holds(facts)]
+        failing = [need for need in NEEDS.get(path, ()) if path.startswith(among) and not need.holds(facts)]
         if failing and _value(over_preset(_without(given, path), presets), path) != _value(facts.config, path):
             raise _idle(path, value, failing[0], facts)
 
