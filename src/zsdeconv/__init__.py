@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zsdeconv.camera.calibrate import calibrate
     from zsdeconv.camera.maps import CameraMaps
     from zsdeconv.channels import load
-    from zsdeconv.image import Image, deskew
+    from zsdeconv.image import Image
     from zsdeconv.io import read, write
     from zsdeconv.model import Model, Restored
     from zsdeconv.physics.optics import Optics
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from zsdeconv.physics.psf_file import read_psf
     from zsdeconv.physics.psf_theory import theoretical_psf
     from zsdeconv.pipeline import restore, train
+    from zsdeconv.prediction.upright import deskew
 
 _LAZY = {
     "Image": "zsdeconv.image",
-    "deskew": "zsdeconv.image",
+    "deskew": "zsdeconv.prediction.upright",
     "Optics": "zsdeconv.physics.optics",
     "read": "zsdeconv.io",
     "write": "zsdeconv.io",

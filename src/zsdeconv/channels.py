@@ -173,6 +173,10 @@ class RestoredChannels(Result):
         """The images by name, as the command line writes them."""
         return dict(self._merged)
 
+    def as_recorded(self) -> RestoredChannels:
+        """In the coordinates of the camera, as `zsdeconv.model.Restored.as_recorded`."""
+        return replace(self, parts={name: part.as_recorded() for name, part in self.parts.items()})
+
     def report(self, title: str = "image", *, progress: ProgressOption = None) -> ChannelReport:
         """One page with a tab for each channel; `progress` as in `Model.predict`."""
         from zsdeconv.report.page.report import ChannelReport

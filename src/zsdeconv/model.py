@@ -45,7 +45,7 @@ from zsdeconv.prediction.set_aside import completed
 from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
 from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, pass_work, passes_of, predict_frame
 from zsdeconv.prediction.uncertainty import GlobalErrorTerms, median_reblur_residual, standard_error
-from zsdeconv.prediction.upright import upright
+from zsdeconv.prediction.upright import upright_images
 from zsdeconv.progress.shown import ProgressOption, shown
 from zsdeconv.progress.tasks import task
 from zsdeconv.results import Result
@@ -62,10 +62,9 @@ class Restored(Result):
     """One image restored, ADU above the offset, float32, axes of the input with the spatial ones last.
 
     `denoised` lies on the raw grid, `deconvolved` and `uncertainty` (its standard error: 68 % of the pixels are off by less, see
-    `zsdeconv.report.checks.standard_error`; None with less than two passes) on the fine grid. Of structured illumination all lie on the
-    fine
-    grid, and `reconstructed` is what the network was given, with all its noise (None otherwise). `raw` is the image as it was recorded,
-    and `model` restores the next one. Results of a scan at an angle are deskewed; `skewed` has them in the coordinates of the camera.
+    `zsdeconv.report.checks.standard_error`; None with less than two passes) on the fine one. Of structured illumination all lie on the fine
+    grid, and `reconstructed` is what the network was given, with its noise (None otherwise). `raw` is the recorded image, `model` restores
+    the next one. Results of a scan at an angle are deskewed; `skewed` has them in the coordinates of the camera.
     """
 
     denoised: Image
@@ -90,7 +89,7 @@ class Restored(Result):
 
         model = self.model
         raw = replace(with_numbers(self.raw, model.camera.offset), offset=model.camera.offset)
-        seen = self.skewed or self
+        seen = self.as_recorded()
         own = replace(seen, **{name: with_numbers(image) for name, image in seen.images().items()})
         with shown(progress):
             sections = assess(model, self.raw, own)
@@ -100,6 +99,10 @@ class Restored(Result):
         """The images by name, as the command line writes them."""
         named = {kind: getattr(self, kind) for kind in ("reconstructed", "denoised", "deconvolved", "uncertainty")}
         return {name: image for name, image in named.items() if image is not None}
+
+    def as_recorded(self) -> Restored:
+        """In the coordinates of the camera: itself, unless its images were deskewed."""
+        return self.skewed or self
 
     def destriped(self, destriping: Destriping) -> Restored:
         """Without the stripes in both images; what was taken is noted in their metadata under "stripes"."""
@@ -219,7 +222,6 @@ class Model:
         overlap: int | None = None,
         batch: int | None = None,
         destripe: Destriping | None = None,
-        deskew: bool | None = None,
         device: str | None = None,
         progress: ProgressOption = None,
     ) -> Restored:
@@ -236,7 +238,6 @@ class Model:
         tile, overlap : side of tiles and their overlap, raw pixels
         batch : tiles at a time
         destripe : shadows of a light sheet to be damped afterwards
-        deskew : whether the results of a scan at an angle are deskewed, once all else is done
         device : auto, cpu, cuda or mps
         progress : who is told of it (`zsdeconv.progress.shown`); by default a bar on a terminal and in a notebook
 
@@ -248,9 +249,9 @@ class Model:
         settings = self.config.prediction
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
         with shown(progress):
-            return upright(
-                self._predicted(image, passes_of(self.config, passes), tiling, destripe or Destriping.of(settings), device), deskew
-            )
+            restored = self._predicted(image, passes_of(self.config, passes), tiling, destripe or Destriping.of(settings), device)
+            upright = upright_images(restored.images(), self.config, self.spacing_um[-2])
+            return replace(restored, **upright, skewed=restored) if upright else restored
 
     def _predicted(self, image: ImageLike, passes: int, tiling: Tiling, destripe: Destriping | None, device: str | None) -> Restored:
         with task("preparing"):

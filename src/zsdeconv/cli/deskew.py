@@ -39,8 +39,8 @@ def deskew(
     """
     known = configuration(options.given(), None).input
     check_outputs([task.output], inputs=[image], overwrite=task.overwrite)
-    from zsdeconv.image import deskew as deskewed
     from zsdeconv.io import read, write
+    from zsdeconv.prediction.upright import deskew as deskewed
 
     stack = read(image, axes=known.axes, pixel_um=known.pixel_um, scene=known.scene)
     upright = deskewed(stack, scan_angle_deg=known.scan_angle_deg, scan_step_um=known.scan_step_um, scan_reverse=known.scan_reverse)

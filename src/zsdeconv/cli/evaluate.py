@@ -104,8 +104,8 @@ def _evaluate_alone(prediction: Path, given: Mapping[str, Any], task: Evaluation
     from zsdeconv.io import read
 
     loaded, result = load(task.model), read(prediction)
-    skewed = {"deskew": False} if result.metadata.get("scan") else {}
-    restored = loaded.predict(read_again(task.raw, loaded, given.get("axes"), given.get("pixel_um")), **skewed)
+    restored = loaded.predict(read_again(task.raw, loaded, given.get("axes"), given.get("pixel_um")))
+    restored = restored.as_recorded() if result.metadata.get("scan") else restored
     refuse_other(prediction, result, restored.deconvolved)
     found = restored.report(task.raw.name)
     if task.report is not None:

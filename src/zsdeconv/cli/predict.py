@@ -51,7 +51,7 @@ class PredictTask(Task):
 
 PREDICTION_SETTINGS = ("axes", "pixel_um", "crop", "scene", "prediction", "device", "camera")
 """Settings that act where a model is given."""
-ASKED = ("tile", "overlap", "batch", "passes", "deskew", "device")
+ASKED = ("tile", "overlap", "batch", "passes", "device")
 """Those of them that are arguments of the prediction."""
 
 
@@ -133,7 +133,7 @@ class _Prediction:
         """Restore the image and write the results."""
         image = self._read(job)
         refuse_full(job.results.all()[0].parent, job.disk_bytes)
-        restored = predicted(self.model, image, self.asked, job.voice)
+        restored = self._as_asked(predicted(self.model, image, self.asked, job.voice))
         said = provenance_of(self.model, job.source, image, job.results.all()[0].parent) | {"model": self.name}
         written = write_images(job.results, restored, said, overwrite=self.overwrite)
         fault = None
@@ -147,6 +147,16 @@ class _Prediction:
         if fault is not None:
             raise fault
         job.outcome = "restored"
+
+    def _as_asked(self, restored: Restored | RestoredChannels) -> Restored | RestoredChannels:
+        """Deskewed or, where the user asks for it, not. Raises `ConfigError` where there is nothing to deskew."""
+        asked = self.given.get("deskew")
+        if asked is None:
+            return restored
+        skewed = restored.as_recorded()
+        if not skewed.deconvolved.metadata.get("scan"):
+            raise ConfigError(f"`deskew={asked}`: the model was not trained on a scan at an angle, nothing is skewed; leave it out")
+        return restored if asked else skewed
 
     def _report(self, job: Job, restored: Restored | RestoredChannels, image: Image) -> Path:
         assert isinstance(job.results, Predicted)

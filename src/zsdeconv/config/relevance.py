@@ -179,7 +179,9 @@ def refuse_lone(config: Config) -> None:
 
 def _idle(path: str, value: Any, need: Need, facts: Facts) -> ConfigError:
     where = need.where if isinstance(need.where, str) else need.where(facts)
-    return ConfigError(f"{_NAMES.get(path, path)} {value} has no effect {where}: {need.remedy}")
+    name = _NAMES.get(path, path)
+    given = f"`{name}={value}`" if value is False else f"{name} {value}"
+    return ConfigError(f"{given} has no effect {where}: {need.remedy}")
 
 
 _NAMES = {path: name for name, path in SETTINGS.items()}

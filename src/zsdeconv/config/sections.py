@@ -341,7 +341,7 @@ class PredictionSection(Section):
     )
     batch: Annotated[Count, Setting("tiles at a time")] = 1
     deskew: Annotated[
-        bool, Setting("deskew the results of a skewed scan; --no-deskew delivers them in the coordinates of the camera", default="on")
+        bool, Setting("deskew the results of a skewed scan; off: they stay in the coordinates of the camera", default="on")
     ] = True
     passes: Annotated[int, Field(ge=0), Setting("averaged re-corrupted passes, 0 for none", default="of the preset")] = 8
     destripe: Annotated[

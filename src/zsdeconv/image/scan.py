@@ -13,7 +13,7 @@ the last one where the stage moves in `reverse`. A skewed stack has the axes (k,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -291,63 +291,3 @@ def _weighted(values: np.ndarray, weights: Mapping[int, float]) -> np.ndarray:
         index = np.where(index > n - 1, 2 * (n - 1) - index, index)
         total += weight * values[np.clip(index, 0, n - 1)]
     return total
-
-
-def deskew(
-    image: Any,
-    *,
-    scan_angle_deg: float | None = None,
-    scan_step_um: float | None = None,
-    scan_reverse: bool = False,
-    axes: str | None = None,
-    pixel_um: float | None = None,
-) -> Image:
-    """Deskew a stack of a stage that moves at an angle to the light sheet: as `zsdeconv deskew`.
-
-    Noise goes through the interpolation: rows between two others have less of it, and neighbours share it. Restore a stack first
-    (`zsdeconv.restore` takes the same arguments and deskews its results).
-
-    Parameters
-    ----------
-    image
-        An `Image`, the path of a file, or an array with `axes`.
-    scan_angle_deg, scan_step_um, scan_reverse
-        Angle between the planes of the camera and the motion of the stage, its step between two planes, and whether objects move towards
-        the last row instead of the first; by default as the image states.
-    axes, pixel_um
-        Axes and lateral pixel size, by default those of the image.
-
-    Raises
-    ------
-    ConfigError
-        Where the scan is not known.
-    ImageError
-        As `deskewed`.
-
-    Examples
-    --------
-    >>> stack = Image(np.ones((3, 8, 5)), "ZYX", {"Y": 0.1, "X": 0.1})
-    >>> deskew(stack, scan_angle_deg=30, scan_step_um=0.2).sizes
-    {'Z': 3, 'Y': 12, 'X': 5}
-    """
-    loaded = _loaded(image, axes, pixel_um)
-    scan = scan_of(loaded, scan_angle_deg, scan_step_um, scan_reverse)
-    if scan is None:
-        refuse_deskewed(loaded)
-        raise ConfigError(
-            f"{loaded.metadata.get('name', 'image')}: how it was scanned is not known; give scan_angle_deg (between the planes of the "
-            "camera and the motion of the stage) and scan_step_um"
-        )
-    return deskewed(loaded, scan)
-
-
-def _loaded(image: Any, axes: str | None, pixel_um: float | None) -> Image:
-    import os
-
-    if isinstance(image, str | os.PathLike):
-        from zsdeconv.io import read
-
-        return read(image, axes=axes, pixel_um=pixel_um)
-    loaded = image if isinstance(image, Image) else Image(image, axes)
-    given: Sequence[tuple[str, float]] = [] if pixel_um is None else [("Y", pixel_um), ("X", pixel_um)]
-    return replace(loaded, spacing_um={**loaded.spacing_um, **dict(given)})
