@@ -20,8 +20,7 @@ from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, ImageError
-from zsdeconv.image import Image, ImageLike, with_numbers
-from zsdeconv.image.scan import refuse_other_scan
+from zsdeconv.image import Image, ImageLike, refuse_other_scan, with_numbers
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality
@@ -62,9 +61,9 @@ class Restored(Result):
     """One image restored, ADU above the offset, float32, axes of the input with the spatial ones last.
 
     `denoised` lies on the raw grid, `deconvolved` and `uncertainty` (its standard error: 68 % of the pixels are off by less, see
-    `zsdeconv.report.checks.standard_error`; None with less than two passes) on the fine one. Of structured illumination all lie on the fine
-    grid, and `reconstructed` is what the network was given, with its noise (None otherwise). `raw` is the recorded image, `model` restores
-    the next one. Results of a scan at an angle are deskewed; `skewed` has them in the coordinates of the camera.
+    `zsdeconv.report.checks.standard_error`; None with less than two passes) on the fine one; of structured illumination all on the fine
+    one. `reconstructed` is what the network was given of that, with its noise. `raw` is the recorded image, `model` restores the next one.
+    Results of a scan at an angle are deskewed; `skewed` has them in the coordinates of the camera.
     """
 
     denoised: Image
@@ -352,8 +351,8 @@ class Model:
             axes = image.axes.removesuffix(self.modality.recorded_axes)
             data = data.reshape(*[image.sizes[a] for a in axes], *data.shape[1:])
             spacing = {a: um / f for (a, um), f in zip(self._spacing().items(), factors, strict=True)}
-            also = {} if scan is None else {"scan": scan.noted(spacing)}
-            return Image(data, axes + self.modality.spatial_axes, spacing, 0.0, {**noted, **also, "kind": kind})
+            said = noted | ({} if scan is None else {"scan": scan.noted(spacing)}) | {"kind": kind}
+            return Image(data, axes + self.modality.spatial_axes, spacing, 0.0, said)
 
         on_fine_grid = {kind: assembled(kind, fine) for kind in gathered if kind != "denoised"}
         return Restored(

@@ -23,8 +23,8 @@ from zsdeconv.data.pair_choice import MIN_SLICES, PairChoice, choose_pairs, neig
 from zsdeconv.data.patches import fitted_patch
 from zsdeconv.data.scan_direction import direction_doubt
 from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
-from zsdeconv.image import Image, StageScan, scan_of
-from zsdeconv.image.scan import STACK_AXES, refuse_deskewed
+from zsdeconv.image import Image, StageScan, refuse_deskewed, scan_of
+from zsdeconv.image.scan import STACK_AXES
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality, select
@@ -207,6 +207,7 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
     says.
     """
     scan = config.input.scan
+    _question_step(images, scan)
     depth_um = config.input.z_um if scan is None else scan.depth_um
     given = {axis: depth_um if axis == "Z" else config.input.pixel_um for axis in modality.spatial_axes}
     spacing, told = [], set()
@@ -223,9 +224,6 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
             raise ImageError(f"{differing}: one model needs one; restore the files separately")
         own, stated = given[axis], [um for image in images if (um := _stated_um(image, axis)) is not None]
         along_scan = axis == "Z" and scan is not None
-        if along_scan and stated and not any(_alike(stated[0], um) for um in (scan.depth_um, scan.step_um)):
-            known = f"the file has planes {stated[0]:.4g} um apart, neither the step nor the depth of the scan"
-            warnings.warn(f"{known} ({scan.words}); check scan_step_um and scan_angle_deg", DataWarning, stacklevel=3)
         if own is not None and stated and not along_scan and name not in told and max(own / stated[0], stated[0] / own) > SPACING_TOLERANCE:
             told.add(name)
             text = f"{name} {own:g} along {axis} was given, the file has {stated[0]:.4g}: the former is used"
@@ -236,6 +234,14 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
             raise ImageError(f"pixel size {spacing[-1]:g} um along {axis}: it must lie between {limits} um; give {name}, 0.065 for 65 nm")
     source = images[0].metadata.get("sources", {}).get("pixel_um", "image")
     return tuple(spacing), {"pixel_um": "option" if config.input.pixel_um is not None else str(source)}
+
+
+def _question_step(images: Sequence[Image], scan: StageScan | None) -> None:
+    """Warn of files whose planes are neither the step of the scan apart nor its depth."""
+    stated = [um for image in images if (um := _stated_um(image, "Z")) is not None]
+    if scan is not None and stated and not any(_alike(stated[0], um) for um in (scan.depth_um, scan.step_um)):
+        known = f"the file has planes {stated[0]:.4g} um apart, neither the step nor the depth of the scan"
+        warnings.warn(f"{known} ({scan.words}); check scan_step_um and scan_angle_deg", DataWarning, stacklevel=4)
 
 
 def _alike(one: float, other: float) -> bool:

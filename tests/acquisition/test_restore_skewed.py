@@ -102,7 +102,7 @@ def test_the_simulator_shows_rows_of_the_upright_image(reverse: bool) -> None:
 
     options: dict[str, Any] = {"size": 40, "planes": 6, "photons": 1e4, "scan_angle_deg": 45.0, "scan_step_um": 0.3 * 2**0.5}
     scan, tall = (simulate_3d(kind(**options, scan_reverse=reverse)) for kind in (StackScene, Tall))
-    assert scan.scene.extra_rows == 15 and tall.clean.sizes["Y"] == 55
+    assert isinstance(scan.scene, StackScene) and scan.scene.extra_rows == 15 and tall.clean.sizes["Y"] == 55
     unit = scan.truth.data.max() / tall.truth.data.max()
     for k, plane in enumerate(scan.clean.data):
         first = 15 - 3 * k if reverse else 3 * k
@@ -206,9 +206,11 @@ def test_results_are_upright_and_keep_their_skewed_form(result: zs.Restored) -> 
         assert np.array_equal(upright[:, :rows], image.data[:, :rows], equal_nan=True)
 
 
-def test_the_light_is_that_of_the_recording(stack: Image, result: zs.Restored) -> None:
-    """Counts of the denoised image, deskewed, are those of the recording above the offset."""
-    assert np.nansum(result.denoised.data) == pytest.approx(stack.data.sum() - result.model.camera.offset * stack.size, rel=0.02)
+def test_deskewing_keeps_the_light(result: zs.Restored) -> None:
+    """Up to half a row of 48 at either end of a plane, by which its rows are moved between those of the result."""
+    for kind in ("denoised", "deconvolved"):
+        before, after = result.as_recorded().images()[kind].data, result.images()[kind].data
+        assert np.nansum(after, (1, 2)) == pytest.approx(before.sum((1, 2)), rel=0.02)
 
 
 def test_a_model_restores_the_next_stack(stack: Image, result: zs.Restored, tmp_path: Path) -> None:
@@ -244,7 +246,7 @@ def test_results_can_stay_as_they_were_recorded(stack: Image) -> None:
         ({"input": {"scan_step_um": None}}, r"scan_angle_deg 31.5 without the step of the stage \(the planes are 0.4 um apart"),
         ({"input": {"scan_angle_deg": None}}, "scan_step_um 0.4 without the angle"),
         ({"pairs": {"kind": "interleave"}}, r"`pairs=interleave`: planes of the scan shift by 0.341 um along y"),
-        ({"sim": {"reconstructed": True}}, r"`pairs=interleave`: .*; of a reconstructed stack leave out scan_angle_deg, and deskew it"),
+        ({"sim": {"reconstructed": True}}, r"`pairs=interleave`: .*; leave it out, or deskew what is reconstructed already, and leave out"),
         ({"input": {"z_um": 0.3}}, r"z_um 0.3 has no effect on a scan at an angle, .*: leave it out"),
     ],
 )

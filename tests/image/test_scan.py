@@ -35,8 +35,8 @@ def skewed_beads(scan: StageScan, planes: int = 17, rows: int = 61, columns: int
     y_um, x_um = (((n + 0.5) / finer - 0.5) * PIXEL_UM for n in (y, x))
     angle, sign = np.radians(scan.angle_deg), -1 if scan.reverse else 1
     places = np.stack([k * scan.step_um * np.sin(angle), y_um + sign * k * scan.step_um * np.cos(angle), x_um])
-    beads = places_of_beads_um(scan)[..., None, None, None]
-    light = sum(np.exp(-0.5 * (((places - bead) / SIGMA_UM[:, None, None, None]) ** 2).sum(0)) for bead in beads)
+    shape = SIGMA_UM[:, None, None, None]
+    light = np.sum([np.exp(-0.5 * (((places - bead[:, None, None, None]) / shape) ** 2).sum(0)) for bead in places_of_beads_um(scan)], 0)
     return Image(light.astype(np.float32), "ZYX", {"Z": scan.step_um} | dict.fromkeys("YX", PIXEL_UM / finer))
 
 

@@ -4,7 +4,7 @@ from zsdeconv.image.arrays import labels_of, pixels_of
 from zsdeconv.image.channel import CHANNEL_OPTICS, PER_CHANNEL, channel_names, channel_of, merged_channels
 from zsdeconv.image.crop import crop_ranges, cropped
 from zsdeconv.image.image import KNOWN_AXES, SPATIAL_AXES, Image, ImageLike, with_numbers
-from zsdeconv.image.scan import StageScan, deskewed, scan_of
+from zsdeconv.image.scan import StageScan, deskewed, refuse_deskewed, refuse_other_scan, scan_of
 
 __all__ = [
     "CHANNEL_OPTICS",
@@ -22,6 +22,8 @@ __all__ = [
     "labels_of",
     "merged_channels",
     "pixels_of",
+    "refuse_deskewed",
+    "refuse_other_scan",
     "scan_of",
     "with_numbers",
 ]

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from zsdeconv.config import Config
 from zsdeconv.errors import ConfigError
-from zsdeconv.image import Image, ImageLike, deskewed, scan_of
-from zsdeconv.image.scan import refuse_deskewed
+from zsdeconv.image import Image, ImageLike, deskewed, refuse_deskewed, scan_of
 from zsdeconv.io import read
 
 
