@@ -126,6 +126,15 @@ def test_what_contradicts_itself_is_refused_before_any_training(zs, simulated, f
     assert not (folder / "refused").exists()
 
 
+def test_a_file_that_states_its_scan_needs_no_options_and_is_resumed(zs, simulated, settings, folder):
+    asked = ("run", simulated / "clean.tif", "-o", folder / "stated", *LENS, "--config", settings, "--no-report", "--background", "0")
+    first = zs(*asked)
+    assert first.code == 0, first.err
+    assert "0.4 um at 31.5 degrees" in first.out
+    again = zs(*asked, "--resume")
+    assert again.code == 0 and "done already" in again.out, again.err
+
+
 def test_a_result_is_no_input_of_a_scan(zs, restored, folder):
     done = zs("run", restored / "noisy_denoised.ome.tif", "-o", folder / "refused", *SCAN, *LENS)
     assert "noisy_denoised.ome.tif: it is deskewed already, according to the file; give the raw stack" in done.error

@@ -166,13 +166,14 @@ class _Prediction:
         return report.save(job.results.report, overwrite=self.overwrite)
 
     def _read(self, job: Job) -> Image:
+        from zsdeconv.image import upright_sizes
         from zsdeconv.io.memory import result_bytes
 
         model, passes = self.model, self.given.get("passes", self.model.config.prediction.passes)
         given = self.given.get("axes"), self.given.get("pixel_um"), job.source.scene
         image = job.source.read(lambda path: read_again(path, model, *given))
-        refuse_too_large(job.source.name, image, model.config.scale, passes)
-        job.disk_bytes = result_bytes(image.sizes, scale=model.config.scale, with_spread=passes > 1)
+        refuse_too_large(job.source.name, image, model.config, passes)
+        job.disk_bytes = result_bytes(upright_sizes(image, model.config.input.scan), scale=model.config.scale, with_spread=passes > 1)
         return image
 
 

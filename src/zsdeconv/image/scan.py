@@ -249,6 +249,17 @@ def deskewed(image: Image, scan: StageScan, factor: int = 1) -> Image:
     return replace(image, data=data, spacing_um={**image.spacing_um, "Z": scan.depth_um}, metadata=metadata)
 
 
+def upright_sizes(image: Image, scan: StageScan | None) -> dict[str, int]:
+    """Sizes of an image when it is deskewed.
+
+    >>> upright_sizes(Image(np.zeros((3, 8, 5)), "ZYX", {"Y": 0.1, "X": 0.1}), StageScan(30.0, 0.2))
+    {'Z': 3, 'Y': 12, 'X': 5}
+    """
+    sizes, pixel_um = image.sizes, image.spacing_um.get("Y")
+    extra = 0 if scan is None or pixel_um is None else scan.extra_rows(sizes.get("Z", 1), pixel_um)
+    return sizes | ({"Y": sizes["Y"] + extra} if extra else {})
+
+
 def _place(target: np.ndarray, plane: np.ndarray, start: float, degree: int) -> None:
     """Write a plane (y x) into `target` from row `start` on, which need not be whole: rows in between are those of a spline.
 
