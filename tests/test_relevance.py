@@ -186,7 +186,10 @@ CONTEXTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "2d-paper": (plane, {"preset": "paper"}),
     "3d-fast": (stack, {**SMALL, "pairs": {"kind": "recorrupt"}}),
     "3d-fast-interleave": (stack, {**SMALL, "pairs": {"kind": "interleave"}}),
-    "3d-fast-skewed": (skewed, {**SMALL, "input": {"scan_angle_deg": 31.5, "scan_step_um": 0.3}}),
+    "3d-fast-skewed": (
+        skewed,
+        {**SMALL, "input": {"scan_angle_deg": 31.5, "scan_step_um": 0.3}, "optics": {"microscope": "lightsheet", "sheet_um": 1.0}},
+    ),
     "3d-paper": (stack, {"preset": "paper", "pairs": {"kind": "recorrupt"}}),
     "3d-paper-interleave": (stack, {"preset": "paper", "pairs": {"kind": "interleave"}}),
     "sim2d-fast": (fringes, {**SMALL, "modality": "sim2d"}),

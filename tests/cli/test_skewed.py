@@ -147,3 +147,12 @@ def test_evaluation_without_a_truth(zs, simulated, restored, folder):
     assert done.code == 0, done.err
     levels = {key: done.json[key]["level"] for key in ("psf", "residuals", "flux", "noise_left")}
     assert {levels[key] for key in ("residuals", "flux", "noise_left")} <= {"ok", "warn", "fail"}
+
+
+def test_a_psf_is_checked_against_a_skewed_stack(zs, simulated):
+    """The right one, given in the directions of the camera, fits; without the scan, whose planes are sheared, it is another one."""
+    psf, noisy = simulated / "psf.tif", simulated / "noisy.tif"
+    assert zs("psf", "check", psf, *SCAN).error.startswith("--scan-angle-deg 31.5 without --image")
+    found = zs("psf", "check", psf, "--image", noisy, *SCAN, "--json")
+    assert found.code == 0, found.err
+    assert "scan" not in zs("sim", "estimate", "--help").out

@@ -194,15 +194,17 @@ def fit_to_image(psf: Psf, zyx_shape: tuple[int, ...], limit: float = 0.02) -> P
     """`psf`, cropped where it is larger than an image of `zyx_shape` (or y x) on the same grid.
 
     Along z only those planes are removed that lie farther from the focus than any two slices of the stack lie apart: they
-    contribute nothing, so five slices can be restored with a PSF of fifty planes. Along y and x the PSF must fit into the image.
+    contribute nothing, so five slices can be restored with a PSF of fifty planes; and along y the same of a sheared PSF, whose outer planes
+    lie far from the core. Else the PSF must fit into the image along y and x.
     Raises `OpticsError` when cropping in the plane would lose more than the fraction `limit` of the light.
 
     >>> fit_to_image(Psf.from_array(np.outer(np.hanning(9), np.hanning(9)), (0.1, 0.1), "window"), (100, 8)).values.shape
     (9, 7)
     """
     psf.require_rank(len(zyx_shape))
-    near = cropped(psf.values, [n - 1 for n in zyx_shape[:-2]] + [n // 2 for n in psf.values.shape[-2:]])
-    kept = cropped(near, [n // 2 for n in near.shape[:-2]] + [(n - 1) // 2 for n in zyx_shape[-2:]])
+    free = psf.rank - (1 if psf.shift_px else 2)  # the axes, z and of a sheared PSF y, along which light leaves the image
+    near = cropped(psf.values, [n - 1 for n in zyx_shape[:free]] + [n // 2 for n in psf.values.shape[free:]])
+    kept = cropped(near, [n // 2 for n in near.shape[:free]] + [(n - 1) // 2 for n in zyx_shape[free:]])
     if kept.shape == psf.values.shape:
         return psf
     lost = 1 - kept.sum() / near.sum()
