@@ -188,7 +188,7 @@ CONTEXTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "3d-fast-interleave": (stack, {**SMALL, "pairs": {"kind": "interleave"}}),
     "3d-fast-skewed": (
         skewed,
-        {**SMALL, "input": {"scan_angle_deg": 31.5, "scan_step_um": 0.3}, "optics": {"microscope": "lightsheet", "sheet_um": 1.0}},
+        {**SMALL, "input": {"scan_angle_deg": 31.5, "scan_step_um": 0.3}, "optics": {**LENS, "microscope": "lightsheet", "sheet_um": 1.0}},
     ),
     "3d-paper": (stack, {"preset": "paper", "pairs": {"kind": "recorrupt"}}),
     "3d-paper-interleave": (stack, {"preset": "paper", "pairs": {"kind": "interleave"}}),

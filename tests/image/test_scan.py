@@ -244,3 +244,13 @@ def test_images_of_another_scan_do_not_fit_a_model() -> None:
         refuse_other_scan(said, replace(SCAN, reverse=True))
     with pytest.raises(ImageError, match="the model was trained on stacks whose planes lie above each other; train another one"):
         refuse_other_scan(said, None)
+
+
+def test_scores_need_pixels_with_data() -> None:
+    from zsdeconv.metrics import evaluate
+
+    upright = deskewed(skewed_beads(SCAN), SCAN)
+    with pytest.raises(ImageError, match=r"NaN or infinite, none may be; compare skewed images, or rows that all planes have seen"):
+        evaluate(upright, np.ones(upright.shape) + np.arange(upright.shape[-1]))
+    rows = slice(53, 61)  # seen by the first plane, whose last row is 60, and the last one, whose first row is 52.5
+    assert np.isfinite(upright.data[:, rows]).all()
