@@ -47,7 +47,7 @@ def prepared(image: Image, **own: Any) -> Prepared:
         return prepare([image], resolve(settings(**own)))
 
 
-def restored(image: Image, **own: Any) -> zs.Restored:
+def restored(image: Any, **own: Any) -> zs.Restored:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         return zs.restore(image, config=resolve(settings(**own)), progress=False)
@@ -180,6 +180,16 @@ def test_the_file_may_say_how_it_was_scanned(stack: Image) -> None:
         one = prepare([said], own)
     assert one.acquisition.psf.fingerprint == other.acquisition.psf.fingerprint
     assert one.config.input.scan == other.config.input.scan
+
+
+def test_what_is_given_wins_over_the_file(stack: Image, tmp_path: Path) -> None:
+    """In memory and from a file, half of it too; the next file has to state the scan of the training."""
+    said = replace(stack, metadata={"scan": {"angle_deg": 40.0, "step_um": 0.4}})
+    for image in (said, said.save(tmp_path / "said.ome.tif")):
+        result = restored(image)
+        assert result.deconvolved.metadata["deskewed"]["angle_deg"] == 31.5
+    with pytest.raises(ImageError, match=r"a scan of 0\.4 um at 40 degrees: .*, the model was trained on one of 0\.4 um at 31\.5 degrees"):
+        result.model.predict(tmp_path / "said.ome.tif", progress=False)
 
 
 def test_the_published_network_takes_skewed_stacks(stack: Image) -> None:

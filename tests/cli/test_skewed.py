@@ -133,6 +133,10 @@ def test_a_file_that_states_its_scan_needs_no_options_and_is_resumed(zs, simulat
     assert "0.4 um at 31.5 degrees" in first.out
     again = zs(*asked, "--resume")
     assert again.code == 0 and "done already" in again.out, again.err
+    reverse = zs(*asked[:3], folder / "reverse", *asked[4:], "--scan-reverse")
+    assert reverse.code == 0, reverse.err
+    assert "towards the last row" in reverse.out
+    assert any("objects move the other way" in warning for warning in reverse.warnings)
 
 
 def test_a_result_is_no_input_of_a_scan(zs, restored, folder):

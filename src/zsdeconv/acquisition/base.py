@@ -264,8 +264,10 @@ class Acquisition(ABC):
         return frame
 
     def read_next(self, path: Path, config: Config, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
-        """The image in a file for a trained model, as `read`."""
-        return self.read(path, config, axes=axes, pixel_um=pixel_um)
+        """The image in a file for a trained model, as `read`; a scan is that which the file states."""
+        unsaid = {"scan_angle_deg": None, "scan_step_um": None, "scan_reverse": False}
+        own = config.model_copy(update={"input": config.input.model_copy(update=unsaid)})
+        return self.read(path, own, axes=axes, pixel_um=pixel_um)
 
     def recorded_next(self, image: ImageLike, config: Config) -> Any:
         """What a user gives to a trained model as an image: of a path, the image in the file, whatever the scene of the training."""

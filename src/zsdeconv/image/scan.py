@@ -132,6 +132,15 @@ def scan_of(image: Image, angle_deg: float | None, step_um: float | None, revers
     return None
 
 
+def with_scan(image: Image, scan: StageScan | None) -> Image:
+    """The image, stating this scan in place of what it stated; as it is for None.
+
+    >>> StageScan.stated_by(with_scan(Image(np.zeros((3, 4, 5)), "ZYX"), StageScan(31.5, 0.4)).metadata)
+    StageScan(angle_deg=31.5, step_um=0.4, reverse=False)
+    """
+    return image if scan is None else replace(image, metadata={**image.metadata, "scan": scan.noted()})
+
+
 def refuse_deskewed(image: Image) -> None:
     """Raise `ImageError` for a stack that was deskewed before: it says so, or its planes have empty rows that move from plane to plane.
 
