@@ -90,7 +90,10 @@ def test_what_is_refused_names_value_limit_and_action_in_one_line(name: str) -> 
 def test_every_setting_with_a_flat_name_stands_once_in_the_tree() -> None:
     flat = {
         "": ["modality", "preset", "scale", "device", "seed", "report"],
-        "input": ["axes", "pixel_um", "z_um", "channel", "scene", "background", "detector", "camera", "crop"],
+        "input": [
+            *("axes", "pixel_um", "z_um", "scan_angle_deg", "scan_step_um", "scan_reverse"),
+            *("channel", "scene", "background", "detector", "camera", "crop"),
+        ],
         "optics": [
             *("na", "wavelength_nm", "immersion_ri", "pupil", "psf", "otf", "psf_pixel_um", "psf_z_um"),
             *("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um"),
@@ -98,7 +101,7 @@ def test_every_setting_with_a_flat_name_stands_once_in_the_tree() -> None:
         "sim": ["directions", "phases", "order", "angles_deg", "period_um", "sim_parameters", "per_frame", "wiener", "reconstructed"],
         "pairs": ["pairs"],
         "training": ["steps", "minutes", "ensemble"],
-        "prediction": ["tile", "overlap", "batch", "passes", "destripe", "stripe_width_um", "stripe_length_um"],
+        "prediction": ["tile", "overlap", "batch", "deskew", "passes", "destripe", "stripe_width_um", "stripe_length_um"],
     }
     renamed = {"sim_parameters": "sim.parameters", "pairs": "pairs.kind"}
     expected = {name: renamed.get(name, f"{section}.{name}".strip(".")) for section, names in flat.items() for name in names}

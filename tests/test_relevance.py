@@ -41,6 +41,9 @@ OTHERS: dict[str, Any] = {
     "seed": 5,
     "input.pixel_um": 1.03,
     "input.z_um": 1.03,
+    "input.scan_angle_deg": 38.0,
+    "input.scan_step_um": 0.33,
+    "input.scan_reverse": True,
     "input.background": 98.0,
     "input.detector": "emccd",
     "optics.na": 1.03,
@@ -91,6 +94,7 @@ OTHERS: dict[str, Any] = {
     "training.patience": 1,
     "training.ensemble": 2,
     "prediction.passes": 3,
+    "prediction.deskew": False,
     "prediction.destripe": "X",
     "prediction.stripe_width_um": 0.5,
     "prediction.stripe_length_um": 3.0,
@@ -165,6 +169,10 @@ def stack() -> Image:
     return runs.stack(size=33, planes=9)
 
 
+def skewed() -> Image:
+    return runs.stack(size=33, planes=9, scan_angle_deg=31.5, scan_step_um=0.3)
+
+
 def fringes() -> Image:
     return runs.fringes(size=64, photons=2000.0, frames=2)
 
@@ -178,6 +186,10 @@ CONTEXTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "2d-paper": (plane, {"preset": "paper"}),
     "3d-fast": (stack, {**SMALL, "pairs": {"kind": "recorrupt"}}),
     "3d-fast-interleave": (stack, {**SMALL, "pairs": {"kind": "interleave"}}),
+    "3d-fast-skewed": (
+        skewed,
+        {**SMALL, "input": {"scan_angle_deg": 31.5, "scan_step_um": 0.3}, "optics": {**LENS, "microscope": "lightsheet", "sheet_um": 1.0}},
+    ),
     "3d-paper": (stack, {"preset": "paper", "pairs": {"kind": "recorrupt"}}),
     "3d-paper-interleave": (stack, {"preset": "paper", "pairs": {"kind": "interleave"}}),
     "sim2d-fast": (fringes, {**SMALL, "modality": "sim2d"}),
@@ -189,6 +201,10 @@ REFUSED = {
     "2d-fast": {
         *(
             "input.z_um",
+            "input.scan_angle_deg",
+            "input.scan_step_um",
+            "input.scan_reverse",
+            "prediction.deskew",
             "optics.psf_pixel_um",
             "optics.psf_z_um",
             "network.lateral_first",
@@ -205,6 +221,7 @@ REFUSED = {
     },
     "3d-paper-interleave": {
         *("pairs.alpha", "pairs.beta1_factor", "pairs.beta2_factor", "network.channels", "network.lateral_first", "network.coarse_start"),
+        "prediction.deskew",
         "training.margin_planes",  # half a stack of nine planes has room for none
         *(
             "training.memory_bound",

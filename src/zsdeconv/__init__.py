@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from zsdeconv.physics.psf_file import read_psf
     from zsdeconv.physics.psf_theory import theoretical_psf
     from zsdeconv.pipeline import restore, train
+    from zsdeconv.prediction.upright import deskew
 
 _LAZY = {
     "Image": "zsdeconv.image",
+    "deskew": "zsdeconv.prediction.upright",
     "Optics": "zsdeconv.physics.optics",
     "read": "zsdeconv.io",
     "write": "zsdeconv.io",
@@ -57,6 +59,7 @@ __all__ = [
     "UserError",
     "__version__",
     "calibrate",
+    "deskew",
     "load",
     "read",
     "read_psf",

@@ -140,7 +140,7 @@ class RestoredChannels(Result):
     def _merged(self) -> dict[str, Image]:
         names = list(self.parts)
         kinds = next(iter(self.parts.values())).images()
-        metadata = {key: value for key, value in self.raw.metadata.items() if key not in PER_CHANNEL} | {"channels": names}
+        metadata = {key: value for key, value in self.raw.metadata.items() if key not in (*PER_CHANNEL, "scan")} | {"channels": names}
         for key in PER_CHANNEL[1:]:
             values = [_of_channel(part, key) for part in self.parts.values()]
             if any(value is not None for value in values):
@@ -172,6 +172,10 @@ class RestoredChannels(Result):
     def images(self) -> dict[str, Image]:
         """The images by name, as the command line writes them."""
         return dict(self._merged)
+
+    def as_recorded(self) -> RestoredChannels:
+        """In the coordinates of the camera, as `zsdeconv.model.Restored.as_recorded`."""
+        return replace(self, parts={name: part.as_recorded() for name, part in self.parts.items()})
 
     def report(self, title: str = "image", *, progress: ProgressOption = None) -> ChannelReport:
         """One page with a tab for each channel; `progress` as in `Model.predict`."""

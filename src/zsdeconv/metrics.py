@@ -197,9 +197,11 @@ def _common(prediction: ImageLike, truth: ImageLike) -> tuple[np.ndarray, np.nda
     if x.shape != (*reference.shape[:-2], *(ratio * n for n in reference.shape[-2:])):
         sizes = f"prediction {_words(first)}, truth {_words(second)}"
         raise ImageError(f"{sizes}: the grids must be equal, or the prediction's twice finer along Y and X; evaluate against another file")
-    for name, values in (("prediction", x), ("truth", reference)):
+    for name, values, image in (("prediction", x, first), ("truth", reference, second)):
         if bad := int(np.size(values) - np.count_nonzero(np.isfinite(values))):
-            raise ImageError(f"{name}: {bad} of {values.size} pixels are NaN or infinite, none may be; restore or export it again")
+            corners = "compare skewed images, or rows that all planes have seen" if image.metadata.get("deskewed") else ""
+            advice = corners or "restore or export it again"
+            raise ImageError(f"{name}: {bad} of {values.size} pixels are NaN or infinite, none may be; {advice}")
     if np.ptp(reference) == 0:
         raise ImageError(f"truth: every pixel is {reference.flat[0]:g}, a constant image has no scale to compare with; give another file")
     fine_um, spacing_um = _yx_um(first), _yx_um(second)

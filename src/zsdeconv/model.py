@@ -20,7 +20,7 @@ from zsdeconv.camera.sensor_parts import equalised
 from zsdeconv.config import Config
 from zsdeconv.data.normalize import Affine
 from zsdeconv.errors import ConfigError, ImageError
-from zsdeconv.image import Image, ImageLike, with_numbers
+from zsdeconv.image import Image, ImageLike, refuse_other_scan, with_numbers
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality
@@ -44,6 +44,7 @@ from zsdeconv.prediction.set_aside import completed
 from zsdeconv.prediction.temporal import TemporalResidual, smoothing_px
 from zsdeconv.prediction.tiled import WHOLE, FramePrediction, Passes, Tiling, pass_work, passes_of, predict_frame
 from zsdeconv.prediction.uncertainty import GlobalErrorTerms, median_reblur_residual, standard_error
+from zsdeconv.prediction.upright import upright_images
 from zsdeconv.progress.shown import ProgressOption, shown
 from zsdeconv.progress.tasks import task
 from zsdeconv.results import Result
@@ -60,10 +61,9 @@ class Restored(Result):
     """One image restored, ADU above the offset, float32, axes of the input with the spatial ones last.
 
     `denoised` lies on the raw grid, `deconvolved` and `uncertainty` (its standard error: 68 % of the pixels are off by less, see
-    `zsdeconv.report.checks.standard_error`; None with less than two passes) on the fine grid. Of structured illumination all lie on the
-    fine
-    grid, and `reconstructed` is what the network was given, with all its noise (None otherwise). `raw` is the image as it was recorded,
-    and `model` restores the next one.
+    `zsdeconv.report.checks.standard_error`; None with less than two passes) on the fine one; of structured illumination all on the fine
+    one. `reconstructed` is what the network was given of that, with its noise. `raw` is the recorded image, `model` restores the next one.
+    Results of a scan at an angle are deskewed; `skewed` has them in the coordinates of the camera.
     """
 
     denoised: Image
@@ -72,6 +72,7 @@ class Restored(Result):
     model: Model
     raw: Image
     reconstructed: Image | None = None
+    skewed: Restored | None = None
 
     def __repr__(self) -> str:
         return "Restored(" + ", ".join(f"{kind}={image!r}" for kind, image in self.images().items()) + ")"
@@ -87,7 +88,8 @@ class Restored(Result):
 
         model = self.model
         raw = replace(with_numbers(self.raw, model.camera.offset), offset=model.camera.offset)
-        own = replace(self, **{name: with_numbers(image) for name, image in self.images().items()})
+        seen = self.as_recorded()
+        own = replace(seen, **{name: with_numbers(image) for name, image in seen.images().items()})
         with shown(progress):
             sections = assess(model, self.raw, own)
         return Report(title, sections, {"raw": raw, **own.images()}, model.config.model_dump(mode="json"), dict(model.provenance))
@@ -96,6 +98,10 @@ class Restored(Result):
         """The images by name, as the command line writes them."""
         named = {kind: getattr(self, kind) for kind in ("reconstructed", "denoised", "deconvolved", "uncertainty")}
         return {name: image for name, image in named.items() if image is not None}
+
+    def as_recorded(self) -> Restored:
+        """In the coordinates of the camera: itself, unless its images were deskewed."""
+        return self.skewed or self
 
     def destriped(self, destriping: Destriping) -> Restored:
         """Without the stripes in both images; what was taken is noted in their metadata under "stripes"."""
@@ -242,7 +248,9 @@ class Model:
         settings = self.config.prediction
         tiling = Tiling(tile or settings.tile, settings.overlap if overlap is None else overlap, batch or settings.batch)
         with shown(progress):
-            return self._predicted(image, passes_of(self.config, passes), tiling, destripe or Destriping.of(settings), device)
+            restored = self._predicted(image, passes_of(self.config, passes), tiling, destripe or Destriping.of(settings), device)
+            upright = upright_images(restored.images(), self.config, self.spacing_um[-2])
+            return replace(restored, **upright, skewed=restored) if upright else restored
 
     def _predicted(self, image: ImageLike, passes: int, tiling: Tiling, destripe: Destriping | None, device: str | None) -> Restored:
         with task("preparing"):
@@ -336,14 +344,15 @@ class Model:
     def _restored(self, image: Image, gathered: Mapping[str, GatheredFrames]) -> Restored:
         fine, lens = self.modality.factors(self.config.scale), self.acquisition.optics
         known = {} if lens is None else {"optics": {**image.metadata.get("optics", {}), **lens.stated}}
-        noted = {**image.metadata, **known, **self.modality.acquisition.result_metadata}
+        noted, scan = {**image.metadata, **known, **self.modality.acquisition.result_metadata}, self.config.input.scan
 
         def assembled(kind: str, factors: Sequence[int]) -> Image:
             data = gathered[kind].data
             axes = image.axes.removesuffix(self.modality.recorded_axes)
             data = data.reshape(*[image.sizes[a] for a in axes], *data.shape[1:])
             spacing = {a: um / f for (a, um), f in zip(self._spacing().items(), factors, strict=True)}
-            return Image(data, axes + self.modality.spatial_axes, spacing, 0.0, {**noted, "kind": kind})
+            said = noted | ({} if scan is None else {"scan": scan.noted(spacing)}) | {"kind": kind}
+            return Image(data, axes + self.modality.spatial_axes, spacing, 0.0, said)
 
         on_fine_grid = {kind: assembled(kind, fine) for kind in gathered if kind != "denoised"}
         return Restored(
@@ -366,8 +375,9 @@ class Model:
                 f"axes {image.axes} of size {image.data.shape}: the model restores {self.modality.recorded_axes} frames"
                 f" ({self.modality.name}); train another one, or give axes"
             )
+        refuse_other_scan(image, self.config.input.scan)
         for axis, um in self._spacing().items():
-            found = image.spacing_um.get(axis, um)
+            found = um if axis == "Z" and self.config.input.scan is not None else image.spacing_um.get(axis, um)
             if abs(found / um - 1) > SPACING_TOLERANCE:
                 raise ImageError(
                     f"pixel size {found:g} um along {axis}: the model was trained at {um:g} um; train another one, or correct pixel_um"

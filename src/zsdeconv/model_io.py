@@ -80,6 +80,7 @@ class PsfPart(_Part):
     spacing_um: tuple[float, ...]
     source: str
     fingerprint: str
+    shift_px: float = 0.0
 
 
 class ResponsePart(_Part):
@@ -185,6 +186,10 @@ def write_channels(models: Mapping[str, ModelParts], shared: Mapping[str, Any], 
     return save_model(path, tensors, {**kind, **plain, "channels": headers}, overwrite)
 
 
+def _of_psf(psf: Psf) -> PsfPart:
+    return PsfPart(spacing_um=psf.spacing_um, source=psf.source, fingerprint=psf.fingerprint, shift_px=psf.shift_px)
+
+
 def _to_parts(model: ModelParts) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and header of a model."""
     acquisition = model.acquisition
@@ -218,7 +223,7 @@ def _to_parts(model: ModelParts) -> tuple[dict[str, Tensor], dict[str, Any]]:
             columns=detector.lines.columns,
         ),
         maps=None if maps is None else MapsPart(sigmas=maps.sigmas, frames=maps.frames, target=maps.target),
-        psf=PsfPart(spacing_um=acquisition.psf.spacing_um, source=acquisition.psf.source, fingerprint=acquisition.psf.fingerprint),
+        psf=_of_psf(acquisition.psf),
         optics=None if acquisition.optics is None else _optics_part(acquisition.optics),
         acquisition=own_header,
         intensity_correction=IntensityPart.model_validate(asdict(correction)),
@@ -297,7 +302,7 @@ def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> ModelP
     settings = with_new_names(header.config)
     settings["training"] = {"optimizer": "adam", **settings.get("training", {})}  # written before there was another one
     modality, config = MODALITIES[header.modality], Config.model_validate(settings)
-    psf = Psf(tensors.pop("psf").numpy(), header.psf.spacing_um, header.psf.source)
+    psf = Psf(tensors.pop("psf").numpy(), header.psf.spacing_um, header.psf.source, header.psf.shift_px)
     own = {name.removeprefix("acquisition."): tensors.pop(name) for name in list(tensors) if name.startswith("acquisition.")}
     unit, camera = Affine(**header.unit.model_dump()), _detector(header.camera)
     optics = None if header.optics is None else Optics(**header.optics.model_dump())
@@ -306,7 +311,7 @@ def _from_parts(tensors: dict[str, Tensor], values: Mapping[str, Any]) -> ModelP
     if header.maps is not None:
         offset, gain, read_variance, bad = (tensors.pop(f"maps.{name}").numpy() for name in MAPS)
         acquisition.maps = CameraMaps(offset, gain, read_variance, bad, header.maps.sigmas, header.maps.frames, header.maps.target)
-    network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale)
+    network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale, acquisition.shift_px)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
     return ModelParts(
         network,

@@ -23,7 +23,7 @@ from zsdeconv.channels import (
 from zsdeconv.config import Config, as_settings, resolve
 from zsdeconv.data.regions import MAX_PIXELS, training_regions
 from zsdeconv.errors import ConfigError
-from zsdeconv.image import Image, ImageLike, cropped
+from zsdeconv.image import Image, ImageLike, cropped, with_scan
 from zsdeconv.io.model_file import forget
 from zsdeconv.modality import recorded
 from zsdeconv.model import Model, Restored
@@ -82,9 +82,9 @@ def restore(
 
 def _as_trained(image: Any, model: Model) -> Any:
     """The image as the training has read it."""
-    if isinstance(image, Image):  # a pixel size that was given wins over that of the image, here as in the training
+    if isinstance(image, Image):  # a pixel size or a scan that was given wins over that of the image, here as in the training
         given = dict(zip(model.modality.spatial_axes, model.spacing_um, strict=True))
-        image = replace(image, spacing_um={**image.spacing_um, **given})
+        image = with_scan(replace(image, spacing_um={**image.spacing_um, **given}), model.config.input.scan)
     elif model.config.input.crop is not None:
         image = model.modality.as_image(image, model.config.input.axes)
     return cropped(image, model.config.input.crop) if isinstance(image, Image) else image
@@ -177,7 +177,8 @@ def _checking_tasks(prepared: Prepared) -> list[Task]:
 def _untrained(prepared: Prepared) -> nn.Module:
     """The network that will be trained, for its halo."""
     acquisition = prepared.acquisition
-    return make_network(prepared.config, prepared.modality.rank, acquisition.forward_operator, acquisition.scale)
+    operator, scale, shift_px = acquisition.forward_operator, acquisition.scale, acquisition.shift_px
+    return make_network(prepared.config, prepared.modality.rank, operator, scale, shift_px)
 
 
 def _seen(prepared: Prepared, frame: np.ndarray) -> list[int]:
@@ -209,7 +210,7 @@ def _train_single(prepared: Prepared, checkpoint: str | Path | None, resume: boo
     device = choose_device(config.device)
     regions = training_regions(prepared.frames, config.seed, rank=modality.rank)
     measurements = [acquisition.measure(pixels, device, start) for pixels, start in regions]
-    network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale)
+    network = make_network(config, modality.rank, acquisition.forward_operator, acquisition.scale, acquisition.shift_px)
 
     phases = training_phases(config, acquisition, measurements)
     _expect(phases, config, acquisition, measurements, network.to(device))

@@ -21,8 +21,10 @@ from zsdeconv.config.relevance import Facts, refuse_idle
 from zsdeconv.data.learnable import learnable
 from zsdeconv.data.pair_choice import MIN_SLICES, PairChoice, choose_pairs, neighbour_difference, pairs_by_law
 from zsdeconv.data.patches import fitted_patch
+from zsdeconv.data.scan_direction import direction_doubt
 from zsdeconv.errors import ConfigError, DataWarning, ImageError, OpticsError
-from zsdeconv.image import Image
+from zsdeconv.image import Image, StageScan, refuse_deskewed, scan_of
+from zsdeconv.image.scan import STACK_AXES
 from zsdeconv.io.checks import check_restorable
 from zsdeconv.io.wrapped import unwrapped
 from zsdeconv.modality import Modality, select
@@ -100,8 +102,10 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     images = [equalised(unwrapped(image)) if maps is None else unwrapped(image) for image in images]
     for image in images:
         check_restorable(image)
+    scan = _scan(images, config, modality)
     if optics is None and psf is None:
-        _refuse_missing(images, config, modality)
+        _refuse_missing(images, config, modality, scan)
+    config = _with_scan(config, scan)
     spacing_um, sources = _spacing(images, config, modality)
     names = [str(image.metadata.get("name", f"image {number}")) for number, image in enumerate(images, 1)]
     series = [modality.frames_of(image) for image in images]
@@ -111,6 +115,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     frames, calibration = found.frames, found.calibration
     upsampling = modality.factors(config.scale)
     recording = Recording(images[0], frames, spacing_um, upsampling, calibration, config, optics, psf)
+    _doubt_scan(recording, modality)
     acquisition, origins = modality.acquisition.prepare(recording)
     frames = acquisition.steadied(frames)
     _warn_of_wide_noise(acquisition)
@@ -123,6 +128,7 @@ def prepare(images: Sequence[Image | Any], config: Config, optics: Optics | None
     sources |= origins | {
         "camera": _camera_source(config, maps),
         "detector": calibration.detector_source,
+        **({"scan": scan.words} if scan is not None else {}),
         "pairs": pairs.reason,
         **({"left_out": found.left_out} if found.left_out else {}),
         **({"odd_frames": "; ".join(found.odd_frames)} if found.odd_frames else {}),
@@ -139,9 +145,49 @@ def _question_results(images: Sequence[Image | Any]) -> None:
             warnings.warn(f"{name}: it is a {kind} image of zsdeconv, which is no recording; give the raw image", DataWarning, stacklevel=3)
 
 
-def _refuse_missing(images: Sequence[Image], config: Config, modality: Modality) -> None:
+def _scan(images: Sequence[Image], config: Config, modality: Modality) -> StageScan | None:
+    """The scan of a stage that moves at an angle to the sheet; None for images that cannot be of one.
+
+    Raises `ImageError` for stacks that are deskewed already or were scanned differently, and `ConfigError` for one that is half known.
+    """
+    if "input.scan_angle_deg" not in modality.acquisition.settings or modality.spatial_axes != STACK_AXES:
+        refuse_idle(Facts(config, modality.rank, modality.acquisition.settings), modality.presets, "input.scan")
+        return None
+    known = config.input
+    scans = {scan_of(image, known.scan_angle_deg, known.scan_step_um, known.scan_reverse) for image in images}
+    if len(scans) > 1:
+        words = " and ".join("none" if scan is None else scan.words for scan in scans)
+        raise ImageError(f"scans of the files differ ({words}): one model needs one; restore the files separately")
+    scan = scans.pop()
+    if scan is not None:
+        for image in images:
+            refuse_deskewed(image)
+    return scan
+
+
+def _with_scan(config: Config, scan: StageScan | None) -> Config:
+    """The configuration with the scan that is used, from wherever it is known."""
+    if scan is None:
+        return config
+    used = {f"scan_{name}": value for name, value in scan.noted().items()}
+    return config.model_copy(update={"input": config.input.model_copy(update=used)})
+
+
+def _doubt_scan(recording: Recording, modality: Modality) -> None:
+    """Warn of stacks that do not look like those of the scan."""
+    scan = recording.scan
+    if scan is None:
+        return
+    stacks = [modality.acquisition.stack_of(frame) for frame in recording.frames[:MAX_COMPARED_STACKS]]
+    doubt = direction_doubt(stacks, scan, recording.spacing_um[-2])
+    if doubt:
+        advice = "check scan_reverse, scan_angle_deg and scan_step_um"
+        warnings.warn(f"{doubt}, the scan is {scan.words}; {advice}", DataWarning, stacklevel=3)
+
+
+def _refuse_missing(images: Sequence[Image], config: Config, modality: Modality, scan: StageScan | None) -> None:
     """Raise for all numbers that are missing at once, before anything is measured: `OpticsError` where it is the optics alone."""
-    given = {"pixel_um": config.input.pixel_um, "z_um": config.input.z_um}
+    given = {"pixel_um": config.input.pixel_um, "z_um": config.input.z_um if scan is None else scan.depth_um}
     absent = absent_optics(images[0], config)
     unknown = [axis for axis in modality.spatial_axes if not any(axis in image.spacing_um for image in images)]
     sizes = [name for name in dict.fromkeys(SIZE_ALONG[axis] for axis in reversed(unknown)) if given[name] is None]
@@ -157,8 +203,13 @@ def _refuse_missing(images: Sequence[Image], config: Config, modality: Modality)
 
 
 def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tuple[tuple[float, ...], dict[str, str]]:
-    """Pixel size along each spatial axis: from the option, else from the files, which must agree."""
-    given = {axis: config.input.z_um if axis == "Z" else config.input.pixel_um for axis in modality.spatial_axes}
+    """Pixel size along each spatial axis: from the option, else from the files, which must agree; planes of a scan are as far apart as it
+    says.
+    """
+    scan = config.input.scan
+    _question_step(images, scan)
+    depth_um = config.input.z_um if scan is None else scan.depth_um
+    given = {axis: depth_um if axis == "Z" else config.input.pixel_um for axis in modality.spatial_axes}
     spacing, told = [], set()
     for axis in modality.spatial_axes:
         sizes = [image.spacing_um[axis] for image in images if axis in image.spacing_um]
@@ -172,7 +223,8 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
             differing = f"pixel sizes {min(sizes):g} and {max(sizes):g} um along {axis}"
             raise ImageError(f"{differing}: one model needs one; restore the files separately")
         own, stated = given[axis], [um for image in images if (um := _stated_um(image, axis)) is not None]
-        if own is not None and stated and name not in told and max(own / stated[0], stated[0] / own) > SPACING_TOLERANCE:
+        along_scan = axis == "Z" and scan is not None
+        if own is not None and stated and not along_scan and name not in told and max(own / stated[0], stated[0] / own) > SPACING_TOLERANCE:
             told.add(name)
             text = f"{name} {own:g} along {axis} was given, the file has {stated[0]:.4g}: the former is used"
             warnings.warn(f"{text}; leave out {name}, or make sure that the file is wrong", DataWarning, stacklevel=3)
@@ -182,6 +234,18 @@ def _spacing(images: Sequence[Image], config: Config, modality: Modality) -> tup
             raise ImageError(f"pixel size {spacing[-1]:g} um along {axis}: it must lie between {limits} um; give {name}, 0.065 for 65 nm")
     source = images[0].metadata.get("sources", {}).get("pixel_um", "image")
     return tuple(spacing), {"pixel_um": "option" if config.input.pixel_um is not None else str(source)}
+
+
+def _question_step(images: Sequence[Image], scan: StageScan | None) -> None:
+    """Warn of files whose planes are neither the step of the scan apart nor its depth."""
+    stated = [um for image in images if (um := _stated_um(image, "Z")) is not None]
+    if scan is not None and stated and not any(_alike(stated[0], um) for um in (scan.depth_um, scan.step_um)):
+        known = f"the file has planes {stated[0]:.4g} um apart, neither the step nor the depth of the scan"
+        warnings.warn(f"{known} ({scan.words}); check scan_step_um and scan_angle_deg", DataWarning, stacklevel=4)
+
+
+def _alike(one: float, other: float) -> bool:
+    return max(one, other) <= SPACING_TOLERANCE * min(one, other)
 
 
 def _stated_um(image: Image, axis: str) -> float | None:
@@ -211,7 +275,12 @@ def _patch_px(recording: Recording, acquisition: Acquisition) -> tuple[int, ...]
 def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -> PairChoice:
     """The kind of pairs: as given, or chosen by the law of the detector; of the published networks and correlated noise by the slices."""
     config, calibration, optics = recording.config, recording.calibration, acquisition.optics
-    given = config.pairs.kind
+    given, scan = config.pairs.kind, recording.scan
+    if given == "interleave" and scan is not None:
+        moved = f"planes of the scan shift by {abs(scan.shift_um):.3g} um along y, no two show one place"
+        raise ConfigError(
+            f"`pairs=interleave`: {moved}; leave it out, or deskew what is reconstructed already, and leave out scan_angle_deg"
+        )
     if given == "interleave" and given not in modality.pairs:
         raise ConfigError("`pairs=interleave`: it takes every other plane of a stack, the images are single planes; leave it out")
     if given == "recorrupt":
@@ -225,7 +294,7 @@ def _pairs(recording: Recording, modality: Modality, acquisition: Acquisition) -
     if given == "auto" and network_kind(config).learns_from_recorruption and not calibration.correlated:
         choice = pairs_by_law(calibration.camera, _peak_adu(recording))
         return choice if modality.acquisition.divides else PairChoice("recorrupt", "re-corrupted pairs: noise of raw frames, reconstructed")
-    if "interleave" not in modality.pairs:
+    if "interleave" not in modality.pairs or scan is not None:
         shared = ": noise with the correlation that was measured" if calibration.camera.correlation else ""
         return PairChoice("recorrupt", f"re-corrupted pairs{shared}")
     stacks = [acquisition.stack_of(frame) for frame in recording.frames]

@@ -102,3 +102,19 @@ def test_the_generator_decides_everything() -> None:
     views = ObjectAugmenter([torch.rand(1, 20, 20, generator=generator())], view_px=(8, 8), batch=4)
     assert torch.equal(views(generator(2)), views(generator(2)))
     assert not torch.equal(views(generator(2)), views(generator(3)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_upright_in_a_skewed_stack_stays_upright(seed: int) -> None:
+    """Columns along the detection axis, turned by any angle and zoomed: each plane of a view is the first one, as many rows farther."""
+    generator, shift = torch.Generator().manual_seed(seed), 2
+    noise = torch.randn(1, 1, 160, 150, generator=generator)
+    smooth = torch.nn.functional.avg_pool2d(noise, 9, 1, 4)[0, 0]
+    smooth = torch.nn.functional.avg_pool2d(smooth[None, None], 9, 1, 4)[0, 0] + 1.0
+    skewed = torch.stack([smooth[8 + shift * k : 148 + shift * k] for k in range(5)])[None]
+    view = ObjectAugmenter([skewed], (5, 32, 32), 1, float(shift))(generator)[0, 0]
+    for k in range(1, 5):
+        moved, first = view[k, : 32 - shift * k], view[0, shift * k :]
+        assert float((moved - first).abs().max()) < 0.03 * float(first.amax() - first.amin())  # bicubic interpolation
+    plain = ObjectAugmenter([skewed], (5, 32, 32), 1)(torch.Generator().manual_seed(seed))[0, 0]
+    assert plain.shape == view.shape

@@ -32,7 +32,8 @@ from zsdeconv.data.batches import Pairs
 from zsdeconv.data.normalize import Affine
 from zsdeconv.data.pairs import PairMaker, recorrupted
 from zsdeconv.findings import Finding
-from zsdeconv.image import Image, ImageLike
+from zsdeconv.image import Image, ImageLike, StageScan
+from zsdeconv.image.scan import STACK_AXES
 from zsdeconv.notation import Batch
 from zsdeconv.physics.operators import Crop, Operator
 from zsdeconv.physics.optics import Optics
@@ -128,6 +129,15 @@ class Recording:
         return tuple(um / factor for um, factor in zip(self.spacing_um, self.upsampling, strict=True))
 
     @property
+    def scan(self) -> StageScan | None:
+        """The scan of a stage that moves at an angle to the sheet; None where planes lie above each other."""
+        return self.config.input.scan if self.rank == len(STACK_AXES) else None
+
+    def skewed(self, psf: Psf) -> Psf:
+        """A PSF in the directions of camera and detection axis, in the coordinates of the stack."""
+        return psf if self.scan is None else psf.sheared(self.scan.shift_um / self.fine_um[-2])
+
+    @property
     def unit(self) -> Affine:
         """The map from camera counts to the network's unit."""
         return Affine.fitted(self.frames, self.calibration.camera.offset)
@@ -190,6 +200,11 @@ class Acquisition(ABC):
         """Whether `detector` is the law of each recorded frame, as it is where a frame is the image."""
         return not self.raw_frame_axis
 
+    @property
+    def shift_px(self) -> float:
+        """How many raw pixels farther along y each plane of a stack lies than the one before; 0 where they lie above each other."""
+        return self.psf.shift_px / self.scale
+
     def for_detector(self, detector: Camera, counts: float = 1.0) -> Self:
         """The same acquisition with another detector, which makes `counts` times as many counts of the same light."""
         other = copy(self)
@@ -249,8 +264,10 @@ class Acquisition(ABC):
         return frame
 
     def read_next(self, path: Path, config: Config, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
-        """The image in a file for a trained model, as `read`."""
-        return self.read(path, config, axes=axes, pixel_um=pixel_um)
+        """The image in a file for a trained model, as `read`; a scan is that which the file states."""
+        unsaid = {"scan_angle_deg": None, "scan_step_um": None, "scan_reverse": False}
+        own = config.model_copy(update={"input": config.input.model_copy(update=unsaid)})
+        return self.read(path, own, axes=axes, pixel_um=pixel_um)
 
     def recorded_next(self, image: ImageLike, config: Config) -> Any:
         """What a user gives to a trained model as an image: of a path, the image in the file, whatever the scene of the training."""
@@ -313,7 +330,7 @@ class Acquisition(ABC):
 
     def check_psf(self) -> list[Finding]:
         """What can be said of the PSF alone."""
-        return check_psf(self.psf)
+        return check_psf(self.psf.upright)
 
     @property
     def cutoff_per_um(self) -> float | None:

@@ -19,7 +19,7 @@ from zsdeconv.config import Config, TrainingSection
 from zsdeconv.data.batches import SplitPairs
 from zsdeconv.data.normalize import Affine
 from zsdeconv.data.pairs import PairMaker, share_of
-from zsdeconv.image import Image
+from zsdeconv.image import Image, scan_of, with_scan
 from zsdeconv.io import read
 from zsdeconv.notation import Batch
 from zsdeconv.physics.grid import center_window
@@ -106,7 +106,9 @@ class DirectAcquisition(Acquisition):
 
     remembers = True
     sets_bright_aside = True
-    settings = frozenset(f"optics.{name}" for name in ("microscope", "sheet_um", "pinhole_au", "sample_ri", "depth_um"))
+    settings = frozenset(f"optics.{name}" for name in ("microscope", "sheet_um", "pinhole_au", "sample_ri", "depth_um")) | frozenset(
+        f"input.{name}" for name in ("scan_angle_deg", "scan_step_um", "scan_reverse")
+    )
 
     def __init__(
         self,
@@ -122,13 +124,17 @@ class DirectAcquisition(Acquisition):
 
     @classmethod
     def read(cls, path: Path, config: Config, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
-        return read(path, **reading_options(config, axes, pixel_um))
+        image, known = read(path, **reading_options(config, axes, pixel_um)), config.input
+        given = (known.scan_angle_deg, known.scan_step_um, known.scan_reverse)
+        return with_scan(image, scan_of(image, *given)) if any(given) else image
 
     @classmethod
     def prepare(cls, recording: Recording) -> tuple[Self, dict[str, str]]:
         optics, origin = optics_of(recording)
         psf, source = given_psf(recording, optics, origin)
-        made = cls(recording.unit, recording.calibration.camera, recording.fitted(psf), recording.config.scale, optics=optics)
+        made = cls(
+            recording.unit, recording.calibration.camera, recording.fitted(recording.skewed(psf)), recording.config.scale, optics=optics
+        )
         return made, {"psf": source}
 
     @classmethod

@@ -20,6 +20,7 @@ VERBS = {
     "psf": ("psf_verbs:psf", "Make a point spread function from theory, measure it on beads, or check one."),
     "sim": ("sim_verbs:sim", "Structured illumination: estimate the pattern, reconstruct the image."),
     "simulate": ("simulate_verbs:simulate", "Simulate a noisy image, or raw frames, together with the truth."),
+    "deskew": ("deskew:deskew", "Bring a stack of a stage that moves at an angle to the sheet into its upright form."),
     "evaluate": ("evaluate:evaluate", "Score an image, or say how far to trust it."),
     "view": ("view:view", "Look at a result in the browser: raw, denoised, deconvolved."),
     "info": ("info:info", "Show what a file says about itself, and what is missing."),

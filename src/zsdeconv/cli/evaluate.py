@@ -103,9 +103,10 @@ def _evaluate_alone(prediction: Path, given: Mapping[str, Any], task: Evaluation
     from zsdeconv.channels import load
     from zsdeconv.io import read
 
-    loaded = load(task.model)
+    loaded, result = load(task.model), read(prediction)
     restored = loaded.predict(read_again(task.raw, loaded, given.get("axes"), given.get("pixel_um")))
-    refuse_other(prediction, read(prediction), restored.deconvolved)
+    restored = restored.as_recorded() if result.metadata.get("scan") else restored
+    refuse_other(prediction, result, restored.deconvolved)
     found = restored.report(task.raw.name)
     if task.report is not None:
         found.save(task.report, task.overwrite)
@@ -124,7 +125,10 @@ def refuse_other(path: Path, found: Image, made: Image) -> None:
     advice = "give the deconvolved image, and the --model and --raw that belong to it"
     if found.data.shape != made.data.shape:
         raise ImageError(f"{path.name} of {found.data.shape} pixels, the model makes {made.data.shape} of that raw image; {advice}")
-    off = float(np.abs(found.data - made.data).max()) / max(float(np.abs(made.data).max()), 1e-30)
+    difference = np.where(np.isnan(found.data) & np.isnan(made.data), 0.0, found.data - made.data)
+    off = float(np.abs(difference).max()) / max(float(np.nanmax(np.abs(made.data))), 1e-30)
+    if not off <= SAME_IMAGE:
+        off = off if np.isfinite(off) else 1.0
     if off > SAME_IMAGE:
         limit = f"{100 * off:.2g} % of its maximum (limit {100 * SAME_IMAGE:g} %)"
         raise ImageError(f"{path.name} differs from what the model makes of the raw image by {limit}; {advice}")

@@ -191,9 +191,13 @@ def read_again(path: Path, model: Model | ChannelModels, axes: str | None, pixel
     return model.acquisition.read_next(path, settings, axes=axes, pixel_um=pixel_um)
 
 
-def refuse_too_large(name: str, image: Image, scale: int, passes: int) -> None:
-    """Raise `ImageError` for an image whose restoration needs more memory than there is."""
-    from zsdeconv.io.memory import refuse_larger_than_memory, restoration_bytes
+def refuse_too_large(name: str, image: Image, config: Config, passes: int | None = None) -> None:
+    """Raise `ImageError` for an image whose restoration, and deskewing where it is one of a scan, needs more memory than there is."""
+    from zsdeconv.image import upright_sizes
+    from zsdeconv.io.memory import refuse_larger_than_memory, restoration_bytes, result_bytes
 
-    needed = restoration_bytes(image.sizes, image.data.itemsize, scale=scale, with_spread=passes > 1)
+    scan, spread = config.input.scan, (config.prediction.passes if passes is None else passes) > 1
+    needed = restoration_bytes(image.sizes, image.data.itemsize, scale=config.scale, with_spread=spread)
+    if scan is not None:
+        needed += result_bytes(upright_sizes(image, scan), scale=config.scale, with_spread=spread)
     refuse_larger_than_memory(name, needed, "restoring it")

@@ -21,6 +21,9 @@ State = Literal["found", "given", "assumed", "missing"]
 PLACEHOLDERS = {"axes": "LETTERS", "na": "NA", "wavelength_nm": "NM", "pixel_um": "UM", "z_um": "UM", "scene": "NUMBER"}
 """What stands in the command for a value that is missing."""
 
+LIGHT_SHEETS = ("lightsheet", "lattice")
+"""Microscopes whose stage may move at an angle to their planes."""
+
 
 @dataclass(frozen=True)
 class Need:
@@ -116,13 +119,34 @@ def _of_image(image: Image, config: Config, given: Mapping[str, Any]) -> Iterato
     yield Need("modality", "given" if "modality" in given else "assumed", modality.name, note=with_options(hint))
     if len(channels) > 1:
         yield Need("channel", "given" if "channel" in given else "found", list(channels), "file")
+    scan = _of_scan(next(iter(channels.values())), config, given) if "Z" in modality.spatial_axes else []
     for name, axis in (("pixel_um", "X"), ("z_um", "Z")):
         if axis in modality.spatial_axes:
+            if axis == "Z" and scan:
+                yield from scan
+                continue
             note = "or, where the planes are times, --axes with T for Z" if axis == "Z" and axis not in image.spacing_um else ""
             yield _number(name, image.spacing_um.get(axis), image, given, note)
     yield from _of_optics(list(channels.values()), config, given)
     for name, value in acquisition.layout(config).items():
         yield _number(name, None, image, given, "") if name in given else Need(name, "assumed", value)
+
+
+def _of_scan(image: Image, config: Config, given: Mapping[str, Any]) -> list[Need]:
+    """Angle and step of a scan at an angle, which say how far its planes are apart; nothing where nobody speaks of one.
+
+    Raises `ConfigError` for a scan that is half known.
+    """
+    from zsdeconv.image import scan_of
+
+    known, source = config.input, image.metadata.get("stated_by", {}).get("scan", "file")
+    scan = scan_of(image, known.scan_angle_deg, known.scan_step_um, known.scan_reverse)
+    if scan is None:
+        return []
+    moved = f"objects move towards the {'last' if scan.reverse else 'first'} row from plane to plane"
+    note = with_options(f"planes {scan.depth_um:.4g} um apart, {moved}" + ("" if scan.reverse else ", or else give scan_reverse"))
+    values = {"scan_angle_deg": (scan.angle_deg, ""), "scan_step_um": (scan.step_um, note)}
+    return [Need(name, "given" if name in given else "found", value, source, words) for name, (value, words) in values.items()]
 
 
 def _of_axes(image: Image, given: Mapping[str, Any], undecided: str) -> Need:
@@ -158,6 +182,7 @@ def _of_optics(channels: Sequence[Image], config: Config, given: Mapping[str, An
     """NA, wavelengths, index and kind of microscope; a measured PSF, an OTF or a stored pattern in their place."""
     from zsdeconv.acquisition.point_spread import absent_optics
     from zsdeconv.channels import config_of_channels
+    from zsdeconv.image import StageScan
 
     own = config_of_channels(config, len(channels)) if len(channels) > 1 or config.input.channel else [config]
     absent = {name for image, each in zip(channels, own, strict=True) for name in absent_optics(image, each)}
@@ -177,6 +202,10 @@ def _of_optics(channels: Sequence[Image], config: Config, given: Mapping[str, An
     for name, default in (("immersion_ri", word), ("microscope", "widefield")):
         found = stated[0].get(name)
         yield Need(name, "assumed", default) if found is None and name not in given else _number(name, found, channels[0], given, "")
+    sheet = str(given.get("microscope") or stated[0].get("microscope")) in LIGHT_SHEETS
+    if sheet and config.input.scan is None and StageScan.stated_by(channels[0].metadata) is None:
+        note = with_options("give it with scan_step_um where the stage moves at an angle to the sheet")
+        yield Need("scan_angle_deg", "assumed", note=note)
 
 
 def _number(name: str, found: Any, image: Image, given: Mapping[str, Any], note: str) -> Need:

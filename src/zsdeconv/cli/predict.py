@@ -51,6 +51,8 @@ class PredictTask(Task):
 
 PREDICTION_SETTINGS = ("axes", "pixel_um", "crop", "scene", "prediction", "device", "camera")
 """Settings that act where a model is given."""
+ASKED = ("tile", "overlap", "batch", "passes", "device")
+"""Those of them that are arguments of the prediction."""
 
 
 @takes(options=chosen(*PREDICTION_SETTINGS, help={"camera": CAMERA_OF_MODEL}), task=PredictTask)
@@ -65,7 +67,7 @@ def predict(
     from zsdeconv.prediction.destripe import Destriping
 
     destripe = Destriping.of(configuration({name: value for name, value in given.items() if name != "camera"}, None).prediction)
-    asked = {name: given[name] for name in ("tile", "overlap", "batch", "passes", "device") if name in given} | {"destripe": destripe}
+    asked = {name: given[name] for name in ASKED if name in given} | {"destripe": destripe}
     sources = sources_of(inputs, task.read_as, given.get("crop"), given.get("scene"))
     jobs = jobs_of(_places(sources, task), quiet=task.quiet, silent=task.silent)
     read = [model, *files_of_camera(given.get("camera")), *(file for source in sources for file in source.all_files())]
@@ -131,7 +133,7 @@ class _Prediction:
         """Restore the image and write the results."""
         image = self._read(job)
         refuse_full(job.results.all()[0].parent, job.disk_bytes)
-        restored = predicted(self.model, image, self.asked, job.voice)
+        restored = self._as_asked(predicted(self.model, image, self.asked, job.voice))
         said = provenance_of(self.model, job.source, image, job.results.all()[0].parent) | {"model": self.name}
         written = write_images(job.results, restored, said, overwrite=self.overwrite)
         fault = None
@@ -146,6 +148,16 @@ class _Prediction:
             raise fault
         job.outcome = "restored"
 
+    def _as_asked(self, restored: Restored | RestoredChannels) -> Restored | RestoredChannels:
+        """Deskewed or, where the user asks for it, not. Raises `ConfigError` where there is nothing to deskew."""
+        asked = self.given.get("deskew")
+        if asked is None:
+            return restored
+        skewed = restored.as_recorded()
+        if not skewed.deconvolved.metadata.get("scan"):
+            raise ConfigError(f"`deskew={asked}`: the model was not trained on a scan at an angle, nothing is skewed; leave it out")
+        return restored if asked else skewed
+
     def _report(self, job: Job, restored: Restored | RestoredChannels, image: Image) -> Path:
         assert isinstance(job.results, Predicted)
         known = trained_on({"provenance": self.model.provenance})
@@ -154,13 +166,14 @@ class _Prediction:
         return report.save(job.results.report, overwrite=self.overwrite)
 
     def _read(self, job: Job) -> Image:
+        from zsdeconv.image import upright_sizes
         from zsdeconv.io.memory import result_bytes
 
         model, passes = self.model, self.given.get("passes", self.model.config.prediction.passes)
         given = self.given.get("axes"), self.given.get("pixel_um"), job.source.scene
         image = job.source.read(lambda path: read_again(path, model, *given))
-        refuse_too_large(job.source.name, image, model.config.scale, passes)
-        job.disk_bytes = result_bytes(image.sizes, scale=model.config.scale, with_spread=passes > 1)
+        refuse_too_large(job.source.name, image, model.config, passes)
+        job.disk_bytes = result_bytes(upright_sizes(image, model.config.input.scan), scale=model.config.scale, with_spread=passes > 1)
         return image
 
 

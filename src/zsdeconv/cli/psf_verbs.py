@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 psf = verbs("psf")
 
+_SCAN = ("scan_angle_deg", "scan_step_um", "scan_reverse")
+"""Settings of a skewed stack."""
 _FILES = ("psf", "otf", "psf_pixel_um", "psf_z_um")
 """Settings of a restoration's optics that speak of files."""
 
@@ -144,6 +146,9 @@ def psf_check(file: Annotated[Path, argument("PSF to check", "FILE")], /, *, set
     Example: zsdeconv psf check psf.tif --image cell.tif
     """
     given = settings.given()
+    idle = next((name for name in _SCAN if name in given and task.image is None), None)
+    if idle is not None:
+        raise ConfigError(f"{flag_of(idle)} {given[idle]} without --image: it says how an image was scanned; give --image, or leave it out")
     from zsdeconv.physics.psf_check import check_psf
     from zsdeconv.physics.psf_file import measure_psf
 
@@ -171,6 +176,7 @@ def _fine_um(given: Mapping[str, Any], scale: int) -> tuple[float, ...] | None:
 
 def _against(image: Path, file: Path, given: Mapping[str, Any], scale: int) -> PsfFit:
     """What an image says of the PSF in a file."""
+    from zsdeconv.image import scan_of
     from zsdeconv.io import read
     from zsdeconv.physics.psf_file import read_psf
     from zsdeconv.report.psf_image import examine_image
@@ -178,8 +184,9 @@ def _against(image: Path, file: Path, given: Mapping[str, Any], scale: int) -> P
     loaded = read(image, axes=given.get("axes"), pixel_um=given.get("pixel_um"), z_um=given.get("z_um"))
     rank = 3 if loaded.sizes.get("Z", 1) > 1 else 2
     psf = read_psf(file, pixel_um=given.get("psf_pixel_um"), z_um=given.get("psf_z_um"), rank=rank)
-    offset = given.get("background")
-    return examine_image(loaded, psf, scale=scale, offset=offset if isinstance(offset, float) else None)
+    angle_deg, step_um, reverse = (given.get(name) for name in _SCAN)
+    offset, scan = given.get("background"), scan_of(loaded, angle_deg, step_um, bool(reverse))
+    return examine_image(loaded, psf, scale=scale, offset=offset if isinstance(offset, float) else None, scan=scan)
 
 
 def _optics(given: Mapping[str, Any]) -> Optics | None:

@@ -162,6 +162,7 @@ class _Restoration:
 
     def check(self, job: Job) -> None:
         """Everything that can be refused before a training; what is done already is skipped."""
+        from zsdeconv.image import upright_sizes
         from zsdeconv.io.memory import result_bytes
 
         image = self.read(job)
@@ -169,11 +170,12 @@ class _Restoration:
             refuse_other_pixels(self._own(job).model, job.source.name, image)
             job.skip("done already")
             return
-        refuse_too_large(job.source.name, image, self.settings.scale, self.settings.prediction.passes)
+        refuse_too_large(job.source.name, image, self._settings(job))
         prepared = prepared_from([image], self._settings(job), [job.source], job.voice)
         job.facts["summary"] = prepared.summary()
         spread = prepared.config.prediction.passes > 1
-        job.disk_bytes = result_bytes(image.sizes, scale=prepared.config.scale, with_spread=spread) + MODEL_BYTES
+        upright = upright_sizes(image, prepared.config.input.scan)
+        job.disk_bytes = result_bytes(upright, scale=prepared.config.scale, with_spread=spread) + MODEL_BYTES
         self.used = prepared.config
         job.ahead = self._ahead(prepared)
         self.batch.hold(job, image, prepared)

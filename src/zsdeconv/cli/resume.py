@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from zsdeconv.image import Image
     from zsdeconv.model import Model
 
+SCAN = ("scan_angle_deg", "scan_step_um", "scan_reverse")
+"""Settings of a scan that a file may state."""
 _ADVICE = "repeat its options; or leave out --resume and give --overwrite to start anew"
 
 
@@ -81,4 +83,5 @@ def _change(header: Mapping[str, Any], settings: Config, without: Collection[str
         return ""
     now = settled(settings, header["modality"])
     chosen_later = ["pairs.kind"] if now.pairs.kind == "auto" else []
+    chosen_later += [f"input.{name}" for name in SCAN if not getattr(now.input, name)]  # as the file states
     return first_change(with_new_names(header["config"]), now.model_dump(mode="json"), without=[*without, *chosen_later])

@@ -40,6 +40,9 @@ SCENE_OPTIONS: Mapping[str, SceneOption] = {
     "planes": SceneOption(int, "planes along Z", group=_IMAGE),
     "pixel_um": SceneOption(float, "pixel size in the sample", "micrometres", _IMAGE),
     "z_um": SceneOption(float, "step between planes", "micrometres", _IMAGE),
+    "scan_angle_deg": SceneOption(float, "angle of the stage's motion to the camera's planes: a skewed stack", "degrees", _IMAGE),
+    "scan_step_um": SceneOption(float, "step of the stage between planes, of a skewed stack", "micrometres", _IMAGE),
+    "scan_reverse": SceneOption(bool, "objects move towards the last row from plane to plane, not the first", group=_IMAGE),
     "frames": SceneOption(int, "time points", group=_IMAGE),
     "seed": SceneOption(int, "same seed, same image", group=_IMAGE),
     "na": SceneOption(float, "numerical aperture"),
@@ -83,6 +86,7 @@ STACK: Mapping[str, Any] = {
     **_ANY,
     **{"size": 128, "planes": 24, "pixel_um": 0.1, "z_um": 0.2, "na": 1.1, "microscope": "lightsheet", "sheet_um": 1.0},
     **{name: OPTIONS[name].setting.default for name in ("pinhole_au", "excitation_nm", "sample_ri", "depth_um")},
+    **{"scan_angle_deg": "none", "scan_step_um": "none", "scan_reverse": False},
 }
 """Those of a stack."""
 SIM_PLANE: Mapping[str, Any] = {**_ANY, **_ANY_PATTERN, "phases": 3, "size": 256, "pixel_um": 0.065, "na": 1.4}

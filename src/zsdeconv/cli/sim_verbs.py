@@ -28,6 +28,8 @@ _PATTERN = (
     *("directions", "phases", "order", "angles_deg", "period_um"),
 )
 """What an estimation has to know."""
+_WITHOUT = ("crop", "scan_angle_deg", "scan_step_um", "scan_reverse")
+"""Settings of the input that raw frames do not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class ReconstructionTask(Task):
 
 
 @sim.command(name="estimate")
-@takes(options=chosen(*_PATTERN, without=("crop",)), task=EstimationTask)
+@takes(options=chosen(*_PATTERN, without=_WITHOUT), task=EstimationTask)
 def estimate(raw: Raw, /, *, options: Settings, task: EstimationTask) -> None:
     """Measure the illumination pattern on raw frames: wave vectors, modulation depths, phases and frame gains, with their scores.
 
@@ -82,7 +84,7 @@ def estimate(raw: Raw, /, *, options: Settings, task: EstimationTask) -> None:
 
 
 @sim.command(name="reconstruct")
-@takes(options=chosen(*_PATTERN, "sim_parameters", "wiener", without=("crop",)), task=ReconstructionTask)
+@takes(options=chosen(*_PATTERN, "sim_parameters", "wiener", without=_WITHOUT), task=ReconstructionTask)
 def reconstruct(raw: Raw, /, *, options: Settings, task: ReconstructionTask) -> None:
     """Reconstruct raw frames, linearly, on the twice finer grid: float32, input units above the offset, negative noise kept.
 

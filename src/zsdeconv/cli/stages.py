@@ -157,6 +157,7 @@ def _summary_rows(prepared: Prepared, device: str) -> list[tuple[str, str]]:
         ("psf", f"{facts['psf']['source']} ({sources['psf']}{assumed})"),
         ("detector", f"{prepared.calibration.camera.words} ({sources['detector']})"),
         ("camera", f"{values} ({sources['camera']})"),
+        *([("scan", sources["scan"])] if "scan" in sources else []),
         *([("part", f"{settings.input.crop}, pixels of the whole image")] if settings.input.crop else []),
         *([("left out", sources["left_out"])] if "left_out" in sources else []),
         *([("odd frames", sources["odd_frames"])] if "odd_frames" in sources else []),

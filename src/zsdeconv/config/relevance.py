@@ -41,6 +41,22 @@ def _used(name: str, where: str, remedy: str) -> Need:
 
 
 _STACK = Need(lambda facts: facts.rank == 3, "on planes", "leave it out, or give a stack")
+_STEPS_OF_STAGE = Need(
+    lambda facts: facts.rank == 3, "on planes", "leave it out, or give a stack (axes with Z where its planes are steps of the stage)"
+)
+_UPRIGHT_LIGHT = Need(
+    lambda facts: "input.scan_angle_deg" in facts.uses,
+    "on raw frames of structured illumination, whose pattern is known in the directions of the camera",
+    "leave it out, and deskew the reconstruction",
+)
+_SCAN = Need(
+    lambda facts: facts.config.input.scan_angle_deg is not None, "without a scan at an angle", "give scan_angle_deg, or leave it out"
+)
+_NO_SCAN = Need(
+    lambda facts: facts.config.input.scan_angle_deg is None,
+    "on a scan at an angle, whose planes are scan_step_um x sin(scan_angle_deg) apart",
+    "leave it out",
+)
 _DIVIDED = Need(lambda facts: facts.config.pairs.adds_noise, "on pairs without added noise", "leave it out, or give pairs recorrupt")
 _RECORRUPT = Need(
     lambda facts: facts.config.pairs.kind == "recorrupt", "but on re-corrupted pairs", "leave it out, or give pairs recorrupt"
@@ -87,7 +103,10 @@ def _of_acquisition(name: str) -> Need:
 
 
 NEEDS: Mapping[str, tuple[Need, ...]] = {
-    "input.z_um": (_STACK,),
+    "input.z_um": (_STACK, _NO_SCAN),
+    "input.scan_angle_deg": (_STEPS_OF_STAGE, _UPRIGHT_LIGHT),
+    "input.scan_step_um": (_STEPS_OF_STAGE, _UPRIGHT_LIGHT),
+    "input.scan_reverse": (_SCAN, _STEPS_OF_STAGE, _UPRIGHT_LIGHT),
     "input.background": (_NO_MAPS,),
     "input.detector": (_NO_MAPS,),
     **{f"optics.{name}": (_of_acquisition(f"optics.{name}"), _THEORY) for name in ("microscope", "sheet_um", "pinhole_au")},
@@ -119,14 +138,16 @@ NEEDS: Mapping[str, tuple[Need, ...]] = {
     "training.memory_bound": (_of_network("training.memory_bound"),),
     "training.stage2_fraction": (_of_network("training.stage2_fraction"),),
     "training.target_fwhm_fraction": (_of_network("training.target_fwhm_fraction"),),
+    "prediction.deskew": (_SCAN,),
     "prediction.stripe_width_um": (_DESTRIPE,),
     "prediction.stripe_length_um": (_DESTRIPE,),
 }
 """Settings by their path, and what they need to act; all others act in every run."""
 
 
-def refuse_idle(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise `ConfigError` for the first given setting that cannot act; `presets` are those of the modality.
+def refuse_idle(facts: Facts, presets: Mapping[str, Mapping[str, Any]], among: str = "") -> None:
+    """Raise `ConfigError` for the first given setting that cannot act; `presets` are those of the modality. Only settings whose path begins
+    with `among` are judged, where not all facts are known yet.
 
     >>> from zsdeconv.config import resolve
     >>> config = resolve({"loss": {"gamma": 2.0}, "pairs": {"kind": "recorrupt"}})
@@ -136,7 +157,7 @@ def refuse_idle(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> None:
     """
     given = facts.config.explicit
     for path, value in leaves(given):
-        failing = [need for need in NEEDS.get(path, ()) if not need.holds(facts)]
+        failing = [need for need in NEEDS.get(path, ()) if path.startswith(among) and not need.holds(facts)]
         if failing and _value(over_preset(_without(given, path), presets), path) != _value(facts.config, path):
             raise _idle(path, value, failing[0], facts)
 
@@ -158,7 +179,9 @@ def refuse_lone(config: Config) -> None:
 
 def _idle(path: str, value: Any, need: Need, facts: Facts) -> ConfigError:
     where = need.where if isinstance(need.where, str) else need.where(facts)
-    return ConfigError(f"{_NAMES.get(path, path)} {value} has no effect {where}: {need.remedy}")
+    name = _NAMES.get(path, path)
+    given = f"`{name}={value}`" if value is False else f"{name} {value}"
+    return ConfigError(f"{given} has no effect {where}: {need.remedy}")
 
 
 _NAMES = {path: name for name, path in SETTINGS.items()}

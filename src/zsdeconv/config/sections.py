@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from zsdeconv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zsdeconv.image import StageScan
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -53,12 +56,22 @@ class Section(BaseModel):
 
 
 class InputSection(Section):
-    """What the file does not say about the image: axis letters, pixel sizes, camera offset in ADU, detector, maps of the camera."""
+    """What the file does not say about the image: axis letters, pixel sizes, the scan of a stage that moves at an angle to the sheet
+    (`zsdeconv.image.scan`), camera offset in ADU, detector, maps of the camera.
+    """
 
     title: ClassVar[str] = "Input"
     axes: Annotated[str | None, Setting("axes of the input, such as TYX", default="from the file", metavar="LETTERS")] = None
     pixel_um: Annotated[Positive | None, Setting("pixel size in the sample", unit="micrometres", default="from the file")] = None
     z_um: Annotated[Positive | None, Setting("step between the planes of a stack", unit="micrometres", default="from the file")] = None
+    scan_angle_deg: Annotated[
+        float | None,
+        Setting("angle of the stage's motion to the camera's planes, of a skewed scan", unit="degrees", default="from the file, else none"),
+    ] = None
+    scan_step_um: Annotated[
+        float | None, Setting("step of the stage between planes, of a skewed scan", unit="micrometres", default="from the file, else none")
+    ] = None
+    scan_reverse: Annotated[bool, Setting("objects move towards the last row from plane to plane, not the first")] = False
     channel: Annotated[
         tuple[str, ...] | None, Setting("channels to restore, by number from 1 or by name", default="all", metavar="LIST")
     ] = None
@@ -86,6 +99,25 @@ class InputSection(Section):
         try:
             if self.crop is not None:
                 crop_ranges(self.crop)
+        except ConfigError as fault:
+            raise ValueError(str(fault)) from None
+        return self
+
+    @property
+    def scan(self) -> StageScan | None:
+        """The scan of a stage that moves at an angle to the sheet; None where its angle or its step is not known."""
+        from zsdeconv.image import StageScan
+
+        if self.scan_angle_deg is None or self.scan_step_um is None:
+            return None
+        return StageScan(self.scan_angle_deg, self.scan_step_um, self.scan_reverse)
+
+    @model_validator(mode="after")
+    def _possible_scan(self) -> InputSection:
+        from zsdeconv.image import StageScan
+
+        try:
+            StageScan(45.0 if self.scan_angle_deg is None else self.scan_angle_deg, 1.0 if self.scan_step_um is None else self.scan_step_um)
         except ConfigError as fault:
             raise ValueError(str(fault)) from None
         return self
@@ -297,7 +329,8 @@ class TrainingSection(Section):
 
 
 class PredictionSection(Section):
-    """Tiles in raw pixels (None: as large as the memory bound allows), averaged re-corrupted passes, and damping of stripes along an
+    """Tiles in raw pixels (None: as large as the memory bound allows), whether results of a skewed scan are deskewed, averaged re-corrupted
+    passes, and damping of stripes along an
     axis that are as wide at most and as long at least (off by default: it takes real frequencies, too).
     """
 
@@ -307,6 +340,9 @@ class PredictionSection(Section):
         None
     )
     batch: Annotated[Count, Setting("tiles at a time")] = 1
+    deskew: Annotated[
+        bool, Setting("deskew the results of a skewed scan; off: they stay in the coordinates of the camera", default="on")
+    ] = True
     passes: Annotated[int, Field(ge=0), Setting("averaged re-corrupted passes, 0 for none", default="of the preset")] = 8
     destripe: Annotated[
         Literal["Y", "X"] | None, Setting("damp stripes along this axis; damps real lines, too", default="off", metavar="X|Y")

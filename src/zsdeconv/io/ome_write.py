@@ -23,8 +23,8 @@ MAX_RATIONAL = 2**32 - 1
 """Largest numerator and denominator of a resolution tag. Law: TIFF has 32 unsigned bits for each."""
 UM_PER_CM = 1e4
 """Micrometres in a centimetre. Law: the unit of length of resolution tags that is not the inch."""
-_ANNOTATED = ("name", "optics", "objective", "pinholes_au")
-"""Metadata that are stored in the annotation as well: OME has no pinhole in Airy units, and few words for immersions."""
+_ANNOTATED = ("name", "optics", "objective", "pinholes_au", "scan", "deskewed")
+"""Metadata that are stored in the annotation as well: OME has no pinhole in Airy units, few words for immersions, and no skewed stack."""
 
 
 def write_tiff(path: str | os.PathLike[str], image: Image, *, provenance: Mapping[str, Any], overwrite: bool = False) -> Path:

@@ -174,7 +174,11 @@ def _model(path: Path, image: Image) -> v05.Image:
         else:
             axes.append(v05.ChannelAxis(name=name) if axis == "C" else v05.CustomAxis(name=name))
             scale.append(1.0)
-    dataset = v05.Dataset(path="0", coordinateTransformations=[v05.ScaleTransformation(scale=scale)])
+    placed: list[Any] = [v05.ScaleTransformation(scale=scale)]
+    origin = (image.metadata.get("deskewed") or {}).get("origin_um") or {}
+    if any(origin.values()):
+        placed.append(v05.TranslationTransformation(translation=[float(origin.get(axis, 0.0)) for axis in image.axes]))
+    dataset = v05.Dataset(path="0", coordinateTransformations=placed)
     name = title(image.metadata) or path.name.partition(".")[0]
     return v05.Image(multiscales=[v05.Multiscale(name=name, axes=axes, datasets=[dataset])], omero=_omero(image))
 

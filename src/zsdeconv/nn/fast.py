@@ -31,7 +31,8 @@ class UNet(nn.Module):
     """Small U-Net `b channels_in *zyx` -> `b channels_out *zyx`, sizes multiples of `stride_px`; starts as zero everywhere.
 
     `channels` are those of each level, finest first; two 3-wide convolutions a level each way, lateral mean pooling. With
-    `lateral_first` the first of the two leaves z alone, which in a volume saves a third of the arithmetic.
+    `lateral_first` the first of the two leaves z alone, which in a volume saves a third of the arithmetic. In a skewed stack, whose planes
+    are shifted by `shift_px` each, kernels follow the objects to the nearest row of each level (`layers.ShearedConv`).
 
     >>> UNet(2, 1, 1, (4, 8))(torch.rand(1, 1, 6, 8)).abs().max().item()
     0.0
@@ -39,20 +40,31 @@ class UNet(nn.Module):
     (3, 10, 10)
     """
 
-    def __init__(self, rank: int, channels_in: int, channels_out: int, channels: Sequence[int], *, lateral_first: bool = False) -> None:
+    def __init__(
+        self,
+        rank: int,
+        channels_in: int,
+        channels_out: int,
+        channels: Sequence[int],
+        *,
+        lateral_first: bool = False,
+        shift_px: float = 0.0,
+    ) -> None:
         super().__init__()
         self.rank, self.pool = rank, grid.lateral_factors(rank, 2)
         kernels = (grid.lateral_factors(rank, 3) if lateral_first else 3, 3)
         self.axial_convolutions = 1 if lateral_first else 2
+        self.shifts_px = [round(shift_px / 2**depth) for depth in range(len(channels))]
 
-        def level(before: int, n: int) -> nn.Sequential:
-            return layers.conv_leaky(rank, (before, n, n), kernels=kernels)
+        def level(before: int, n: int, depth: int) -> nn.Sequential:
+            return layers.conv_leaky(rank, (before, n, n), kernels=kernels, shift_px=self.shifts_px[depth])
 
-        self.encoder = nn.ModuleList(level(before, n) for before, n in zip((channels_in, *channels[:-2]), channels[:-1], strict=True))
-        self.middle = level(channels[-2], channels[-1])
+        widths = zip((channels_in, *channels[:-2]), channels[:-1], strict=True)
+        self.encoder = nn.ModuleList(level(before, n, depth) for depth, (before, n) in enumerate(widths))
+        self.middle = level(channels[-2], channels[-1], len(channels) - 1)
         below, decoder = channels[-1], []
-        for n in reversed(channels[:-1]):
-            decoder.append(level(below + n, n))
+        for depth, n in reversed(list(enumerate(channels[:-1]))):
+            decoder.append(level(below + n, n, depth))
             below = n
         self.decoder = nn.ModuleList(decoder)
         self.head = layers.conv(rank, below, channels_out, kernel=1)
@@ -80,7 +92,13 @@ class UNet(nn.Module):
         levels = len(self.encoder)
         along_z = self.axial_convolutions * (2 * levels + 1)
         across = sum(4 * 2**level for level in range(levels)) + 3 * 2**levels
-        return (along_z,) * (self.rank - 2) + (across, across)
+        return (along_z,) * (self.rank - 2) + (across + self.sheared_px, across)
+
+    @property
+    def sheared_px(self) -> int:
+        """How much farther along y kernels reach that follow the objects of a skewed stack."""
+        *outer, middle = [abs(shift) * 2**depth for depth, shift in enumerate(self.shifts_px)]
+        return self.axial_convolutions * (2 * sum(outer) + middle)
 
 
 class FastNet(nn.Module):
@@ -92,15 +110,14 @@ class FastNet(nn.Module):
     pixels near 1). No gradient passes from stage 2 to stage 1.
 
     For volumes, where blurring can cost more than learning: `lateral_first` (see `UNet`), and a `coarse_start`, which
-    deconvolves on the raw grid and leaves the refinement to the U-Net.
+    deconvolves on the raw grid and leaves the refinement to the U-Net. Of a skewed stack, whose planes are shifted along y by `shift_px`
+    raw pixels each, only the symmetries that leave this alone are used.
 
     >>> from zsdeconv.physics.operators import Downsample
     >>> denoised, deconvolved = FastNet(2, 2, Downsample(2, 2), (4, 8))(torch.rand(1, 1, 9, 7))
     >>> denoised.shape, deconvolved.shape
     (torch.Size([1, 1, 9, 7]), torch.Size([1, 1, 18, 14]))
     """
-
-    symmetries = grid.SYMMETRIES
 
     def __init__(
         self,
@@ -111,23 +128,25 @@ class FastNet(nn.Module):
         *,
         lateral_first: bool = False,
         coarse_start: bool = False,
+        shift_px: float = 0.0,
     ) -> None:
         super().__init__()
-        self.rank, self.scale = rank, scale
+        self.rank, self.scale, self.turns = rank, scale, grid.symmetries_of_scan(shift_px)
         self.start_operator = coarse_blur(forward_operator, rank, scale) if coarse_start else forward_operator
         self.start_scale = 1 if coarse_start else scale
         features = 1 + len(RL_SNAPSHOTS) * self.start_scale**2
-        self.stage1 = UNet(rank, 1, 1, channels, lateral_first=lateral_first)
-        self.stage2 = UNet(rank, features, scale**2, channels, lateral_first=lateral_first)
+        self.stage1 = UNet(rank, 1, 1, channels, lateral_first=lateral_first, shift_px=shift_px)
+        self.stage2 = UNet(rank, features, scale**2, channels, lateral_first=lateral_first, shift_px=shift_px)
         self.to(memory_format=layers.memory_format(rank))  # pyright: ignore[reportCallIssue]
 
     def forward(self, x: Batch, stage: int = 2, symmetry: int = 0) -> tuple[Batch, Batch]:
         """Denoised and deconvolved image of `x`, `b 1 *zyx` of any size; with `stage` 1 the denoised one twice.
 
-        With a `symmetry` (`grid.apply_symmetry`) stage 1 sees the image turned and its answer is turned back: it has learned from
-        images turned in all ways and errs a little differently in each. Stage 2 knows the lens, which cannot be turned.
+        With a `symmetry`, the number of one of `turns` (`grid.apply_symmetry`), stage 1 sees the image turned and its answer is turned
+        back: it has learned from images turned in all ways and errs a little differently in each. Stage 2 knows the lens, which cannot be
+        turned.
         """
-        denoised = grid.smooth(x) + self._corrected(self.stage1, x, symmetry)
+        denoised = grid.smooth(x) + self._corrected(self.stage1, x, self.turns[symmetry])
         return denoised, self._deconvolved(denoised.detach()) if stage == 2 else denoised
 
     def _deconvolved(self, denoised: Batch) -> Batch:
@@ -141,6 +160,11 @@ class FastNet(nn.Module):
         padded = grid.pad_to_multiple(x, unet.stride_px)
         padded = grid.apply_symmetry(padded, symmetry).contiguous(memory_format=layers.memory_format(self.rank))
         return grid.window(grid.undo_symmetry(unet(padded), symmetry), [0] * self.rank, x.shape[2:]).to(x.dtype)
+
+    @property
+    def symmetries(self) -> int:
+        """Number of symmetries in which stage 1 sees images."""
+        return len(self.turns)
 
     @property
     def stride_px(self) -> tuple[int, ...]:
@@ -158,8 +182,8 @@ class FastNet(nn.Module):
         coarse = grid.lateral_factors(self.rank, self.start_scale)
         start = [4 * math.ceil(reach / factor) for reach, factor in zip(self.start_operator.support_px, coarse, strict=True)]
         *axial, height, width = zip(self.stage1.halo_px, self.stage2.halo_px, start, strict=True)
-        enough = LATERAL_HALO_PX[self.rank]
-        return (*map(sum, axial), *(min(sum(parts), max(*parts, enough)) for parts in (height, width)))
+        enough = [LATERAL_HALO_PX[self.rank] + more for more in (self.stage1.sheared_px, 0)]
+        return (*map(sum, axial), *(min(sum(parts), max(*parts, n)) for parts, n in zip((height, width), enough, strict=True)))
 
 
 @torch.no_grad()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zsdeconv.notation import Batch
@@ -32,7 +32,46 @@ def memory_format(rank: int) -> torch.memory_format:
     return _MEMORY_FORMAT[rank]
 
 
-def conv(rank: int, channels_in: int, channels_out: int, kernel: int | Sequence[int] = 3, *, padding_mode: str = "zeros") -> Convolution:
+class ShearedConv(nn.Conv3d):
+    """Convolution of a skewed stack, in which an object moves by `shift_px` rows towards the first one from plane to plane: the kernel sees
+    neighbouring planes where the object is in them. It has the parameters and the zeros at the borders of other convolutions.
+
+    >>> layer, stack = ShearedConv(1, 1, 3, padding=1, shift_px=2, bias=False), torch.zeros(1, 1, 3, 5, 4)
+    >>> stack[..., 1, 0, 0] = 1.0  # a point in the first row of the second plane lies in the third one of the first plane
+    >>> _ = layer.weight.data.zero_()[0, 0, 2, 1, 1].fill_(1.0)  # the middle of the plane after it
+    >>> layer(stack).nonzero().tolist()
+    [[0, 0, 0, 2, 0]]
+    """
+
+    def __init__(self, *args: Any, shift_px: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.shift_px = shift_px
+
+    def forward(self, input: Tensor) -> Tensor:
+        rows = input.shape[-2]
+        moved = []
+        for planes in range(-(self.kernel_size[0] // 2), self.kernel_size[0] // 2 + 1):
+            down = max(-rows, min(rows, planes * self.shift_px))
+            moved.append(F.pad(input, (0, 0, down, -down, -planes, planes)))
+        weight = self.weight.movedim(2, 1).flatten(1, 2)[:, :, None]
+        return F.conv3d(torch.cat(moved, 1), weight, self.bias, padding=(0, *self._across))
+
+    @property
+    def _across(self) -> tuple[int, int]:
+        """Padding along y and x."""
+        _, y, x = self.kernel_size
+        return y // 2, x // 2
+
+
+def conv(
+    rank: int,
+    channels_in: int,
+    channels_out: int,
+    kernel: int | Sequence[int] = 3,
+    *,
+    padding_mode: str = "zeros",
+    shift_px: int = 0,
+) -> Convolution:
     """Convolution that keeps the size of its input.
 
     Parameters
@@ -45,6 +84,8 @@ def conv(rank: int, channels_in: int, channels_out: int, kernel: int | Sequence[
         Odd width, one number or one per axis.
     padding_mode
         As in torch.
+    shift_px
+        Of a skewed stack, see `ShearedConv`.
 
     Examples
     --------
@@ -52,6 +93,8 @@ def conv(rank: int, channels_in: int, channels_out: int, kernel: int | Sequence[
     torch.Size([1, 8, 5, 7, 6])
     """
     widths = per_axis(kernel, rank)
+    if shift_px and widths[0] > 1:
+        return ShearedConv(channels_in, channels_out, widths, padding=tuple(w // 2 for w in widths), shift_px=shift_px)
     return _CONVOLUTION[rank](channels_in, channels_out, widths, padding=tuple(w // 2 for w in widths), padding_mode=padding_mode)
 
 
@@ -64,7 +107,9 @@ def conv_relu(rank: int, channels: Sequence[int]) -> nn.Sequential:
     return _chain(rank, channels, lambda: nn.ReLU(inplace=True))
 
 
-def conv_leaky(rank: int, channels: Sequence[int], slope: float = 0.1, kernels: Sequence[int | Sequence[int]] = ()) -> nn.Sequential:
+def conv_leaky(
+    rank: int, channels: Sequence[int], slope: float = 0.1, kernels: Sequence[int | Sequence[int]] = (), shift_px: int = 0
+) -> nn.Sequential:
     """Chain of convolutions, each followed by a leaky ReLU, whose gradient never vanishes.
 
     Parameters
@@ -77,17 +122,19 @@ def conv_leaky(rank: int, channels: Sequence[int], slope: float = 0.1, kernels: 
         Slope of the activation below zero.
     kernels
         Width of each convolution, 3 by default.
+    shift_px
+        Of a skewed stack, see `ShearedConv`.
 
     Examples
     --------
     >>> conv_leaky(2, (1, 4))(torch.zeros(1, 1, 3, 3)).shape
     torch.Size([1, 4, 3, 3])
     """
-    return _chain(rank, channels, lambda: nn.LeakyReLU(slope, inplace=True), kernels)
+    return _chain(rank, channels, lambda: nn.LeakyReLU(slope, inplace=True), kernels, shift_px)
 
 
 def _chain(
-    rank: int, channels: Sequence[int], activation: Callable[[], nn.Module], kernels: Sequence[int | Sequence[int]] = ()
+    rank: int, channels: Sequence[int], activation: Callable[[], nn.Module], kernels: Sequence[int | Sequence[int]] = (), shift_px: int = 0
 ) -> nn.Sequential:
     """Alternating convolutions and activations.
 
@@ -96,7 +143,7 @@ def _chain(
     """
     layers: list[nn.Module] = []
     for (channels_in, channels_out), kernel in zip(itertools.pairwise(channels), kernels or [3] * (len(channels) - 1), strict=True):
-        layers += [conv(rank, channels_in, channels_out, kernel), activation()]
+        layers += [conv(rank, channels_in, channels_out, kernel, shift_px=shift_px), activation()]
     return nn.Sequential(*layers)
 
 

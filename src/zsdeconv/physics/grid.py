@@ -204,6 +204,15 @@ def symmetries_of(kernel: Tensor, tolerance: float = 0.02) -> list[int]:
     return [n for n, image in enumerate(images) if image.shape == kernel.shape and float((image - kernel).abs().sum()) <= limit]
 
 
+def symmetries_of_scan(shift_px: float) -> tuple[int, ...]:
+    """The symmetries that leave a stack alone whose planes are shifted along y by `shift_px` each: all, or that along x.
+
+    >>> symmetries_of_scan(0.0), symmetries_of_scan(3.3)
+    ((0, 1, 2, 3, 4, 5, 6, 7), (0, 4))
+    """
+    return (0, 4) if shift_px else tuple(range(SYMMETRIES))
+
+
 def center_window(shape: Sequence[int], pixels: float) -> tuple[slice, slice]:
     """Slices along y and x of the central part of an image of `shape`: same proportions, at most `pixels` pixels in all.
 

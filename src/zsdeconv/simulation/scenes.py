@@ -11,6 +11,7 @@ import numpy as np
 
 from zsdeconv.camera.detector import Camera
 from zsdeconv.errors import ConfigError
+from zsdeconv.image import Image, StageScan, scan_of
 from zsdeconv.metrics import bin2
 from zsdeconv.physics.microscope import microscope_named
 from zsdeconv.physics.optics import Optics
@@ -23,6 +24,8 @@ DEFAULT_SHEET_UM = 1.0
 """Half thickness of a light sheet. Chosen: about the axial resolution of the default lens (NA 1.1: 0.8 um)."""
 MIN_CONTEXT_UM = 4.0
 """Least thickness of the sample above and below the recorded planes. Chosen: about the half depth of a wide-field PSF of NA 1.1."""
+_NO_STACK = Image(np.zeros((1, 1, 1)), "ZYX")
+"""An image that states no scan."""
 _MICROSCOPE_SETTINGS = ("microscope", "sheet_um", "pinhole_au", "excitation_nm", "sample_ri", "depth_um")
 
 
@@ -120,6 +123,21 @@ class Scene:
         return (self.fine_um, self.fine_um)
 
     @property
+    def recorded_um(self) -> dict[str, float]:
+        """Spacing of a recording along each axis, um, as a microscope states it."""
+        return dict(zip(self.axes, self.spacing_um, strict=True)) | dict.fromkeys("YX", self.pixel_um)
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What a recording says of itself."""
+        return {}
+
+    @property
+    def field_um(self) -> float:
+        """Side of the square field that the object is drawn in, um."""
+        return self.size * self.pixel_um
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Samples of the fine grid along each axis."""
         return (FINE_PER_RAW_PX * self.size, FINE_PER_RAW_PX * self.size)
@@ -200,8 +218,14 @@ class StackScene(DeepScene):
     is a light sheet of 1 um half thickness and a water-immersion lens of NA 1.1, critically sampled: the common case of little light and
     a PSF of few planes.
 
+    With `scan_angle_deg` and `scan_step_um` (and `scan_reverse`) the stage moves at an angle to the sheet (`zsdeconv.image.scan`): the
+    recording is skewed, and the planes are `z_um = scan_step_um sin(scan_angle_deg)` apart. The object has the directions of camera and
+    detection axis and as many rows more as the scan passes. It is imaged upright, its image is sheared, and the camera sees that.
+
     >>> StackScene(planes=7).shape, StackScene(microscope="confocal").optics.pinhole_au
     ((7, 256, 256), 1.0)
+    >>> StackScene(planes=7, scan_angle_deg=30.0, scan_step_um=0.4).shape
+    (7, 298, 256)
     """
 
     size: int = 128
@@ -213,6 +237,52 @@ class StackScene(DeepScene):
     excitation_nm: float | None = None
     sample_ri: float | None = None
     depth_um: float | None = None
+    scan_angle_deg: float | None = None
+    scan_step_um: float | None = None
+    scan_reverse: bool = False
+
+    def __post_init__(self) -> None:
+        scan = self.scan
+        if scan is not None:
+            if self.z_um not in (StackScene.z_um, scan.depth_um):
+                planes = f"planes of the scan are scan_step_um x sin(scan_angle_deg) = {scan.depth_um:.4g} um apart"
+                raise ConfigError(f"z_um {self.z_um:g} beside scan_angle_deg {scan.angle_deg:g}: {planes}; leave out z_um")
+            object.__setattr__(self, "z_um", scan.depth_um)
+        super().__post_init__()
+
+    @property
+    def scan(self) -> StageScan | None:
+        """How the stage moves, None along the detection axis. Raises `ConfigError` where that is half said."""
+        return scan_of(_NO_STACK, self.scan_angle_deg, self.scan_step_um, self.scan_reverse)
+
+    @property
+    def extra_rows(self) -> int:
+        """Rows of the sample, raw pixels, that the scan passes beside those of a plane."""
+        return 0 if self.scan is None else self.scan.extra_rows(self.planes, self.pixel_um)
+
+    @property
+    def field_um(self) -> float:
+        return (self.size + self.extra_rows) * self.pixel_um
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        planes, rows, columns = super().shape
+        return planes, rows + FINE_PER_RAW_PX * self.extra_rows, columns
+
+    @property
+    def recorded_um(self) -> dict[str, float]:
+        return super().recorded_um | ({} if self.scan is None else {"Z": self.scan.step_um})
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        return {} if self.scan is None else {"scan": self.scan.noted()}
+
+    def record(self, x: np.ndarray, psf: Psf, time: int = 0) -> np.ndarray:
+        if self.scan is None:
+            return super().record(x, psf, time)
+        upright = blurred(x, psf.values, self.context_planes(psf)).clip(0)
+        first = FINE_PER_RAW_PX * self.extra_rows if self.scan.reverse else 0
+        return bin2(skewed(upright, self.scan.shift_um / self.fine_um, first, FINE_PER_RAW_PX * self.size).clip(0))
 
     @property
     def optics(self) -> Optics:
@@ -224,6 +294,21 @@ class StackScene(DeepScene):
     @property
     def derived(self) -> dict[str, Any]:
         return super().derived | {name: getattr(self.optics, name) for name in _MICROSCOPE_SETTINGS}
+
+
+def skewed(upright: np.ndarray, shift_px: float, first: float, rows: int) -> np.ndarray:
+    """What a camera of `rows` sees of an image `z y x`: plane k from row `first + k shift_px` on.
+
+    Planes are shifted by a Fourier shift, exact where the pixels sample the image; beyond its ends the image goes on as its mirror image.
+
+    >>> skewed(np.eye(4)[[1]][..., None] * np.ones((3, 1, 1)), 1.0, 0.0, 2).round(6)[:, :, 0].tolist()[:2]
+    [[0.0, 1.0], [1.0, 0.0]]
+    """
+    n = upright.shape[1]
+    spectrum = np.fft.rfft(np.concatenate([upright, upright[:, ::-1]], 1), axis=1)
+    starts = first + shift_px * np.arange(len(upright))
+    phase = np.exp(2j * np.pi * np.multiply.outer(starts, np.fft.rfftfreq(2 * n)))
+    return np.fft.irfft(spectrum * phase[:, :, None], 2 * n, axis=1)[:, :rows]
 
 
 def blurred(x: np.ndarray, kernel: np.ndarray, context: int) -> np.ndarray:

@@ -8,6 +8,7 @@ is a plane or a stack; its class (`scenes`, `structured`) holds all that differs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
 from math import prod
@@ -167,13 +168,13 @@ def _check_sample_fits(scene: DeepScene, psf: Psf, max_voxels: int) -> None:
     """Raise `ConfigError` for a sample that exceeds the memory."""
     context = scene.context_planes(psf)
     planes = scene.frames * scene.planes + 2 * context
-    side = FINE_PER_RAW_PX * scene.size
-    if planes * side**2 > max_voxels:
+    rows, columns = scene.shape[-2:]
+    if planes * rows * columns > max_voxels:
         raise ConfigError(
-            f"stack of {planes} x {side} x {side} voxels on the fine grid, with the sample above and below: "
+            f"stack of {planes} x {rows} x {columns} voxels on the fine grid, with the sample above and below: "
             f"{max_voxels / 1e6:.0f} million at most; give a smaller `size`, `planes` or `frames`, or a larger z_um"
         )
-    sample_um3 = (scene.size * scene.pixel_um) ** 2 * scene.thickness_um(context)
+    sample_um3 = scene.field_um**2 * scene.thickness_um(context)
     if sample_um3 > MAX_SAMPLE_UM3:
         raise ConfigError(
             f"sample of {sample_um3:.3g} cubic um, with the parts above and below the stack: {MAX_SAMPLE_UM3:.3g} at most; "
@@ -185,7 +186,7 @@ def simulate_scene(scene: Scene, psf: Psf) -> Simulation:
     """Images of a scene of any class through `psf` (fine grid). Raises `ConfigError` when the field is empty."""
     object_rng, motion_rng, noise_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(scene.seed).spawn(3))
     context = scene.context_planes(psf)
-    emitters = STRUCTURES[scene.structure](scene.size * scene.pixel_um, object_rng, scene.thickness_um(context))
+    emitters = STRUCTURES[scene.structure](scene.field_um, object_rng, scene.thickness_um(context))
     step_um = motion_rng.normal(0, scene.motion_um / np.sqrt(scene.rank), (int(emitters.element.max()) + 1, scene.rank))
     objects = (_rendered(emitters.moved(t * step_um), scene, context) for t in range(scene.frames))
     frames = [(crop_planes(x, context).copy(), scene.record(x, psf, t)) for t, x in enumerate(objects)]
@@ -196,8 +197,10 @@ def simulate_scene(scene: Scene, psf: Psf) -> Simulation:
         raise ConfigError(f"{empty}; give a larger `size` or another `seed`")
     scale = scene.photons * scene.gain / peak
     raw, truth = scale * raw, scale * truth
-    noisy = _image(scene, expose(raw, scene.camera, noise_rng), scene.raw_axes)
-    return Simulation(scene, noisy, _image(scene, scene.widefield(raw), scene.axes), _image(scene, truth, scene.axes, FINE_PER_RAW_PX), psf)
+    um, fine_um = scene.recorded_um, dict(zip(scene.axes, scene.spacing_um, strict=True))
+    noisy = _image(scene, expose(raw, scene.camera, noise_rng), scene.raw_axes, um, scene.stated)
+    clean = _image(scene, scene.widefield(raw), scene.axes, um, scene.stated)
+    return Simulation(scene, noisy, clean, _image(scene, truth, scene.axes, fine_um), psf)
 
 
 def _rendered(emitters: Emitters, scene: Scene, context: int = 0) -> np.ndarray:
@@ -224,8 +227,7 @@ def _rendered(emitters: Emitters, scene: Scene, context: int = 0) -> np.ndarray:
     return (1 - scene.haze) * sharp + scene.haze * diffuse
 
 
-def _image(scene: Scene, frames: np.ndarray, axes: str, scale: int = 1) -> Image:
+def _image(scene: Scene, frames: np.ndarray, axes: str, um: Mapping[str, float], metadata: Mapping[str, Any] | None = None) -> Image:
     """Frames (time first) as an image with axes and pixel size; a single frame has no T axis."""
     data, axes = (frames[0], axes) if scene.frames == 1 else (frames, f"T{axes}")
-    um = dict(zip(scene.axes, scene.spacing_um, strict=True)) | dict.fromkeys("YX", scene.pixel_um / scale)
-    return Image(data, axes, um, offset=scene.offset if data.dtype == np.uint16 else 0.0)
+    return Image(data, axes, um, offset=scene.offset if data.dtype == np.uint16 else 0.0, metadata=metadata)

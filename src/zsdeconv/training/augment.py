@@ -25,13 +25,17 @@ class ObjectAugmenter:
     after, so it need not be turned along. Where a view leaves the object it sees its mirror image. What is shown smaller by `s`
     is `1/s` times brighter, which keeps the blurred image of a thin line as bright as it was.
 
+    In objects of a skewed stack each plane shows what lies `shift_px` farther along y than in the one before it. They are turned in the
+    directions of camera and detection axis, so that what is upright there stays upright, and seen as skewed as before.
+
     >>> ObjectAugmenter([torch.rand(2, 80, 60)], view_px=(32, 32), batch=3)(torch.Generator().manual_seed(0)).shape
     torch.Size([3, 2, 32, 32])
     """
 
-    def __init__(self, objects: Sequence[Tensor], view_px: Sequence[int], batch: int) -> None:
+    def __init__(self, objects: Sequence[Tensor], view_px: Sequence[int], batch: int, shift_px: float = 0.0) -> None:
         assert view_px[-1] == view_px[-2], f"views of {view_px} pixels are not square"
         self.objects, self.view_px, self.batch = list(objects), tuple(view_px), batch
+        self.shift_px = shift_px
         self.shares = torch.tensor([float(x.numel()) for x in objects])
 
     def __call__(self, generator: torch.Generator) -> Batch:
@@ -45,9 +49,22 @@ class ObjectAugmenter:
         angle, zoom, side, *centre = torch.rand(5, generator=generator).tolist()
         zoom = ZOOM[0] + (ZOOM[1] - ZOOM[0]) * zoom
         grid = sampling_grid(x.shape[-2:], self.view_px[-1], 2 * math.pi * angle, zoom, mirrored=side < 0.5, centre=centre).to(x.device)
+        if self.shift_px:
+            return self._skewed(x, grid, 2 * math.pi * angle, zoom)
         planes = x.reshape(1, -1, *x.shape[-2:])
         seen = F.grid_sample(planes, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
         return seen.clamp(min=0).div(zoom).reshape(len(x), *self.view_px)
+
+    def _skewed(self, x: Tensor, grid: Tensor, angle: float, zoom: float) -> Tensor:
+        """A view of the planes of a skewed object: at `u` plane j shows `A (u + j shift e_y) - j shift e_y`, where an upright one shows
+        `A u`.
+        """
+        planes, (height, width) = x.shape[1], x.shape[-2:]
+        moved_px = self.shift_px * (torch.arange(planes, device=x.device) - (planes - 1) / 2)
+        aside, along = -math.sin(angle) / zoom * moved_px * 2 / width, (math.cos(angle) / zoom - 1) * moved_px * 2 / height
+        grids = grid + torch.stack((aside, along), -1)[:, None, None]
+        seen = F.grid_sample(x.transpose(0, 1), grids, mode="bicubic", padding_mode="reflection", align_corners=False)
+        return seen.clamp(min=0).div(zoom).transpose(0, 1)
 
 
 def sampling_grid(yx_shape: Sequence[int], view_px: int, angle: float, zoom: float, *, mirrored: bool, centre: Sequence[float]) -> Tensor:

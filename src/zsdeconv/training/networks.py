@@ -19,8 +19,8 @@ from zsdeconv.nn.unet import TwoStageUNet
 from zsdeconv.physics.operators import Operator
 from zsdeconv.training.objectives import MemberObjective, Phase, two_phases, two_stage_phase
 
-Make = Callable[[Config, int, Operator, int, int], nn.Module]
-"""`(config, rank, forward_operator, scale, seed)` to a network with first weights drawn from `seed`."""
+Make = Callable[[Config, int, Operator, int, int, float], nn.Module]
+"""`(config, rank, forward_operator, scale, seed, shift_px)` to a network with first weights drawn from `seed`."""
 Phases = Callable[[Config, Acquisition, Sequence[Measurement]], list[Phase]]
 
 
@@ -38,15 +38,15 @@ class NetworkKind:
     learns_from_recorruption: bool = True
 
 
-def _fast(config: Config, rank: int, forward_operator: Operator, scale: int, seed: int) -> nn.Module:
+def _fast(config: Config, rank: int, forward_operator: Operator, scale: int, seed: int, shift_px: float) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # layers of torch draw their first weights from the global generator
         torch.manual_seed(seed)
         options = config.network.model_dump(include={"channels", "lateral_first", "coarse_start"})
-        return FastNet(rank, scale, forward_operator, **options)
+        return FastNet(rank, scale, forward_operator, shift_px=shift_px, **options)
 
 
 def _published(
-    network: Callable[..., nn.Module], config: Config, rank: int, forward_operator: Operator, scale: int, seed: int
+    network: Callable[..., nn.Module], config: Config, rank: int, forward_operator: Operator, scale: int, seed: int, shift_px: float
 ) -> nn.Module:
     return network(rank, scale, generator=torch.Generator().manual_seed(seed))
 
@@ -79,13 +79,13 @@ def network_kind(config: Config) -> NetworkKind:
     return NETWORKS[kind]
 
 
-def make_network(config: Config, rank: int, forward_operator: Operator, scale: int) -> nn.Module:
-    """The network that `config` names, with first weights drawn from `config.seed`.
+def make_network(config: Config, rank: int, forward_operator: Operator, scale: int, shift_px: float = 0.0) -> nn.Module:
+    """The network that `config` names, with first weights drawn from `config.seed`; `shift_px` is that of `Acquisition`.
 
     With `training.ensemble` above 1, an ensemble of them; the seed of each member is one higher than the one before.
     """
     make, count = network_kind(config).make, config.training.ensemble
-    members = [make(config, rank, forward_operator, scale, config.seed + n) for n in range(count)]
+    members = [make(config, rank, forward_operator, scale, config.seed + n, shift_px) for n in range(count)]
     return members[0] if count == 1 else Ensemble(members)
 
 

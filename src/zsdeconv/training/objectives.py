@@ -189,6 +189,7 @@ class SimulatedPairs:
         *,
         added_noise: tuple[float, float] = ADDED_NOISE,
     ) -> None:
+        self.shift_px = acquisition.psf.shift_px
         self.acquisition, self.measurements, self.training = acquisition, training_excerpts(measurements, OBJECT_PIXELS), training
         self.psf_fwhm_px, self.added_noise = psf_fwhm_px, added_noise
         self.factors = grid.lateral_factors(len(psf_fwhm_px), acquisition.scale)
@@ -200,7 +201,8 @@ class SimulatedPairs:
     def prepare(self, network: nn.Module, draws: RandomStreams) -> None:
         """Make the objects from what stage 1 has learned."""
         narrow, self.target = (
-            Blur(gaussian([share * n for n in self.psf_fwhm_px])) for share in (FINEST_SHARE, self.training.target_fwhm_fraction)
+            Blur(gaussian([share * n for n in self.psf_fwhm_px], self.shift_px))
+            for share in (FINEST_SHARE, self.training.target_fwhm_fraction)
         )
         model, objects, count = self.acquisition.forward_operator @ narrow, [], len(self.measurements)
         with task(OBJECT_WORDS) as shown:
@@ -216,7 +218,7 @@ class SimulatedPairs:
                 objects.append(torch.cat((narrow(found[0]), *missing), 1)[0])
         patch, around = self._sizes()
         seen = [(n + 2 * a) * f for n, a, f in zip(patch, around, self.factors, strict=True)]
-        self.views = ObjectAugmenter(objects, seen, self.training.batch)
+        self.views = ObjectAugmenter(objects, seen, self.training.batch, self.shift_px)
         self.around, self.fine_around = Crop(around), self._fine_crop(around)
         self.crop = self._fine_crop(_edges(patch))
 
@@ -294,15 +296,15 @@ def two_stage_phase(config: Config, acquisition: Acquisition, measurements: Sequ
 
 def two_phases(config: Config, acquisition: Acquisition, measurements: Sequence[Measurement]) -> list[Phase]:
     """Training in two phases: stage 1 from pairs, then stage 2 from simulated recordings of the object that stage 1 suggests."""
-    psf, training = acquisition.psf, config.training
-    fwhm_px = [um / spacing for um, spacing in zip(fwhms_um(psf), psf.spacing_um, strict=True)]
+    psf, training, turns = acquisition.psf, config.training, grid.symmetries_of_scan(acquisition.shift_px)
+    fwhm_px = [um / spacing for um, spacing in zip(fwhms_um(psf.upright), psf.spacing_um, strict=True)]
     added_noise = ADDED_NOISE if config.pairs.adds_noise else (0.0, 0.0)
     simulated = SimulatedPairs(acquisition, measurements, training, fwhm_px, added_noise=added_noise)
     most = most_steps(training, sum(each.recorded_px for each in measurements))
     if config.pairs.kind == "blind":
-        denoise: Objective = DenoiseBlind(BlindPatches([(measurement.y,) for measurement in measurements], training), most)
+        denoise: Objective = DenoiseBlind(BlindPatches([(measurement.y,) for measurement in measurements], training, turns), most)
     else:
-        denoise = Denoise(_pairs(config, acquisition, measurements, range(grid.SYMMETRIES)), config.loss, most)
+        denoise = Denoise(_pairs(config, acquisition, measurements, turns), config.loss, most)
     return [(denoise, 1 - training.stage2_fraction), (simulated, training.stage2_fraction)]
 
 
@@ -334,16 +336,28 @@ def _edges(patch_px: Sequence[int]) -> list[int]:
     return [min(EDGE_PX, (n - 1) // 4) for n in patch_px]
 
 
-def gaussian(fwhm_px: Sequence[float]) -> np.ndarray:
-    """Normalised Gaussian kernel of odd sizes, `fwhm_px` wide at half maximum along each axis.
+def gaussian(fwhm_px: Sequence[float], shift_px: float = 0.0) -> np.ndarray:
+    """Normalised Gaussian kernel of odd sizes, `fwhm_px` wide at half maximum along each axis; with its planes shifted along y by
+    `-shift_px` each, as in a skewed stack (`Psf.sheared`).
 
     >>> gaussian((2.0, 4.0)).shape
     (9, 15)
     """
+    sigmas = [fwhm / FWHM_PER_SIGMA for fwhm in fwhm_px]
+    radii = [max(int(np.ceil(4 * sigma)), 1) for sigma in sigmas]
+    if shift_px:
+        return _sheared_gaussian(sigmas, radii, shift_px)
     kernel = np.ones(())
-    for fwhm in fwhm_px:
-        sigma = fwhm / FWHM_PER_SIGMA
-        radius = max(int(np.ceil(4 * sigma)), 1)
+    for sigma, radius in zip(sigmas, radii, strict=True):
         profile = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
         kernel = np.multiply.outer(kernel, profile)
+    return kernel / kernel.sum()
+
+
+def _sheared_gaussian(sigmas: Sequence[float], radii: Sequence[int], shift_px: float) -> np.ndarray:
+    z_radius, y_radius, x_radius = radii
+    y_radius += int(np.ceil(abs(shift_px) * z_radius))
+    z, y, x = (np.arange(-n, n + 1) for n in (z_radius, y_radius, x_radius))
+    along = (y + shift_px * z[:, None]) / sigmas[1]
+    kernel = np.exp(-0.5 * ((z / sigmas[0])[:, None, None] ** 2 + along[:, :, None] ** 2 + (x / sigmas[2]) ** 2))
     return kernel / kernel.sum()

@@ -18,7 +18,7 @@ from zsdeconv.report.page.text import printable, sentence, value_text
 from zsdeconv.viewer.coding import TOP, Coding, packed
 from zsdeconv.viewer.finding import ResultFiles
 from zsdeconv.viewer.parts import MAX_PIXELS, Part, choose_part, part_words
-from zsdeconv.viewer.raw_image import Recorded, find_recorded, offsets_of
+from zsdeconv.viewer.raw_image import Recorded, as_delivered, find_recorded, offsets_of
 
 OWN_SCALE = ("uncertainty",)
 """Images that are no intensities of the sample, and keep a scale of their own."""
@@ -102,7 +102,8 @@ def contents_of(files: ResultFiles, *, raw: Path | None = None, crop: str | None
     _refuse_mixture(files, images)
     kind, first = next(iter(images.items()))
     said = {kind: _provenance(image) for kind, image in images.items()}
-    recorded, offset = _above_offset(find_recorded(said[kind], files.folder, raw), images, said[kind], given=raw is not None)
+    found = as_delivered(find_recorded(said[kind], files.folder, raw), first)
+    recorded, offset = _above_offset(found, images, said[kind], given=raw is not None)
     if recorded.image is not None:
         images = {"raw": recorded.image, **images}
     arrays = {kind: image.transposed("TCZYX").data for kind, image in images.items()}

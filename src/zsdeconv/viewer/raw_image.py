@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsdeconv.errors import DataWarning, ImageError, UserError
-from zsdeconv.image import Image, cropped, merged_channels
+from zsdeconv.image import Image, StageScan, cropped, deskewed, merged_channels
 
 if TYPE_CHECKING:
     from zsdeconv.config import Config
@@ -141,6 +141,14 @@ def _as_shown(image: Image, said: Mapping[str, Any]) -> Image:
         image = merged_channels(parts, image.metadata) if len(parts) > 1 else parts[0]
     frames = image.transposed("TCPZYX")
     return replace(frames, data=frames.data.mean(2, dtype=np.float32), axes="TCZYX")
+
+
+def as_delivered(recorded: Recorded, result: Image) -> Recorded:
+    """The recorded image deskewed, where the result is."""
+    scan = StageScan.stated_by(result.metadata, "deskewed")
+    if scan is None or recorded.image is None or "Y" not in recorded.image.spacing_um:
+        return recorded
+    return replace(recorded, image=deskewed(recorded.image, scan))
 
 
 def offsets_of(said: Mapping[str, Any], channels: Sequence[str]) -> list[float] | None:

@@ -239,6 +239,17 @@ def test_names_of_scenes_and_shear():
     assert sheared(root) and not sheared(ElementTree.fromstring("<ImageDocument/>"))
 
 
+def test_the_scan_of_an_oblique_light_sheet():
+    """ "Skew60" is the angle to the detection axis; the step of the stage is that of z."""
+    step = "<Scaling><Items><Distance Id='Z'><Value>4E-07</Value></Distance></Items></Scaling><Information>"
+    root = ElementTree.fromstring(DOCUMENT.replace("<Information>", step, 1))
+    assert czi_statements(root, [0]).first("scan") == {"angle_deg": 30.0, "step_um": 0.4}
+    assert czi_statements(ElementTree.fromstring(DOCUMENT), [0]).first("scan") is None  # without a step
+    for other in ("Shift60", "Skew", "Skew90", "None"):
+        unlike = ElementTree.fromstring(DOCUMENT.replace("<Information>", step, 1).replace("Skew60", other))
+        assert czi_statements(unlike, [0]).first("scan") is None
+
+
 @pytest.mark.parametrize(
     ("name", "axes", "shape", "spacing"),
     [

@@ -89,6 +89,8 @@ def _source(
         refuse_lost_strips(path, [_page(tif, place.ifd) for place in here])
     said = Statements([*image.said, *dialects])
     noted = annotation.get("metadata")
+    if isinstance(noted, dict):
+        said.add("zsdeconv", scan=noted.get("scan"), deskewed=noted.get("deskewed"))
     if isinstance(noted, dict) and isinstance(noted.get("optics"), dict):  # OME has no words for these
         said.add("zsdeconv", pinholes_au=noted.get("pinholes_au"), **{key: noted["optics"].get(key) for key in ("pinhole_au", "sample_ri")})
     axes, shape, dtype, coloured = _layout(path, tif, image, here[0].ifd if here else None)

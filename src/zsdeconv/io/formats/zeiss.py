@@ -79,8 +79,9 @@ def is_czi(path: Path, head: bytes) -> bool:
 def czi_scenes(path: Path) -> Sequence[Source]:
     """The scenes of a CZI file, at full resolution.
 
-    Warns (`DataWarning`) of mosaics, of scans of one line, of raw or processed frames of an Airyscan detector and of planes sheared by a
-    light sheet. Raises `ImageError` for damaged files, for pixels of several kinds, and, when a scene is read, for missing planes.
+    Warns (`DataWarning`) of mosaics, of scans of one line, of raw or processed frames of an Airyscan detector and of planes that a light
+    sheet has sheared in an unknown way. Raises `ImageError` for damaged files, for pixels of several kinds, and, when a scene is read,
+    for missing planes.
     """
     from pylibCZIrw import czi
 
@@ -97,7 +98,8 @@ def czi_scenes(path: Path) -> Sequence[Source]:
     _tell_of_optics(path, root, scenes, titled)
     lines = [title for title, scene in zip(titled, scenes, strict=True) if _is_line(root, scene)]
     tell_of(path, lines, "a scan without y, whose rows are depths or times", "give axes with Y for its rows to read it as a plane")
-    tell_of(path, [path.name] * sheared(root), "planes of an oblique light sheet, which are sheared", "deskew them first")
+    unknown = sheared(root) and czi_statements(root, []).first("scan") is None
+    tell_of(path, [path.name] * unknown, "planes of an oblique light sheet, which are sheared", "give scan_angle_deg and scan_step_um")
     sources = [_source(path, root, scene, title) for scene, title in zip(scenes, titles, strict=True)]
     return [_without_y(source) if _is_line(root, scene) else source for source, scene in zip(sources, scenes, strict=True)]
 

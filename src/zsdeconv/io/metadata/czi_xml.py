@@ -42,6 +42,9 @@ def czi_statements(root: ElementTree.Element, channels: Sequence[int]) -> Statem
         if node.get("Id") in tuple(along) and metres is not None:
             sizes: dict[str, Any] = {f"{str(node.get('Id')).lower()}_um": float(f"{1e6 * metres:.12g}")}
             said.add("CZI", **sizes)
+    angle_deg, step_um = scan_angle_deg(root), said.first("z_um")
+    if angle_deg is not None and step_um is not None:
+        said.add("CZI", scan={"angle_deg": angle_deg, "step_um": step_um})
     image = image_of(root)
     if image is not None:
         said.add("CZI", **_objective(root, image), **_times(image))
@@ -63,6 +66,19 @@ def scene_names(root: ElementTree.Element) -> dict[int, str]:
 def sheared(root: ElementTree.Element) -> bool:
     """Whether the planes are those of an oblique light sheet, not yet brought into the frame of the specimen."""
     return root.findtext(f"{_IMAGE}/Dimensions/Z/ZAxisShear", "None") not in ("None", "")
+
+
+def scan_angle_deg(root: ElementTree.Element) -> float | None:
+    """Angle of the stage's motion to the planes of an oblique light sheet; None where the file does not state it.
+
+    ZEN's word for the shear holds the angle to the detection axis: "Skew60" is 30 degrees to the sheet.
+
+    >>> scan_angle_deg(ElementTree.fromstring(f"<a><{_IMAGE.replace('/', '><')}/></Information></Metadata></a>")) is None
+    True
+    """
+    skew = re.fullmatch(r"Skew(\d+)", root.findtext(f"{_IMAGE}/Dimensions/Z/ZAxisShear", ""))
+    angle = None if skew is None else 90.0 - float(skew[1])
+    return angle if angle is not None and 0 < angle < 90 else None
 
 
 def scans_lines(root: ElementTree.Element) -> bool:

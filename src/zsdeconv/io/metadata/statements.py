@@ -30,7 +30,8 @@ _OPTICS = ("na", "immersion_ri", "sample_ri", "pinhole_au", "pinhole_um", "micro
 _OBJECTIVE = {"model": "objective_model", "magnification": "magnification", "na": "na", "immersion": "immersion", "medium": "medium"}
 _KEPT = ("image_name", "channels", "colours", "emission_nm", "excitation_nm", "exposure_s", "pinholes_au")
 _KEPT_TIMES = ("acquired", "interval_s", "times_s", "stage_um")
-QUANTITIES = (*_KEPT, *_KEPT_TIMES, "optics", "objective")
+_KEPT_SCAN = ("scan", "deskewed")
+QUANTITIES = (*_KEPT, *_KEPT_TIMES, *_KEPT_SCAN, "optics", "objective")
 """Keys of the metadata of an image that come from statements."""
 _WORDS = {"z_um": "z step", "na": "NA", "immersion_ri": "refractive index of the immersion", "emission_nm": "emission wavelengths"}
 _UNIT = {"z_um": " um", "y_um": " um", "x_um": " um", "emission_nm": " nm", "excitation_nm": " nm"}
@@ -220,7 +221,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _metadata(values: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = {key: values[key] for key in (*_KEPT, *_KEPT_TIMES) if key in values}
+    metadata = {key: values[key] for key in (*_KEPT, *_KEPT_TIMES, *_KEPT_SCAN) if key in values}
     optics = {key: values[key] for key in _OPTICS if key in values}
     for key, quantity in CHANNEL_OPTICS.items():
         first = next(iter(values.get(quantity, ())), None)
@@ -237,7 +238,7 @@ def restated(metadata: Mapping[str, Any]) -> dict[str, Any]:
     {'acquired': '2026-01-02', 'pinhole_au': 1.0, 'emission_nm': [525.0], 'objective_model': 'Apo'}
     """
     optics, objective = (known if isinstance(known := metadata.get(key), Mapping) else {} for key in ("optics", "objective"))
-    said = {key: metadata[key] for key in (*_KEPT, *_KEPT_TIMES) if key in metadata}
+    said = {key: metadata[key] for key in (*_KEPT, *_KEPT_TIMES, *_KEPT_SCAN) if key in metadata}
     said |= {key: optics[key] for key in _OPTICS if key in optics}
     for key, quantity in CHANNEL_OPTICS.items():
         if key in optics and key not in _OPTICS and quantity not in said:
