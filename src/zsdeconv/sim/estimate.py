@@ -44,9 +44,12 @@ MIN_STACK_PHASES = 5
 """Law: three beams give five bands, and as many unknowns need as many equations."""
 MIN_PEAK_DEPTHS = {1: (0.03,), 2: (0.1, 0.03)}
 """Modulation depth of each order, by the highest order, below which a peak is no pattern. Chosen: residues of order 0 reach as much."""
-MAX_ERROR_PX = 0.05
-"""Largest standard error of a wave vector, in frequency pixels. Chosen: twice as much turns the phase of the fringes by 0.3 rad at the
-borders of the field, which no reconstruction shows."""
+ERROR_WARNING_PX = 0.05
+"""Standard error of a wave vector, in frequency pixels, that raises a warning. Chosen: twice as much turns the phase of the fringes by
+0.3 rad at the borders of the field."""
+MAX_RELATIVE_ERROR = 0.0025
+"""Standard error of a wave vector relative to its length above which nothing is reconstructed, unless it is below the warning. Chosen:
+0.05 frequency pixels in fields of 64 pixels, and above what real recordings of weak modulation have (0.2 of 96)."""
 DOUBLED_PHASE_WARNING_RAD = 0.7
 """Deviation of the phase of order 2 from twice the phase of order 1 (law of three beams) that raises a warning. Chosen: it exceeds the
 error of the measurement, 0.15 rad at 40 photons (tests/sim/test_stacks.py), several times."""
@@ -179,10 +182,11 @@ def estimate_parameters(
     directions, peaks = _directions(candidates, whitening, gains[layout.numbers])
     if complaint := _implausible(directions, peaks, prior):
         raise ImageError(f"{complaint}; {checked}{advice(prior)}")
-    _refuse_uncertain(peaks, whitening.grid.yx_shape)
+    _refuse_uncertain(peaks, directions, whitening.grid)
     require_fine_pixel(detection, pixel_um, max(1 / direction.finest_um for direction in directions))
     parameters = SimParameters(directions, float(pixel_um), layout.order, dict(made_from or {}), z_um)
-    return Estimation(parameters, peaks, (*messages, *_phase_messages(candidates), *_depth_messages(peaks), *_doubling_messages(peaks)))
+    messages += [*_phase_messages(candidates), *_depth_messages(peaks), *_doubling_messages(peaks), *_error_messages(peaks)]
+    return Estimation(parameters, peaks, tuple(messages))
 
 
 def _refuse_rank(frames: np.ndarray, detection: DetectionOtf2d | DetectionOtf3d, layout: Layout, z_um: float | None) -> None:
@@ -288,16 +292,28 @@ def _doubt(peak: Peak) -> str:
     return ""
 
 
-def _refuse_uncertain(peaks: tuple[Peak, ...], yx_shape: tuple[int, int]) -> None:
+def _refuse_uncertain(peaks: tuple[Peak, ...], directions: tuple[Direction, ...], grid: Grid) -> None:
     """Raise `ImageError` where the frames do not determine a wave vector well enough."""
-    number, worst = max(enumerate(peaks, 1), key=lambda each: each[1].error_px if each[1].settled else np.inf)
-    if worst.settled and worst.error_px <= MAX_ERROR_PX:
-        return
-    known = f"is known to {worst.error_px:.2g} frequency pixels" if worst.settled else "is not determined"
-    raise ImageError(
-        f"the wave vector of direction {number} of {len(peaks)} {known} (limit {MAX_ERROR_PX:g}): too little light or structure in "
-        f"{yx_shape[0]} x {yx_shape[1]} pixels to measure the fringes; give a larger field or a brighter recording, or {BRIGHTER}"
-    )
+    for number, (peak, direction) in enumerate(zip(peaks, directions, strict=True), 1):
+        length_px = direction.orders * float(np.hypot(*(np.array(direction.p_per_um) / grid.step_per_um)))
+        limit_px = max(ERROR_WARNING_PX, MAX_RELATIVE_ERROR * length_px)
+        if peak.settled and peak.error_px <= limit_px:
+            continue
+        known = f"is known to {peak.error_px:.2g} frequency pixels" if peak.settled else "is not determined"
+        raise ImageError(
+            f"the wave vector of direction {number} of {len(peaks)} {known} (limit {limit_px:.2g}): too little light or structure in "
+            f"{grid.yx_shape[0]} x {grid.yx_shape[1]} pixels to measure the fringes; give a larger field or a brighter recording, or "
+            f"{BRIGHTER}"
+        )
+
+
+def _error_messages(peaks: tuple[Peak, ...]) -> list[str]:
+    return [
+        f"direction {number}: the wave vector is known to {peak.error_px:.2g} frequency pixels (limit {ERROR_WARNING_PX:g}), detail finer "
+        f"than the lens passes may be wrong at the borders of the field; give {BRIGHTER}"
+        for number, peak in enumerate(peaks, 1)
+        if peak.error_px > ERROR_WARNING_PX
+    ]
 
 
 def _sampling_messages(pixel_um: float, detection: DetectionOtf2d | DetectionOtf3d) -> list[str]:
