@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,11 @@ REWEIGHTINGS = (3, 8)
 stable after three."""
 SETTLED_PX = 0.02
 """Change of a stable wave vector by one more computation of the weights, in frequency pixels. Chosen: five steps of the finest search."""
-BLOCKS = 4
-"""Blocks along either side that are left out in turn for a standard error. Chosen: 16 estimates, and blocks wider than a PSF."""
+BLOCKS = (2, 3, 4, 5)
+"""Blocks along either side that are left out in turn for a standard error, which is the largest of these. Chosen: in simulated fields of
+64 and 96 pixels the error is below 1.6 of it in 95 %, of a single number 2.8, for a few structures may lie on the borders of its blocks."""
+ERROR_SAMPLES = 33
+"""Frequencies along either axis within one frequency pixel for a standard error. Chosen: a parabola through three of them is exact."""
 SEARCH_RADIUS_PX = {1: 1, 2: 3}
 """Largest error of the first wave vector in frequency pixels, by the highest order. Chosen: 1 is the step of the search; peaks of stacks
 are wider, as few bright structures dominate them."""
@@ -130,18 +134,18 @@ class Overlap:
 
     def error_px(self, p: np.ndarray) -> float:
         """Standard error of the wave vector along the axis where it is largest, in frequency pixels, by the jackknife: the wave vector
-        is found again with each of 4 x 4 blocks of the field left out (Kunsch 1989, Ann. Statist. 17:1217).
+        is found again with each of 2 x 2 to 5 x 5 blocks of the field left out (Kunsch 1989, Ann. Statist. 17:1217).
 
         It includes what the noise does and where the object determines the wave vector badly, as one straight filament along itself.
         """
-        product = self.product(p)
-        rows, columns = (_labels(self.inside.any(axis)) for axis in (1, 0))
-        left_out = [(rows[:, None] == row) & (columns == column) for row in range(BLOCKS) for column in range(BLOCKS)]
-        found = [_maximised(np.where(block, 0, product), p, self.grid) for block in left_out]
-        deviation = np.array(found) / self.grid.step_per_um
-        deviation = deviation - deviation.mean(0)
-        variance = (len(found) - 1) / len(found) * deviation.T @ deviation
-        return float(np.sqrt(np.linalg.eigvalsh(variance)[-1]))
+        product, inner = self.product(p), [np.flatnonzero(self.inside.any(axis)) for axis in (1, 0)]
+        product = product[np.ix_(*inner)]
+        steps = np.linspace(-1, 1, ERROR_SAMPLES)
+        waves = [
+            np.exp(-2j * np.pi * np.multiply.outer(k + step * steps, self.grid.pixel_um * places))
+            for k, step, places in zip(p, self.grid.step_per_um, inner, strict=True)
+        ]
+        return max(_jackknife(product, waves, count) * (steps[1] - steps[0]) for count in BLOCKS)
 
     def strength(self, p: np.ndarray) -> complex:
         """The complex strength of the order at its wave vector, by regression; the noise is subtracted from `sum |o0|^2`."""
@@ -182,11 +186,32 @@ class Overlap:
         return np.where(useful, weight, 0.0).astype(kind, copy=False)
 
 
-def _labels(inside: np.ndarray) -> np.ndarray:
-    """Number of the block to which each of the inner places along an axis belongs; -1 for the others."""
-    labels, places = np.full(len(inside), -1), np.flatnonzero(inside)
-    labels[places] = np.arange(len(places)) * BLOCKS // len(places)
-    return labels
+def _jackknife(product: np.ndarray, waves: Sequence[np.ndarray], count: int) -> float:
+    """Standard error of the place of the highest `|waves_y product waves_x^T|`, in samples of it, from `count` x `count` blocks."""
+    rows, columns = (np.array_split(np.arange(n), count) for n in product.shape)
+    along_y = [waves[0][:, block] @ product[block] for block in rows]
+    by_block = np.array([band[:, block] @ waves[1][:, block].T for band in along_y for block in columns])
+    places = np.array([_highest(np.abs(by_block.sum(0) - own) ** 2) for own in by_block])
+    deviation = places - places.mean(0)
+    return float(np.sqrt((len(places) - 1) / len(places) * np.linalg.eigvalsh(deviation.T @ deviation)[-1]))
+
+
+def _highest(values: np.ndarray) -> tuple[float, float]:
+    """Place (row, column) of the highest value, by parabolas through it and its neighbours; at the border the sample itself.
+
+    >>> _highest(1 - np.add.outer((np.arange(5) - 2.2) ** 2, (np.arange(4) - 1.0) ** 2))
+    (2.2, 1.0)
+    """
+    row, column = (int(place) for place in np.unravel_index(int(values.argmax()), values.shape))
+    return _vertex(values[:, column], row), _vertex(values[row], column)
+
+
+def _vertex(values: np.ndarray, place: int) -> float:
+    if not 0 < place < len(values) - 1:
+        return float(place)
+    below, at, above = values[place - 1 : place + 2]
+    curvature = 2 * at - below - above
+    return place + float((above - below) / (2 * curvature)) if curvature > 0 else float(place)
 
 
 def _maximised(product: np.ndarray, p: np.ndarray, grid: Grid, radius_px: int = 1, zooms: int = 4) -> np.ndarray:
