@@ -47,9 +47,9 @@ MIN_PEAK_DEPTHS = {1: (0.03,), 2: (0.1, 0.03)}
 ERROR_WARNING_PX = 0.05
 """Standard error of a wave vector, in frequency pixels, that raises a warning. Chosen: twice as much turns the phase of the fringes by
 0.3 rad at the borders of the field."""
-MAX_RELATIVE_ERROR = 0.0025
-"""Standard error of a wave vector relative to its length above which nothing is reconstructed, unless it is below the warning. Chosen:
-0.05 frequency pixels in fields of 64 pixels, and above what real recordings of weak modulation have (0.2 of 96)."""
+MAX_ERRORS = (0.1, 0.0035)
+"""Standard error of a wave vector, in frequency pixels and relative to its length, above both of which nothing is reconstructed. Chosen:
+twice the warning, and above that of real recordings with weak modulation (0.33 of 96 frequency pixels)."""
 DOUBLED_PHASE_WARNING_RAD = 0.7
 """Deviation of the phase of order 2 from twice the phase of order 1 (law of three beams) that raises a warning. Chosen: it exceeds the
 error of the measurement, 0.15 rad at 40 photons (tests/sim/test_stacks.py), several times."""
@@ -296,14 +296,13 @@ def _refuse_uncertain(peaks: tuple[Peak, ...], directions: tuple[Direction, ...]
     """Raise `ImageError` where the frames do not determine a wave vector well enough."""
     for number, (peak, direction) in enumerate(zip(peaks, directions, strict=True), 1):
         length_px = direction.orders * float(np.hypot(*(np.array(direction.p_per_um) / grid.step_per_um)))
-        limit_px = max(ERROR_WARNING_PX, MAX_RELATIVE_ERROR * length_px)
+        limit_px = max(MAX_ERRORS[0], MAX_ERRORS[1] * length_px)
         if peak.settled and peak.error_px <= limit_px:
             continue
         known = f"is known to {peak.error_px:.2g} frequency pixels" if peak.settled else "is not determined"
         raise ImageError(
             f"the wave vector of direction {number} of {len(peaks)} {known} (limit {limit_px:.2g}): too little light or structure in "
-            f"{grid.yx_shape[0]} x {grid.yx_shape[1]} pixels to measure the fringes; give a larger field or a brighter recording, or "
-            f"{BRIGHTER}"
+            f"{grid.yx_shape[0]} x {grid.yx_shape[1]} pixels to measure the fringes; give a larger field, or {BRIGHTER}"
         )
 
 

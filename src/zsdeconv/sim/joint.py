@@ -32,7 +32,7 @@ CLEAR_PEAK_RATIO = 0.5
 """Second peak over the highest up to which the highest is taken without comparison. Chosen: a wrong peak has rivals as high."""
 MIN_EVIDENCE_RATIO = 0.5
 """Evidence of a chosen peak over the highest of its direction. Chosen: a right one has more, and geometry must not overrule the data."""
-BRIGHTER = "the parameters of a brighter or larger recording as sim_parameters"
+BRIGHTER = "the parameters of a brighter recording as sim_parameters"
 
 
 def not_found(candidates: Sequence[PeakCandidate]) -> str:

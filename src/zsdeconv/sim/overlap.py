@@ -145,7 +145,7 @@ class Overlap:
             np.exp(-2j * np.pi * np.multiply.outer(k + step * steps, self.grid.pixel_um * places))
             for k, step, places in zip(p, self.grid.step_per_um, inner, strict=True)
         ]
-        return max(_jackknife(product, waves, count) * (steps[1] - steps[0]) for count in BLOCKS)
+        return float(steps[1] - steps[0]) * max(_jackknife(product, waves, count) for count in BLOCKS)
 
     def strength(self, p: np.ndarray) -> complex:
         """The complex strength of the order at its wave vector, by regression; the noise is subtracted from `sum |o0|^2`."""
