@@ -65,7 +65,7 @@ def row(name: str, kind: type[SimScene], count: int, settings: dict[str, Any], f
     outcomes, rms, start = Counter[str](), [], time.perf_counter()
     for number in range(count):
         seed, structures = first_seed + number, list(STRUCTURES)
-        scene = kind(**settings, seed=seed, angle_deg=17.0 + 37.0 * number, structure=structures[number % len(structures)])
+        scene = kind(**settings, seed=seed, angle_deg=(17.0 + 37.0 * number) % 180, structure=structures[number % len(structures)])
         try:
             found = estimated(scene)
         except UserError as refused:

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,13 @@ from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.otf import Otf, read_otf
 from zsdeconv.sim.detection import detection_otf_2d
 from zsdeconv.sim.estimate import Estimation, equalising_gains, estimate_parameters
+from zsdeconv.sim.overlap import Overlap
 from zsdeconv.sim.patterns import Direction, Layout, SimParameters
 from zsdeconv.sim.plot import plot_estimation
 from zsdeconv.sim.prior import PatternPrior
+from zsdeconv.sim.search import Whitening
+from zsdeconv.sim.spectra import FIT_TAPER_PX, Grid, taper
+from zsdeconv.simulation.structured import SimScene, simulate_sim2d
 
 DETECTION = detection_otf_2d(OPTICS)
 
@@ -330,3 +335,75 @@ def test_weak_modulation_of_a_real_recording_is_found_blind(shared: Path) -> Non
     angles = sorted(direction.angle_deg % 60 for direction in found.parameters.directions)
     assert angles[-1] - angles[0] < 2  # three directions, 60 degrees apart
     assert all(re.match("direction", message) for message in found.messages)
+
+
+# the directions together
+
+
+def test_directions_that_are_not_those_of_one_microscope_are_refused() -> None:
+    uneven = two_beams(angles_rad=(0.31, 1.1, 2.47))
+    frames = record(uneven, 500, np.random.default_rng(20), (128, 131)).frames
+    with pytest.raises(
+        ImageError, match=r"angles of 17\.[5-9], 63\.? and 14[12] degrees, not 60 degrees apart \(limit 5 off\); give angles_deg"
+    ):
+        estimate_parameters(frames, PIXEL_UM, DETECTION)
+    given = PatternPrior(tuple(direction.angle_deg for direction in uneven.directions))
+    found = estimate_parameters(frames, PIXEL_UM, DETECTION, prior=given).parameters
+    assert errors(found, uneven, frames.shape[1:])[0] < 0.03  # fewer pixels than where 0.02 is asked
+
+
+def test_unlike_periods_are_refused() -> None:
+    pattern = two_beams()
+    first = pattern.directions[0]
+    wider = replace(first, p_per_um=(0.8 * first.p_per_um[0], 0.8 * first.p_per_um[1]))
+    frames = record(replace(pattern, directions=(wider, *pattern.directions[1:])), 500, np.random.default_rng(21), (128, 131)).frames
+    with pytest.raises(ImageError, match=r"periods of 0\.297, 0\.23[78] and 0\.23[78] um \(limit 10 % off their median\)"):
+        estimate_parameters(frames, PIXEL_UM, DETECTION)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_small_fields_give_the_right_pattern_or_none(seed: int) -> None:
+    """Before, all wave vectors of the first of these were wrong by 1 to 3 frequency pixels, with scores far above the limit."""
+    scene = SimScene(size=64, photons=200.0, na=1.3, pixel_um=0.0626, seed=100 + seed)
+    frames, detection = simulate_sim2d(scene).noisy.data.astype(float), detection_otf_2d(scene.optics)
+    try:
+        found = estimate_parameters(frames, scene.pixel_um, detection, offset=scene.offset)
+    except ImageError as refused:
+        assert re.search(r"limit .*; give (a larger field|angles_deg and period_um)|show the same fringes", str(refused))
+        return
+    for direction, peak, p in zip(found.parameters.directions, found.peaks, scene.p_per_um, strict=True):
+        off_px = (np.array(direction.p_per_um) - p) * scene.size * scene.pixel_um
+        assert np.abs(off_px).max() < 3 * peak.error_px  # three standard errors
+
+
+def overlap_of(image: np.ndarray, p: np.ndarray, noise: float) -> Overlap:
+    """Bands of order 0 and 1 of an object under fringes of a wave vector, blurred by the lens."""
+    whitening = Whitening(Grid.of(image.shape, PIXEL_UM), DETECTION)
+    y, x = (PIXEL_UM * np.arange(n) for n in image.shape)
+    wave = np.exp(2j * np.pi * np.add.outer(p[0] * y, p[1] * x))
+    rng = np.random.default_rng(22)
+    window, H = taper(image.shape, FIT_TAPER_PX), DETECTION(whitening.grid.radius())
+    parts = [np.fft.ifft2(np.fft.fft2(image * factor) * H) for factor in (1.0, 0.4 * wave)]
+    bands = [np.fft.fft2(window * (part + noise * (rng.normal(size=part.shape) + 1j * rng.normal(size=part.shape)))) for part in parts]
+    return Overlap(bands[0], bands[1], 1, whitening)
+
+
+def test_a_straight_line_does_not_determine_the_wave_vector_and_a_scatter_of_points_does() -> None:
+    p = np.array([1.3, 3.6])
+    line, points = np.zeros((96, 97)), np.zeros((96, 97))
+    line[40] = 100.0
+    points[tuple(np.random.default_rng(23).integers(0, 96, (2, 200)))] = 100.0
+    straight, scattered = (overlap_of(image, p, 0.3).error_px(p) for image in (line, points))
+    assert scattered < 0.03 and straight > 0.3
+
+
+def test_evidence_of_bands_of_pure_noise_is_exponential() -> None:
+    """Its law in fields of any size: of one frequency mean 1, of the best of a neighbourhood more; of a pattern hundreds."""
+    rng = np.random.default_rng(24)
+    whitening = Whitening(Grid.of((64, 70), PIXEL_UM), DETECTION)
+    window, found = taper((64, 70), FIT_TAPER_PX), []
+    for _ in range(20):
+        bands = [np.fft.fft2(window * rng.normal(size=(64, 70))) for _ in range(2)]
+        found.append(Overlap(bands[0], bands[1], 1, whitening).evidence(np.array([2.0, 3.5]))[0])
+    # The highest of about four independent values has the mean 1 + 1/2 + 1/3 + 1/4, its mean of 20 an error of 0.27.
+    assert 0.9 < np.mean(found) < 3.3

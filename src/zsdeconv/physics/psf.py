@@ -26,7 +26,8 @@ class Psf:
     convolution: values[center + d] is the light of a point found at the displacement +d. Values may be slightly negative where
     the background of a measurement was subtracted; clipping them would add light.
 
-    Raises `OpticsError` when one of these conditions fails; `Psf.from_array` centres and normalises any array.
+    Raises `OpticsError` when one of these conditions fails; `Psf.from_array` centres and normalises any array that is not mostly
+    negative.
 
     >>> Psf(np.full((1, 3), 1 / 3), (0.05, 0.05), "a row").rank
     2
@@ -65,6 +66,7 @@ class Psf:
         """
         values = np.asarray(values, np.float64)
         check_values(values, source)
+        _check_sign(values, source)
         centred, _ = recentred(values, (1.0,) * values.ndim)
         return cls(_normalised(centred, source), spacing_um, source)
 
@@ -167,7 +169,7 @@ def fit_to_image(psf: Psf, zyx_shape: tuple[int, ...], limit: float = 0.02) -> P
 
 
 def check_values(values: np.ndarray, source: str) -> None:
-    """Raise `OpticsError` for samples that cannot be a PSF: not finite, all zero, or mostly negative."""
+    """Raise `OpticsError` for samples that cannot be a PSF: not finite, or all zero."""
     finite = np.isfinite(values)
     if values.size == 0 or not finite.any():
         raise OpticsError(f"PSF {source}: not one finite value among {values.size}; give another psf, or give na and wavelength_nm")
@@ -175,6 +177,13 @@ def check_values(values: np.ndarray, source: str) -> None:
         raise OpticsError(f"PSF {source}: {(~finite).sum()} of {values.size} values are NaN or infinite, none may be; give a repaired psf")
     if not values.any():
         raise OpticsError(f"PSF {source}: all {values.size} values are zero; give another psf, or give na and wavelength_nm")
+
+
+def _check_sign(values: np.ndarray, source: str) -> None:
+    """Raise `OpticsError` for measured samples that are mostly negative, as where too much background was subtracted.
+
+    A PSF that was computed may be so: that of a reconstruction of fringes in a single direction is.
+    """
     negative, positive = -values[values < 0].sum(), values[values > 0].sum()
     if negative > 0.5 * positive:
         raise OpticsError(
