@@ -399,7 +399,7 @@ def test_the_psf_in_depth() -> None:
 def test_a_single_direction_is_reconstructed_though_its_psf_is_mostly_negative() -> None:
     """With a small w its PSF has more than half as much negative light as positive, which no measured PSF may have."""
     one = replace(three_beams(), directions=three_beams().directions[:1])
-    operator = Reconstruct(one, DETECTION, DEEP_PIXEL_UM, 0.003)
+    operator = Reconstruct(one, DETECTION, DEEP_PIXEL_UM, 0.001)
     values = operator.psf().values
     assert -values[values < 0].sum() > 0.5 * values[values > 0].sum() and values.sum() == pytest.approx(1)
     frames = torch.full((1, 5, 6, 40, 44), 3.0)

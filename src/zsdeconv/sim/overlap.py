@@ -117,8 +117,8 @@ class Overlap:
 
         `g` is the coherence `|sum conj(o0) o_m exp(-2 pi i p.r)| / sqrt(sum |o0|^2 sum |o_m|^2)`, and N the number of independent
         samples of the overlap: inner pixels times the bandwidth `(sum w^2)^2 / sum w^4` of the weights. It is the logarithm of the
-        likelihood ratio of bands that show the same object to bands that do not, and is distributed exponentially with mean 1 where
-        they do not, in fields of any size (Carter 1987, Proc. IEEE 75:236).
+        likelihood ratio of bands that show the same object to bands that do not. At a single frequency it is about exponential with mean
+        1 where they do not, in fields of any size (Carter 1987, Proc. IEEE 75:236).
         """
         o0, om, _ = self._images(p)
         steps = np.linspace(-1, 1, EVIDENCE_SAMPLES)
