@@ -166,7 +166,7 @@ def stack() -> Image:
 
 
 def fringes() -> Image:
-    return runs.fringes(size=64, photons=2000.0, frames=2)
+    return runs.fringes(size=72, photons=2000.0, frames=2)
 
 
 def fringed_stack() -> Image:
