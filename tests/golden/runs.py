@@ -58,7 +58,7 @@ def fringes(**options: Any) -> Any:
 def fringed_stack(**options: Any) -> Any:
     from zsdeconv.simulation.structured import SimStackScene, simulate_sim3d
 
-    return simulate_sim3d(SimStackScene(**{"size": 64, "planes": 8, "photons": 2000.0, "seed": 2, "modulation": 0.9} | options)).noisy
+    return simulate_sim3d(SimStackScene(**{"size": 80, "planes": 8, "photons": 2000.0, "seed": 2, "modulation": 0.9} | options)).noisy
 
 
 def steps(count: int, **training: Any) -> dict[str, Any]:
@@ -94,7 +94,12 @@ RUNS = {
         {"modality": "sim2d", "preset": "paper", "optics": {"na": 1.4, "wavelength_nm": 525}, "training": steps(1, patch_px=32)},
         judged=False,
     ),
-    "sim3d-fast": Run(fringed_stack, {"modality": "sim3d", "optics": {"na": 1.3, "wavelength_nm": 525}, "training": deep(4)}, model=True),
+    "sim3d-fast": Run(
+        fringed_stack,
+        {"modality": "sim3d", "optics": {"na": 1.3, "wavelength_nm": 525}, "training": deep(4)},
+        model=True,
+        first_scene=lambda: fringed_stack(size=64),
+    ),
     "sim3d-paper": Run(
         fringed_stack,
         {"modality": "sim3d", "preset": "paper", "optics": {"na": 1.3, "wavelength_nm": 525}, "training": deep(1)},
