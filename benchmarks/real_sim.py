@@ -45,7 +45,7 @@ RECORDINGS = {
     "microtubules": Recording(
         "microtubules_3x3.mrc",
         0.0626,
-        (*PLANE, "--na", "1.3", "--wavelength-nm", "525", "--angles-deg", "85,145,205", "--period-um", "0.18"),
+        (*PLANE, "--na", "1.3", "--wavelength-nm", "525"),
     ),
     "microtubules2": Recording("microtubules2_3x3.tif", 0.065, (*PLANE, "--na", "1.4", "--wavelength-nm", "525")),
     "hela": Recording("2_hela_cells_mitochondria/raw_images.tif", 0.065, (*PLANE, "--na", "1.3", "--wavelength-nm", "660")),

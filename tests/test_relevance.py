@@ -174,7 +174,7 @@ def skewed() -> Image:
 
 
 def fringes() -> Image:
-    return runs.fringes(size=64, photons=2000.0, frames=2)
+    return runs.fringes(size=72, photons=2000.0, frames=2)
 
 
 def fringed_stack() -> Image:

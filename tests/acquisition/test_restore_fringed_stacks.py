@@ -30,7 +30,7 @@ from zsdeconv.training.networks import make_network, training_phases
 
 pytestmark = pytest.mark.filterwarnings("ignore::zsdeconv.errors.DataWarning")  # so few pixels say little about their camera
 
-SCENE = SimStackScene(size=64, planes=8, photons=2000, seed=2, structure="filaments", modulation=0.9)
+SCENE = SimStackScene(size=80, planes=8, photons=2000, seed=2, structure="filaments", modulation=0.9)
 
 
 def settings(steps: int = 4, **changes: Any) -> Config:

@@ -18,7 +18,7 @@ from zsdeconv.simulation.widefield import Simulation
 
 pytestmark = pytest.mark.filterwarnings("ignore::zsdeconv.errors.DataWarning")  # so few pixels say little about their camera
 
-SCENE = SimScene(size=96, photons=15, seed=3, structure="network", modulation=0.85)
+SCENE = SimScene(size=96, photons=40, seed=3, structure="network", modulation=0.85)
 MOVIE = replace(SCENE, frames=2)
 
 

@@ -44,7 +44,7 @@ def test_model_files_of_the_first_version_are_read_and_restore_alike(name: str) 
     """Stored before the acquisitions, under the old names of settings and factors."""
     model = zs.load(runs.FOLDER / f"{name}.zsd")
     run, stored = runs.RUNS[name], STORED["first_version"][name]
-    restored = model.predict(run.scene()).deconvolved.data
+    restored = model.predict((run.first_scene or run.scene)()).deconvolved.data
     np.testing.assert_allclose(restored.ravel()[:: runs.STRIDE], stored, rtol=0, atol=ROUNDING * np.ptp(stored))
 
 

@@ -37,6 +37,7 @@ from zsdeconv.physics.optics import Optics
 from zsdeconv.physics.psf import Psf
 from zsdeconv.physics.psf_check import NEGATIVE_FINDING
 from zsdeconv.sim.frame_light import light_finding
+from zsdeconv.sim.patterns import Layout
 from zsdeconv.sim.positions import frame_positions
 from zsdeconv.sim.raw_frames import as_frames, read_frames
 from zsdeconv.sim.reconstruct import SIM_UPSAMPLING, Reconstruct
@@ -90,18 +91,29 @@ class StructuredAcquisition(Acquisition):
 
     @classmethod
     def read(cls, path: Path, config: Config, *, axes: str | None = None, pixel_um: float | None = None) -> Image:
-        return _single_times(read_frames(path, layout_of(config.sim, cls.beams), **reading_options(config, axes, pixel_um)))
+        return _single_times(read_frames(path, cls.raw_layout(config), **reading_options(config, axes, pixel_um)))
 
     @classmethod
     def arranged(cls, image: Image, config: Config) -> Image:
-        layout, known = layout_of(config.sim, cls.beams), config.input
+        layout, known = cls.raw_layout(config), config.input
         return _single_times(as_frames(image, layout, z_um=known.z_um, named=known.axes is not None))
+
+    @classmethod
+    def raw_layout(cls, config: Config) -> Layout:
+        """Order of the raw frames of this kind of recording. Raises `ConfigError` for too few phases."""
+        layout = layout_of(config.sim, cls.beams)
+        if layout.phases < 2 * cls.beams - 1:
+            raise ConfigError(
+                f"{layout.phases} phases: {cls.beams} beams make {2 * cls.beams - 1} bands, and as many are needed; give `phases`, or "
+                "where two beams made the fringes `modality=sim2d`, of a stack with `axes=TPYX`, which takes each plane by itself"
+            )
+        return layout
 
     @classmethod
     def layout(cls, config: Config) -> dict[str, Any]:
         if config.sim.parameters is not None:
             return {}
-        layout, searched = layout_of(config.sim, cls.beams), "searched for on the frames"
+        layout, searched = cls.raw_layout(config), "searched for on the frames"
         frames = {"directions": layout.directions, "phases": layout.phases, "order": layout.order}
         return frames | {"angles_deg": searched, "period_um": searched}
 

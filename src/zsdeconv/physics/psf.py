@@ -34,7 +34,8 @@ class Psf:
     `shift_px` is not 0 for a PSF in the coordinates of a skewed stack (`sheared`): its planes are shifted along y by so much each. Its core
     is judged before.
 
-    Raises `OpticsError` when one of these conditions fails; `Psf.from_array` centres and normalises any array.
+    Raises `OpticsError` when one of these conditions fails; `Psf.from_array` centres and normalises any array that is not mostly
+    negative.
 
     >>> Psf(np.full((1, 3), 1 / 3), (0.05, 0.05), "a row").rank
     2
@@ -74,6 +75,7 @@ class Psf:
         """
         values = np.asarray(values, np.float64)
         check_values(values, source)
+        _check_sign(values, source)
         centred, _ = recentred(values, (1.0,) * values.ndim)
         return cls(_normalised(centred, source), spacing_um, source)
 
@@ -218,7 +220,7 @@ def fit_to_image(psf: Psf, zyx_shape: tuple[int, ...], limit: float = 0.02) -> P
 
 
 def check_values(values: np.ndarray, source: str) -> None:
-    """Raise `OpticsError` for samples that cannot be a PSF: not finite, all zero, or mostly negative."""
+    """Raise `OpticsError` for samples that cannot be a PSF: not finite, or all zero."""
     finite = np.isfinite(values)
     if values.size == 0 or not finite.any():
         raise OpticsError(f"PSF {source}: not one finite value among {values.size}; give another psf, or give na and wavelength_nm")
@@ -226,6 +228,13 @@ def check_values(values: np.ndarray, source: str) -> None:
         raise OpticsError(f"PSF {source}: {(~finite).sum()} of {values.size} values are NaN or infinite, none may be; give a repaired psf")
     if not values.any():
         raise OpticsError(f"PSF {source}: all {values.size} values are zero; give another psf, or give na and wavelength_nm")
+
+
+def _check_sign(values: np.ndarray, source: str) -> None:
+    """Raise `OpticsError` for measured samples that are mostly negative, as where too much background was subtracted.
+
+    A PSF that was computed may be so: that of a reconstruction of fringes in a single direction is.
+    """
     negative, positive = -values[values < 0].sum(), values[values > 0].sum()
     if negative > 0.5 * positive:
         raise OpticsError(

@@ -156,12 +156,15 @@ def detection_otf_2d(optics_or_otf: Optics | Otf) -> DetectionOtf2d:
     In theory `H` is the Hankel transform of `theoretical_psf`, `2 pi integral PSF(r) J_0(2 pi k r) r dr`, 1 at k = 0, with the cutoff
     2 NA / wavelength. The camera's pixel is treated as a point.
 
+    Raises `OpticsError` for optics of another microscope than a wide-field one, or with an aberration.
+
     >>> detection = detection_otf_2d(Optics(1.3, 525))
     >>> round(detection.cutoff_per_um, 3), detection(np.array([0.0, 0.5]) * detection.cutoff_per_um).round(2).tolist()
     (4.952, [1.0, 0.39])
     """
     if isinstance(optics_or_otf, Otf):
         return DetectionOtf2d(optics_or_otf, optics_or_otf.edge_per_um)
+    _refuse_other_microscope(optics_or_otf)
     return DetectionOtf2d(_theoretical_otf(optics_or_otf), optics_or_otf.cutoff_per_um)
 
 
@@ -172,7 +175,7 @@ def detection_otf_3d(optics_or_otf: Optics | DeepOtf, excitation_nm: float | Non
     falls as cos^2 over eight periods of the axial cutoff, because the cone of light is infinite. `excitation_nm` is 0.93 times the
     emission wavelength by default; measured OTFs contain it.
 
-    Raises `OpticsError` for an excitation outside 200 to 2000 nm, or given beside a measured OTF.
+    Raises `OpticsError` for an excitation outside 200 to 2000 nm, or given beside a measured OTF, and for optics of another microscope.
 
     >>> detection = detection_otf_3d(Optics(1.3, 525, 1.406)).under(2.25)
     >>> round(detection.axial_cutoff_per_um, 2), round(detection.beat_per_um, 2)
@@ -187,10 +190,22 @@ def detection_otf_3d(optics_or_otf: Optics | DeepOtf, excitation_nm: float | Non
             )
         return _measured(optics_or_otf)
     optics = optics_or_otf
+    _refuse_other_microscope(optics)
     um = 1e-3 * (EXCITATION_RATIO * optics.wavelength_nm if excitation_nm is None else excitation_nm)
     if not EXCITATION_RANGE_UM[0] <= um <= EXCITATION_RANGE_UM[1]:
         raise OpticsError(f"excitation {1e3 * um:g} nm: it must lie between 200 and 2000 nm; give excitation_nm in nanometres")
     return DetectionOtf3d(_theoretical_deep_otf(optics), optics.cutoff_per_um, optics.axial_cutoff_per_um, (optics.ri, um))
+
+
+def _refuse_other_microscope(optics: Optics) -> None:
+    """Raise `OpticsError` for settings of the optics that the theory of fringes does not hold."""
+    for name in ("microscope", "sample_ri", "depth_um"):
+        value = getattr(optics, name)
+        if value != getattr(Optics, name):
+            raise OpticsError(
+                f"{name} {value} with structured illumination: its theory is that of a wide-field microscope without aberration; leave it "
+                "out, or give a measured OTF as `otf`"
+            )
 
 
 def require_fine_pixel(detection: DetectionOtf2d | DetectionOtf3d, pixel_um: float, finest_per_um: float) -> None:

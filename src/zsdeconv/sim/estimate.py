@@ -22,10 +22,10 @@ from zsdeconv.image import Image
 from zsdeconv.io.checks import check_restorable, refuse_undefined
 from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d, require_fine_pixel
 from zsdeconv.sim.frame_light import light_message, light_of, refuse_dark_frames
+from zsdeconv.sim.joint import BRIGHTER, advice, joined, misfit, not_found
 from zsdeconv.sim.overlap import Overlap, refined
 from zsdeconv.sim.patterns import DEPTH_RANGES, Direction, Layout, SimParameters, nominal_phases_rad
 from zsdeconv.sim.prior import SEARCH_RANGE_CUTOFFS, PatternPrior
-from zsdeconv.sim.proposal import advice, not_found, proposals
 from zsdeconv.sim.search import (
     MAX_MIRROR_RATIO,
     PeakCandidate,
@@ -34,7 +34,7 @@ from zsdeconv.sim.search import (
     refuse_other_order,
     same_fringes,
 )
-from zsdeconv.sim.spectra import Grid, taper
+from zsdeconv.sim.spectra import FIT_TAPER_PX, Grid, taper
 
 MIN_SIDE_PX = 48
 """Smallest side of the frames. Chosen: half of it is left inside the tapered borders of 12 pixels."""
@@ -44,8 +44,12 @@ MIN_STACK_PHASES = 5
 """Law: three beams give five bands, and as many unknowns need as many equations."""
 MIN_PEAK_DEPTHS = {1: (0.03,), 2: (0.1, 0.03)}
 """Modulation depth of each order, by the highest order, below which a peak is no pattern. Chosen: residues of order 0 reach as much."""
-MAX_PERIOD_RATIO = 1.25
-"""Period of one direction over the median of all. Chosen: the directions of a microscope differ by a few per cent."""
+ERROR_WARNING_PX = 0.05
+"""Standard error of a wave vector, in frequency pixels, that raises a warning. Chosen: twice as much turns the phase of the fringes by
+0.3 rad at the borders of the field."""
+MAX_ERRORS = (0.1, 0.0035)
+"""Standard error of a wave vector, in frequency pixels and relative to its length, above both of which nothing is reconstructed. Chosen:
+twice the warning, and above that of real recordings with weak modulation (0.33 of 96 frequency pixels)."""
 DOUBLED_PHASE_WARNING_RAD = 0.7
 """Deviation of the phase of order 2 from twice the phase of order 1 (law of three beams) that raises a warning. Chosen: it exceeds the
 error of the measurement, 0.15 rad at 40 photons (tests/sim/test_stacks.py), several times."""
@@ -69,6 +73,8 @@ class Peak:
         Modulation of each order as measured; it may lie outside the range that a reconstruction uses.
     doubled_rad
         Phase of order 2 minus twice the phase of order 1.
+    error_px, settled
+        Standard error of the wave vector in frequency pixels (`Overlap.error_px`), and whether the fit came to rest.
     """
 
     spectrum: np.ndarray
@@ -77,6 +83,8 @@ class Peak:
     limit: float
     depths: tuple[float, ...]
     doubled_rad: float = 0.0
+    error_px: float = 0.0
+    settled: bool = True
 
     @property
     def depth(self) -> float:
@@ -162,20 +170,23 @@ def estimate_parameters(
     messages += _sampling_messages(pixel_um, detection)
     whitening = Whitening(Grid.of(frames.shape[1:], pixel_um, z_um), detection)
     equal = frames * gains.reshape(-1, *[1] * detection.rank).astype(frames.dtype)
-    equal *= taper(whitening.grid.yx_shape).astype(frames.dtype)
-    candidates = peak_candidates(equal, layout, whitening, prior)
+    equal -= equal.mean(dtype=np.float64).astype(frames.dtype)
+    equal *= taper(whitening.grid.yx_shape, FIT_TAPER_PX).astype(frames.dtype)
+    highest = peak_candidates(equal, layout, whitening, prior)
+    found = joined(highest, whitening, prior)
+    candidates = highest if found is None else found
     refuse_other_order(candidates, equal, layout, whitening, prior)
-    gains_of = gains[layout.numbers]
-    complaint = not_found(candidates) or _implausible(*_directions(candidates, whitening, gains_of))
-    if complaint:
-        tried = proposals(candidates, whitening, prior)
-        found = next((each for each in tried if not _implausible(*_directions(each, whitening, gains_of))), None)
-        checked = "check `order` and `otf`; " if whitening.orders == 2 else ""
-        raise ImageError(f"{complaint}; {checked}{advice(found, prior)}")
-    directions, peaks = _directions(candidates, whitening, gains_of)
+    checked = "check `order` and `otf`; " if whitening.orders == 2 else ""
+    if found is None:
+        raise ImageError(f"{not_found(candidates) or _no_fit(candidates, prior)}; {checked}{advice(prior)}")
+    directions, peaks = _directions(candidates, whitening, gains[layout.numbers])
+    if complaint := _implausible(directions, peaks, prior):
+        raise ImageError(f"{complaint}; {checked}{advice(prior)}")
+    _refuse_uncertain(peaks, directions, whitening.grid)
     require_fine_pixel(detection, pixel_um, max(1 / direction.finest_um for direction in directions))
     parameters = SimParameters(directions, float(pixel_um), layout.order, dict(made_from or {}), z_um)
-    return Estimation(parameters, peaks, (*messages, *_phase_messages(candidates), *_depth_messages(peaks), *_doubling_messages(peaks)))
+    messages += [*_phase_messages(candidates), *_depth_messages(peaks), *_doubling_messages(peaks), *_error_messages(peaks)]
+    return Estimation(parameters, peaks, tuple(messages))
 
 
 def _refuse_rank(frames: np.ndarray, detection: DetectionOtf2d | DetectionOtf3d, layout: Layout, z_um: float | None) -> None:
@@ -236,46 +247,72 @@ def _directions(
 def _direction(candidate: PeakCandidate, whitening: Whitening, gains: np.ndarray) -> tuple[Direction, Peak]:
     """Parameters of one direction, refined from its candidate."""
     orders = whitening.orders
-    p, c = refined(candidate.bands[0], candidate.bands[-1], candidate.p_per_um, whitening)
-    p = p / orders
-    strengths = [Overlap(candidate.bands[0], candidate.bands[m], m, whitening).strength(m * p) for m in range(1, orders)] + [c]
+    fit = refined(candidate.bands[0], candidate.bands[-1], candidate.p_per_um, whitening)
+    p = fit.p_per_um / orders
+    lower = [Overlap(candidate.bands[0], candidate.bands[m], m, whitening).strength(m * p) for m in range(1, orders)]
+    strengths = [*lower, fit.strength]
     depths = tuple(2 * abs(c) for c in strengths)
     used = [float(np.clip(depth, *allowed)) for depth, allowed in zip(depths, DEPTH_RANGES[orders], strict=True)]
     phases = [float(np.angle(c)) for c in strengths]
     order2 = (used[1], phases[1]) if orders == 2 else (0.0, 0.0)
     direction = Direction((p[0], p[1]), used[0], phases[0], nominal_phases_rad(len(gains)), tuple(gains), candidate.score, *order2)
     doubled = float(np.angle(strengths[-1] * np.conj(strengths[0]) ** 2)) if orders == 2 else 0.0
-    return direction, Peak(candidate.spectrum, candidate.reach_per_um, candidate.score, candidate.limit, depths, doubled)
+    measured = (candidate.spectrum, candidate.reach_per_um, candidate.score, candidate.limit, depths, doubled)
+    return direction, Peak(*measured, fit.error_px, fit.settled)
 
 
-def _implausible(directions: tuple[Direction, ...], peaks: tuple[Peak, ...]) -> str:
-    """What shows that a peak is no pattern: a low depth, an undoubled phase, or a deviating period; empty where nothing does.
-
-    Raises `ImageError` for repeated directions, which no guess mends.
-    """
-    for (number, one), (last, other) in itertools.combinations(enumerate(directions, 1), 2):
+def _no_fit(candidates: Sequence[PeakCandidate], prior: PatternPrior) -> str:
+    """Why peaks that are significant are no pattern together. Raises `ImageError` for repeated directions, which no guess mends."""
+    for (number, one), (last, other) in itertools.combinations(enumerate(candidates, 1), 2):
         if same_fringes(one.p_per_um, other.p_per_um):
             raise ImageError(
                 f"directions {number} and {last} show the same fringes ({one.angle_deg:.1f} and {other.angle_deg:.1f} degrees); check "
                 "`order`, `directions` and `phases`, and that all directions were recorded"
             )
-    median = float(np.median([direction.period_um for direction in directions]))
-    for number, (direction, peak) in enumerate(zip(directions, peaks, strict=True), 1):
-        if doubt := _doubt(direction.period_um, median, peak, len(peaks)):
+    doubt = misfit([candidate.p_per_um for candidate in candidates], prior) or "peaks that fit no pattern of one microscope"
+    return f"no pattern found in all directions: the best fits have {doubt}"
+
+
+def _implausible(directions: tuple[Direction, ...], peaks: tuple[Peak, ...], prior: PatternPrior) -> str:
+    """What shows that peaks are no pattern: a low depth, an undoubled phase, unlike periods or uneven angles; empty where nothing does."""
+    for number, peak in enumerate(peaks, 1):
+        if doubt := _doubt(peak):
             return f"no pattern found in direction {number} of {len(peaks)}: the best fit has {doubt}"
-    return ""
+    doubt = misfit([[direction.orders * k for k in direction.p_per_um] for direction in directions], prior)
+    return f"no pattern found in all directions: the best fits have {doubt}" if doubt else ""
 
 
-def _doubt(period_um: float, median_um: float, peak: Peak, directions: int) -> str:
+def _doubt(peak: Peak) -> str:
     """What a fit has that the fringes of a microscope do not have; empty where there is nothing."""
     for depth, limit in zip(peak.depths, MIN_PEAK_DEPTHS[len(peak.depths)], strict=True):
         if depth < limit:
             return f"a modulation depth of {depth:.2g} (limit {limit:g})"
     if abs(peak.doubled_rad) > DOUBLED_PHASE_LIMIT_RAD:
         return f"a phase of order 2 that is {peak.doubled_rad:+.2g} rad off twice that of order 1 (limit {DOUBLED_PHASE_LIMIT_RAD:g})"
-    if directions > 2 and not 1 / MAX_PERIOD_RATIO < period_um / median_um < MAX_PERIOD_RATIO:
-        return f"a period of {period_um:.3g} um, the others {median_um:.3g} um (limit {MAX_PERIOD_RATIO:g} times)"
     return ""
+
+
+def _refuse_uncertain(peaks: tuple[Peak, ...], directions: tuple[Direction, ...], grid: Grid) -> None:
+    """Raise `ImageError` where the frames do not determine a wave vector well enough."""
+    for number, (peak, direction) in enumerate(zip(peaks, directions, strict=True), 1):
+        length_px = direction.orders * float(np.hypot(*(np.array(direction.p_per_um) / grid.step_per_um)))
+        limit_px = max(MAX_ERRORS[0], MAX_ERRORS[1] * length_px)
+        if peak.settled and peak.error_px <= limit_px:
+            continue
+        known = f"is known to {peak.error_px:.2g} frequency pixels" if peak.settled else "is not determined"
+        raise ImageError(
+            f"the wave vector of direction {number} of {len(peaks)} {known} (limit {limit_px:.2g}): too little light or structure in "
+            f"{grid.yx_shape[0]} x {grid.yx_shape[1]} pixels to measure the fringes; give a larger field, or {BRIGHTER}"
+        )
+
+
+def _error_messages(peaks: tuple[Peak, ...]) -> list[str]:
+    return [
+        f"direction {number}: the wave vector is known to {peak.error_px:.2g} frequency pixels (limit {ERROR_WARNING_PX:g}), detail finer "
+        f"than the lens passes may be wrong at the borders of the field; give {BRIGHTER}"
+        for number, peak in enumerate(peaks, 1)
+        if peak.error_px > ERROR_WARNING_PX
+    ]
 
 
 def _sampling_messages(pixel_um: float, detection: DetectionOtf2d | DetectionOtf3d) -> list[str]:

@@ -86,6 +86,12 @@ def as_frames(image: Image, layout: Layout, *, z_um: float | None = None, named:
     pages = _page_axis(sizes, layout, named)
     if pages is not None:
         image = replace(image, axes=image.axes.replace(pages, "P"), spacing_um={a: um for a, um in spacing_um.items() if a in "YX"})
+    if image.sizes.get("Z", 1) > 1 and not deep:
+        raise ImageError(
+            f"{image.sizes['Z']} planes of {layout.directions} directions x {layout.phases} phases: {MIN_STACK_PHASES} phases separate the "
+            "bands of three beams in a stack, fewer those of two beams in a plane; give `axes=TPYX`, which takes each plane by itself, or "
+            "`phases`"
+        )
     image = image.transposed("TPYX")
     count = image.sizes["P"]
     if not deep or count == layout.frames:

@@ -141,6 +141,17 @@ class PeakCandidate:
         """The highest peak of the same direction, by its `number` from 0, in the region of another prior."""
         return _picked(self.bands, self.correlation, whitening, prior, number)
 
+    def peaks(self, whitening: Whitening, prior: PatternPrior, number: int, count: int) -> list[PeakCandidate]:
+        """The highest `count` local maxima of the correlation of the same direction in the region of a prior, the highest first."""
+        from scipy.ndimage import maximum_filter
+
+        searched = _searched(whitening, prior, number)
+        rows, columns = np.nonzero(searched & (maximum_filter(self.correlation, 3, mode="wrap") == self.correlation))
+        order = np.argsort(-self.correlation[rows, columns], kind="stable")[:count]
+        limit = noise_limit(int(np.count_nonzero(searched)))
+        places = zip(rows[order], columns[order], strict=True)
+        return [_at((int(row), int(column)), self.bands, self.correlation, whitening, limit) for row, column in places]
+
 
 def peak_candidates(frames: np.ndarray, layout: Layout, whitening: Whitening, prior: PatternPrior) -> list[PeakCandidate]:
     """The highest peak of each direction.
@@ -168,13 +179,30 @@ def _peak_candidate(bands: np.ndarray, whitening: Whitening, prior: PatternPrior
 
 def _picked(bands: np.ndarray, correlation: np.ndarray, whitening: Whitening, prior: PatternPrior, number: int) -> PeakCandidate:
     """The highest peak of a correlation, over its median, in the region of a prior."""
-    ky, kx = whitening.fine.k_per_um
-    searched = prior.region(number, ky, kx, whitening.detection.cutoff_per_um)
+    searched = _searched(whitening, prior, number)
     row, column = np.unravel_index(int(np.where(searched, correlation, 0).argmax()), correlation.shape)
+    return _at((int(row), int(column)), bands, correlation, whitening, noise_limit(int(np.count_nonzero(searched))))
+
+
+def _searched(whitening: Whitening, prior: PatternPrior, number: int) -> np.ndarray:
+    """The frequencies of the finer grid (ky kx) in the region of a prior."""
+    return prior.region(number, *whitening.fine.k_per_um, whitening.detection.cutoff_per_um)
+
+
+def noise_limit(count: int) -> float:
+    """Height that a peak among `count` frequencies must reach, over the median of pure noise.
+
+    The highest of n amplitudes of complex Gaussian noise is about sqrt(log2 n) times their median.
+    """
+    return NOISE_PEAK_FACTOR * float(np.sqrt(np.log2(max(count, 2))))
+
+
+def _at(place: tuple[int, int], bands: np.ndarray, correlation: np.ndarray, whitening: Whitening, limit: float) -> PeakCandidate:
+    """The peak at a row and a column of a correlation."""
+    row, column = place
+    ky, kx = whitening.fine.k_per_um
     score = float(correlation[row, column])
     opposite = correlation[np.ix_(-row + np.arange(-1, 2), -column + np.arange(-1, 2))].max()
-    # The highest of n amplitudes of complex Gaussian noise is about sqrt(log2 n) times their median.
-    limit = NOISE_PEAK_FACTOR * float(np.sqrt(np.log2(max(np.count_nonzero(searched), 2))))
     p = np.array([float(ky[row, 0]), float(kx[column])])
     return PeakCandidate(bands, p, score, limit, float(opposite) / score, *_around_zero(correlation, whitening), correlation)
 
@@ -223,7 +251,7 @@ def _in_order(candidates: list[PeakCandidate]) -> bool:
     return _mirrored(candidates) < MAX_MIRROR_RATIO and all(candidate.significant for candidate in candidates) and not repeated(candidates)
 
 
-def repeated(candidates: list[PeakCandidate]) -> bool:
+def repeated(candidates: Sequence[PeakCandidate]) -> bool:
     """Whether two directions have the same wave vector."""
     return any(same_fringes(one.p_per_um, other.p_per_um) for one, other in itertools.combinations(candidates, 2))
 

@@ -13,6 +13,9 @@ from zsdeconv.sim.detection import DetectionOtf2d, DetectionOtf3d
 
 TAPER_PX = 12
 """Width of the sin^2 flanks at the borders of frames, for fitting only. Chosen: several times the width of a PSF."""
+FIT_TAPER_PX = 6
+"""The same for the fit of the pattern. Chosen: wider ones waste pixels (39 % of 64 x 64 are left within 12, 66 % within 6, and the error
+of the wave vector halves), narrower ones make ringing that reaches far into the field."""
 NOISE_START_CUTOFFS = 1.05
 """Frequency in units of the cutoff from which on a spectrum is pure noise. Law above 1; the margin is chosen for a cutoff known to 5 %."""
 FIT_RANGE_CUTOFFS = (0.1, 0.7)
