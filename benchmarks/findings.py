@@ -30,6 +30,7 @@ import torch
 import finding_cases as cases
 import zsdeconv as zs
 from finding_cases import Recorded, right
+from zsdeconv.acquisition.structured import StructuredAcquisition
 from zsdeconv.camera import calibrate
 from zsdeconv.camera.detector import Camera
 from zsdeconv.camera.frames import calibrate_frames
@@ -244,8 +245,8 @@ def fringes_of(modulation: float) -> Callable[[int, Path], Found]:
     """Fringes of a depth of modulation."""
 
     def made(seed: int, folder: Path) -> Found:
-        model = cases.fringed(seed, modulation)
-        return [("pattern", each) for each in fringes.section(fringes.measure(model.acquisition.reconstruct)).findings]
+        acquisition = cast(StructuredAcquisition, cases.fringed(seed, modulation).acquisition)
+        return [("pattern", each) for each in fringes.section(fringes.measure(acquisition.reconstruct)).findings]
 
     return made
 
@@ -297,7 +298,12 @@ CONDITIONS = (
     Condition("electron multiplier told as camera", ("camera: detector",), as_camera, DATA),
     Condition("offset 20 ADU too high", ("camera: offset",), of_data(told_offset(20), kind="camera"), DATA),
     Condition("offset 20 ADU too low", ("camera: offset",), of_data(told_offset(-20), kind="camera"), DATA),
-    Condition("enlarged by interpolation, not accounted for", ("camera: correlated noise",), of_raw_frames(cases.resampled), RAW),
+    Condition(
+        "enlarged by interpolation, not accounted for",
+        ("camera: correlated noise", "camera: offset", "camera: read noise"),
+        of_raw_frames(cases.resampled),
+        RAW,
+    ),
     Condition("offsets of rows, not removed", ("camera: pattern of rows",), of_raw_frames(lambda case: cases.with_lines(case, 0)), RAW),
     Condition(
         "offsets of columns, not removed", ("camera: pattern of columns",), of_raw_frames(lambda case: cases.with_lines(case, 1)), RAW
@@ -344,7 +350,7 @@ CONDITIONS = (
     ),
     Condition("changes over time flattened by a fifth", ("series: trace_slope",), of_movie(restored_change=cases.flattened), MOVIE),
     Condition("each frame one too late", ("series: trace_correlation",), of_movie(restored_change=cases.delayed), MOVIE),
-    Condition("brightness flickers by a twentieth", ("series: flicker",), of_movie(restored_change=cases.flickering), MOVIE),
+    Condition("brightness flickers by a fifth", ("series: flicker",), of_movie(restored_change=cases.flickering), MOVIE),
     Condition("a frame twice", ("recording: odd_frames",), of_movie(cases.repeated), MOVIE),
     Condition("a frame without light", ("recording: odd_frames",), of_movie(cases.without_light), MOVIE),
     Condition("fringes of little contrast", ("pattern: modulation",), fringes_of(0.12), FRINGES),
