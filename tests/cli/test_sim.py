@@ -96,7 +96,7 @@ def test_what_is_refused(zs, raw, counts, save, tmp_path):
     assert "--pixel-um" in zs("sim", "estimate", raw, "-o", tmp_path / "sim.yaml", *LENS).error
     assert "--pixel-um" in zs(*command[:5], "--pixel-um", 0.14, *LENS).error
     assert "9 raw frames" in zs(*command, *LENS, "--directions", 2).error
-    assert "Z has 2 planes" in zs("sim", "estimate", save("stack.ome.tif", np.stack([counts] * 2), axes="ZCYX"), *command[3:], *LENS).error
+    assert "--axes TPYX" in zs("sim", "estimate", save("stack.ome.tif", np.stack([counts] * 2), axes="ZCYX"), *command[3:], *LENS).error
     constant = counts.copy()
     constant[7] = 100
     assert "1 of 9 planes are constant" in zs("sim", "estimate", save("lost.ome.tif", constant, axes="ZYX"), *command[3:], *LENS).error

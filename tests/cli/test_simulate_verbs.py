@@ -67,7 +67,7 @@ def test_simulate_writes_raw_stacks(zs, tmp_path):
 def test_simulate_has_the_options_and_defaults_of_its_scene(defaults, scene):
     """The command line does not import the simulation to print its help, so options and defaults stand in a table of its own."""
     assert set(defaults) == {field.name for field in dataclasses.fields(scene)} <= set(SCENE_OPTIONS)
-    computed = {"immersion_ri", "sample_ri", "depth_um", "pinhole_au", "excitation_nm", "period_um"}
+    computed = {"immersion_ri", "sample_ri", "depth_um", "pinhole_au", "excitation_nm", "period_um", "scan_angle_deg", "scan_step_um"}
     for name in defaults.keys() - computed:
         assert defaults[name] == (scene.optics.sheet_um if name == "sheet_um" else getattr(scene, name)), name
     for name in computed & defaults.keys():

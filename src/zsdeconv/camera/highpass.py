@@ -120,12 +120,17 @@ def detect_cutoff(spectra: np.ndarray) -> float:
     return CUTOFF_RANGE_PER_PX[1]
 
 
+MAX_SCATTER = 1.6
+"""Standard error of a correlation over that of normal noise, at most. Measured: 1.6 for a few photons a pixel; where filtered noise leaves
+nothing beyond the cutoff, tiles scatter more, and the correlation is real."""
+
+
 def neighbour_correlation(spectra: np.ndarray, cutoff_per_px: float) -> tuple[float, float, float]:
     """Correlation of the noise of neighbouring pixels, its standard error, and the ratio of the true to the high-pass variance.
 
     `P(f) = a (1 + 2 rho_x cos(2 pi f_x) + 2 rho_y cos(2 pi f_y))` is fitted to the spectrum beyond the cutoff in the quarter of the
     tiles with least structure. The results are the one of rho_x and rho_y with the larger magnitude, its error, and `a / mean P`. The error
-    is that of normal noise or, where that is larger, what the scatter of the tiles tells: single photons scatter more.
+    is that of normal noise or, up to `MAX_SCATTER` times that, what the scatter of the tiles tells: single photons scatter more.
     """
     size = spectra.shape[-1]
     radius = radius_of(size)
@@ -148,5 +153,5 @@ def neighbour_correlation(spectra: np.ndarray, cutoff_per_px: float) -> tuple[fl
     found = of_tiles.std(1, ddof=1) / np.sqrt(len(quiet)) if len(quiet) > 1 else expected
     rho = solution[1:] / max(float(solution[0]), 1e-3)
     largest = int(np.argmax(np.abs(rho)))
-    sigma = max(expected[largest + 1], found[largest + 1])
+    sigma = np.clip(found[largest + 1], expected[largest + 1], MAX_SCATTER * expected[largest + 1])
     return float(np.clip(rho[largest], -1, 1)), float(sigma), float(max(solution[0], 1e-3))

@@ -32,6 +32,10 @@ MIN_STEP_RATIO = 1.5
 """The same in units of the largest step elsewhere. Chosen: no other line of the image may look as if it had one."""
 MIN_BOTH_SIGMAS = 3.0
 """The same where the noise on either side tells the same. Chosen: two independent witnesses."""
+MIN_NOISE_SIDE_PX = 64
+"""Smallest side of a half whose noise is a witness. Chosen: in narrower halves of frames of one field, such as raw frames of structured
+illumination, the structure that leaks into the noise differs by more than its standard error says.
+"""
 MIN_NOISE_SIGMAS = 4.0
 """Difference of the offsets according to the noise, in standard errors, from which it is a witness."""
 READ_ERROR = 0.1
@@ -119,7 +123,8 @@ def _step(planes: np.ndarray, axis: int) -> Step:
     scale, largest, before, after = min((_across(image, rows) for rows in ROWS), key=lambda across: across[0])
     height = _trimmed(after - before)
     alone = abs(height) > max(MIN_STEP_SIGMAS * scale, MIN_STEP_RATIO * largest)
-    noise = _of_noise(image) if abs(height) > MIN_BOTH_SIGMAS * scale else None
+    wide = image.shape[1] // 2 >= MIN_NOISE_SIDE_PX
+    noise = _of_noise(image) if wide and abs(height) > MIN_BOTH_SIGMAS * scale else None
     if noise is None:
         return Step(height, 1.0, height, scale, alone)
     gain, offset, sigma = noise

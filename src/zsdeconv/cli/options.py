@@ -121,7 +121,7 @@ def chosen(
     Examples
     --------
     >>> [field.name for field in fields(chosen("prediction", "device", without=("destripe", "stripe_width_um", "stripe_length_um")))]
-    ['device', 'tile', 'overlap', 'batch', 'passes']
+    ['device', 'tile', 'overlap', 'batch', 'deskew', 'passes']
     """
     sections = {entry.key.partition(".")[0] for entry in OPTIONS.values()}
     assert {*names, *without, *required, *(help or {})} <= sections | OPTIONS.keys()
