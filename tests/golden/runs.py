@@ -181,7 +181,7 @@ def processor() -> str:
 
 def main(names: list[str]) -> None:
     stored = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {"runs": {}}
-    stored["machine"] = machine()
+    stored["machine"] = machine() if not names or stored.get("machine") == machine() else "several"  # then no test asks for the last bit
     for name in names or list(RUNS):
         run = RUNS[name]
         result = restored(run)
