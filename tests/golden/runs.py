@@ -180,7 +180,7 @@ def processor() -> str:
 
 
 def main(names: list[str]) -> None:
-    stored = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {"runs": {}}
+    stored: dict[str, Any] = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {"runs": {}}
     stored["machine"] = machine() if not names or stored.get("machine") == machine() else "several"  # then no test asks for the last bit
     for name in names or list(RUNS):
         run = RUNS[name]
