@@ -29,7 +29,7 @@ CASES = {
     "plane": ("2d --size 128 --photons 40", ""),
     "movie": ("2d --size 96 --frames 10 --photons 40", "--steps 400"),
     "stack": ("3d --size 64 --planes 12 --photons 40 --pixel-um 0.1 --z-um 0.2", "--steps 200"),
-    "sim": ("sim2d --size 96 --photons 60", "--modality sim2d --axes PYX --pixel-um 0.065 --steps 400"),
+    "sim": ("sim2d --size 128 --photons 300 --structure network", "--modality sim2d --axes PYX --pixel-um 0.065 --steps 400"),
     "time": ("2d --size 128 --photons 40", "--minutes 1"),
 }
 """For each case: what is simulated, and how it is restored. Chosen: one to two minutes each on a desktop; a default run, where it ends so
