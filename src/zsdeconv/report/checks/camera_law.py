@@ -25,7 +25,7 @@ NUMBERS = ("law_misfit", "peak_electrons", "below_offset", "patterns", "calibrat
 
 MAX_LAW_MISFIT = 0.1
 """Relative deviation of the variance from the line up to which the level is ok. Measured (benchmarks/findings.py): 0.06 at most where the
-law is right; a display curve makes up to 0.15."""
+law is right; a display curve makes up to 0.2."""
 MAX_LEVEL_ERROR = 0.1
 """Relative standard error of a level's variance up to which the level counts. Chosen: as large as `MAX_LAW_MISFIT`."""
 MIN_LEVELS = 3
@@ -33,7 +33,7 @@ MIN_LEVELS = 3
 LAW_PARTS = 4
 """Equal parts of the range of brightness, each of which has to lie on the line. Chosen: most levels are dark, and outvote the others."""
 MIN_LAW_SIGMAS = 4.0
-"""Standard errors by which a part must deviate to count. Chosen: of the parts of a thousand right images one does in ten."""
+"""Standard errors by which a part must deviate to count. Law: of the four parts of a right image, chance brings one that far in one of 4000 images."""
 MAX_PATTERN_SD = 0.1
 """Size of a fixed pattern up to which the level is ok, in standard deviations of the noise. Chosen: it adds 1 % to the variance."""
 MIN_PATTERN_SIGMAS = 4.5
