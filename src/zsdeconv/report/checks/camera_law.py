@@ -33,7 +33,7 @@ MIN_LEVELS = 3
 LAW_PARTS = 4
 """Equal parts of the range of brightness, each of which has to lie on the line. Chosen: most levels are dark, and outvote the others."""
 MIN_LAW_SIGMAS = 4.0
-"""Standard errors by which a part must deviate to count. Law: of the four parts of a right image, chance brings one that far in one of 4000 images."""
+"""Standard errors by which a part must deviate to count. Law: chance brings one part that far in one of 4000 right images."""
 MAX_PATTERN_SD = 0.1
 """Size of a fixed pattern up to which the level is ok, in standard deviations of the noise. Chosen: it adds 1 % to the variance."""
 MIN_PATTERN_SIGMAS = 4.5
